@@ -1,0 +1,58 @@
+"""Tables from a name in a configuration to the class that it stands for.
+
+Adding a distiller, detector or data set is one new file and one line here. A name with a colon
+(``my_lab.losses:MyDistiller``) is taken as it is, so outside code needs no line at all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+from comoto.errors import ConfigError
+
+DETECTORS = {
+    "retinanet": "comoto.detectors.retinanet:RetinaNetDetector",
+}
+DISTILLERS = {
+    "none": "comoto.distill.none:NoDistiller",
+    "image_level": "comoto.distill.image_level:ImageLevelDistiller",
+    "lesion_points": "comoto.distill.lesion_points:LesionPointsDistiller",
+}
+DATASETS = {
+    "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
+    "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
+}
+AGGREGATORS = {
+    "local_maximum": "comoto.inference.aggregate:LocalMaximum",
+    "nms_3d": "comoto.inference.aggregate:Nms3d",
+}
+TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
+
+
+def resolve(table: str, name: str) -> Any:
+    """Import and return what ``name`` stands for.
+
+    Args:
+        table: ``"detector"``, ``"distiller"``, ``"data set"`` or ``"aggregator"``.
+        name: a name of that table, or ``"module:attribute"`` of outside code.
+
+    Raises:
+        ConfigError: the name is unknown, or outside code cannot be imported.
+    """
+    target = TABLES[table].get(name, name)
+    if ":" not in target:
+        raise ConfigError(f"unknown {table} '{name}'; {suggest(name, TABLES[table])}")
+    module_name, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{table} '{name}' cannot be imported: {error}") from error
+
+
+def suggest(name: str, known: Any) -> str:
+    """Say which known name is nearest to a misspelt one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"

@@ -1,0 +1,37 @@
+"""Typed configuration: models, presets, overrides."""
+
+from comoto.config.load import PRESETS, config_hash, load_train_config
+from comoto.config.models import (
+    AggregationConfig,
+    AugmentConfig,
+    BatchConfig,
+    ComponentConfig,
+    DataConfig,
+    ImpaConfig,
+    InferenceConfig,
+    OptimizerConfig,
+    PreprocessConfig,
+    ScheduleConfig,
+    SelectionConfig,
+    StrictModel,
+    TrainConfig,
+)
+
+__all__ = [
+    "PRESETS",
+    "AggregationConfig",
+    "AugmentConfig",
+    "BatchConfig",
+    "ComponentConfig",
+    "DataConfig",
+    "ImpaConfig",
+    "InferenceConfig",
+    "OptimizerConfig",
+    "PreprocessConfig",
+    "ScheduleConfig",
+    "SelectionConfig",
+    "StrictModel",
+    "TrainConfig",
+    "config_hash",
+    "load_train_config",
+]

@@ -1,0 +1,128 @@
+"""Presets, YAML files, ``--set a.b=c`` overrides, and errors that name the nearest valid key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from comoto.components import suggest
+from comoto.config.models import TrainConfig
+from comoto.errors import ConfigError
+
+PRESETS = ("demo", "small", "full")
+
+
+def load_train_config(
+    preset: str | Path = "small",
+    overrides: Sequence[str] = (),
+    role: str = "student",
+) -> TrainConfig:
+    """Build the configuration of a run.
+
+    A preset file has the sections ``common``, ``teacher`` and ``student``; the section of the role is laid
+    over ``common``, then the overrides are applied in order. ``preset.yaml`` written by the user may have
+    the same sections or be one flat configuration.
+
+    Args:
+        preset: a name of ``PRESETS`` or the path of a YAML file.
+        overrides: ``key.subkey=value`` texts; the value is read as YAML.
+        role: ``"teacher"`` or ``"student"``.
+
+    Raises:
+        ConfigError: unknown preset, unreadable YAML, unknown key (the nearest valid one is named) or bad value.
+    """
+    content = _read_yaml(preset)
+    if {"common", "teacher", "student"} & set(content):
+        _only_known(content, ("common", "teacher", "student"), str(preset))
+        content = _merged(content.get("common") or {}, content.get(role) or {})
+    for text in overrides:
+        content = _merged(content, _override(text))
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, content)) from error
+
+
+def config_hash(config: BaseModel) -> str:
+    """Return 12 hexadecimal digits that change with any setting."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _read_yaml(preset: str | Path) -> dict[str, Any]:
+    if str(preset) in PRESETS:
+        text = resources.files("comoto.config").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
+    elif Path(preset).is_file():
+        text = Path(preset).read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"'{preset}' is neither a file nor a preset; {suggest(str(preset), PRESETS)} (presets: {', '.join(PRESETS)})"
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{preset}: not readable as YAML: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{preset}: expected 'key: value' lines, found {type(content).__name__}")
+    return content or {}
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected key.subkey=value")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not readable as YAML") from error
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``above`` over ``below``; a component of another kind drops the settings of the former one."""
+    if "kind" in above and "kind" in below and above["kind"] != below["kind"]:
+        return dict(above)
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _only_known(content: dict[str, Any], known: Sequence[str], where: str) -> None:
+    for key in content:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown section '{key}'; {suggest(key, known)}")
+
+
+def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+    lines = []
+    for problem in error.errors():
+        path = [str(part) for part in problem["loc"]]
+        name = ".".join(path)
+        if problem["type"] == "extra_forbidden":
+            lines.append(
+                f"unknown configuration key '{name}'; {suggest(path[-1], _keys_beside(path, content))}"
+            )
+        else:
+            lines.append(f"configuration key '{name}': {problem['msg']} (got {problem['input']!r})")
+    return "; ".join(lines)
+
+
+def _keys_beside(path: list[str], content: dict[str, Any]) -> list[str]:
+    """Return the valid keys of the section in which ``path`` lies."""
+    section: type[BaseModel] = TrainConfig
+    for part in path[:-1]:
+        content = content.get(part) or {}
+        chosen = {part: {"kind": content["kind"]}} if "kind" in content else {}
+        section = type(getattr(section.model_validate(chosen), part))
+    return list(section.model_fields)

@@ -1,0 +1,172 @@
+"""The configuration of a training run: one type, one default, one home for each setting.
+
+Frozen pydantic models that refuse unknown keys. The same models read YAML presets, check ``--set``
+overrides, print the JSON schema and travel inside the checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+
+from comoto import components
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class StrictModel(BaseModel):
+    """Base of every configuration: unknown keys are errors, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ComponentConfig(StrictModel):
+    """Base of the configuration of a component that is chosen by ``kind``."""
+
+    kind: str
+
+
+class PreprocessConfig(StrictModel):
+    """From stored pixels to the network's grid; the same for training and inference."""
+
+    rows: Annotated[int, Field(ge=32, multiple_of=32)] = 512
+    columns: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    crop_air: bool = True
+    mirror: bool = True
+    """Mirror right breasts, so that the chest wall is always at column 0."""
+    max_scale: Positive = 1.0
+    """Largest factor by which an image may be enlarged to fill the grid."""
+    window: Literal["file", "percentile"] = "file"
+    """``file``: the window stored in the file where there is one; ``percentile``: always 0.5-99.8 % of the breast."""
+
+
+class BatchConfig(StrictModel):
+    """What one training batch is made of."""
+
+    size: Count = 8
+    negative_share: Share = 0.5
+    """Share of the batch that shows no lesion: background slices of positive volumes and normal images."""
+    slice_reach: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """A positive slice lies within this share of the volume's slices around the annotated one; 0 takes only that."""
+    negative_distance: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """A background slice lies farther than this share of the slices from every lesion of its volume."""
+
+
+class AugmentConfig(StrictModel):
+    """Random changes of training images; boxes follow."""
+
+    vertical_flip: Share = 0.5
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.04
+    """Largest shift, as a share of the height and of the width."""
+    gain: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.2
+
+
+class OptimizerConfig(StrictModel):
+    """AdamW with warm-up and cosine decay."""
+
+    learning_rate: Positive = 6e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup_share: Share = 0.1
+    gradient_clip: Positive = 5.0
+
+
+class ScheduleConfig(StrictModel):
+    """How long, and how often to look."""
+
+    epochs: Count = 10
+    steps_per_epoch: Count = 50
+    validate_every: Count = 1
+    """Epochs between validations; the last epoch is always validated."""
+
+
+class AggregationConfig(StrictModel):
+    """From boxes on slices to boxes in a volume."""
+
+    kind: str = "local_maximum"
+    iou: Share = 0.5
+    window_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Half the window of slices in which boxes compete, as a share of the volume's slices."""
+    min_score: Share = 0.001
+    border_slices: Annotated[int, Field(ge=0)] = 0
+    """Slices left out at either end of the volume (the published code leaves out 4)."""
+
+
+class InferenceConfig(StrictModel):
+    """Prediction of whole volumes."""
+
+    slice_step: Count = 1
+    batch_size: Count = 8
+    aggregation: AggregationConfig = AggregationConfig()
+
+
+class SelectionConfig(StrictModel):
+    """Which checkpoint is kept: the one with the best reported metric on the validation split."""
+
+    slice_step: Count = 2
+    """Every how many slices of the validation volumes are looked at."""
+    max_images: Count = 200
+
+
+class DataConfig(StrictModel):
+    """Which prepared images are trained on."""
+
+    mammograms: Path | None = None
+    tomosynthesis: Path | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training patients whose annotations are used; smaller fractions lie inside larger ones."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the training patients held out for validation, where the data set names no validation split."""
+
+
+class ImpaConfig(StrictModel):
+    """Intra-modal Point Alignment of the teacher (docs/method.md)."""
+
+    weight: Annotated[float, Field(ge=0)] = 2.0
+    num_points: Literal[1, 4, 5, 9] = 9
+    margin: Annotated[float, Field(ge=0)] = 8.0
+    """Pixels around a lesion from which no background point is taken."""
+
+
+class TrainConfig(StrictModel):
+    """Everything that decides the numbers of a training run, teacher or student."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads; 0 leaves the choice to torch."""
+    init: Literal["scratch", "teacher"] = "scratch"
+    teacher: Path | None = None
+    """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""
+    preprocess: PreprocessConfig = PreprocessConfig()
+    detector: SerializeAsAny[ComponentConfig] = Field(default={"kind": "retinanet"}, validate_default=True)
+    distill: SerializeAsAny[ComponentConfig] = Field(default={"kind": "none"}, validate_default=True)
+    impa: ImpaConfig = ImpaConfig()
+    data: DataConfig = DataConfig()
+    batch: BatchConfig = BatchConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    selection: SelectionConfig = SelectionConfig()
+    inference: InferenceConfig = InferenceConfig()
+
+    @field_validator("detector", mode="before")
+    @classmethod
+    def _detector(cls, value: Any) -> Any:
+        return _component("detector", value)
+
+    @field_validator("distill", mode="before")
+    @classmethod
+    def _distill(cls, value: Any) -> Any:
+        return _component("distiller", value)
+
+
+def _component(table: str, value: Any) -> Any:
+    """Validate the settings of a component with the component's own ``Config``."""
+    if isinstance(value, dict):
+        return components.resolve(table, str(value.get("kind"))).Config.model_validate(value)
+    return value

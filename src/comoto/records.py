@@ -1,0 +1,352 @@
+"""The records that travel between the floors: images, lesions, manifests and detections.
+
+Coordinates (docs/coordinates.md): ``x`` is the column and ``y`` the row of a pixel, boxes are half-open
+``(x1, y1, x2, y2)`` in pixels of the *source* image in its corrected orientation, ``slice_index`` counts
+from 0. Nothing here holds pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from comoto.errors import DatasetError
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+PREDICTION_COLUMNS = (
+    "PatientID",
+    "StudyUID",
+    "View",
+    "X",
+    "Width",
+    "Y",
+    "Height",
+    "Z",
+    "Depth",
+    "Score",
+)
+"""Columns of the DBTex challenge's submission file, in its order."""
+
+
+class Laterality(StrEnum):
+    """Side of the patient's body."""
+
+    LEFT = "L"
+    RIGHT = "R"
+
+
+class View(StrEnum):
+    """Mammographic projection."""
+
+    CC = "CC"
+    MLO = "MLO"
+
+
+class Modality(StrEnum):
+    """What one image is: a projection, or a reconstructed stack of slices."""
+
+    MAMMOGRAM = "mammogram"
+    TOMOSYNTHESIS = "tomosynthesis"
+
+
+class Split(StrEnum):
+    """Role of a patient."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One annotated finding.
+
+    Attributes:
+        box_xyxy: (x1, y1, x2, y2) in source pixels of the corrected orientation, half-open.
+        slice_index: the annotated slice, 0-based; None on a mammogram.
+        category: the data set's own word, such as ``benign``, ``cancer`` or ``Mass``.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    slice_index: int | None
+    category: str
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One mammogram or one tomosynthesis volume, with its lesions and without its pixels.
+
+    Attributes:
+        image_id: unique within a manifest.
+        study_id, view_key: the data set's own keys (``DBT-S00163``, ``rmlo1``), kept for output tables.
+        laterality, view: parsed meaning of ``view_key``.
+        path: the DICOM file.
+        num_slices: slices of a volume, 1 for a mammogram, None if the table does not say.
+        label: the data set's own word for the whole image (``normal``, ``cancer``, ``BI-RADS 4``).
+    """
+
+    image_id: str
+    modality: Modality
+    patient_id: str
+    study_id: str
+    view_key: str
+    laterality: Laterality
+    view: View
+    split: Split
+    label: str
+    path: Path
+    num_slices: int | None
+    lesions: tuple[Lesion, ...]
+
+
+IMAGE_COLUMNS = {
+    "image_id": "string",
+    "modality": "string",
+    "patient_id": "string",
+    "study_id": "string",
+    "view_key": "string",
+    "laterality": "string",
+    "view": "string",
+    "split": "string",
+    "label": "string",
+    "path": "string",
+    "num_slices": "Int64",
+}
+LESION_COLUMNS = {
+    "image_id": "string",
+    "x1": "float64",
+    "y1": "float64",
+    "x2": "float64",
+    "y2": "float64",
+    "slice_index": "Int64",
+    "category": "string",
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Validated tables of a data set: one row an image, one row a lesion.
+
+    Attributes:
+        name: the data set, such as ``bcs-dbt``.
+        images: columns of ``IMAGE_COLUMNS``; ``path`` is absolute.
+        lesions: columns of ``LESION_COLUMNS``; ``image_id`` points into ``images``.
+        notes: what the reader clipped, left out on request or found odd; printed with the summary.
+
+    Raises:
+        DatasetError: a column is missing, an ``image_id`` repeats or is unknown, a word is not in its
+            enumeration, or a patient stands in two splits.
+    """
+
+    name: str
+    images: pd.DataFrame
+    lesions: pd.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", _typed(self.images, IMAGE_COLUMNS, f"{self.name} images"))
+        object.__setattr__(self, "lesions", _typed(self.lesions, LESION_COLUMNS, f"{self.name} lesions"))
+        _check_images(self.name, self.images)
+        _check_lesions(self.name, self.images, self.lesions)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def records(self) -> Iterator[ImageRecord]:
+        """Yield one record per image, in table order."""
+        by_image = {str(key): rows for key, rows in self.lesions.groupby("image_id", sort=False)}
+        for row in self.images.itertuples(index=False):
+            rows = by_image.get(str(row.image_id))
+            yield ImageRecord(
+                image_id=str(row.image_id),
+                modality=Modality(row.modality),
+                patient_id=str(row.patient_id),
+                study_id=str(row.study_id),
+                view_key=str(row.view_key),
+                laterality=Laterality(row.laterality),
+                view=View(row.view),
+                split=Split(row.split),
+                label=str(row.label),
+                path=Path(str(row.path)),
+                num_slices=None if pd.isna(row.num_slices) else int(row.num_slices),
+                lesions=() if rows is None else tuple(_lesions(rows)),
+            )
+
+    def select(self, keep: pd.Series[bool]) -> Manifest:
+        """Return the manifest of the images where ``keep`` (aligned with ``images``) is true."""
+        images = self.images[keep].reset_index(drop=True)
+        lesions = self.lesions[self.lesions["image_id"].isin(images["image_id"])].reset_index(drop=True)
+        return Manifest(self.name, images, lesions, self.notes)
+
+    def split(self, split: Split) -> Manifest:
+        """Return the images of one split."""
+        return self.select(self.images["split"] == split.value)
+
+    def summary(self) -> str:
+        """Return a readable table of what is inside."""
+        with_lesion = self.images["image_id"].isin(self.lesions["image_id"])
+        lines = [f"{self.name}: {len(self.images)} images, {len(self.lesions)} lesions"]
+        lines.append(
+            f"{'split':<12}{'patients':>9}{'studies':>9}{'images':>9}{'with lesion':>13}{'lesions':>9}"
+        )
+        for split in Split:
+            rows = self.images["split"] == split.value
+            if rows.any():
+                images = self.images[rows]
+                count = int(self.lesions["image_id"].isin(images["image_id"]).sum())
+                lines.append(
+                    f"{split.value:<12}{images['patient_id'].nunique():>9}{images['study_id'].nunique():>9}"
+                    f"{len(images):>9}{int((rows & with_lesion).sum()):>13}{count:>9}"
+                )
+        for column in ("view_key", "label"):
+            counts = self.images[column].value_counts()
+            lines.append(f"{column}: " + ", ".join(f"{word} {number}" for word, number in counts.items()))
+        lines.extend(f"note: {note}" for note in self.notes)
+        return "\n".join(lines)
+
+    def save(self, folder: Path) -> None:
+        """Write ``images.parquet``, ``lesions.parquet``, ``manifest.json`` and ``summary.txt``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.images.to_parquet(folder / "images.parquet", index=False)
+        self.lesions.to_parquet(folder / "lesions.parquet", index=False)
+        (folder / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
+        about = {"format": "comoto-manifest-1", "name": self.name, "notes": list(self.notes)}
+        (folder / "manifest.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Manifest:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DatasetError: the folder holds no manifest.
+        """
+        about = folder / "manifest.json"
+        if not about.is_file():
+            raise DatasetError(f"{folder}: no manifest.json here; make one with 'comoto index'")
+        content = json.loads(about.read_text(encoding="utf-8"))
+        return Manifest(
+            content["name"],
+            pd.read_parquet(folder / "images.parquet"),
+            pd.read_parquet(folder / "lesions.parquet"),
+            tuple(content["notes"]),
+        )
+
+
+@dataclass(frozen=True)
+class SliceDetections:
+    """Detections on one slice or mammogram.
+
+    Attributes:
+        boxes_xyxy: float32 (N, 4); the variable that holds the record says on which grid.
+        scores: float32 (N,), between 0 and 1.
+    """
+
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.shape != (len(self.scores), 4):
+            raise ValueError(f"boxes {self.boxes_xyxy.shape} and scores {self.scores.shape} do not fit")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class VolumeDetections:
+    """Detections of one volume, in source pixels of the corrected orientation.
+
+    Attributes:
+        patient_id, study_id, view_key: keys for output tables.
+        boxes_xyxy: float32 (N, 4).
+        scores: float32 (N,), highest first.
+        first_slice: int64 (N,), the first slice that a detection spans, 0-based.
+        num_spanned: int64 (N,), slices spanned; 0 where the aggregation reports a single plane without depth.
+    """
+
+    image_id: str
+    patient_id: str
+    study_id: str
+    view_key: str
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+    first_slice: IntArray
+    num_spanned: IntArray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def table(self) -> pd.DataFrame:
+        """Return the rows of the challenge's submission file (columns ``PREDICTION_COLUMNS``)."""
+        x1, y1, x2, y2 = (self.boxes_xyxy[:, k].astype(np.float64) for k in range(4))
+        left, top = np.floor(x1), np.floor(y1)
+        return pd.DataFrame(
+            {
+                "PatientID": self.patient_id,
+                "StudyUID": self.study_id,
+                "View": self.view_key,
+                "X": left.astype(np.int64),
+                "Width": (np.ceil(x2) - left).astype(np.int64),
+                "Y": top.astype(np.int64),
+                "Height": (np.ceil(y2) - top).astype(np.int64),
+                "Z": self.first_slice,
+                "Depth": self.num_spanned,
+                "Score": self.scores.astype(np.float64),
+            },
+            columns=list(PREDICTION_COLUMNS),
+        )
+
+
+def _typed(table: pd.DataFrame, columns: dict[str, str], what: str) -> pd.DataFrame:
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise DatasetError(f"{what}: columns are missing: {', '.join(missing)}")
+    return table[list(columns)].astype(columns).reset_index(drop=True)
+
+
+def _check_images(name: str, images: pd.DataFrame) -> None:
+    repeated = images["image_id"][images["image_id"].duplicated()]
+    if len(repeated):
+        raise DatasetError(f"{name}: image_id is not unique: {', '.join(repeated.unique()[:5])}")
+    for column, words in (
+        ("modality", Modality),
+        ("laterality", Laterality),
+        ("view", View),
+        ("split", Split),
+    ):
+        bad = sorted(set(images[column].dropna()) - {word.value for word in words}) + (
+            ["(empty)"] if images[column].isna().any() else []
+        )
+        if bad:
+            raise DatasetError(f"{name}: unknown {column}: {', '.join(bad[:5])}")
+    splits = images.groupby("patient_id")["split"].nunique()
+    leaked = splits[splits > 1].index
+    if len(leaked):
+        raise DatasetError(f"{name}: patients stand in more than one split: {', '.join(leaked[:5])}")
+
+
+def _check_lesions(name: str, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
+    unknown = set(lesions["image_id"]) - set(images["image_id"])
+    if unknown:
+        raise DatasetError(f"{name}: lesions of unknown images: {', '.join(sorted(unknown)[:5])}")
+    empty = lesions[(lesions["x2"] <= lesions["x1"]) | (lesions["y2"] <= lesions["y1"])]
+    if len(empty):
+        raise DatasetError(f"{name}: empty boxes on {', '.join(empty['image_id'].unique()[:5])}")
+
+
+def _lesions(rows: pd.DataFrame) -> Iterator[Lesion]:
+    for row in rows.itertuples(index=False):
+        yield Lesion(
+            box_xyxy=(float(row.x1), float(row.y1), float(row.x2), float(row.y2)),
+            slice_index=None if pd.isna(row.slice_index) else int(row.slice_index),
+            category=str(row.category),
+        )
