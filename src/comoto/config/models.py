@@ -41,7 +41,7 @@ class PreprocessConfig(StrictModel):
     max_scale: Positive = 1.0
     """Largest factor by which an image may be enlarged to fill the grid."""
     window: Literal["file", "percentile"] = "file"
-    """``file``: the window stored in the file where there is one; ``percentile``: always 0.5-99.8 % of the breast."""
+    """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast."""
 
 
 class BatchConfig(StrictModel):
@@ -51,7 +51,7 @@ class BatchConfig(StrictModel):
     negative_share: Share = 0.5
     """Share of the batch that shows no lesion: background slices of positive volumes and normal images."""
     slice_reach: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    """A positive slice lies within this share of the volume's slices around the annotated one; 0 takes only that."""
+    """A positive slice lies within this share of the volume's slices of the annotated one."""
     negative_distance: Annotated[float, Field(ge=0, le=1)] = 0.25
     """A background slice lies farther than this share of the slices from every lesion of its volume."""
 
@@ -118,15 +118,17 @@ class DataConfig(StrictModel):
     mammograms: Path | None = None
     tomosynthesis: Path | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training patients whose annotations are used; smaller fractions lie inside larger ones."""
+    """Share of the training patients that is used; smaller fractions lie inside larger ones."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the training patients held out for validation, where the data set names no validation split."""
+    """Share of the training patients held out, where the data set names no validation split."""
 
 
 class ImpaConfig(StrictModel):
     """Intra-modal Point Alignment of the teacher (docs/method.md)."""
 
     weight: Annotated[float, Field(ge=0)] = 2.0
+    level: str = "p3"
+    """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
     num_points: Literal[1, 4, 5, 9] = 9
     margin: Annotated[float, Field(ge=0)] = 8.0
     """Pixels around a lesion from which no background point is taken."""
@@ -137,8 +139,11 @@ class TrainConfig(StrictModel):
 
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 leaves the choice to torch."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load data; 0 loads in the training process."""
     init: Literal["scratch", "teacher"] = "scratch"
     teacher: Path | None = None
     """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""

@@ -1,0 +1,81 @@
+"""What every detector is: features first, then losses or detections from them.
+
+Letters: B images, C channels, H x W pixels of the grid, h x w cells of a feature map, N boxes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from comoto.config import ComponentConfig
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """One feature map of a detector.
+
+    Attributes:
+        channels: C.
+        stride: pixels of the grid per cell, the same along both axes.
+    """
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature maps of a batch.
+
+    Attributes:
+        levels: name -> (B, C, h, w). ``c3`` to ``c5`` come from the backbone, ``p3`` and up from the pyramid.
+        image_shape: (H, W) of the images.
+    """
+
+    levels: dict[str, Tensor]
+    image_shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections on one image of the grid.
+
+    Attributes:
+        boxes_xyxy: (N, 4), pixels of the grid.
+        scores: (N,), between 0 and 1, highest first.
+    """
+
+    boxes_xyxy: Tensor
+    scores: Tensor
+
+
+class Detector(nn.Module, ABC):
+    """Base of the detectors. Features are returned, never caught by hooks."""
+
+    Config: ClassVar[type[ComponentConfig]]
+    level_specs: dict[str, LevelSpec]
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Features:
+        """Run backbone and neck, not the head.
+
+        Args:
+            images: float (B, 1, H, W), 0 to 1; H and W are multiples of the coarsest stride.
+        """
+
+    @abstractmethod
+    def losses(self, features: Features, boxes: list[Tensor]) -> dict[str, Tensor]:
+        """Return the detection losses as scalars, keys ``detection/...``.
+
+        Args:
+            features: what ``features`` returned.
+            boxes: per image (N, 4) pixels of the grid; N may be 0: such an image teaches what no lesion is.
+        """
+
+    @abstractmethod
+    def predict(self, features: Features) -> list[Detections]:
+        """Return the detections of each image."""
