@@ -1,0 +1,1 @@
+"""Reading DICOM images frame by frame, with every check before the decoder runs."""

@@ -1,0 +1,365 @@
+"""The header of a DICOM image: read without pixels, checked before anything is decoded."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.multival import MultiValue
+
+from comoto.dicom.syntaxes import ACCEPTED, TransferSyntax
+from comoto.errors import DicomError
+
+logger = logging.getLogger("comoto.dicom")
+
+MAX_SIDE = 8192
+"""Largest number of rows or columns; the largest mammography detectors have about 6,000."""
+MAX_FRAMES = 2000
+MAX_PIXELS = 10**10
+"""Largest rows x columns x frames."""
+
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_CAUSES_OF_DAMAGE = "the file is damaged or cut; copy or download it again"
+_VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
+"""View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the value of Pixel Data begins in the file, and its length in bytes (None: fragments)."""
+
+    offset: int
+    length: int | None
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What a file says about its pixels, checked.
+
+    Attributes:
+        path: the file.
+        sop_class_uid: empty where the file does not say (VinDr-Mammo removes it).
+        transfer_syntax_uid: one of ``comoto.dicom.syntaxes.ACCEPTED``.
+        num_frames: 1 for a mammogram.
+        bits_allocated: 8 or 16.
+        photometric: ``MONOCHROME1`` or ``MONOCHROME2``.
+        window: (center, width) in rescaled values; the first of several; shared, then per-frame, then
+            top-level attribute. None where the file has none.
+        rescale: (slope, intercept); (1, 0) where the file has none.
+        laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
+        view_position: such as ``CC`` or ``MLO``; None where the file does not say.
+        spacing_mm: (row, column) of Pixel Spacing, else of Imager Pixel Spacing.
+        pixels: where Pixel Data lies.
+    """
+
+    path: Path
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    rows: int
+    columns: int
+    num_frames: int
+    bits_allocated: int
+    bits_stored: int
+    photometric: str
+    window: tuple[float, float] | None
+    rescale: tuple[float, float]
+    laterality_tag: str | None
+    view_position: str | None
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    spacing_mm: tuple[float, float] | None
+    pixels: PixelElement
+
+    @property
+    def is_multiframe(self) -> bool:
+        """The file holds more than one frame."""
+        return self.num_frames > 1
+
+    @property
+    def syntax(self) -> TransferSyntax:
+        """Meaning of ``transfer_syntax_uid``."""
+        return ACCEPTED[self.transfer_syntax_uid]
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """1 or 2."""
+        return self.bits_allocated // 8
+
+    def require_volume(self) -> None:
+        """Check that the file is a stack of slices.
+
+        Raises:
+            DicomError: it has one frame only.
+        """
+        if not self.is_multiframe:
+            raise DicomError(
+                f"{self.path}: one frame only, a tomosynthesis volume was expected; "
+                "give the multi-frame file of the reconstructed slices"
+            )
+
+
+def read_header(path: Path | str) -> DicomHeader:
+    """Read and check everything that needs no pixels.
+
+    Args:
+        path: a DICOM file with its preamble; the file name does not matter.
+
+    Raises:
+        DicomError: not a DICOM file, damaged, or not a kind of image that this package reads.
+    """
+    path = Path(path)
+    try:
+        return _checked_header(path)
+    except DicomError:
+        raise
+    except Exception as error:  # damaged bytes surface as almost any type
+        raise DicomError(
+            f"{path}: the header cannot be read ({type(error).__name__}: {error}); {_CAUSES_OF_DAMAGE}"
+        ) from error
+
+
+def _checked_header(path: Path) -> DicomHeader:
+    syntax = _transfer_syntax(path)
+    dataset, pixels = _read_dataset(path, syntax)
+    groups = list(_functional_groups(dataset))
+    header = DicomHeader(
+        path=path,
+        sop_class_uid=_text(dataset, "SOPClassUID") or "",
+        transfer_syntax_uid=syntax.uid,
+        rows=_integer(path, dataset, "Rows"),
+        columns=_integer(path, dataset, "Columns"),
+        num_frames=_integer(path, dataset, "NumberOfFrames", default=1),
+        bits_allocated=_integer(path, dataset, "BitsAllocated"),
+        bits_stored=_integer(path, dataset, "BitsStored"),
+        photometric=_text(dataset, "PhotometricInterpretation") or "(missing)",
+        window=_window(path, groups),
+        rescale=_rescale(path, groups),
+        laterality_tag=_first_text(groups, "ImageLaterality", "FrameLaterality", "Laterality"),
+        view_position=_view_position(dataset, groups),
+        patient_id=_text(dataset, "PatientID") or "",
+        study_instance_uid=_text(dataset, "StudyInstanceUID") or "",
+        series_instance_uid=_text(dataset, "SeriesInstanceUID") or "",
+        sop_instance_uid=_text(dataset, "SOPInstanceUID") or "",
+        spacing_mm=_spacing(path, groups),
+        pixels=pixels,
+    )
+    _check_layout(header, dataset)
+    _check_size(header, dataset)
+    return header
+
+
+def _transfer_syntax(path: Path) -> TransferSyntax:
+    """Read the file's meta information alone: a deflated file is refused before it is inflated."""
+    if not path.is_file():
+        raise DicomError(f"{path}: no such file")
+    try:
+        uid = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
+    except InvalidDicomError as error:
+        raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)") from error
+    if not uid:
+        raise DicomError(f"{path}: no transfer syntax in the file's meta information; {_CAUSES_OF_DAMAGE}")
+    if uid not in ACCEPTED:
+        raise DicomError(
+            f"{path}: transfer syntax {uid} is not supported; "
+            "convert the file to JPEG 2000 Lossless or Explicit VR Little Endian"
+        )
+    return ACCEPTED[uid]
+
+
+def _read_dataset(path: Path, syntax: TransferSyntax) -> tuple[Dataset, PixelElement]:
+    with path.open("rb") as file, warnings.catch_warnings():
+        # De-identified files carry hashes where the Standard wants UIDs; each would warn.
+        warnings.simplefilter("ignore")
+        dataset = dcmread(file, stop_before_pixels=True)
+        implicit = bool(dataset.original_encoding[0])
+        return dataset, _pixel_element(path, file, syntax, implicit)
+
+
+def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit: bool) -> PixelElement:
+    """Parse the element header at which pydicom stopped (PS3.5 section 7.1)."""
+    order = "<" if syntax.little_endian else ">"
+    beginning = file.read(8 if implicit else 12)
+    if len(beginning) < (8 if implicit else 12):
+        raise DicomError(f"{path}: no pixel data; {_CAUSES_OF_DAMAGE}")
+    group, element = struct.unpack_from(f"{order}HH", beginning)
+    if group << 16 | element != _PIXEL_DATA:
+        raise DicomError(
+            f"{path}: no pixel data, tag {group:04x},{element:04x} stands in its place; {_CAUSES_OF_DAMAGE}"
+        )
+    (length,) = struct.unpack_from(f"{order}I", beginning, 4 if implicit else 8)
+    if syntax.encapsulated != (length == _UNDEFINED_LENGTH):
+        raise DicomError(
+            f"{path}: transfer syntax {syntax.uid} ({syntax.codec.value}) does not fit the pixel data, which "
+            f"{'are in fragments' if length == _UNDEFINED_LENGTH else f'claim {length} bytes in one piece'}; "
+            "the file is mislabelled or damaged"
+        )
+    return PixelElement(file.tell(), None if length == _UNDEFINED_LENGTH else length)
+
+
+def _check_layout(header: DicomHeader, dataset: Dataset) -> None:
+    """Refuse pixel layouts other than unsigned grey values."""
+    path = header.path
+    samples = _integer(path, dataset, "SamplesPerPixel", default=1)
+    if samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise DicomError(
+            f"{path}: {header.photometric} with {samples} samples per pixel; "
+            "only grey images (MONOCHROME1 or MONOCHROME2) are read"
+        )
+    if header.bits_allocated not in (8, 16):
+        raise DicomError(f"{path}: {header.bits_allocated} bits allocated; only 8 and 16 are read")
+    if not 1 <= header.bits_stored <= header.bits_allocated:
+        raise DicomError(f"{path}: {header.bits_stored} of {header.bits_allocated} bits cannot be")
+    high_bit = _integer(path, dataset, "HighBit", default=header.bits_stored - 1)
+    if high_bit != header.bits_stored - 1:
+        raise DicomError(
+            f"{path}: high bit {high_bit} with {header.bits_stored} bits stored is not supported"
+        )
+    if _integer(path, dataset, "PixelRepresentation", default=0) != 0:
+        raise DicomError(f"{path}: signed pixel values are not supported; give the 'for presentation' image")
+
+
+def _check_size(header: DicomHeader, dataset: Dataset) -> None:
+    """Bound the memory that decoding can take, and compare the numbers of frames."""
+    path, rows, columns, frames = header.path, header.rows, header.columns, header.num_frames
+    if frames < 1:
+        raise DicomError(f"{path}: {frames} frames; there is nothing to read")
+    if rows < 1 or columns < 1:
+        raise DicomError(f"{path}: {rows} x {columns} pixels; there is nothing to read")
+    if max(rows, columns) > MAX_SIDE or frames > MAX_FRAMES or rows * columns * frames > MAX_PIXELS:
+        raise DicomError(
+            f"{path}: {frames} frames of {rows} x {columns} pixels are more than any breast image has "
+            f"(limits: {MAX_FRAMES} frames, {MAX_SIDE} rows or columns, {MAX_PIXELS:.0e} pixels); "
+            "the header is damaged"
+        )
+    described = len(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    if described not in (0, frames):
+        raise DicomError(
+            f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {_CAUSES_OF_DAMAGE}"
+        )
+    if header.pixels.length is not None:
+        _check_raw_length(header, header.pixels.length)
+
+
+def _check_raw_length(header: DicomHeader, length: int) -> None:
+    expected = header.rows * header.columns * header.num_frames * header.bytes_per_pixel
+    if length not in (expected, expected + expected % 2):
+        raise DicomError(
+            f"{header.path}: {length} bytes of pixel data, but {header.num_frames} frames of {header.rows} x "
+            f"{header.columns} pixels need {expected}; the header is wrong or the file is damaged"
+        )
+    there = header.path.stat().st_size - header.pixels.offset
+    if there < expected:
+        raise DicomError(
+            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {_CAUSES_OF_DAMAGE}"
+        )
+
+
+def _functional_groups(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield the data sets that may hold a display attribute, the most trusted first.
+
+    Shared functional groups, the groups of the first frame, the top level (PS3.3 C.7.6.16).
+    """
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        items = dataset.get(keyword) or []
+        if len(items):
+            for element in items[0]:
+                if element.VR == "SQ" and len(element.value):
+                    yield element.value[0]
+    yield dataset
+
+
+def _window(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
+    for group in groups:
+        center, width = _number(path, group, "WindowCenter"), _number(path, group, "WindowWidth")
+        if center is None or width is None:
+            continue
+        if width <= 0:
+            raise DicomError(
+                f"{path}: window width {width:g}; a width is positive, remove or correct the tag"
+            )
+        function = _text(group, "VOILUTFunction") or "LINEAR"
+        if function not in ("LINEAR", "LINEAR_EXACT"):
+            logger.warning("%s: VOI LUT function %s is displayed as a linear window", path, function)
+        return center, width
+    return None
+
+
+def _rescale(path: Path, groups: list[Dataset]) -> tuple[float, float]:
+    for group in groups:
+        slope, intercept = _number(path, group, "RescaleSlope"), _number(path, group, "RescaleIntercept")
+        if slope is not None and intercept is not None:
+            if slope == 0:
+                raise DicomError(f"{path}: rescale slope 0 would make every pixel equal; correct the tag")
+            return slope, intercept
+    return 1.0, 0.0
+
+
+def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        for group in groups:
+            value = group.get(keyword)
+            if value is None or value == "":
+                continue
+            try:
+                row, column = (float(part) for part in value)
+            except (TypeError, ValueError) as error:
+                raise DicomError(f"{path}: {keyword} is '{value}', two numbers were expected") from error
+            return row, column
+    return None
+
+
+def _view_position(dataset: Dataset, groups: list[Dataset]) -> str | None:
+    position = _first_text(groups, "ViewPosition")
+    if position is None:
+        for item in dataset.get("ViewCodeSequence") or []:
+            return _VIEW_CODES.get(_text(item, "CodeValue") or "")
+    return position
+
+
+def _first_text(groups: list[Dataset], *keywords: str) -> str | None:
+    for keyword in keywords:
+        for group in groups:
+            text = _text(group, keyword)
+            if text:
+                return text
+    return None
+
+
+def _text(dataset: Dataset, keyword: str) -> str | None:
+    value = dataset.get(keyword)
+    return None if value is None else str(value).strip()
+
+
+def _integer(path: Path, dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    value: Any = dataset.get(keyword)
+    if value is None or value == "":
+        if default is None:
+            raise DicomError(f"{path}: no {keyword}; this is not an image, or its header is damaged")
+        return default
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise DicomError(f"{path}: {keyword} is '{value}', a whole number was expected") from error
+
+
+def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
+    """Return the first value of a possibly multi-valued decimal attribute."""
+    value: Any = dataset.get(keyword)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value[0] if isinstance(value, MultiValue) else value)
+    except (IndexError, TypeError, ValueError) as error:
+        raise DicomError(f"{path}: {keyword} is '{value}', a number was expected") from error

@@ -1,0 +1,114 @@
+"""Open a DICOM image and decode the frames that are asked for, one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from comoto.dicom.decode import Pixels, decode_frame
+from comoto.dicom.frames import locate_frames
+from comoto.dicom.header import DicomHeader, read_header
+from comoto.errors import DicomError
+from comoto.records import Laterality
+
+__all__ = ["DicomHeader", "DicomImage", "Pixels", "read_header", "touching_side"]
+
+
+class DicomImage:
+    """One DICOM file with its frames within reach; only the frame in use is in memory.
+
+    Threads may share an image: reading bytes is locked, decoding is not. A process opens its own.
+
+    Attributes:
+        path: the file.
+        header: what it says about itself, checked.
+
+    Args:
+        path: a DICOM file.
+        volume: refuse a file with a single frame.
+
+    Raises:
+        DicomError: the header is refused (see ``read_header``), the file is cut, its fragments do not make
+            the number of frames that the header states, or it is no volume where one is wanted.
+    """
+
+    def __init__(self, path: Path | str, volume: bool = False) -> None:
+        self.path = Path(path)
+        self.header = read_header(self.path)
+        if volume:
+            self.header.require_volume()
+        self._lock = threading.Lock()
+        self._file = self.path.open("rb")
+        try:
+            self._locations = locate_frames(self.header, self._file)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames; 1 for a mammogram."""
+        return self.header.num_frames
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of every frame."""
+        return self.header.rows, self.header.columns
+
+    def require_volume(self) -> None:
+        """Check that the file is a stack of slices; raises DicomError if it is not."""
+        self.header.require_volume()
+
+    def frame(self, index: int) -> Pixels:
+        """Decode one frame.
+
+        Args:
+            index: 0-based, in the order of the file.
+
+        Returns:
+            uint8 or uint16 (rows, columns): stored values in the stored orientation, MONOCHROME1 inverted
+            (largest value - value), rescale not applied.
+
+        Raises:
+            DicomError: there is no such frame, or it is damaged.
+        """
+        if not 0 <= index < self.num_frames:
+            raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
+        with self._lock:
+            data = self._locations[index].read(self._file, self.path)
+        return decode_frame(self.header, index, data)
+
+    def frames(self, indices: Iterable[int] | None = None) -> Iterator[Pixels]:
+        """Decode frames one after the other; all of them, in order, if no indices are given."""
+        for index in range(self.num_frames) if indices is None else indices:
+            yield self.frame(index)
+
+    def close(self) -> None:
+        """Close the file; the header stays readable."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def touching_side(frame: Pixels) -> Laterality:
+    """Return the side of the image that the breast touches.
+
+    The rule of the BCS-DBT authors: the first column darker than the last one means the right side; a tie
+    means the left side.
+
+    Args:
+        frame: (H, W), brighter is denser.
+    """
+    first, last = (int(frame[:, column].sum(dtype=np.int64)) for column in (0, -1))
+    return Laterality.RIGHT if first < last else Laterality.LEFT
