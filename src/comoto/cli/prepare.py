@@ -1,0 +1,62 @@
+"""``comoto prepare``: render a data set once onto the network's grid."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Slices(StrEnum):
+    """Which slices of a volume are rendered."""
+
+    ALL = "all"
+    SAMPLED = "sampled"
+
+
+def prepare(
+    manifest: Annotated[Path, typer.Option(help="Folder written by 'comoto index'.")],
+    out: Annotated[Path, typer.Option(help="Folder of the prepared store; new, empty, or to be continued.")],
+    preset: Annotated[
+        str, typer.Option(help="demo, small, full, or a YAML file; its 'preprocess' section counts.")
+    ] = "small",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="preprocess.KEY=VALUE, may be repeated.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    slices: Annotated[
+        Slices,
+        typer.Option(help="sampled: every n-th slice and all slices near lesions; saves disk on large sets."),
+    ] = Slices.ALL,
+    step: Annotated[int, typer.Option(min=1, help="With --slices sampled: every how many slices.")] = 4,
+    reach: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="With --slices sampled: share of the slices around a lesion to keep."
+        ),
+    ] = 0.1,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out files that cannot be read, with a note.")
+    ] = False,
+) -> None:
+    """Orient, window, crop and resize every image once, so that training reads it fast.
+
+    Can be interrupted: the same command again goes on where it was.
+
+    Example: comoto prepare --manifest manifests/bcs-dbt --out prepared/bcs-dbt --workers 8
+    """
+    from comoto import preprocessing
+    from comoto.config import load_train_config
+    from comoto.errors import ConfigError
+    from comoto.records import Manifest
+
+    for text in overrides or ():
+        if not text.startswith("preprocess."):
+            raise ConfigError(f"--set {text}: only preprocess.KEY=VALUE has a meaning here")
+    config = load_train_config(preset, overrides or ()).preprocess
+    options = preprocessing.PrepareOptions(slices=slices.value, step=step, reach=reach)
+    preprocessing.prepare(
+        Manifest.load(manifest), out, config, options, workers=workers, skip_broken=skip_broken
+    )

@@ -1,0 +1,227 @@
+"""The plan of one image: from stored pixels to the network's grid, and back for boxes.
+
+Three grids (docs/coordinates.md): *stored* is what the file holds, *source* is the corrected orientation in
+which boxes are annotated and reported, *grid* is what the network sees. A plan is made once per image from
+its header and a few frames, is the same for training and inference, and renders every frame alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from comoto.config.models import PreprocessConfig
+from comoto.dicom.read import DicomHeader, DicomImage, touching_side
+from comoto.errors import DatasetError, DicomError
+from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
+from comoto.preprocessing.breast import Breast, find_breast
+from comoto.preprocessing.window import WindowSource, choose_window
+from comoto.records import FloatArray, Laterality, Modality
+
+Image = NDArray[Any]
+ByteImage = NDArray[np.uint8]
+Shape = tuple[int, int]
+
+_SAMPLED_SHARES = (0.25, 0.5, 0.75)
+_VALUES_PER_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one image becomes the network's input.
+
+    Attributes:
+        orient: stored -> source; a turn by 180 degrees or nothing.
+        to_grid: source -> grid without padding: crop, mirror, resize.
+        window: frame values that become 0 and 255, ``low < high``.
+        window_source: where the window comes from.
+        laterality: side of the patient's body.
+        notes: what was odd, one sentence each.
+    """
+
+    orient: Chain
+    to_grid: Chain
+    window: tuple[float, float]
+    window_source: WindowSource
+    laterality: Laterality
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stored_shape(self) -> Shape:
+        """Shape (rows, columns) of the frames in the file."""
+        return self.orient.in_shape
+
+    @property
+    def source_shape(self) -> Shape:
+        """Shape (rows, columns) of the corrected orientation."""
+        return self.to_grid.in_shape
+
+    @property
+    def grid_shape(self) -> Shape:
+        """Shape (h, w) on the network's grid, before padding."""
+        return self.to_grid.out_shape
+
+    def render(self, frame: Image) -> ByteImage:
+        """Return a stored frame (H, W) on the grid, uint8 (h, w).
+
+        Raises:
+            ValueError: the frame is not of ``stored_shape``.
+        """
+        low, high = self.window
+        array = self.orient.image(frame)
+        steps = self.to_grid.steps
+        if steps and isinstance(steps[0], Crop):  # windowing is done pixel by pixel, so only on what is kept
+            array, steps = steps[0].image(array), steps[1:]
+        grey = np.ascontiguousarray(array, dtype=np.float32)
+        grey -= low
+        grey *= 255.0 / (high - low)
+        np.clip(grey, 0, 255, out=grey)
+        for step in steps:
+            grey = step.image(grey)
+        return np.asarray(np.rint(grey), dtype=np.uint8)
+
+    def boxes_to_grid(self, boxes_on_source: ArrayLike) -> FloatArray:
+        """Return boxes (N, 4) on the grid; nothing is clipped, so ``boxes_to_source`` undoes it."""
+        return self.to_grid.boxes(boxes_on_source).astype(np.float32)
+
+    def boxes_to_source(self, boxes_on_grid: ArrayLike) -> FloatArray:
+        """Return boxes (N, 4) in source pixels of the corrected orientation."""
+        return self.to_grid.undo_boxes(boxes_on_grid).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values from which ``from_json`` makes an equal plan."""
+        return {
+            "orient": self.orient.to_json(),
+            "to_grid": self.to_grid.to_json(),
+            "window": list(self.window),
+            "window_source": self.window_source,
+            "laterality": self.laterality.value,
+            "notes": list(self.notes),
+        }
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Plan:
+        """Make the plan that ``to_json`` described.
+
+        Raises:
+            DatasetError: the description is not one of a plan.
+        """
+        try:
+            low, high = content["window"]
+            source: WindowSource = "file" if content["window_source"] == "file" else "percentile"
+            return Plan(
+                chain_from_json(content["orient"]),
+                chain_from_json(content["to_grid"]),
+                (float(low), float(high)),
+                source,
+                Laterality(content["laterality"]),
+                tuple(content["notes"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"not the description of a plan: {error!r}") from error
+
+
+def plan_image(
+    image: DicomImage, laterality: Laterality | None, modality: Modality, config: PreprocessConfig
+) -> Plan:
+    """Look at a few frames of an image and decide how to render it.
+
+    Tomosynthesis follows the reading rule of BCS-DBT: if frame 0 touches the other side of the image than the
+    breast's side of the body, the whole volume is turned by 180 degrees. A mammogram is never turned; where
+    its pixels clearly lean on one side, they decide whether it is mirrored, so that the chest wall is at
+    column 0 even if the image is stored the other way round.
+
+    Args:
+        image: an open file.
+        laterality: from the data set's table; None takes the side that the pixels touch. Header tags are not
+            asked, because they are wrong on a whole public data set.
+        modality: decides orientation rule and window formula.
+        config: grid, crop, mirror and window.
+
+    Raises:
+        DicomError: the file holds several frames where a mammogram was expected, one where a volume was, or
+            its rescale is not usable.
+    """
+    header = image.header
+    if modality is Modality.MAMMOGRAM and header.num_frames != 1:
+        raise DicomError(
+            f"{header.path}: a mammogram was expected, but the file holds {header.num_frames} frames"
+        )
+    if modality is Modality.TOMOSYNTHESIS:
+        header.require_volume()
+    first = image.frame(0)
+    frames = [first] if header.num_frames == 1 else [image.frame(index) for index in _sampled(header)]
+    orient, chest_wall, notes = _orientation(first, laterality, modality)
+    breast = find_breast([orient.image(frame) for frame in frames])
+    window = choose_window(header, modality, config.window, _values(frames, orient, breast))
+    if modality is Modality.MAMMOGRAM:
+        chest_wall = breast.side() or chest_wall
+    if laterality is not None and chest_wall is not laterality:
+        notes.append(
+            f"the {laterality} breast leans on the other side of the image; its pixels decide the mirroring"
+        )
+    if not breast.found:
+        notes.append("no breast found; the whole image is kept")
+    notes.extend([window.note] if window.note else [])
+    to_grid = _to_grid(orient.out_shape, breast, chest_wall, config)
+    side = laterality or chest_wall
+    return Plan(orient, to_grid, (window.low, window.high), window.source, side, tuple(notes))
+
+
+def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    """Fill with zeros at the bottom and at the right, so that boxes stay where they are.
+
+    Args:
+        array: (..., h, w).
+        rows: of the result, at least h.
+        columns: of the result, at least w.
+
+    Raises:
+        ValueError: the array is larger than the result.
+    """
+    missing = (rows - array.shape[-2], columns - array.shape[-1])
+    if min(missing) < 0:
+        raise ValueError(f"an array of shape {array.shape} does not fit into {rows} x {columns}")
+    return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, missing[0]), (0, missing[1])])
+
+
+def _sampled(header: DicomHeader) -> list[int]:
+    return sorted({int(share * header.num_frames) for share in _SAMPLED_SHARES})
+
+
+def _orientation(
+    first: Image, laterality: Laterality | None, modality: Modality
+) -> tuple[Chain, Laterality, list[str]]:
+    """Return the turn, the side of the source image where the chest wall is, and notes."""
+    shape = (first.shape[0], first.shape[1])
+    touched = touching_side(first)
+    if laterality is None:
+        return Chain(shape), touched, ["laterality was taken from the pixels"]
+    if modality is Modality.MAMMOGRAM or touched is laterality:
+        return Chain(shape), laterality, []
+    notes = ["turned by 180 degrees: frame 0 touches the other side"]
+    if first[:, 0].sum(dtype=np.int64) == first[:, -1].sum(dtype=np.int64):
+        notes = ["turned by 180 degrees although frame 0 touches neither side (the rule counts a tie as L)"]
+    return Chain(shape, (Rotate180(*shape),)), laterality, notes
+
+
+def _values(frames: list[Image], orient: Chain, breast: Breast) -> NDArray[Any]:
+    """Return frame values of the breast on every n-th pixel of the frames."""
+    step = max(1, min(orient.in_shape) // _VALUES_PER_SIDE)
+    thinned = [orient.image(frame)[::step, ::step] for frame in frames]
+    return np.concatenate([frame[breast.on(frame.shape)] for frame in thinned])
+
+
+def _to_grid(shape: Shape, breast: Breast, chest_wall: Laterality, config: PreprocessConfig) -> Chain:
+    steps: list[Step] = []
+    if config.crop_air and breast.bounds() != (0, 0, *shape):
+        steps.append(Crop(*shape, *breast.bounds()))
+        shape = steps[-1].out_shape
+    if config.mirror and chest_wall is Laterality.RIGHT:
+        steps.append(Mirror(*shape))
+    steps.append(Resize.to_fit(shape, (config.rows, config.columns), config.max_scale))
+    return Chain(steps[0].in_shape, tuple(steps))
