@@ -1,6 +1,6 @@
 """Typed configuration: models, presets, overrides."""
 
-from comoto.config.load import PRESETS, config_hash, load_train_config
+from comoto.config.load import PRESETS, config_hash, load_train_config, override
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -34,4 +34,5 @@ __all__ = [
     "TrainConfig",
     "config_hash",
     "load_train_config",
+    "override",
 ]

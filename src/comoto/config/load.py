@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from comoto.components import suggest
 from comoto.config.models import TrainConfig
 from comoto.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 PRESETS = ("demo", "small", "full")
 
@@ -26,9 +28,9 @@ def load_train_config(
 ) -> TrainConfig:
     """Build the configuration of a run.
 
-    A preset file has the sections ``common``, ``teacher`` and ``student``; the section of the role is laid
-    over ``common``, then the overrides are applied in order. ``preset.yaml`` written by the user may have
-    the same sections or be one flat configuration.
+    A preset has the sections ``common``, ``teacher`` and ``student``; the role's section is laid over
+    ``common``, then the overrides are applied in order. A user's own file may have the same sections or be
+    one flat configuration.
 
     Args:
         preset: a name of ``PRESETS`` or the path of a YAML file.
@@ -36,7 +38,8 @@ def load_train_config(
         role: ``"teacher"`` or ``"student"``.
 
     Raises:
-        ConfigError: unknown preset, unreadable YAML, unknown key (the nearest valid one is named) or bad value.
+        ConfigError: unknown preset, unreadable YAML, bad value, or unknown key (the nearest valid one
+            is named).
     """
     content = _read_yaml(preset)
     if {"common", "teacher", "student"} & set(content):
@@ -44,10 +47,23 @@ def load_train_config(
         content = _merged(content.get("common") or {}, content.get(role) or {})
     for text in overrides:
         content = _merged(content, _override(text))
-    try:
-        return TrainConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, content)) from error
+    return _validated(TrainConfig, content)
+
+
+def override(config: Model, overrides: Sequence[str]) -> Model:
+    """Return a configuration with some settings changed.
+
+    Args:
+        config: any configuration.
+        overrides: ``key.subkey=value`` texts.
+
+    Raises:
+        ConfigError: unknown key (the nearest valid one is named) or bad value.
+    """
+    content = config.model_dump(mode="json")
+    for text in overrides:
+        content = _merged(content, _override(text))
+    return _validated(type(config), content)
 
 
 def config_hash(config: BaseModel) -> str:
@@ -56,15 +72,20 @@ def config_hash(config: BaseModel) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _validated(model: type[Model], content: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(model, error, content)) from error
+
+
 def _read_yaml(preset: str | Path) -> dict[str, Any]:
     if str(preset) in PRESETS:
         text = resources.files("comoto.config").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
     elif Path(preset).is_file():
         text = Path(preset).read_text(encoding="utf-8")
     else:
-        raise ConfigError(
-            f"'{preset}' is neither a file nor a preset; {suggest(str(preset), PRESETS)} (presets: {', '.join(PRESETS)})"
-        )
+        raise ConfigError(f"'{preset}' is neither a file nor one of the presets {', '.join(PRESETS)}")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -104,23 +125,22 @@ def _only_known(content: dict[str, Any], known: Sequence[str], where: str) -> No
             raise ConfigError(f"{where}: unknown section '{key}'; {suggest(key, known)}")
 
 
-def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+def _explain(model: type[BaseModel], error: ValidationError, content: dict[str, Any]) -> str:
     lines = []
     for problem in error.errors():
         path = [str(part) for part in problem["loc"]]
         name = ".".join(path)
         if problem["type"] == "extra_forbidden":
             lines.append(
-                f"unknown configuration key '{name}'; {suggest(path[-1], _keys_beside(path, content))}"
+                f"unknown configuration key '{name}'; {suggest(path[-1], _keys_beside(model, path, content))}"
             )
         else:
             lines.append(f"configuration key '{name}': {problem['msg']} (got {problem['input']!r})")
     return "; ".join(lines)
 
 
-def _keys_beside(path: list[str], content: dict[str, Any]) -> list[str]:
+def _keys_beside(section: type[BaseModel], path: list[str], content: dict[str, Any]) -> list[str]:
     """Return the valid keys of the section in which ``path`` lies."""
-    section: type[BaseModel] = TrainConfig
     for part in path[:-1]:
         content = content.get(part) or {}
         chosen = {part: {"kind": content["kind"]}} if "kind" in content else {}

@@ -110,6 +110,9 @@ class SelectionConfig(StrictModel):
     slice_step: Count = 2
     """Every how many slices of the validation volumes are looked at."""
     max_images: Count = 200
+    min_hit_radius: Positive = 100.0
+    """Least radius, in source pixels, within which a detection hits a lesion; 100 is the DBTex challenge's
+    value for pixels of about 0.085 mm and means nothing on coarser ones."""
 
 
 class DataConfig(StrictModel):

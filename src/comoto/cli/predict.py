@@ -1,0 +1,54 @@
+"""``comoto predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="DICOM files, folders, manifests.")
+    ],
+    model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
+    split: Annotated[str | None, typer.Option("--split", help="Only this split of a manifest.")] = None,
+    mammograms: Annotated[
+        bool, typer.Option("--mammograms", help="The inputs are mammograms, the model is a teacher.")
+    ] = False,
+    aggregation: Annotated[
+        str | None, typer.Option("--aggregation", help="local_maximum (the paper's rule) or nms_3d.")
+    ] = None,
+    slice_step: Annotated[
+        int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change an inference setting, such as batch_size=4."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Find lesions in tomosynthesis volumes and write them in the DBTex challenge's format.
+
+    Neither mammograms nor tables are needed. After an interruption the same command continues; what was
+    finished is in the CSV.
+
+    Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
+    """
+    from comoto.api import load_model
+    from comoto.api import predict as run
+
+    given = {"aggregation.kind": aggregation, "slice_step": slice_step}
+    overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    loaded = load_model(model, device)
+    written = run(loaded, inputs, out, split=split, mammograms=mammograms, overrides=overrides)
+    typer.echo(f"{written.num_images} images: {written.table} and {written.twin}")
+    if written.failed:
+        from comoto.errors import DicomError
+
+        raise DicomError(
+            f"{len(written.failed)} of the images could not be read and are left out: "
+            + "; ".join(reason for _, reason in written.failed[:5])
+        )

@@ -1,0 +1,75 @@
+"""``comoto train teacher`` and ``comoto train student``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train a teacher on mammograms or a student on tomosynthesis.")
+
+PresetOption = Annotated[str, typer.Option("--preset", help="demo, small, full, or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as batch.size=4; repeatable."),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")]
+StopOption = Annotated[
+    int | None, typer.Option("--stop-after", min=1, help="Stop after this epoch; --resume goes on.")
+]
+
+
+@app.command("teacher")
+def teacher(
+    mammograms: Annotated[Path, typer.Option("--mammograms", help="Prepared mammograms.")],
+    out: OutOption,
+    preset: PresetOption = "small",
+    settings: SetOption = None,
+    resume: ResumeOption = False,
+    stop_after: StopOption = None,
+) -> None:
+    """Train a detector on mammograms: detection, and lesions pulled together (ImPA).
+
+    Example: comoto train teacher --mammograms prepared/mammograms --preset small --out runs/teacher
+    """
+    from comoto.api import train_teacher
+
+    overrides = [*(settings or []), f"data.mammograms={mammograms}"]
+    _report(train_teacher(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
+
+
+@app.command("student")
+def student(
+    tomosynthesis: Annotated[Path, typer.Option("--tomosynthesis", help="Prepared tomosynthesis volumes.")],
+    out: OutOption,
+    teacher: Annotated[Path | None, typer.Option("--teacher", help="Run folder of the teacher.")] = None,
+    mammograms: Annotated[
+        Path | None, typer.Option("--mammograms", help="Prepared mammograms, for a distiller.")
+    ] = None,
+    preset: PresetOption = "small",
+    settings: SetOption = None,
+    resume: ResumeOption = False,
+    stop_after: StopOption = None,
+) -> None:
+    """Train a detector on tomosynthesis, from scratch or from a teacher, with or without distillation.
+
+    The arms: `--set init=scratch`, `--set distill.kind=none` (pretraining), `distill.kind=image_level`,
+    `distill.kind=lesion_points` (LsKD).
+
+    Example: comoto train student --tomosynthesis prepared/dbt --mammograms prepared/mammograms
+    --teacher runs/teacher --set distill.kind=lesion_points --set data.fraction=0.1 --out runs/student
+    """
+    from comoto.api import train_student
+
+    given = {"data.tomosynthesis": tomosynthesis, "data.mammograms": mammograms, "teacher": teacher}
+    overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    _report(train_student(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
+
+
+def _report(result: Any) -> None:
+    typer.echo(
+        f"{result.run}: {result.epoch} epochs, best is epoch {result.best_epoch} "
+        f"with {result.metric} {result.value:.3f} on the validation patients"
+    )

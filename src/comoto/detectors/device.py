@@ -1,0 +1,46 @@
+"""Where and how precisely a network runs."""
+
+from __future__ import annotations
+
+import torch
+
+from comoto.components import suggest
+from comoto.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(wish: str) -> torch.device:
+    """Return the device; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        ConfigError: the word is unknown, or ``cuda`` was asked for and there is none.
+    """
+    if wish not in DEVICES:
+        raise ConfigError(f"unknown device '{wish}'; {suggest(wish, DEVICES)}")
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wish)
+
+
+def resolve_precision(wish: str, device: torch.device) -> str:
+    """Return ``32-true`` or ``bf16-mixed``; ``auto`` takes bfloat16 where the hardware computes in it."""
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    # elsewhere bfloat16 is emulated and slower than float32
+    return "bf16-mixed" if _cpu_computes_bfloat16() else "32-true"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a forward runs."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def _cpu_computes_bfloat16() -> bool:
+    # older torch versions do not tell; then float32 is the safe choice
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

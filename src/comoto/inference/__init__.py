@@ -1,0 +1,1 @@
+"""Prediction: frames stream through the detector, slice boxes become volume boxes, files come out."""

@@ -1,0 +1,86 @@
+"""A loaded model: images on the grid in, detections on the grid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from comoto.config import TrainConfig
+from comoto.detectors.base import Detector
+from comoto.detectors.checkpoint import About, load_checkpoint
+from comoto.detectors.device import autocast, choose_device, resolve_precision
+from comoto.errors import CheckpointError
+from comoto.preprocessing.plan import pad
+from comoto.records import SliceDetections
+
+
+@dataclass(frozen=True)
+class Model:
+    """A detector ready to predict.
+
+    Attributes:
+        name: the run folder's name, for output files.
+        sha256: of the weights; empty while a training run validates.
+        precision: ``32-true`` or ``bf16-mixed``.
+    """
+
+    detector: Detector
+    config: TrainConfig
+    device: torch.device
+    precision: str
+    name: str
+    sha256: str
+
+    @torch.inference_mode()
+    def detect(self, images: list[NDArray[np.uint8]]) -> list[SliceDetections]:
+        """Detect on rendered images.
+
+        Args:
+            images: uint8 (h, w) each, on the grid without padding.
+
+        Returns:
+            Detections on the grid, clipped to each image; padding never holds one.
+        """
+        grid = self.config.preprocess
+        batch = np.stack([pad(image, grid.rows, grid.columns) for image in images])
+        tensor = torch.from_numpy(batch).to(self.device).unsqueeze(1).float() / 255
+        with autocast(self.device, self.precision):
+            found = self.detector.predict(self.detector.features(tensor))
+        results = []
+        for image, one in zip(images, found, strict=True):
+            height, width = image.shape
+            boxes = one.boxes_xyxy.float().cpu().numpy()
+            boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+            real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
+            results.append(SliceDetections(boxes[real], one.scores.float().cpu().numpy()[real]))
+        return results
+
+
+def load_model(
+    run: Path,
+    role: Literal["teacher", "student"] | None = None,
+    device: str = "auto",
+) -> tuple[Model, About]:
+    """Load the best checkpoint of a run folder.
+
+    Args:
+        run: what ``comoto train`` wrote.
+        role: refuse a model of the other role; None takes either.
+        device: ``auto`` takes a GPU if there is one.
+
+    Raises:
+        CheckpointError: no checkpoint, damaged, of another architecture, or of the other role.
+        ConfigError: ``cuda`` was asked for and there is none.
+    """
+    checkpoint = load_checkpoint(run)
+    if role is not None and checkpoint.about.role != role:
+        raise CheckpointError(f"{run}: this is a {checkpoint.about.role}, a {role} is needed here")
+    where = choose_device(device)
+    detector = checkpoint.detector.to(where)
+    precision = resolve_precision(checkpoint.config.precision, where)
+    return Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256), checkpoint.about

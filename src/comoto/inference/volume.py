@@ -1,0 +1,109 @@
+"""One image through the model: frames stream, so memory does not grow with the number of slices."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comoto.config import InferenceConfig
+from comoto.dicom.read import DicomHeader, DicomImage
+from comoto.errors import DicomError
+from comoto.inference.aggregate import StackedDetections, aggregate
+from comoto.inference.model import Model
+from comoto.preprocessing.plan import Plan, plan_image
+from comoto.records import Laterality, Modality, SliceDetections
+
+Item = TypeVar("Item")
+_END = object()
+
+
+def detect_volume(
+    model: Model, path: Path, laterality: Laterality | None, config: InferenceConfig
+) -> tuple[StackedDetections, Plan, DicomHeader]:
+    """Detect lesions in one tomosynthesis file.
+
+    Args:
+        model: what ``load_model`` returned.
+        path: a multi-frame DICOM file.
+        laterality: side of the body from a data set's table; then a volume that touches the other side is
+            turned by 180 degrees. None trusts the pixels.
+        config: slices to look at, and the aggregation.
+
+    Returns:
+        Detections in source pixels of the corrected orientation, how the volume was rendered, and its header.
+
+    Raises:
+        DicomError: the file cannot be read or is no volume.
+    """
+    with DicomImage(path) as image:
+        if not image.header.is_multiframe:
+            raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
+        plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
+        indices = slice_indices(image.header.num_frames, config.slice_step)
+        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, image.frames(indices), strict=True))
+        found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
+        result = aggregate(found, image.header.num_frames, config.aggregation)
+        header = image.header
+    return _on_source(result, plan), plan, header
+
+
+def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) -> tuple[SliceDetections, Plan]:
+    """Detect lesions in one mammogram.
+
+    Returns:
+        Detections in source (= stored) pixels, and how the image was rendered.
+
+    Raises:
+        DicomError: the file cannot be read or holds a stack.
+    """
+    with DicomImage(path) as image:
+        plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
+        found = model.detect([plan.render(image.frame(0))])[0]
+    return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan
+
+
+def detect_slices(
+    model: Model, rendered: Iterable[tuple[int, NDArray[np.uint8]]], batch_size: int
+) -> dict[int, SliceDetections]:
+    """Detect on slices (index, uint8 (h, w)) that come one after the other; the boxes stay on the grid."""
+    found: dict[int, SliceDetections] = {}
+    slices = iter(rendered)
+    while batch := list(islice(slices, batch_size)):
+        results = model.detect([image for _, image in batch])
+        found.update(zip((index for index, _ in batch), results, strict=True))
+    return found
+
+
+def slice_indices(num_slices: int, step: int) -> list[int]:
+    """Return every ``step``-th slice, centred so that both ends are left out alike."""
+    return list(range((num_slices - 1) % step // 2, num_slices, step))
+
+
+def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+    """Compute up to ``depth`` items ahead in a thread, so that decoding and the network overlap.
+
+    An exception of ``items`` is raised where the item would have come.
+    """
+    iterator = iter(items)
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(pool.submit(next, iterator, _END))
+            yield cast(Item, item)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _on_source(found: StackedDetections, plan: Plan) -> StackedDetections:
+    height, width = plan.source_shape
+    boxes = plan.boxes_to_source(found.boxes_xyxy)
+    boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+    return StackedDetections(boxes, found.scores, found.first_slice, found.num_spanned)

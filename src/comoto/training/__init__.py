@@ -1,0 +1,1 @@
+"""Training: what one step computes, what a batch holds, and the visible loop."""

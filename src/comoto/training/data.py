@@ -1,0 +1,116 @@
+"""Which patients train and which choose the checkpoint, and the stream of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from comoto.config import DataConfig, PreprocessConfig
+from comoto.datasets.splits import hold_out_validation, patient_fraction
+from comoto.errors import ConfigError
+from comoto.preprocessing.store import PreparedStore
+from comoto.records import Manifest, Modality, Split
+
+Batch = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The images of one store that a run uses.
+
+    Attributes:
+        train: ids of the training images, after the fraction was taken.
+        validation: manifest of the held-out images.
+        patients: training patients, sorted; written to the run folder.
+    """
+
+    store: PreparedStore
+    train: tuple[str, ...]
+    validation: Manifest
+    patients: tuple[str, ...]
+
+
+def open_store(folder: Path | None, key: str, modality: Modality, config: PreprocessConfig) -> PreparedStore:
+    """Open a prepared store and check that it fits the run.
+
+    Raises:
+        ConfigError: no folder is set, the store is of the other modality, or it was prepared differently.
+        DatasetError: the folder is no finished store.
+    """
+    if folder is None:
+        raise ConfigError(f"{key} is not set; give the folder that 'comoto prepare' wrote")
+    store = PreparedStore(folder)
+    if set(store.manifest.images["modality"]) != {modality.value}:
+        raise ConfigError(f"{key}: {folder} does not hold {modality.value} images only")
+    theirs, ours = store.config.model_dump(), config.model_dump()
+    differing = [
+        f"{name} {theirs[name]} instead of {ours[name]}" for name in ours if theirs[name] != ours[name]
+    ]
+    if differing:
+        raise ConfigError(
+            f"{key}: {folder} was prepared with {', '.join(differing)}; prepare it again with this preset, "
+            "or set preprocess.* to what the store has"
+        )
+    return store
+
+
+def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, seed: int) -> Cohort:
+    """Split a store by patient.
+
+    A validation split of the data set is taken as it is; where there is none, training patients are held out
+    first, so that the fraction never touches them. The test split is never looked at.
+
+    Raises:
+        DatasetError: there are no training or no validation images.
+    """
+    manifest = hold_out_validation(store.manifest, config.validation_share, seed)
+    training = manifest.split(Split.TRAIN)
+    patients = patient_fraction(training, fraction, seed)
+    chosen = training.images["patient_id"].isin(patients)
+    ids = tuple(str(name) for name in training.images["image_id"][chosen])
+    return Cohort(store, ids, manifest.split(Split.VALIDATION), tuple(sorted(patients)))
+
+
+class BatchStream(Dataset[Batch]):
+    """Item k is the batch of step k, a pure function of k: a resumed run sees the same batches."""
+
+    def __init__(self, make: Callable[[int], Batch], steps: Sequence[int]) -> None:
+        self._make = make
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._make(self._steps[index])
+
+
+def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
+    """Yield the batches of some steps, made ahead in ``workers`` processes.
+
+    Args:
+        make: step -> batch.
+        steps: which steps.
+        workers: processes; 0 makes each batch when it is needed.
+        pin: page-lock the tensors, for faster copies to a GPU.
+    """
+    loader = DataLoader(
+        BatchStream(make, steps),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_single_threaded if workers else None,
+        prefetch_factor=2 if workers else None,
+    )
+    return iter(loader)
+
+
+def _single_threaded(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,136 @@
+"""What a run leaves behind: the configuration, a CSV and a TensorBoard log, and the state to resume from."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from comoto.config import TrainConfig
+from comoto.errors import CheckpointError, ConfigError, OutputExistsError
+
+STATE, LOG, CONFIG, SPLIT = "state.pt", "log.csv", "config.yaml", "split.json"
+
+
+@dataclass
+class State:
+    """Where a run stands.
+
+    Attributes:
+        epoch: finished epochs.
+        best_epoch: epoch of the best checkpoint, 0 before the first validation.
+        best_value: its metric; -1 before the first validation, so that a metric of 0 is kept too.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -1.0
+
+
+class RunRecord:
+    """The folder of a run.
+
+    Attributes:
+        folder: where everything goes.
+        can_resume: whether there is a state to continue from; known after ``start``.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool) -> None:
+        self.folder = folder
+        self.can_resume = False
+        self._resume = resume
+        self._writer: SummaryWriter | None = None
+
+    def start(self, config: TrainConfig, patients: dict[str, list[str]]) -> None:
+        """Make the folder, or check that it holds an interrupted run of the same configuration.
+
+        Raises:
+            OutputExistsError: the folder is not empty and the run is not to be resumed.
+            ConfigError: the folder was made with another configuration; the differing keys are named.
+        """
+        content = config.model_dump(mode="json")
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            if not self._resume:
+                raise OutputExistsError(f"{self.folder} is not empty; choose another --out, or add --resume")
+            self._compare(content)
+            self.can_resume = (self.folder / STATE).is_file()
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        (self.folder / SPLIT).write_text(json.dumps(patients, indent=1) + "\n", encoding="utf-8")
+
+    def save_state(self, state: State, tensors: dict[str, Any]) -> None:
+        """Replace the state; a crash leaves the former one."""
+        part = self.folder / f"{STATE}.part"
+        torch.save({"state": vars(state), **tensors}, part)
+        part.replace(self.folder / STATE)
+
+    def load_state(self, device: torch.device) -> tuple[State, dict[str, Any]]:
+        """Read the state that ``save_state`` wrote; only tensors and plain values are accepted.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = self.folder / STATE
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            return State(**content.pop("state")), content
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
+
+    def log(self, epoch: int, values: dict[str, float]) -> None:
+        """Append one row to ``log.csv`` and to TensorBoard; rows of later epochs, left by a crash, go."""
+        path = self.folder / LOG
+        rows = [row for row in read_log(path) if row["epoch"] < epoch] if path.is_file() else []
+        rows.append({"epoch": epoch, **values})
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        part = path.with_suffix(".part")
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
+        for key, value in values.items():
+            self._writer.add_scalar(key, value, epoch)
+
+    def close(self) -> None:
+        """Flush what is buffered."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _compare(self, content: dict[str, Any]) -> None:
+        path = self.folder / CONFIG
+        if not path.is_file():
+            raise OutputExistsError(f"{self.folder}: not a run folder (no {CONFIG}); choose another --out")
+        old = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        new = _flat(content)
+        differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
+        if differing:
+            raise ConfigError(
+                f"{self.folder}: the run was started with other settings: "
+                + ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:5])
+            )
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a ``log.csv``; a value that an epoch has not is left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
