@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.evaluate import evaluate
 from comoto.cli.options import state
+from comoto.cli.prepare import prepare
+from comoto.cli.simulate import simulate
 from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
@@ -50,6 +53,12 @@ def common(
     """Options that every command shares."""
     state.verbose = verbose
     enable_progress()
+
+
+app.command("evaluate")(evaluate)
+
+app.command("prepare")(prepare)
+app.command("simulate")(simulate)
 
 
 def run() -> None:

@@ -1,0 +1,90 @@
+"""``comoto evaluate``: predictions and annotations in, sensitivities and intervals out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from comoto.evaluation import ChallengeResult, MammogramResult
+
+
+def evaluate(
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="CSV of volume predictions, DBTex columns.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Labels CSV of one split: every volume is a row.")
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="Boxes CSV of the same split: every lesion is a row.")
+    ] = None,
+    mammogram_predictions: Annotated[
+        Path | None,
+        typer.Option("--mammogram-predictions", help="CSV with image_id, x1, y1, x2, y2, score instead."),
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="Manifest folder that holds the mammograms' lesions.")
+    ] = None,
+    rule: Annotated[
+        Literal["iou", "center"], typer.Option("--rule", help="What a hit is on mammograms.")
+    ] = "iou",
+    iou: Annotated[
+        float, typer.Option("--iou", min=0.000001, max=1.0, help="Least overlap of a hit on mammograms.")
+    ] = 0.1,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write figures, curves and thresholds here.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the FROC: .png, .svg or .pdf.")
+    ] = None,
+    log_axis: Annotated[bool, typer.Option("--log-axis", help="Logarithmic FP axis in the figure.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Evaluate predictions: the DBTex challenge metric on volumes, or a FROC on mammograms.
+
+    Example: comoto evaluate --predictions predictions.csv --labels labels.csv --boxes boxes.csv
+    --bootstrap 1000 --json result.json --figure froc.png
+    """
+    from comoto.errors import ConfigError
+    from comoto.report.output_files import refuse_existing, write_text
+
+    refuse_existing([path for path in (json_path, figure) if path is not None], overwrite)
+    if figure is not None:
+        from comoto.report.froc_figure import check_figure_path
+
+        check_figure_path(figure)
+    result: ChallengeResult | MammogramResult
+    if mammogram_predictions is not None and manifest is not None and not (predictions or labels or boxes):
+        from comoto.evaluation import evaluate_mammograms
+        from comoto.records import Manifest
+
+        result = evaluate_mammograms(
+            mammogram_predictions, Manifest.load(manifest), rule, iou, bootstrap=bootstrap, seed=seed
+        )
+    elif predictions and labels and boxes and not (mammogram_predictions or manifest):
+        from comoto.evaluation import evaluate as evaluate_volumes
+
+        result = evaluate_volumes(predictions, labels, boxes, bootstrap=bootstrap, seed=seed)
+    else:
+        raise ConfigError(
+            "give --predictions, --labels and --boxes (volumes), "
+            "or --mammogram-predictions and --manifest (mammograms)"
+        )
+    typer.echo(result.summary())
+    if json_path is not None:
+        write_text(json_path, result.to_json())
+        typer.echo(f"wrote {json_path}")
+    if figure is not None:
+        from comoto.report.froc_figure import froc_figure, save_figure
+
+        save_figure(
+            froc_figure([((predictions or mammogram_predictions or figure).stem, result)], log_axis), figure
+        )
+        typer.echo(f"wrote {figure}")

@@ -1,0 +1,277 @@
+"""The metric of the DBTex challenge, to the last digit, with FROC curves and patient intervals.
+
+Definition: challenge text and evaluator of the BCS-DBT data set (Buda et al., JAMA Network Open 2021;
+Konz et al., JAMA Network Open 2023), restated in docs/tomosynthesis-and-froc.md.
+
+Two figures with two denominators. "all": every volume of the labels counts in the rate of false positives.
+"positive": only volumes with a box do, and predictions on other volumes are left out. Lesions are the rows
+of the boxes in both.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from comoto.evaluation.bootstrap import (
+    BAND_FPS,
+    Band,
+    Bootstrap,
+    Cohort,
+    Interval,
+    ResampledFroc,
+    percentile_band,
+    percentile_interval,
+    resample,
+)
+from comoto.evaluation.challenge_tables import (
+    ChallengePredictions,
+    ChallengeTruth,
+    VolumeKey,
+    read_predictions,
+    read_truth,
+)
+from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
+from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
+
+FPS_ALL = (2.0,)
+FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)
+_ALL_NAME = "sensitivity_at_2_fps_all"
+_POSITIVE_NAMES = tuple(f"sensitivity_at_{int(fps)}_fps_positive" for fps in FPS_POSITIVE)
+_MEAN_NAME = "mean_sensitivity_positive"
+
+
+@dataclass(frozen=True)
+class ChallengeResult:
+    """The metric, what it is made of, and how sure it is.
+
+    Attributes:
+        metric: the challenge's six figures by their official names.
+        froc_all, froc_positive: the curves; thresholds are scores of the predictions' file.
+        lesion_volumes: (StudyUID, View) of each lesion, in the order of the boxes and of ``lesion_scores``
+            of both curves.
+        num_lesions, num_volumes_all, num_volumes_positive: the denominators.
+        num_patients, num_predictions: sizes.
+        bootstrap: intervals, None if not asked for.
+        warnings: what is odd about the tables.
+    """
+
+    metric: dict[str, float]
+    froc_all: Froc
+    froc_positive: Froc
+    lesion_volumes: tuple[VolumeKey, ...]
+    num_lesions: int
+    num_volumes_all: int
+    num_volumes_positive: int
+    num_patients: int
+    num_predictions: int
+    bootstrap: Bootstrap | None
+    warnings: tuple[str, ...]
+
+    @property
+    def mean_sensitivity_positive(self) -> float:
+        """The challenge's ranking figure."""
+        return self.metric[_MEAN_NAME]
+
+    @property
+    def sensitivity_at_2_fps_all(self) -> float:
+        """The challenge's tie-break figure."""
+        return self.metric[_ALL_NAME]
+
+    def thresholds(self) -> dict[str, float]:
+        """Return the score threshold that keeps the FP rate of each figure, by the figure's name."""
+        found = {_ALL_NAME: self.froc_all.threshold_at(FPS_ALL[0])}
+        for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
+            found[name] = self.froc_positive.threshold_at(fps)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain numbers, lists and dicts; infinite numbers become None."""
+        curves = {"all": self.froc_all.record("volume"), "positive": self.froc_positive.record("volume")}
+        if self.bootstrap is not None:
+            for name, band in self.bootstrap.bands.items():
+                curves[name]["band"] = band.record("volume")
+        return {
+            "format": "comoto-evaluation-1",
+            **self.metric,
+            "num_lesions": self.num_lesions,
+            "num_volumes_all": self.num_volumes_all,
+            "num_volumes_positive": self.num_volumes_positive,
+            "num_patients": self.num_patients,
+            "num_predictions": self.num_predictions,
+            "thresholds": {name: finite_or_none(value) for name, value in self.thresholds().items()},
+            "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
+            "froc": curves,
+            "lesions": [
+                {"StudyUID": study, "View": view, "best_score": finite_or_none(score)}
+                for (study, view), score in zip(
+                    self.lesion_volumes, self.froc_positive.lesion_scores, strict=True
+                )
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def to_json(self) -> str:
+        """Return ``record`` as JSON text; a missed lesion has ``best_score`` null."""
+        return json.dumps(self.record(), indent=1, allow_nan=False) + "\n"
+
+    def summary(self) -> str:
+        """Return a readable account with both denominators."""
+        found = int(np.isfinite(self.froc_positive.lesion_scores).sum())
+        lines = [
+            "DBTex challenge metric",
+            f"  lesions            {self.num_lesions} ({found} hit by at least one prediction, "
+            f"{self.num_lesions - found} never)",
+            f"  volumes, positive  {self.num_volumes_positive} (with a box)",
+            f"  volumes, all       {self.num_volumes_all}",
+            f"  patients           {self.num_patients}",
+            f"  predictions        {self.num_predictions}",
+            "",
+            self._line(_MEAN_NAME, "mean sensitivity, positive volumes, 1-4 FP/volume", None),
+        ]
+        thresholds = self.thresholds()
+        for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
+            text = f"sensitivity, positive volumes, {fps:.0f} FP/volume"
+            lines.append(self._line(name, text, thresholds[name]))
+        lines.append(self._line(_ALL_NAME, "sensitivity, all volumes, 2 FP/volume", thresholds[_ALL_NAME]))
+        if self.bootstrap is not None:
+            lines += ["", f"intervals: {self.bootstrap.text()}"]
+        reached = float(self.froc_positive.fps_per_image[-1])
+        if reached < FPS_POSITIVE[-1]:
+            lines += [
+                "",
+                f"the predictions end at {reached:.2f} FP per positive volume; beyond that the last "
+                "sensitivity is held",
+            ]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def _line(self, name: str, text: str, threshold: float | None) -> str:
+        line = f"  {text:<50} {self.metric[name]:.4f}"
+        if self.bootstrap is not None:
+            interval = self.bootstrap.intervals[name]
+            line += f"  [{interval.low:.4f}, {interval.high:.4f}]"
+        return line if threshold is None else f"{line}  score >= {threshold:.6g}"
+
+
+def evaluate(
+    predictions: TableSource,
+    labels: TableSource,
+    boxes: TableSource,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> ChallengeResult:
+    """Evaluate predictions on volumes by the rules of the DBTex challenge.
+
+    Args:
+        predictions: CSV path or DataFrame with StudyUID, View, X, Width, Y, Height, Z, Depth, Score; pixels
+            of the corrected orientation, slices from 0.
+        labels: one row a volume, with PatientID, StudyUID, View.
+        boxes: one row a lesion, with StudyUID, View, Slice, X, Y, Width, Height, VolumeSlices.
+        bootstrap: replicates of the patient bootstrap, 0 for no intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        DatasetError: a table is unreadable or the tables contradict each other.
+        ValueError: ``bootstrap`` is negative.
+    """
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must not be negative, got {bootstrap}")
+    truth = read_truth(labels, boxes)
+    found = read_predictions(predictions, truth)
+    froc_all, froc_positive = _curves(truth, found)
+    keys = list(truth.volumes)
+    return ChallengeResult(
+        metric=_metric(froc_all, froc_positive),
+        froc_all=froc_all,
+        froc_positive=froc_positive,
+        lesion_volumes=tuple(keys[number] for number in truth.lesion_volume),
+        num_lesions=froc_all.num_lesions,
+        num_volumes_all=froc_all.num_images,
+        num_volumes_positive=froc_positive.num_images,
+        num_patients=len(truth.patients),
+        num_predictions=len(found.scores),
+        bootstrap=_bootstrap(truth, found, bootstrap, seed) if bootstrap else None,
+        warnings=truth.warnings + found.warnings,
+    )
+
+
+def challenge_metric(predictions: TableSource, labels: TableSource, boxes: TableSource) -> dict[str, float]:
+    """Return the challenge's six figures by their official names; arguments and errors as ``evaluate``."""
+    truth = read_truth(labels, boxes)
+    return _metric(*_curves(truth, read_predictions(predictions, truth)))
+
+
+def _on_positive(truth: ChallengeTruth, found: ChallengePredictions) -> BoolArray:
+    """(N,) whether a prediction lies on a volume with a box."""
+    return (found.volume >= 0) & truth.is_positive[found.volume]
+
+
+def _curves(truth: ChallengeTruth, found: ChallengePredictions) -> tuple[Froc, Froc]:
+    num_lesions = len(truth.lesion_volume)
+    # The challenge takes the thresholds of all predictions for both figures.
+    thresholds = froc_thresholds(found.scores, found.hit_lesion)
+    kept = _on_positive(truth, found)
+    return (
+        froc(found.scores, found.hit_lesion, num_lesions, len(truth.volumes), thresholds),
+        froc(
+            found.scores[kept],
+            found.hit_lesion[kept],
+            num_lesions,
+            int(truth.is_positive.sum()),
+            thresholds,
+        ),
+    )
+
+
+def _metric(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
+    positive = froc_positive.sensitivity_at(FPS_POSITIVE)
+    return {
+        _ALL_NAME: float(froc_all.sensitivity_at(FPS_ALL)[0]),
+        **{name: float(value) for name, value in zip(_POSITIVE_NAMES, positive, strict=True)},
+        _MEAN_NAME: float(positive.mean()),
+    }
+
+
+def _bootstrap(truth: ChallengeTruth, found: ChallengePredictions, replicates: int, seed: int) -> Bootstrap:
+    lesion_patient = truth.volume_patient[truth.lesion_volume]
+    num_patients = len(truth.patients)
+    kept = _on_positive(truth, found)
+    curve_all = ResampledFroc(
+        found.scores,
+        found.hit_lesion,
+        Cohort(num_patients, found.patient, lesion_patient, truth.volume_patient),
+    )
+    curve_positive = ResampledFroc(
+        found.scores[kept],
+        found.hit_lesion[kept],
+        Cohort(num_patients, found.patient[kept], lesion_patient, truth.volume_patient[truth.is_positive]),
+    )
+    at_all, at_positive = resample(
+        [(curve_all, _with_band(FPS_ALL)), (curve_positive, _with_band(FPS_POSITIVE))],
+        num_patients,
+        replicates,
+        seed,
+    )
+    on_metric = at_positive[:, : len(FPS_POSITIVE)]
+    intervals: dict[str, Interval] = {_ALL_NAME: percentile_interval(at_all[:, 0])}
+    for place, name in enumerate(_POSITIVE_NAMES):
+        intervals[name] = percentile_interval(on_metric[:, place])
+    intervals[_MEAN_NAME] = percentile_interval(on_metric.mean(axis=1))
+    return Bootstrap(
+        replicates=replicates,
+        seed=seed,
+        without_lesion=int(np.isnan(at_positive[:, 0]).sum()),
+        intervals=intervals,
+        bands={
+            "all": Band(BAND_FPS, *percentile_band(at_all[:, len(FPS_ALL) :])),
+            "positive": Band(BAND_FPS, *percentile_band(at_positive[:, len(FPS_POSITIVE) :])),
+        },
+    )
+
+
+def _with_band(fps: tuple[float, ...]) -> Float64Array:
+    return np.concatenate([np.array(fps), BAND_FPS])

@@ -1,0 +1,252 @@
+"""FROC of detections on mammograms, over all annotated lesions.
+
+A lesion that nobody detected stays in the denominator, and so does an image without lesions. Two rules
+decide what a hit is: enough overlap (``iou``), or the detection's centre inside the lesion's box
+(``center``). Further hits of one lesion are not false positives, as in the DBTex challenge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from comoto.errors import DatasetError
+from comoto.evaluation.bootstrap import (
+    BAND_FPS,
+    Band,
+    Bootstrap,
+    Cohort,
+    ResampledFroc,
+    percentile_band,
+    percentile_interval,
+    resample,
+)
+from comoto.evaluation.froc import Froc, finite_or_none, froc
+from comoto.evaluation.matching import hits_by_center, hits_by_iou
+from comoto.evaluation.tables import Float64Array, Table, TableSource, read_table
+from comoto.records import IntArray, Manifest, Modality
+
+Rule = Literal["iou", "center"]
+
+FPS_PER_IMAGE = (0.5, 1.0, 2.0, 3.0, 4.0)
+_MEAN_NAME = "mean_sensitivity"
+_BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True)
+class MammogramResult:
+    """Sensitivities on mammograms and what they are made of.
+
+    Attributes:
+        metric: ``sensitivity_at_{0.5,1,2,3,4}_fps`` and ``mean_sensitivity``, the mean over 1, 2, 3, 4.
+        froc: the curve; its denominators are all lesions and all images.
+        lesion_images: image of each lesion, in the order of ``froc.lesion_scores``.
+        rule, iou: what a hit is; ``iou`` plays no part under the rule ``center``.
+        num_predictions: detections in the table.
+        bootstrap: intervals, None if not asked for.
+    """
+
+    metric: dict[str, float]
+    froc: Froc
+    lesion_images: tuple[str, ...]
+    rule: Rule
+    iou: float
+    num_predictions: int
+    bootstrap: Bootstrap | None
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain numbers, lists and dicts; infinite numbers become None."""
+        curve = self.froc.record("image")
+        if self.bootstrap is not None:
+            curve["band"] = self.bootstrap.bands["images"].record("image")
+        return {
+            "format": "comoto-mammogram-evaluation-1",
+            **self.metric,
+            "rule": self.rule,
+            "iou": self.iou if self.rule == "iou" else None,
+            "num_lesions": self.froc.num_lesions,
+            "num_images": self.froc.num_images,
+            "num_predictions": self.num_predictions,
+            "thresholds": {_name(fps): finite_or_none(self.froc.threshold_at(fps)) for fps in FPS_PER_IMAGE},
+            "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
+            "froc": curve,
+            "lesions": [
+                {"image_id": image, "best_score": finite_or_none(score)}
+                for image, score in zip(self.lesion_images, self.froc.lesion_scores, strict=True)
+            ],
+        }
+
+    def to_json(self) -> str:
+        """Return ``record`` as JSON text; a missed lesion has ``best_score`` null."""
+        return json.dumps(self.record(), indent=1, allow_nan=False) + "\n"
+
+    def summary(self) -> str:
+        """Return a readable account with both denominators."""
+        found = int(np.isfinite(self.froc.lesion_scores).sum())
+        rule = (
+            f"overlap (IoU) at least {self.iou:g}" if self.rule == "iou" else "centre inside the lesion's box"
+        )
+        lines = [
+            f"FROC on mammograms; a hit: {rule}",
+            f"  lesions      {self.froc.num_lesions} ({found} hit by at least one prediction, "
+            f"{self.froc.num_lesions - found} never)",
+            f"  images       {self.froc.num_images}",
+            f"  predictions  {self.num_predictions}",
+            "",
+            self._line(_MEAN_NAME, "mean sensitivity, 1-4 FP/image"),
+        ]
+        lines += [self._line(_name(fps), f"sensitivity, {fps:g} FP/image") for fps in FPS_PER_IMAGE]
+        if self.bootstrap is not None:
+            lines += ["", f"intervals: {self.bootstrap.text()}"]
+        return "\n".join(lines)
+
+    def _line(self, name: str, text: str) -> str:
+        line = f"  {text:<34} {self.metric[name]:.4f}"
+        if self.bootstrap is not None:
+            interval = self.bootstrap.intervals[name]
+            line += f"  [{interval.low:.4f}, {interval.high:.4f}]"
+        return line
+
+
+def mammogram_froc(
+    detections: TableSource,
+    lesions: TableSource,
+    image_ids: Sequence[str],
+    rule: Rule = "iou",
+    iou: float = 0.1,
+) -> Froc:
+    """Draw the FROC of detections on mammograms.
+
+    Args:
+        detections: columns image_id, x1, y1, x2, y2, score; source pixels, half-open boxes.
+        lesions: columns image_id, x1, y1, x2, y2, in the same frame; all annotated lesions.
+        image_ids: all images that were looked at, those without lesions included.
+        rule: ``iou`` or ``center``.
+        iou: least overlap of a hit under the rule ``iou``, above 0 and at most 1.
+
+    Raises:
+        DatasetError: a table is unreadable or names an image that is not in ``image_ids``, or there is
+            no lesion.
+        ValueError: unknown rule, ``iou`` out of range or an image that stands twice.
+    """
+    return _match(detections, lesions, image_ids, rule, iou).curve()
+
+
+def evaluate_mammograms(
+    detections: TableSource,
+    manifest: Manifest,
+    rule: Rule = "iou",
+    iou: float = 0.1,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> MammogramResult:
+    """Evaluate detections on all mammograms of a manifest; arguments and errors as ``mammogram_froc``."""
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must not be negative, got {bootstrap}")
+    mammograms = manifest.select(manifest.images["modality"] == Modality.MAMMOGRAM.value)
+    if not len(mammograms):
+        raise DatasetError(f"{manifest.name}: the manifest holds no mammogram")
+    match = _match(detections, mammograms.lesions, mammograms.images["image_id"].tolist(), rule, iou)
+    curve = match.curve()
+    patients = mammograms.images["patient_id"].tolist()
+    return MammogramResult(
+        metric=_metric(curve),
+        froc=curve,
+        lesion_images=tuple(mammograms.lesions["image_id"].tolist()),
+        rule=rule,
+        iou=iou,
+        num_predictions=len(match.scores),
+        bootstrap=_bootstrap(match, patients, bootstrap, seed) if bootstrap else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Detections (N,) and lesions (L,) by the number of their image, and what hits what."""
+
+    detection_image: IntArray
+    lesion_image: IntArray
+    scores: Float64Array
+    hit_lesion: IntArray
+    num_images: int
+
+    def curve(self) -> Froc:
+        return froc(self.scores, self.hit_lesion, len(self.lesion_image), self.num_images)
+
+
+def _match(
+    detections: TableSource, lesions: TableSource, image_ids: Sequence[str], rule: Rule, iou: float
+) -> _Match:
+    if rule not in ("iou", "center"):
+        raise ValueError(f"rule must be 'iou' or 'center', got {rule!r}")
+    if not 0.0 < iou <= 1.0:
+        raise ValueError(f"iou must be above 0 and at most 1, got {iou}")
+    images = {name: number for number, name in enumerate(image_ids)}
+    if len(images) != len(image_ids):
+        raise ValueError("image_ids holds an image twice")
+    found = read_table(detections, "predictions", ("image_id",), (*_BOX_COLUMNS, "score"))
+    truth = read_table(lesions, "lesions", ("image_id",), _BOX_COLUMNS)
+    if not len(truth):
+        raise DatasetError(f"{truth.name}: holds no lesion; a sensitivity needs at least one")
+    found.require(~np.isinf(found.numbers["score"]), "score is infinite", "write finite scores")
+    detection_image, detection_boxes = _boxes(found, images)
+    lesion_image, lesion_boxes = _boxes(truth, images)
+    if rule == "iou":
+        hit = hits_by_iou(detection_image, detection_boxes, lesion_image, lesion_boxes, iou)
+    else:
+        hit = hits_by_center(detection_image, detection_boxes, lesion_image, lesion_boxes)
+    return _Match(detection_image, lesion_image, found.numbers["score"], hit, len(images))
+
+
+def _boxes(table: Table, images: dict[str, int]) -> tuple[IntArray, Float64Array]:
+    """Return the number of the image (N,) and the box (N, 4) of each row."""
+    boxes = np.column_stack([table.numbers[column] for column in _BOX_COLUMNS])
+    table.require(
+        np.asarray(np.isfinite(boxes).all(axis=1)), "a coordinate is empty or infinite", "complete the boxes"
+    )
+    table.require(
+        np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1)),
+        "x2 <= x1 or y2 <= y1",
+        "write boxes as x1,y1,x2,y2",
+    )
+    image = np.array([images.get(name, -1) for name in table.texts["image_id"]], dtype=np.int64)
+    table.require(image >= 0, "image_id names no image that is evaluated", "use the manifest's image_id")
+    return image, boxes
+
+
+def _metric(curve: Froc) -> dict[str, float]:
+    values = curve.sensitivity_at(FPS_PER_IMAGE)
+    metric = {_name(fps): float(value) for fps, value in zip(FPS_PER_IMAGE, values, strict=True)}
+    metric[_MEAN_NAME] = float(values[1:].mean())
+    return metric
+
+
+def _name(fps: float) -> str:
+    return f"sensitivity_at_{fps:g}_fps"
+
+
+def _bootstrap(match: _Match, patient_names: list[str], replicates: int, seed: int) -> Bootstrap:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(patient_names))}
+    image_patient = np.array([numbers[name] for name in patient_names], dtype=np.int64)
+    cohort = Cohort(
+        num_patients=len(numbers),
+        detection_patient=image_patient[match.detection_image],
+        lesion_patient=image_patient[match.lesion_image],
+        image_patient=image_patient,
+    )
+    curve = ResampledFroc(match.scores, match.hit_lesion, cohort)
+    wanted = np.concatenate([np.array(FPS_PER_IMAGE), BAND_FPS])
+    (values,) = resample([(curve, wanted)], len(numbers), replicates, seed)
+    intervals = {_name(fps): percentile_interval(values[:, k]) for k, fps in enumerate(FPS_PER_IMAGE)}
+    intervals[_MEAN_NAME] = percentile_interval(values[:, 1 : len(FPS_PER_IMAGE)].mean(axis=1))
+    return Bootstrap(
+        replicates=replicates,
+        seed=seed,
+        without_lesion=int(np.isnan(values[:, 0]).sum()),
+        intervals=intervals,
+        bands={"images": Band(BAND_FPS, *percentile_band(values[:, len(FPS_PER_IMAGE) :]))},
+    )
