@@ -1,0 +1,67 @@
+"""``comoto simulate``: make simulated patients in the formats of the real data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def simulate(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for bcs-dbt/ and vindr-mammo/; new or unfinished.")
+    ],
+    size: Annotated[
+        str,
+        typer.Option(
+            "--size", help="tiny (128 x 64), demo (256 x 128), small (512 x 256) or full (2457 x 1996)."
+        ),
+    ] = "demo",
+    mammograms: Annotated[
+        int | None, typer.Option("--mammograms", min=0, help="Patients with mammograms; a fifth is for test.")
+    ] = None,
+    train: Annotated[
+        int | None, typer.Option("--train", min=0, help="Training patients with tomosynthesis.")
+    ] = None,
+    validation: Annotated[
+        int | None, typer.Option("--validation", min=0, help="Validation patients with tomosynthesis.")
+    ] = None,
+    test: Annotated[
+        int | None, typer.Option("--test", min=0, help="Test patients with tomosynthesis.")
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option("--views", help="Views of a study without a lesion: 1, 2 or 4.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other patients.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, such as traps.rotated_share=0.5. May be repeated."),
+    ] = None,
+) -> None:
+    """Simulate mammograms (as VinDr-Mammo) and tomosynthesis volumes (as BCS-DBT).
+
+    Compressed breasts with masses are drawn at random, projected, reconstructed and written as DICOM with the
+    tables of the real releases. Nothing in them is patient data. The same seed gives the same bytes.
+
+    Example: comoto simulate --out simulated --mammograms 60 --train 40 --validation 10 --test 20
+    """
+    from comoto.config.load import override
+    from comoto.simulate import simulate as run_simulation
+    from comoto.simulate import sized
+
+    given = {
+        "tomosynthesis.train_patients": train,
+        "tomosynthesis.validation_patients": validation,
+        "tomosynthesis.test_patients": test,
+        "tomosynthesis.views_per_study": views,
+        "mammography.views_per_study": views,
+        "mammography.test_patients": None if mammograms is None else mammograms // 5,
+        "mammography.training_patients": None if mammograms is None else mammograms - mammograms // 5,
+    }
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    config = override(sized(size), [f"seed={seed}", *changes, *(settings or [])])
+    paths = run_simulation(out, config, workers)
+    typer.echo(f"tomosynthesis: {paths.bcs_dbt}")
+    typer.echo(f"mammograms:    {paths.vindr_mammo}")

@@ -1,0 +1,10 @@
+"""Simulated patients, written in the formats of the real data sets (docs/simulation.md).
+
+``simulate(out, config)`` makes compressed breasts with masses, takes mammograms and limited-angle projections
+of them, reconstructs slices and writes BCS-DBT and VinDr-Mammo. No real patient is involved.
+"""
+
+from comoto.simulate.config import SIZES, SimulateConfig, sized
+from comoto.simulate.run import SimulatedPaths, simulate
+
+__all__ = ["SIZES", "SimulateConfig", "SimulatedPaths", "simulate", "sized"]

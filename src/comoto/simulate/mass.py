@@ -1,0 +1,120 @@
+"""Masses: a lobulated body, and for spiculated ones tapering spicules in all directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comoto.simulate.anatomy import MassShape
+
+FloatImage = NDArray[np.float32]
+Box3d = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Mass:
+    """A mass at its place; lengths in mm, z above the middle plane.
+
+    Attributes:
+        center: (x, y, z).
+        waves: float32 (K, 5): wave vector per radius (x, y, z), phase, size of the radius' modulation.
+        spicules: float32 (N, 7): direction (x, y, z), start, length, half width at the start, density.
+    """
+
+    shape: MassShape
+    center: tuple[float, float, float]
+    waves: NDArray[np.float32]
+    spicules: NDArray[np.float32]
+
+    @property
+    def reach(self) -> float:
+        """Distance from the centre beyond which nothing of the mass lies."""
+        body = 1.45 * self.shape.radius
+        return max(body, float((self.spicules[:, 3] + self.spicules[:, 4]).max(initial=0.0)) + 1.5)
+
+    def body(self, x: FloatImage, y: FloatImage, z: float, soft_mm: float) -> FloatImage:
+        """Return the share of body tissue at points of a plane; x (1, W) and y (H, 1) in mm."""
+        dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
+        distance = np.sqrt(dx**2 + dy**2 + dz**2)
+        scale = np.float32(1) / np.maximum(distance, 0.25)
+        modulation = np.zeros_like(distance)
+        for kx, ky, kz, phase, size in self.waves:
+            modulation += size * np.sin((kx * dx + ky * dy + kz * dz) * scale + phase)
+        surface = self.shape.radius * (1 + modulation)
+        return np.clip((surface - distance) / np.float32(soft_mm) + 0.5, 0, 1)
+
+    def rays(self, x: FloatImage, y: FloatImage, z: float, blur_mm: float) -> FloatImage:
+        """Return the share of spicule tissue at points of a plane.
+
+        Args:
+            x: (1, W) in mm.
+            y: (H, 1) in mm.
+            z: height in mm.
+            blur_mm: half the sample distance; thinner spicules are widened and diluted to it.
+        """
+        dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
+        total = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
+        for ux, uy, uz, start, length, width, density in self.spicules:
+            if not -2 <= dz * np.sign(uz) <= abs(uz) * (start + length) + 2:
+                continue
+            along = dx * ux + dy * uy + dz * uz
+            across2 = dx**2 + dy**2 + dz**2 - along**2
+            left = np.clip((start + length - along) / length, 0, 1)
+            thin = width * left + np.float32(0.05)
+            wide = np.maximum(thin, blur_mm)
+            share = density * (thin / wide) * np.exp(-(across2 / (2 * wide**2))) * (along > 0) * (left > 0)
+            np.maximum(total, share, out=total)
+        return total
+
+    def extent(self, pixel_mm: float, plane_mm: float) -> list[tuple[float, Box3d]]:
+        """Return for each height z that the body reaches its (x1, y1, x2, y2) there, in mm.
+
+        The body is sampled at ``pixel_mm``; the edges are those of the outermost samples at least half full.
+        """
+        step = min(pixel_mm, 0.4)
+        reach = 1.45 * self.shape.radius
+        offsets = np.arange(-reach, reach + step, step, dtype=np.float32)
+        x, y = (offsets + self.center[0])[None, :], (offsets + self.center[1])[:, None]
+        found = []
+        for z in np.arange(-reach, reach + plane_mm, min(plane_mm, 1.0)) + self.center[2]:
+            full = self.body(x, y, float(z), step) >= 0.5
+            if full.any():
+                columns, rows = np.flatnonzero(full.any(axis=0)), np.flatnonzero(full.any(axis=1))
+                box = (
+                    float(x[0, columns[0]]) - step / 2,
+                    float(y[rows[0], 0]) - step / 2,
+                    float(x[0, columns[-1]]) + step / 2,
+                    float(y[rows[-1], 0]) + step / 2,
+                )
+                found.append((float(z), box))
+        return found
+
+
+def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.random.Generator) -> Mass:
+    """Draw the surface and the spicules of a mass at ``center`` (x, y, z in mm)."""
+    amplitude = rng.uniform(0.10, 0.14) if shape.spiculated else rng.uniform(0.13, 0.18)
+    count = 7
+    vectors = _directions(count, rng) * rng.uniform(1.2, 3.4 if shape.spiculated else 3.0, (count, 1))
+    sizes = rng.dirichlet(np.full(count, 2.0))[:, None] * amplitude * 2.0
+    waves = np.concatenate([vectors, rng.uniform(0, 2 * np.pi, (count, 1)), sizes], axis=1)
+    return Mass(shape, center, waves.astype(np.float32), _spicules(shape, rng))
+
+
+def _spicules(shape: MassShape, rng: np.random.Generator) -> NDArray[np.float32]:
+    if not shape.spiculated:
+        return np.zeros((0, 7), np.float32)
+    count = int(rng.integers(16, 29))
+    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.6])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    start = np.full((count, 1), 0.55 * shape.radius)
+    length = rng.uniform(1.3, 2.3, (count, 1)) * shape.radius - start
+    width = rng.uniform(0.7, 1.2, (count, 1))
+    density = rng.uniform(0.75, 1.0, (count, 1))
+    return np.concatenate([directions, start, length, width, density], axis=1).astype(np.float32)
+
+
+def _directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    vectors = rng.standard_normal((count, 3))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float64)
