@@ -154,7 +154,10 @@ class ChallengeResult:
         if self.bootstrap is not None:
             interval = self.bootstrap.intervals[name]
             line += f"  [{interval.low:.4f}, {interval.high:.4f}]"
-        return line if threshold is None else f"{line}  score >= {threshold:.6g}"
+        if threshold is None:
+            return line
+        everything = threshold == self.froc_all.thresholds[-1]
+        return f"{line}  every prediction" if everything else f"{line}  score >= {threshold:.6g}"
 
 
 def evaluate(

@@ -111,7 +111,10 @@ def _draw(panel: Axes, curves: Sequence[Curve], marked_fps: Sequence[float], thi
 def _label(panel: Axes, title: str, per: str) -> None:
     panel.set_xlabel(f"Mean false positives per {per}")
     panel.set_title(title, loc="left", fontsize=11)
-    panel.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+    note = "shaded: 95 % interval over patients" if panel.collections else None
+    panel.legend(
+        loc="lower right", title=note, fontsize=8, title_fontsize=8, framealpha=0.9, edgecolor="none"
+    )
 
 
 def _scale(panel: Axes, log: bool) -> None:

@@ -1,0 +1,113 @@
+"""The figure: what is drawn stands where the numbers say, and files are whole or absent."""
+
+import numpy as np
+import pytest
+from challenge_cases import box, boxes, false_positive, labels, prediction, predictions, volume
+from matplotlib.colors import to_hex
+
+from comoto.errors import ConfigError, OutputExistsError
+from comoto.evaluation import evaluate, evaluate_mammograms
+from comoto.report.froc_figure import froc_figure, save_figure
+from comoto.report.output_files import refuse_existing, write_text, write_whole
+
+A = volume(1)
+
+
+def result(bootstrap=0):
+    table = predictions(
+        prediction(A, 0.9), *[false_positive(A, 0.5)] * 3, prediction(A, 0.1, x=1800), false_positive(A, 0.05)
+    )
+    return evaluate(
+        table, labels(A, volume(2), volume(3)), boxes(box(A), box(A, x=1800)), bootstrap=bootstrap
+    )
+
+
+def test_panels_show_both_denominators_and_the_metric():
+    figure = froc_figure([("mine", result()), ("other", result())])
+    left, right = figure.axes
+    assert left.get_xlabel() == "Mean false positives per volume with a lesion"
+    assert right.get_xlabel() == "Mean false positives per volume, over all volumes"
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [
+        "mine (2 lesions, 1 volumes with a lesion)",
+        "other (2 lesions, 1 volumes with a lesion)",
+    ]
+    assert right.get_legend().get_texts()[0].get_text() == "mine (2 lesions, 3 volumes)"
+    line, held, marks = left.lines[:3]
+    assert line.get_xydata().tolist() == [[0, 0], [0, 0.5], [3, 1], [4, 1]]
+    assert held.get_xydata().tolist() == [[4, 1], [8, 1]]
+    assert marks.get_ydata().tolist() == pytest.approx([4 / 6, 5 / 6, 1, 1])
+    assert right.lines[0].get_xdata().tolist() == pytest.approx([0, 0, 1, 4 / 3])
+    assert to_hex(left.lines[0].get_color()) != to_hex(left.lines[3].get_color())
+
+
+def test_band_is_drawn_where_the_bootstrap_says():
+    with_band = result(bootstrap=30)
+    left, _ = froc_figure([("mine", with_band)]).axes
+    assert left.get_legend().get_title().get_text() == "shaded: 95 % interval over patients"
+    (area,) = left.collections
+    drawn = area.get_paths()[0].vertices
+    band = with_band.bootstrap.bands["positive"]
+    assert drawn[:, 0].max() == 8.0
+    assert drawn[:, 1].min() == band.low.min()
+    assert drawn[:, 1].max() == band.high.max()
+    assert not froc_figure([("mine", result())]).axes[0].collections
+
+
+def test_axes_are_linear_or_logarithmic():
+    assert froc_figure([("mine", result())]).axes[0].get_xlim() == (0.0, 5.0)
+    panel = froc_figure([("mine", result())], log=True).axes[1]
+    assert panel.get_xscale() == "log"
+    assert panel.get_xlim() == (0.1, 8.0)
+
+
+def test_results_of_two_kinds_are_refused():
+    with pytest.raises(ValueError, match="one kind"):
+        froc_figure([])
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_files_are_written_by_suffix(tmp_path, suffix, start):
+    path = tmp_path / "deep" / f"froc{suffix}"
+    save_figure(froc_figure([("mine", result())]), path)
+    assert path.read_bytes().startswith(start)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"froc\.jpeg: a figure ends in \.png, \.svg, \.pdf"):
+        save_figure(froc_figure([("mine", result())]), tmp_path / "froc.jpeg")
+
+
+def test_a_failing_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result.json"
+    write_text(path, "old")
+
+    def fail(partial):
+        partial.write_text("half")
+        raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_existing_outputs_are_refused(tmp_path):
+    path = tmp_path / "result.json"
+    refuse_existing([path], overwrite=False)
+    path.write_text("old")
+    refuse_existing([path], overwrite=True)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        refuse_existing([path], overwrite=False)
+    with pytest.raises(OutputExistsError, match="is a folder"):
+        refuse_existing([tmp_path], overwrite=True)
+
+
+def test_mammograms_get_one_panel():
+    from test_mammogram_froc import detections, manifest
+
+    made = evaluate_mammograms(detections(("a", 0, 0, 10, 10, 0.9)), manifest())
+    (panel,) = froc_figure([("teacher", made)]).axes
+    assert panel.get_xlabel() == "Mean false positives per image"
+    assert panel.get_legend().get_texts()[0].get_text() == "teacher (2 lesions, 5 images)"
+    assert np.allclose(panel.lines[2].get_xdata(), [0.5, 1, 2, 3, 4])
