@@ -1,0 +1,114 @@
+"""Augmentation: a painted lesion stays under its box, the chest wall stays at column 0."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comoto.config import AugmentConfig
+from comoto.preprocessing.augment import Change, apply_change, draw_change
+
+ROWS, COLUMNS, HEIGHT, WIDTH = 48, 32, 40, 28
+
+
+@st.composite
+def lesions(draw):
+    x1, y1 = draw(st.integers(0, WIDTH - 1)), draw(st.integers(0, HEIGHT - 1))
+    return x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT))
+
+
+changes = st.builds(
+    Change,
+    flip=st.booleans(),
+    down=st.integers(-12, 12),
+    left=st.integers(0, 9),
+    gain=st.floats(0.5, 1.5),
+    gamma=st.floats(0.5, 1.5),
+)
+
+
+def painted(box):
+    image = np.zeros((ROWS, COLUMNS), np.float32)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 0.6
+    return image
+
+
+def bounding_box(image):
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+@given(changes, lesions())
+def test_image_and_box_move_together(change, box):
+    image, boxes = apply_change(change, painted(box), [box], HEIGHT)
+    assert image.shape == (ROWS, COLUMNS)
+    assert image.dtype == boxes.dtype == np.float32
+    whole = (box[2] - box[0]) * (box[3] - box[1])
+    left = np.count_nonzero(image)
+    if left == 0 or left < 0.25 * whole:
+        assert boxes.shape == (0, 4)
+    else:
+        assert boxes[0].tolist() == bounding_box(image)
+
+
+@given(changes)
+def test_the_chest_wall_stays_at_column_0(change):
+    breast = np.zeros((ROWS, COLUMNS), np.float32)
+    breast[:HEIGHT, :WIDTH] = 0.5
+    image = change.image(breast, HEIGHT)
+    filled = image.any(axis=1)
+    assert filled.any()
+    assert image[filled, 0].all()
+
+
+@given(changes)
+def test_air_stays_air_and_values_stay_in_range(change):
+    assert not change.image(np.zeros((ROWS, COLUMNS)), HEIGHT).any()
+    values = np.random.default_rng(0).random((ROWS, COLUMNS))
+    image = change.image(values, HEIGHT)
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+def test_grey_values_by_hand():
+    image = np.full((1, 3), 0.25)
+    assert Change(gain=1.2, gamma=0.5).image(image, 1) == pytest.approx(np.full((1, 3), 0.6))
+    assert Change(gain=1.5, gamma=1).image(np.full((1, 1), 0.9), 1) == pytest.approx(np.ones((1, 1)))
+
+
+def test_flip_and_shift_by_hand():
+    # Padded to 5 rows, 4 of image; flip gives rows 3 2 1 0, one down, one column towards the chest wall.
+    image = np.array([[1, 5], [2, 6], [3, 7], [4, 8], [0, 0]]) / 10
+    moved = Change(flip=True, down=1, left=1).image(image, 4)
+    assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 10)
+    boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], 4)
+    assert boxes.tolist() == [[0, 2, 1, 5]]
+
+
+def test_nothing_drawn_changes_nothing():
+    off = AugmentConfig(vertical_flip=0, shift=0, gain=0, gamma=0)
+    assert draw_change(off, (40, 28), np.random.default_rng(3)) == Change()
+    image = np.random.default_rng(0).random((ROWS, COLUMNS)).astype(np.float32)
+    same, boxes = apply_change(Change(), image, [[1, 2, 3, 4]], HEIGHT)
+    assert same == pytest.approx(image)
+    assert boxes.tolist() == [[1, 2, 3, 4]]
+
+
+def test_draws_fill_their_ranges():
+    config = AugmentConfig(vertical_flip=0.25, shift=0.1, gain=0.2, gamma=0.3)
+    rng = np.random.default_rng(0)
+    drawn = [draw_change(config, (40, 30), rng) for _ in range(4000)]
+    assert {change.down for change in drawn} == set(range(-4, 5))
+    assert {change.left for change in drawn} == set(range(4))
+    assert np.mean([change.flip for change in drawn]) == pytest.approx(0.25, abs=0.03)
+    gains = [change.gain for change in drawn]
+    assert (min(gains), max(gains)) == pytest.approx((1 / 1.2, 1.2), abs=0.005)
+    assert np.mean(np.log(gains)) == pytest.approx(0, abs=0.01)
+    gammas = [change.gamma for change in drawn]
+    assert (min(gammas), max(gammas)) == pytest.approx((1 / 1.3, 1.3), abs=0.005)
+
+
+def test_a_shift_that_opens_a_gap_is_refused():
+    with pytest.raises(ValueError, match="gap"):
+        Change(left=-1)
