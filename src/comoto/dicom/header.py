@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +135,7 @@ def _checked_header(path: Path) -> DicomHeader:
     groups = list(_functional_groups(dataset))
     header = DicomHeader(
         path=path,
-        sop_class_uid=_text(dataset, "SOPClassUID") or "",
+        sop_class_uid=_uid(dataset, "SOPClassUID"),
         transfer_syntax_uid=syntax.uid,
         rows=_integer(path, dataset, "Rows"),
         columns=_integer(path, dataset, "Columns"),
@@ -149,9 +148,9 @@ def _checked_header(path: Path) -> DicomHeader:
         laterality_tag=_first_text(groups, "ImageLaterality", "FrameLaterality", "Laterality"),
         view_position=_view_position(dataset, groups),
         patient_id=_text(dataset, "PatientID") or "",
-        study_instance_uid=_text(dataset, "StudyInstanceUID") or "",
-        series_instance_uid=_text(dataset, "SeriesInstanceUID") or "",
-        sop_instance_uid=_text(dataset, "SOPInstanceUID") or "",
+        study_instance_uid=_uid(dataset, "StudyInstanceUID"),
+        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         spacing_mm=_spacing(path, groups),
         pixels=pixels,
     )
@@ -165,7 +164,7 @@ def _transfer_syntax(path: Path) -> TransferSyntax:
     if not path.is_file():
         raise DicomError(f"{path}: no such file")
     try:
-        uid = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
+        uid = _uid(read_file_meta_info(path), "TransferSyntaxUID")
     except InvalidDicomError as error:
         raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)") from error
     if not uid:
@@ -179,9 +178,7 @@ def _transfer_syntax(path: Path) -> TransferSyntax:
 
 
 def _read_dataset(path: Path, syntax: TransferSyntax) -> tuple[Dataset, PixelElement]:
-    with path.open("rb") as file, warnings.catch_warnings():
-        # De-identified files carry hashes where the Standard wants UIDs; each would warn.
-        warnings.simplefilter("ignore")
+    with path.open("rb") as file:
         dataset = dcmread(file, stop_before_pixels=True)
         implicit = bool(dataset.original_encoding[0])
         return dataset, _pixel_element(path, file, syntax, implicit)
@@ -340,6 +337,14 @@ def _first_text(groups: list[Dataset], *keywords: str) -> str | None:
 def _text(dataset: Dataset, keyword: str) -> str | None:
     value = dataset.get(keyword)
     return None if value is None else str(value).strip()
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    """Return a UID without validation: de-identified files hold hashes, and pydicom would warn of each."""
+    if keyword not in dataset:
+        return ""
+    value = dataset.get_item(keyword).value
+    return value.decode("ascii", "replace").strip(" \0") if isinstance(value, bytes) else str(value)
 
 
 def _integer(path: Path, dataset: Dataset, keyword: str, default: int | None = None) -> int:
