@@ -20,8 +20,8 @@ from comoto.simulate.presentation import (
     equalise,
     inner_level,
     present_mammogram,
-    smooth,
     stored_range,
+    surroundings,
 )
 from comoto.simulate.projection import (
     DETECTOR_GAP_MM,
@@ -37,6 +37,8 @@ BoxXyxy = tuple[float, float, float, float]
 MAMMOGRAM_BITS = 12
 TOMOSYNTHESIS_BITS = 10
 _PROBE_SLICES = 5
+_MAMMOGRAM_DARKEST = 0.05
+_SLICE_DARKEST = 0.02
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class TomosynthesisVolume:
     def frame(self, index: int) -> NDArray[np.uint16]:
         """Return the stored values (H, W) of one slice."""
         values, mask = self.reconstruction.slice_at(float(self.slice_heights[index]))
-        blurred = smooth(values * mask, self.pixel_mm)
+        blurred = surroundings(values, mask, self.pixel_mm)
         return self.stored.store(equalise(values, mask, blurred, self.level), mask)
 
     def frames(self) -> Iterator[NDArray[np.uint16]]:
@@ -94,7 +96,7 @@ def expose_mammogram(phantom: Phantom, config: MammographyConfig, rng: np.random
     quanta = config.quanta_per_mm2 * grid.pixel_mm**2
     measured = detect(line_integrals(phantom, [source])[0], quanta, config.blur_px, rng)
     image, mask = present_mammogram(measured, grid.pixel_mm)
-    stored = stored_range(image[mask], MAMMOGRAM_BITS, rng)
+    stored = stored_range(image[mask], MAMMOGRAM_BITS, _MAMMOGRAM_DARKEST, rng)
     boxes = tuple(projected_box(mass, phantom, source) for mass in phantom.masses)
     return Mammogram(stored.store(image, mask), stored.window, boxes)
 
@@ -150,9 +152,9 @@ def _common_range(
     chosen = np.unique(np.linspace(0, len(heights) - 1, _PROBE_SLICES + 2)[1:-1].round().astype(int))
     slices = [reconstruction.slice_at(float(heights[index])) for index in chosen]
     values, mask = slices[len(slices) // 2]
-    level = inner_level(smooth(values * mask, pixel_mm), mask)
-    lifted = [equalise(v, m, smooth(v * m, pixel_mm), level)[m][::3] for v, m in slices]
-    return stored_range(np.concatenate(lifted), TOMOSYNTHESIS_BITS, rng), level
+    level = inner_level(surroundings(values, mask, pixel_mm), mask)
+    lifted = [equalise(v, m, surroundings(v, m, pixel_mm), level)[m][::3] for v, m in slices]
+    return stored_range(np.concatenate(lifted), TOMOSYNTHESIS_BITS, _SLICE_DARKEST, rng), level
 
 
 def _slice_box(mass: Mass, grid: GridConfig) -> BoxXyxy:

@@ -31,7 +31,7 @@ class Mass:
     @property
     def reach(self) -> float:
         """Distance from the centre beyond which nothing of the mass lies."""
-        body = 1.45 * self.shape.radius
+        body = 1.6 * self.shape.radius
         return max(body, float((self.spicules[:, 3] + self.spicules[:, 4]).max(initial=0.0)) + 1.5)
 
     def body(self, x: FloatImage, y: FloatImage, z: float, soft_mm: float) -> FloatImage:
@@ -62,7 +62,7 @@ class Mass:
             along = dx * ux + dy * uy + dz * uz
             across2 = dx**2 + dy**2 + dz**2 - along**2
             left = np.clip((start + length - along) / length, 0, 1)
-            thin = width * left + np.float32(0.05)
+            thin = width * left ** np.float32(0.8) + np.float32(0.05)
             wide = np.maximum(thin, blur_mm)
             share = density * (thin / wide) * np.exp(-(across2 / (2 * wide**2))) * (along > 0) * (left > 0)
             np.maximum(total, share, out=total)
@@ -74,7 +74,7 @@ class Mass:
         The body is sampled at ``pixel_mm``; the edges are those of the outermost samples at least half full.
         """
         step = min(pixel_mm, 0.4)
-        reach = 1.45 * self.shape.radius
+        reach = 1.6 * self.shape.radius
         offsets = np.arange(-reach, reach + step, step, dtype=np.float32)
         x, y = (offsets + self.center[0])[None, :], (offsets + self.center[1])[:, None]
         found = []
@@ -94,10 +94,11 @@ class Mass:
 
 def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.random.Generator) -> Mass:
     """Draw the surface and the spicules of a mass at ``center`` (x, y, z in mm)."""
-    amplitude = rng.uniform(0.10, 0.14) if shape.spiculated else rng.uniform(0.13, 0.18)
+    amplitude = rng.uniform(0.10, 0.14) if shape.spiculated else rng.uniform(0.12, 0.17)
     count = 7
-    vectors = _directions(count, rng) * rng.uniform(1.2, 3.4 if shape.spiculated else 3.0, (count, 1))
-    sizes = rng.dirichlet(np.full(count, 2.0))[:, None] * amplitude * 2.0
+    vectors = _directions(count, rng) * rng.uniform(1.6, 5.0 if shape.spiculated else 3.6, (count, 1))
+    sizes = rng.uniform(0.3, 1.0, (count, 1))
+    sizes *= amplitude * np.sqrt(2 / (sizes**2).sum())
     waves = np.concatenate([vectors, rng.uniform(0, 2 * np.pi, (count, 1)), sizes], axis=1)
     return Mass(shape, center, waves.astype(np.float32), _spicules(shape, rng))
 
@@ -105,12 +106,12 @@ def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.rand
 def _spicules(shape: MassShape, rng: np.random.Generator) -> NDArray[np.float32]:
     if not shape.spiculated:
         return np.zeros((0, 7), np.float32)
-    count = int(rng.integers(16, 29))
-    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.6])
+    count = int(rng.integers(34, 54))
+    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.45])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     start = np.full((count, 1), 0.55 * shape.radius)
     length = rng.uniform(1.3, 2.3, (count, 1)) * shape.radius - start
-    width = rng.uniform(0.7, 1.2, (count, 1))
+    width = rng.uniform(0.8, 1.4, (count, 1))
     density = rng.uniform(0.75, 1.0, (count, 1))
     return np.concatenate([directions, start, length, width, density], axis=1).astype(np.float32)
 

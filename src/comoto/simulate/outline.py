@@ -16,7 +16,7 @@ from comoto.simulate.anatomy import ViewShape
 
 FloatImage = NDArray[np.float32]
 SKIN_MM = 1.6
-_NIPPLE_LENGTH_MM = 6.5
+_NIPPLE_LENGTH_MM = 5.0
 _NIPPLE_HALF_WIDTH_MM = 5.0
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulate.anatomy import Breast, MassShape, ViewShape
+from comoto.simulate.anatomy import Breast, MassShape, Muscle, ViewShape
 from comoto.simulate.config import GridConfig
 from comoto.simulate.fields import power_law_field
 from comoto.simulate.mass import Mass, grow_mass
@@ -24,6 +24,8 @@ CARCINOMA_PER_CM = 0.844
 """Linear attenuation at 20 keV after Johns and Yaffe, Phys. Med. Biol. 32 (1987) 675."""
 SKIN_PER_CM = 0.75
 MUSCLE_PER_CM = 0.70
+_MUSCLE_SHARE = 0.8
+"""Share of muscle in what lies behind its border; the rest is fat between its fibres."""
 _CANDIDATES = 6000
 
 
@@ -36,7 +38,7 @@ class Phantom:
         tissue: glandular tissue and ligaments.
         masses: at most a few.
         surface, under_skin: half thickness (mm) of the breast and of what the skin encloses, (rows, columns).
-        grain: texture of the muscle (rows, columns), standard deviation 1.
+        grain: texture of the muscle (rows, columns), standard deviation 1; (1, 1) without a muscle.
         grid: sample distances.
     """
 
@@ -77,9 +79,10 @@ class Phantom:
             return
         x, y = coordinates(per_cm.shape, self.grid.pixel_mm)
         edge = muscle_edge(self.view.muscle, y, 2 * z / self.view.thickness)
-        edge = edge + np.float32(0.6) * self.grain * np.clip(edge / 4, 0, 1)
-        share = np.clip((edge - x) / np.float32(2 * self.grid.pixel_mm) + 0.5, 0, 1)
-        per_cm += share * (MUSCLE_PER_CM + np.float32(0.022) * self.grain - per_cm)
+        share = np.clip((edge - x) / np.float32(1.5) + 0.5, 0, 1) * np.clip(edge / 3, 0, 1)
+        fibres = np.float32(_MUSCLE_SHARE) + np.float32(0.05) * self.grain
+        value = ADIPOSE_PER_CM + fibres * np.float32(MUSCLE_PER_CM - ADIPOSE_PER_CM)
+        per_cm += share * (value - per_cm)
 
     def _add_mass(self, per_cm: FloatImage, mass: Mass, z: float) -> None:
         if abs(z - mass.center[2]) > mass.reach:
@@ -113,7 +116,7 @@ def grow_phantom(
         masses=(),
         surface=half_thickness(lateral, view.thickness, 0.0),
         under_skin=half_thickness(lateral, view.thickness, SKIN_MM),
-        grain=_grain(shape, grid.pixel_mm, rng),
+        grain=_grain(view.muscle, shape, grid.pixel_mm, rng),
         grid=grid,
     )
     for mass in masses:
@@ -122,14 +125,19 @@ def grow_phantom(
     return phantom
 
 
-def _grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) -> FloatImage:
-    """Draw the muscle's texture on at most 0.8 mm samples, stretched along its fibres."""
-    step = max(1, round(0.8 / pixel_mm))
-    coarse = (-(-shape[0] // step), -(-shape[1] // step))
-    field = power_law_field(coarse, (step * pixel_mm * 0.5, step * pixel_mm), 2.6, rng)
-    if coarse == shape:
-        return field
-    return np.asarray(cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+def _grain(
+    muscle: Muscle | None, shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator
+) -> FloatImage:
+    """Draw the muscle's texture: streaks along its border, from samples of 0.8 mm or a pixel."""
+    if muscle is None:
+        return np.zeros((1, 1), np.float32)
+    step = max(pixel_mm, 0.8)
+    coarse = (int(shape[0] * pixel_mm / step) + 2, int(2 * shape[1] * pixel_mm / step) + 2)
+    field = power_law_field(coarse, (step * 0.2, step), 2.8, rng)
+    x, y = coordinates(shape, pixel_mm)
+    column = (x - muscle_edge(muscle, y, 0.0)) / np.float32(step) + np.float32(coarse[1] / 2)
+    row = np.broadcast_to(y / np.float32(step), shape)
+    return np.asarray(cv2.remap(field, column, np.ascontiguousarray(row), cv2.INTER_CUBIC), np.float32)
 
 
 def _place(

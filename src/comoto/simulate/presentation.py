@@ -12,6 +12,7 @@ FloatImage = NDArray[np.float32]
 _EQUALISE = 0.85
 _EQUALISE_MM = 10.0
 _COARSE_MM = 1.6
+_AIR_POWER = 0.55
 _SHARPEN = 0.25
 _SHARPEN_MM = 2.5
 _AIR = 0.05
@@ -22,7 +23,17 @@ def tissue_mask(line_integrals: FloatImage) -> NDArray[np.bool_]:
     return np.asarray(cv2.GaussianBlur(line_integrals, (0, 0), 1.0) > _AIR)
 
 
-def smooth(image: FloatImage, pixel_mm: float) -> FloatImage:
+def surroundings(image: FloatImage, mask: NDArray[np.bool_], pixel_mm: float) -> FloatImage:
+    """Return the mean of ``image`` within 10 mm, partly corrected for the air among it.
+
+    Counting air as tissue of value 0 finds the thin periphery; counting all of it makes the nipple glare.
+    """
+    tissue = mask.astype(np.float32)
+    share = _smooth(tissue, pixel_mm)
+    return _smooth(image * tissue, pixel_mm) / np.maximum(share, np.float32(0.1)) ** np.float32(_AIR_POWER)
+
+
+def _smooth(image: FloatImage, pixel_mm: float) -> FloatImage:
     """Return ``image`` blurred by 10 mm, computed on a coarse grid."""
     shrink = max(1.0, _COARSE_MM / pixel_mm)
     size = (round(image.shape[1] / shrink), round(image.shape[0] / shrink))
@@ -52,7 +63,7 @@ def equalise(image: FloatImage, mask: NDArray[np.bool_], blurred: FloatImage, le
 def present_mammogram(line_integrals: FloatImage, pixel_mm: float) -> tuple[FloatImage, NDArray[np.bool_]]:
     """Return the processed mammogram and its tissue mask."""
     mask = tissue_mask(line_integrals)
-    blurred = smooth(line_integrals, pixel_mm)
+    blurred = surroundings(line_integrals, mask, pixel_mm)
     image = equalise(line_integrals, mask, blurred, inner_level(blurred, mask))
     soft = cv2.GaussianBlur(image, (0, 0), _SHARPEN_MM / pixel_mm)
     return image + np.float32(_SHARPEN) * (image - soft) * mask, mask
@@ -86,9 +97,16 @@ class StoredRange:
         return np.where(mask, np.clip(values, 1, 2**self.bits - 1), 0).astype(np.uint16)
 
 
-def stored_range(values: FloatImage, bits: int, rng: np.random.Generator) -> StoredRange:
-    """Choose the map that puts the 0.5 and 99.7 percentile of ``values`` well inside the stored range."""
-    low, high = (float(value) for value in np.quantile(values, [0.005, 0.997])) if values.size else (0.0, 1.0)
+def stored_range(values: FloatImage, bits: int, darkest: float, rng: np.random.Generator) -> StoredRange:
+    """Choose a map for an image or a volume.
+
+    Args:
+        values: processed values of its tissue, at least one.
+        bits: bits stored.
+        darkest: share of the tissue that the window shows black; another 0.3 % is shown white.
+        rng: decides where in the stored range the window lies, so that a reader needs it.
+    """
+    low, high = (float(value) for value in np.quantile(values, [darkest, 0.997]))
     top = 2.0**bits
     return StoredRange(
         low=low,

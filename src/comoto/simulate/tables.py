@@ -45,7 +45,7 @@ BCS_DBT_TABLES = {
 """File names of (file paths, labels, boxes) of each split."""
 COLLECTION = "Breast-Cancer-Screening-DBT"
 Finding = dict[str, float]
-"""One mass: ``x1 y1 x2 y2`` in pixels of the corrected orientation; in volumes ``slice``, ``num_slices`` too."""
+"""One mass: ``x1 y1 x2 y2`` in pixels of the corrected orientation; ``slice``, ``num_slices`` in volumes."""
 
 
 def classic_path(case: TomosynthesisCase) -> str:
