@@ -1,0 +1,97 @@
+"""The difference between two predictions on the same volumes, with the same draws of patients.
+
+Two separate intervals say little about a difference: both predictions meet the same easy and hard patients.
+Here every replicate draws patients once and evaluates both on them, so that what they share cancels out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from comoto.evaluation.bootstrap import Cohort, Interval, ResampledFroc, percentile_interval, resample
+from comoto.evaluation.challenge import FPS_POSITIVE
+from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
+from comoto.evaluation.froc import Froc, froc
+from comoto.evaluation.tables import BoolArray, Float64Array
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much higher the mean sensitivity of one prediction is than that of another.
+
+    Attributes:
+        value: ``mean_sensitivity_positive`` of the first minus that of the second.
+        interval: percentile interval of the difference over draws of patients.
+        replicates, seed: how to repeat it.
+        without_lesion: replicates in which no drawn patient has a lesion; they are left out.
+    """
+
+    value: float
+    interval: Interval
+    replicates: int
+    seed: int
+    without_lesion: int
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether the interval does not exclude that there is no difference; so does an interval of NaN."""
+        return not (self.interval.low > 0.0 or self.interval.high < 0.0)
+
+
+def paired_difference(
+    a: ChallengePredictions, b: ChallengePredictions, truth: ChallengeTruth, bootstrap: int, seed: int
+) -> PairedDifference:
+    """Compare the mean sensitivity at 1 to 4 false positives per positive volume, ``a`` minus ``b``.
+
+    Args:
+        a: read with ``read_predictions`` against ``truth``.
+        b: likewise.
+        truth: the volumes and lesions of both.
+        bootstrap: replicates of patients drawn with replacement, at least 1.
+        seed: of the draws.
+
+    Raises:
+        ValueError: ``bootstrap`` is below 1.
+    """
+    if bootstrap < 1:
+        raise ValueError(f"a paired interval needs at least 1 replicate, got {bootstrap}")
+    fps: Float64Array = np.array(FPS_POSITIVE)
+    curves = [(_resampled(found, truth), fps) for found in (a, b)]
+    at_a, at_b = resample(curves, len(truth.patients), bootstrap, seed)
+    differences = at_a.mean(axis=1) - at_b.mean(axis=1)
+    return PairedDifference(
+        value=mean_sensitivity_positive(a, truth) - mean_sensitivity_positive(b, truth),
+        interval=percentile_interval(differences),
+        replicates=bootstrap,
+        seed=seed,
+        without_lesion=int(np.isnan(differences).sum()),
+    )
+
+
+def mean_sensitivity_positive(found: ChallengePredictions, truth: ChallengeTruth) -> float:
+    """Return the challenge's ranking figure of predictions that are matched already."""
+    return float(_positive_froc(found, truth).sensitivity_at(FPS_POSITIVE).mean())
+
+
+def _on_positive(found: ChallengePredictions, truth: ChallengeTruth) -> BoolArray:
+    """(N,) whether a prediction lies on a volume with a box."""
+    return (found.volume >= 0) & truth.is_positive[found.volume]
+
+
+def _positive_froc(found: ChallengePredictions, truth: ChallengeTruth) -> Froc:
+    kept = _on_positive(found, truth)
+    num_volumes = int(truth.is_positive.sum())
+    return froc(found.scores[kept], found.hit_lesion[kept], len(truth.lesion_volume), num_volumes)
+
+
+def _resampled(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
+    kept = _on_positive(found, truth)
+    cohort = Cohort(
+        num_patients=len(truth.patients),
+        detection_patient=found.patient[kept],
+        lesion_patient=truth.volume_patient[truth.lesion_volume],
+        image_patient=truth.volume_patient[truth.is_positive],
+    )
+    return ResampledFroc(found.scores[kept], found.hit_lesion[kept], cohort)
