@@ -163,22 +163,23 @@ class Manifest:
 
     def records(self) -> Iterator[ImageRecord]:
         """Yield one record per image, in table order."""
-        by_image = {str(key): rows for key, rows in self.lesions.groupby("image_id", sort=False)}
-        for row in self.images.itertuples(index=False):
-            rows = by_image.get(str(row.image_id))
+        by_image = {
+            str(key): tuple(_lesions(rows)) for key, rows in self.lesions.groupby("image_id", sort=False)
+        }
+        for row in self.images.to_dict("records"):
             yield ImageRecord(
-                image_id=str(row.image_id),
-                modality=Modality(row.modality),
-                patient_id=str(row.patient_id),
-                study_id=str(row.study_id),
-                view_key=str(row.view_key),
-                laterality=Laterality(row.laterality),
-                view=View(row.view),
-                split=Split(row.split),
-                label=str(row.label),
-                path=Path(str(row.path)),
-                num_slices=None if pd.isna(row.num_slices) else int(row.num_slices),
-                lesions=() if rows is None else tuple(_lesions(rows)),
+                image_id=row["image_id"],
+                modality=Modality(row["modality"]),
+                patient_id=row["patient_id"],
+                study_id=row["study_id"],
+                view_key=row["view_key"],
+                laterality=Laterality(row["laterality"]),
+                view=View(row["view"]),
+                split=Split(row["split"]),
+                label=row["label"],
+                path=Path(row["path"]),
+                num_slices=None if pd.isna(row["num_slices"]) else int(row["num_slices"]),
+                lesions=by_image.get(row["image_id"], ()),
             )
 
     def select(self, keep: pd.Series[bool]) -> Manifest:
@@ -344,9 +345,9 @@ def _check_lesions(name: str, images: pd.DataFrame, lesions: pd.DataFrame) -> No
 
 
 def _lesions(rows: pd.DataFrame) -> Iterator[Lesion]:
-    for row in rows.itertuples(index=False):
+    for row in rows.to_dict("records"):
         yield Lesion(
-            box_xyxy=(float(row.x1), float(row.y1), float(row.x2), float(row.y2)),
-            slice_index=None if pd.isna(row.slice_index) else int(row.slice_index),
-            category=str(row.category),
+            box_xyxy=(float(row["x1"]), float(row["y1"]), float(row["x2"]), float(row["y2"])),
+            slice_index=None if pd.isna(row["slice_index"]) else int(row["slice_index"]),
+            category=str(row["category"]),
         )

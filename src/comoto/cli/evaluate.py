@@ -34,6 +34,14 @@ def evaluate(
     iou: Annotated[
         float, typer.Option("--iou", min=0.000001, max=1.0, help="Least overlap of a hit on mammograms.")
     ] = 0.1,
+    min_radius: Annotated[
+        float,
+        typer.Option(
+            "--min-radius",
+            min=0.001,
+            help="Least hit radius on volumes, pixels. 100 is the challenge's, for pixels of about 0.085 mm.",
+        ),
+    ] = 100.0,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
     ] = 0,
@@ -71,7 +79,9 @@ def evaluate(
     elif predictions and labels and boxes and not (mammogram_predictions or manifest):
         from comoto.evaluation import evaluate as evaluate_volumes
 
-        result = evaluate_volumes(predictions, labels, boxes, bootstrap=bootstrap, seed=seed)
+        result = evaluate_volumes(
+            predictions, labels, boxes, bootstrap=bootstrap, seed=seed, min_radius=min_radius
+        )
     else:
         raise ConfigError(
             "give --predictions, --labels and --boxes (volumes), "

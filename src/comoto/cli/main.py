@@ -11,8 +11,11 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli import train
+from comoto.cli.demo import demo
 from comoto.cli.evaluate import evaluate
 from comoto.cli.options import state
+from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
 from comoto.errors import ComotoError
@@ -55,10 +58,12 @@ def common(
     enable_progress()
 
 
-app.command("evaluate")(evaluate)
-
-app.command("prepare")(prepare)
+app.command("demo")(demo)
 app.command("simulate")(simulate)
+app.command("prepare")(prepare)
+app.add_typer(train.app, name="train")
+app.command("predict")(predict)
+app.command("evaluate")(evaluate)
 
 
 def run() -> None:

@@ -35,6 +35,7 @@ from comoto.evaluation.challenge_tables import (
     read_truth,
 )
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
+from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
 
 FPS_ALL = (2.0,)
@@ -56,6 +57,7 @@ class ChallengeResult:
         num_lesions, num_volumes_all, num_volumes_positive: the denominators.
         num_patients, num_predictions: sizes.
         bootstrap: intervals, None if not asked for.
+        min_radius: least hit radius in source pixels; 100 is the challenge's.
         warnings: what is odd about the tables.
     """
 
@@ -69,6 +71,7 @@ class ChallengeResult:
     num_patients: int
     num_predictions: int
     bootstrap: Bootstrap | None
+    min_radius: float
     warnings: tuple[str, ...]
 
     @property
@@ -102,6 +105,7 @@ class ChallengeResult:
             "num_volumes_positive": self.num_volumes_positive,
             "num_patients": self.num_patients,
             "num_predictions": self.num_predictions,
+            "min_radius": self.min_radius,
             "thresholds": {name: finite_or_none(value) for name, value in self.thresholds().items()},
             "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
             "froc": curves,
@@ -146,6 +150,11 @@ class ChallengeResult:
                 f"the predictions end at {reached:.2f} FP per positive volume; beyond that the last "
                 "sensitivity is held",
             ]
+        if self.min_radius != CENTER_RADIUS:
+            lines += [
+                "",
+                f"least hit radius {self.min_radius:g} pixels; the challenge's is {CENTER_RADIUS:g}",
+            ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -166,6 +175,7 @@ def evaluate(
     boxes: TableSource,
     bootstrap: int = 0,
     seed: int = 0,
+    min_radius: float = CENTER_RADIUS,
 ) -> ChallengeResult:
     """Evaluate predictions on volumes by the rules of the DBTex challenge.
 
@@ -176,14 +186,16 @@ def evaluate(
         boxes: one row a lesion, with StudyUID, View, Slice, X, Y, Width, Height, VolumeSlices.
         bootstrap: replicates of the patient bootstrap, 0 for no intervals.
         seed: of the bootstrap.
+        min_radius: least hit radius in source pixels. The challenge's is 100, for pixels of about 0.085 mm;
+            another value gives another metric, and the result says so.
 
     Raises:
         DatasetError: a table is unreadable or the tables contradict each other.
-        ValueError: ``bootstrap`` is negative.
+        ValueError: ``bootstrap`` is negative or ``min_radius`` is not positive.
     """
     if bootstrap < 0:
         raise ValueError(f"bootstrap must not be negative, got {bootstrap}")
-    truth = read_truth(labels, boxes)
+    truth = read_truth(labels, boxes, min_radius)
     found = read_predictions(predictions, truth)
     froc_all, froc_positive = _curves(truth, found)
     keys = list(truth.volumes)
@@ -198,13 +210,16 @@ def evaluate(
         num_patients=len(truth.patients),
         num_predictions=len(found.scores),
         bootstrap=_bootstrap(truth, found, bootstrap, seed) if bootstrap else None,
+        min_radius=min_radius,
         warnings=truth.warnings + found.warnings,
     )
 
 
-def challenge_metric(predictions: TableSource, labels: TableSource, boxes: TableSource) -> dict[str, float]:
+def challenge_metric(
+    predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS
+) -> dict[str, float]:
     """Return the challenge's six figures by their official names; arguments and errors as ``evaluate``."""
-    truth = read_truth(labels, boxes)
+    truth = read_truth(labels, boxes, min_radius)
     return _metric(*_curves(truth, read_predictions(predictions, truth)))
 
 

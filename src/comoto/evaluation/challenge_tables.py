@@ -34,7 +34,7 @@ class ChallengeTruth:
         volume_patient: (V,) number of the patient.
         lesion_volume: (L,) number of the volume, in the order of the boxes.
         lesion_center: (L, 3).
-        radius: (L,) half of the box's diagonal in pixels, at least 100.
+        radius: (L,) half of the box's diagonal in pixels, at least ``min_radius``.
         slice_tolerance: (L,) a quarter of VolumeSlices of the first box of the volume.
         warnings: what is odd about the tables.
     """
@@ -75,13 +75,21 @@ class ChallengePredictions:
     warnings: tuple[str, ...]
 
 
-def read_truth(labels: TableSource, boxes: TableSource) -> ChallengeTruth:
+def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:
     """Read the labels and the boxes of one split.
 
+    Args:
+        labels: one row a volume.
+        boxes: one row a lesion.
+        min_radius: least hit radius in source pixels; the challenge's is 100.
+
     Raises:
+        ValueError: ``min_radius`` is not positive.
         DatasetError: a table is unreadable or empty, a volume stands twice in the labels, a box lies on a
             volume that the labels do not name, or a box has no size, slice or number of slices.
     """
+    if not min_radius > 0:
+        raise ValueError(f"min_radius must be positive, got {min_radius}")
     label_table = read_table(labels, "labels", ("PatientID", "StudyUID", "View"), ())
     box_table = read_table(
         boxes, "boxes", ("StudyUID", "View"), ("Slice", "X", "Y", "Width", "Height", "VolumeSlices")
@@ -101,7 +109,7 @@ def read_truth(labels: TableSource, boxes: TableSource) -> ChallengeTruth:
         lesion_center=np.column_stack(
             [number["X"] + number["Width"] / 2, number["Y"] + number["Height"] / 2, number["Slice"]]
         ),
-        radius=np.maximum(np.sqrt(number["Width"] ** 2 + number["Height"] ** 2) / 2, CENTER_RADIUS),
+        radius=np.maximum(np.sqrt(number["Width"] ** 2 + number["Height"] ** 2) / 2, min_radius),
         slice_tolerance=slices_of_volume * SLICE_SHARE,
         warnings=_slices_warning(box_table, slices != slices_of_volume),
     )

@@ -1,0 +1,303 @@
+"""``comoto demo``: the main job on simulated exams, from DICOM files to a report.
+
+Each stage is a call that a user could make, and leaves files that the next stage reads. A stage that is
+finished is not repeated, so an interrupted demo continues.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from comoto import api
+from comoto.config import StrictModel, override
+from comoto.errors import OutputExistsError
+from comoto.evaluation.challenge_tables import challenge_tables
+from comoto.evaluation.mammogram import evaluate_mammograms
+from comoto.progress import say
+from comoto.records import Manifest, Split
+from comoto.simulate import simulate, sized
+
+FORMAT = "comoto-demo-1"
+STUDENTS = {"pretraining": ["distill.kind=none"], "comoto": ["distill.kind=lesion_points"]}
+_HIT_RADIUS_MM = 8.5
+"""The challenge's 100 pixels at the real set's pixel size of about 0.085 mm."""
+
+
+class DemoConfig(StrictModel):
+    """How large the demo is. The defaults fit two slow cores and ten minutes.
+
+    Attributes:
+        mammograms: patients with mammograms (two views each), a fifth of them for test.
+        train, validation, test: patients with tomosynthesis.
+        fraction: share of the training patients with tomosynthesis that the students see.
+        bootstrap: replicates of the patient bootstrap.
+        settings: overrides of both students and the teacher.
+    """
+
+    seed: int = 0
+    size: str = "demo"
+    preset: str = "demo"
+    mammograms: int = 120
+    train: int = 64
+    validation: int = 12
+    test: int = 48
+    fraction: float = 0.25
+    bootstrap: int = 1000
+    workers: int = 2
+    settings: tuple[str, ...] = ()
+
+
+@dataclass
+class Stage:
+    """What a stage took.
+
+    Attributes:
+        peak_mib: highest resident memory of this process and its children together.
+    """
+
+    name: str
+    seconds: float
+    peak_mib: float
+
+
+@dataclass
+class Notebook:
+    """``demo.json``: settings and finished stages."""
+
+    path: Path
+    about: dict[str, Any]
+    stages: list[Stage] = field(default_factory=list)
+
+    def run(self, name: str, work: Callable[[], object]) -> None:
+        """Do the work of a stage unless it was finished earlier, and write down what it took."""
+        if any(stage.name == name for stage in self.stages):
+            say(f"{name}: finished earlier")
+            return
+        say(f"== {name}")
+        started = time.monotonic()
+        with peak_memory() as peak:
+            work()
+        self.stages.append(Stage(name, round(time.monotonic() - started, 1), round(peak[0])))
+        self.write()
+
+    def write(self) -> None:
+        """Replace ``demo.json``."""
+        content = {"format": FORMAT, **self.about, "stages": [asdict(stage) for stage in self.stages]}
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(self.path)
+
+
+def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
+    """Run the demo, or continue an interrupted one.
+
+    Args:
+        out: folder for everything; about 150 MB.
+        config: sizes; None takes the defaults.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        OutputExistsError: the folder holds something else, or a demo with other settings.
+    """
+    from comoto.report.demo_report import write_report
+
+    config = config or DemoConfig()
+    book = _open(out, config)
+    book.run("simulate", lambda: _simulate(out / "exams", config))
+    for name in ("vindr-mammo", "bcs-dbt"):
+        book.run(f"index {name}", lambda name=name: _index(out, name))  # type: ignore[misc]
+        book.run(f"prepare {name}", lambda name=name: _prepare(out, name, config))  # type: ignore[misc]
+    book.run("train teacher", lambda: _train_teacher(out, config))
+    book.run("evaluate teacher", lambda: _evaluate_teacher(out, config))
+    for name in STUDENTS:
+        book.run(f"train {name}", lambda name=name: _train_student(out, name, config))  # type: ignore[misc]
+        book.run(f"predict {name}", lambda name=name: _predict(out, name))  # type: ignore[misc]
+        book.run(f"evaluate {name}", lambda name=name: _evaluate(out, name, config))  # type: ignore[misc]
+    report: list[Path] = []
+    book.stages = [stage for stage in book.stages if stage.name != "report"]
+    book.run("report", lambda: report.append(write_report(out)))
+    return report[0]
+
+
+def hit_radius(config: DemoConfig) -> float:
+    """Return the challenge's least hit radius in pixels of the simulated volumes."""
+    return round(_HIT_RADIUS_MM / sized(config.size).grid.pixel_mm, 2)
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float]]:
+    """Watch resident memory of this process and its children; the list's only entry is the peak in MiB."""
+    peak, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            peak[0] = max(peak[0], _resident_mib())
+            stop.wait(0.2)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+        peak[0] = max(peak[0], _resident_mib())
+
+
+def _resident_mib() -> float:
+    process = psutil.Process()
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_info().rss
+        except psutil.NoSuchProcess:  # it ended between the listing and the look
+            continue
+    return total / 2**20
+
+
+def _open(out: Path, config: DemoConfig) -> Notebook:
+    path = out / "demo.json"
+    settings = config.model_dump(mode="json")
+    memory = psutil.virtual_memory().total >> 30
+    about = {
+        "settings": settings,
+        "seed": config.seed,
+        "size": config.size,
+        "fraction": config.fraction,
+        "min_hit_radius": hit_radius(config),
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {memory} GiB",
+    }
+    if path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("format") != FORMAT or content.get("settings") != settings:
+            raise OutputExistsError(f"{out}: holds a demo with other settings; choose another --out")
+        return Notebook(path, about, [Stage(**stage) for stage in content["stages"]])
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(f"{out} exists and is no demo folder; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    book = Notebook(path, about)
+    book.write()
+    return book
+
+
+def _simulate(folder: Path, config: DemoConfig) -> None:
+    wanted = {
+        "seed": config.seed,
+        "tomosynthesis.train_patients": config.train,
+        "tomosynthesis.validation_patients": config.validation,
+        "tomosynthesis.test_patients": config.test,
+        "tomosynthesis.lesion_share": 0.75,
+        "mammography.training_patients": config.mammograms - config.mammograms // 5,
+        "mammography.test_patients": config.mammograms // 5,
+        "mammography.lesion_share": 0.75,
+    }
+    simulate(
+        folder,
+        override(sized(config.size), [f"{key}={value}" for key, value in wanted.items()]),
+        config.workers,
+    )
+
+
+def _index(out: Path, name: str) -> None:
+    manifest = api.index(name, out / "exams" / name)
+    manifest.save(out / "manifests" / name)
+    say(manifest.summary())
+
+
+def _prepare(out: Path, name: str, config: DemoConfig) -> None:
+    api.prepare(
+        out / "manifests" / name,
+        out / "prepared" / name,
+        preset=config.preset,
+        overrides=config.settings,
+        workers=config.workers,
+    )
+
+
+def _overrides(out: Path, config: DemoConfig) -> list[str]:
+    return [
+        f"seed={config.seed}",
+        f"data.mammograms={out / 'prepared' / 'vindr-mammo'}",
+        f"selection.min_hit_radius={hit_radius(config)}",
+        *config.settings,
+    ]
+
+
+def _train_teacher(out: Path, config: DemoConfig) -> None:
+    overrides = _overrides(out, config)
+    api.train_teacher(out / "runs" / "teacher", preset=config.preset, overrides=overrides, resume=True)
+
+
+def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
+    table = out / "predictions" / "teacher.csv"
+    _remove(table)
+    manifest = out / "manifests" / "vindr-mammo"
+    api.predict(out / "runs" / "teacher", [manifest], table, split="test", mammograms=True)
+    test = Manifest.load(manifest).split(Split.TEST)
+    result = evaluate_mammograms(table, test, rule="center", bootstrap=config.bootstrap, seed=config.seed)
+    _write(out / "evaluation" / "teacher.json", result.to_json())
+
+
+def _train_student(out: Path, name: str, config: DemoConfig) -> None:
+    overrides = [
+        *_overrides(out, config),
+        f"data.tomosynthesis={out / 'prepared' / 'bcs-dbt'}",
+        f"data.fraction={config.fraction}",
+        f"teacher={out / 'runs' / 'teacher'}",
+        *STUDENTS[name],
+    ]
+    api.train_student(out / "runs" / name, preset=config.preset, overrides=overrides, resume=True)
+
+
+def _predict(out: Path, name: str) -> None:
+    api.predict(
+        out / "runs" / name,
+        [out / "manifests" / "bcs-dbt"],
+        out / "predictions" / f"{name}.csv",
+        split="test",
+    )
+
+
+def _evaluate(out: Path, name: str, config: DemoConfig) -> None:
+    folder = out / "evaluation"
+    labels, boxes = challenge_tables(Manifest.load(out / "manifests" / "bcs-dbt").split(Split.TEST))
+    _write(folder / "labels.csv", _csv(labels))
+    _write(folder / "boxes.csv", _csv(boxes))
+    result = api.evaluate(
+        out / "predictions" / f"{name}.csv",
+        folder / "labels.csv",
+        folder / "boxes.csv",
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+        min_radius=hit_radius(config),
+    )
+    _write(folder / f"{name}.json", result.to_json())
+    say(f"{name}: mean sensitivity {result.mean_sensitivity_positive:.3f} on the test volumes")
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _remove(table: Path) -> None:
+    """Remove a finished prediction whose stage was cut off before it was written down."""
+    for path in (table, table.with_suffix(".json")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""Presets, overrides and the errors a typing mistake gives."""
+
+from pathlib import Path
+
+import pytest
+
+from comoto.config import PRESETS, InferenceConfig, config_hash, load_train_config, override
+from comoto.errors import ConfigError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_every_preset_loads_for_both_roles(preset: str, role: str) -> None:
+    config = load_train_config(preset, role=role)
+    assert config.init == ("teacher" if role == "student" else "scratch")
+    assert (config.preprocess.rows, config.preprocess.columns) == {
+        "demo": (256, 128),
+        "small": (512, 256),
+        "full": (2048, 1024),
+    }[preset]
+
+
+def test_overrides_win_in_order_and_keep_the_rest() -> None:
+    config = load_train_config("demo", ["batch.size=4", "batch.size=6", "init=scratch"])
+    assert config.batch.size == 6
+    assert config.batch.negative_share == 0.5
+    assert config.init == "scratch"
+
+
+def test_another_kind_drops_the_settings_of_the_former_one() -> None:
+    config = load_train_config("demo", ["distill.kind=lesion_points", "distill.level=p4", "distill.kind=none"])
+    assert config.distill.model_dump() == {"kind": "none", "weight": 0.0, "learning_rate": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batch.sise=4", "unknown configuration key 'batch.sise'; did you mean 'size'?"),
+        ("detector.backbone.nme=x", "'detector.backbone.nme'; did you mean 'name'?"),
+        ("distill.kind=lesion_point", "unknown distiller 'lesion_point'; did you mean 'lesion_points'?"),
+        ("batch.size=0", "'batch.size'.*greater than or equal to 1"),
+        ("preprocess.rows=100", "'preprocess.rows'.*multiple of 32"),
+        ("batch.size", "expected key.subkey=value"),
+        ("distill.kind=no_module_here:X", "cannot be imported"),
+    ],
+)
+def test_a_mistake_is_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config("demo", [text])
+
+
+def test_a_key_of_a_chosen_component_is_compared_with_that_component() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+        load_train_config("demo", ["distill.kind=lesion_points", "distill.temprature=2"])
+
+
+def test_a_file_may_be_flat_or_have_sections(tmp_path: Path) -> None:
+    flat = tmp_path / "flat.yaml"
+    flat.write_text("seed: 3\nbatch: {size: 2}\n")
+    assert load_train_config(flat).batch.size == 2
+    sections = tmp_path / "sections.yaml"
+    sections.write_text("common: {seed: 3}\nteacher: {seed: 4}\n")
+    assert load_train_config(sections, role="teacher").seed == 4
+    assert load_train_config(sections, role="student").seed == 3
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("common: {seed: 3}\nteachers: {seed: 4}\n")
+    with pytest.raises(ConfigError, match="unknown section 'teachers'; did you mean 'teacher'"):
+        load_train_config(wrong)
+    for text in ("a: [", "- 1"):
+        wrong.write_text(text)
+        with pytest.raises(ConfigError, match=r"wrong\.yaml"):
+            load_train_config(wrong)
+    with pytest.raises(ConfigError, match="neither a file nor one of the presets"):
+        load_train_config("demmo")
+
+
+def test_any_section_can_be_overridden() -> None:
+    config = override(InferenceConfig(), ["slice_step=3", "aggregation.kind=nms_3d"])
+    assert (config.slice_step, config.aggregation.kind) == (3, "nms_3d")
+    with pytest.raises(ConfigError, match="did you mean 'slice_step'"):
+        override(InferenceConfig(), ["slicestep=3"])
+
+
+def test_the_hash_changes_with_any_setting() -> None:
+    one, other = load_train_config("demo"), load_train_config("demo", ["augment.gain=0.16"])
+    assert config_hash(one) != config_hash(other)
+    assert config_hash(one) == config_hash(load_train_config("demo"))

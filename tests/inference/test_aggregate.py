@@ -1,0 +1,103 @@
+"""The aggregation rules against a literal reading of their definition, and hand-worked stacks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comoto.config import AggregationConfig
+from comoto.errors import ConfigError
+from comoto.inference.aggregate import aggregate
+from comoto.records import SliceDetections
+
+SQUARES = [(0, 0, 10, 10), (2, 2, 12, 12), (1, 0, 11, 10), (40, 40, 50, 52), (42, 40, 52, 52)]
+
+
+def stack(content: dict[int, list[tuple[int, float]]]) -> dict[int, SliceDetections]:
+    """Slice -> [(index of a square, score)]."""
+    return {
+        k: SliceDetections(
+            np.array([SQUARES[square] for square, _ in found], dtype=np.float32).reshape(-1, 4),
+            np.array([score for _, score in found], dtype=np.float32),
+        )
+        for k, found in content.items()
+    }
+
+
+def iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    inter = max(width, 0) * max(height, 0)
+    area = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return inter / (area[0] + area[1] - inter)
+
+
+def published_rule(content: dict[int, list[tuple[int, float]]], n: int, border: int) -> set[tuple[int, int, float]]:
+    """The rule word by word, with loops: (slice, square, score) of what stays."""
+    used = [content.get(k, []) for k in range(border, n - border)]
+    m = len(used)
+    d = int(m * 0.25)
+    kept = set()
+    for i, boxes in enumerate(used):
+        window = [box for j in range(max(0, i - d), min(m, max(i + d, i + 1))) for box in used[j]]
+        for square, score in boxes:
+            rivals = [s for q, s in window if iou(SQUARES[q], SQUARES[square]) > 0.5] + [score]
+            if len(window) == 1 or (score >= max(rivals) and score >= 0.001):
+                kept.add((i + border, square, score))
+    return kept
+
+
+slices = st.dictionaries(
+    st.integers(0, 19),
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.00048828125, 0.25, 0.5, 0.75])), max_size=3, unique=True),
+    max_size=12,
+)
+
+
+@settings(max_examples=300)
+@given(content=slices, border=st.sampled_from([0, 4]))
+def test_local_maximum_is_the_published_rule(content: dict[int, list[tuple[int, float]]], border: int) -> None:
+    found = aggregate(stack(content), 20, AggregationConfig(border_slices=border))
+    got = {
+        (int(k), SQUARES.index(tuple(int(v) for v in box)), float(score))
+        for k, box, score in zip(found.first_slice, found.boxes_xyxy, found.scores, strict=True)
+    }
+    assert got == published_rule(content, 20, border)
+    assert (found.num_spanned == 0).all()
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_the_published_window_is_asymmetric() -> None:
+    # 20 slices, d = 5: slice 10 sees slices 5 to 14. A rival at 15 is not seen, one at 5 is.
+    later = aggregate(stack({10: [(0, 0.5)], 15: [(0, 0.9)]}), 20, AggregationConfig())
+    assert later.first_slice.tolist() == [15, 10]
+    earlier = aggregate(stack({10: [(0, 0.5)], 5: [(0, 0.9)]}), 20, AggregationConfig())
+    assert earlier.first_slice.tolist() == [5]
+
+
+def test_a_suppressed_box_still_suppresses_in_the_published_rule() -> None:
+    # 0.9 at slice 0 removes 0.6 at slice 4 (within 5), which still removes 0.5 at slice 8
+    found = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig())
+    assert found.first_slice.tolist() == [0]
+    greedy = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig(kind="nms_3d"))
+    assert greedy.first_slice.tolist() == [0, 8]
+
+
+def test_nms_3d_spans_what_it_absorbed_above_half_its_score() -> None:
+    content = {3: [(0, 0.2)], 4: [(1, 0.5)], 5: [(0, 0.8), (3, 0.3)], 6: [(2, 0.6)]}
+    found = aggregate(stack(content), 20, AggregationConfig(kind="nms_3d", iou=0.4))
+    assert found.scores.tolist() == pytest.approx([0.8, 0.3])
+    assert found.first_slice.tolist() == [4, 5]
+    assert found.num_spanned.tolist() == [3, 1]
+
+
+def test_nothing_found_gives_empty_arrays() -> None:
+    for content in ({}, {3: []}):
+        found = aggregate(stack(content), 20, AggregationConfig())
+        assert found.boxes_xyxy.shape == (0, 4)
+        assert len(found) == 0
+
+
+def test_an_unknown_rule_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'nms_3d'"):
+        aggregate({}, 3, AggregationConfig(kind="nms3d"))
