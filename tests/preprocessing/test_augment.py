@@ -28,9 +28,9 @@ changes = st.builds(
 
 
 def painted(box):
-    image = np.zeros((ROWS, COLUMNS), np.float32)
+    image = np.zeros((ROWS, COLUMNS), np.uint8)
     x1, y1, x2, y2 = box
-    image[y1:y2, x1:x2] = 0.6
+    image[y1:y2, x1:x2] = 150
     return image
 
 
@@ -54,8 +54,8 @@ def test_image_and_box_move_together(change, box):
 
 @given(changes)
 def test_the_chest_wall_stays_at_column_0(change):
-    breast = np.zeros((ROWS, COLUMNS), np.float32)
-    breast[:HEIGHT, :WIDTH] = 0.5
+    breast = np.zeros((ROWS, COLUMNS), np.uint8)
+    breast[:HEIGHT, :WIDTH] = 120
     image = change.image(breast, HEIGHT)
     filled = image.any(axis=1)
     assert filled.any()
@@ -64,24 +64,25 @@ def test_the_chest_wall_stays_at_column_0(change):
 
 @given(changes)
 def test_air_stays_air_and_values_stay_in_range(change):
-    assert not change.image(np.zeros((ROWS, COLUMNS)), HEIGHT).any()
-    values = np.random.default_rng(0).random((ROWS, COLUMNS))
+    assert not change.image(np.zeros((ROWS, COLUMNS), np.uint8), HEIGHT).any()
+    values = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
     image = change.image(values, HEIGHT)
     assert image.min() >= 0
     assert image.max() <= 1
 
 
 def test_grey_values_by_hand():
-    image = np.full((1, 3), 0.25)
-    assert Change(gain=1.2, gamma=0.5).image(image, 1) == pytest.approx(np.full((1, 3), 0.6))
-    assert Change(gain=1.5, gamma=1).image(np.full((1, 1), 0.9), 1) == pytest.approx(np.ones((1, 1)))
+    # 0.2 is 51 of 255: 1.5 x 0.2 ** 2 = 0.06; and 1.5 x 0.8 is cut at 1.
+    image = np.full((1, 3), 51, np.uint8)
+    assert Change(gain=1.5, gamma=2).image(image, 1) == pytest.approx(np.full((1, 3), 0.06))
+    assert Change(gain=1.5).image(4 * image, 1) == pytest.approx(np.ones((1, 3)))
 
 
 def test_flip_and_shift_by_hand():
     # Padded to 5 rows, 4 of image; flip gives rows 3 2 1 0, one down, one column towards the chest wall.
-    image = np.array([[1, 5], [2, 6], [3, 7], [4, 8], [0, 0]]) / 10
+    image = np.array([[1, 5], [2, 6], [3, 7], [4, 8], [0, 0]], dtype=np.uint8)
     moved = Change(flip=True, down=1, left=1).image(image, 4)
-    assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 10)
+    assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 255)
     boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], 4)
     assert boxes.tolist() == [[0, 2, 1, 5]]
 
@@ -89,9 +90,9 @@ def test_flip_and_shift_by_hand():
 def test_nothing_drawn_changes_nothing():
     off = AugmentConfig(vertical_flip=0, shift=0, gain=0, gamma=0)
     assert draw_change(off, (40, 28), np.random.default_rng(3)) == Change()
-    image = np.random.default_rng(0).random((ROWS, COLUMNS)).astype(np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
     same, boxes = apply_change(Change(), image, [[1, 2, 3, 4]], HEIGHT)
-    assert same == pytest.approx(image)
+    assert same == pytest.approx(image / 255)
     assert boxes.tolist() == [[1, 2, 3, 4]]
 
 

@@ -7,7 +7,6 @@ moves the breast towards the chest wall, so that no air opens between the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from comoto.config import AugmentConfig
 from comoto.geometry.boxes import Float64Array, as_boxes, visible_boxes
 from comoto.records import FloatArray
+
+ByteImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,26 @@ class Change:
         if self.left < 0:
             raise ValueError("a shift away from the chest wall would open a gap")
 
-    def image(self, image: NDArray[Any], height: int) -> FloatArray:
+    def image(self, image: ByteImage, height: int) -> FloatArray:
         """Return the changed image, float32 (rows, columns) in 0..1.
 
         Args:
-            image: padded (rows, columns), values in 0..1.
+            image: padded, uint8 (rows, columns).
             height: rows of the image proper; padding lies below.
         """
         rows, columns = image.shape
-        source = np.array(image, dtype=np.float32)
+        source = image
         if self.flip:
-            source[:height] = source[:height][::-1]
+            source = np.concatenate([image[:height][::-1], image[height:]])
         moved = np.zeros_like(source)
         top, bottom = max(0, self.down), min(rows, rows + self.down)
         moved[top:bottom, : columns - self.left] = source[top - self.down : bottom - self.down, self.left :]
-        return np.asarray(np.minimum(self.gain * moved**self.gamma, 1.0), dtype=np.float32)
+        return self.tones()[moved]
+
+    def tones(self) -> FloatArray:
+        """Return what each of the 256 grey values becomes, float32 (256,)."""
+        values = np.arange(256) / 255
+        return np.asarray(np.minimum(self.gain * values**self.gamma, 1.0), dtype=np.float32)
 
     def boxes(self, boxes_xyxy: ArrayLike, height: int) -> Float64Array:
         """Return the boxes (N, 4) as ``image`` moves them; nothing is cut."""
@@ -81,19 +87,19 @@ def draw_change(config: AugmentConfig, shape: tuple[int, int], rng: np.random.Ge
 
 
 def apply_change(
-    change: Change, image: NDArray[Any], boxes_xyxy: ArrayLike, height: int
+    change: Change, image: ByteImage, boxes_xyxy: ArrayLike, height: int
 ) -> tuple[FloatArray, FloatArray]:
     """Change an image and its boxes.
 
     Args:
         change: what to do.
-        image: padded (rows, columns), values in 0..1.
+        image: padded, uint8 (rows, columns).
         boxes_xyxy: (N, 4) on the padded image.
         height: rows of the image proper.
 
     Returns:
-        The image, and the boxes cut to it as float32 (M, 4); a box of which less than a quarter is left is
-        dropped.
+        The image as float32 in 0..1, and the boxes cut to it as float32 (M, 4); a box of which less than a
+        quarter is left is dropped.
     """
     moved = change.image(image, height)
     boxes, _ = visible_boxes(change.boxes(boxes_xyxy, height), (image.shape[0], image.shape[1]))

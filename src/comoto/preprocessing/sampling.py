@@ -18,7 +18,7 @@ from torch import Tensor
 
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError, DatasetError
-from comoto.preprocessing.augment import apply_change, draw_change
+from comoto.preprocessing.augment import Change, apply_change, draw_change
 from comoto.preprocessing.plan import pad
 from comoto.preprocessing.slices import far_from_lesions, near_lesions
 from comoto.preprocessing.store import PreparedStore
@@ -193,11 +193,10 @@ class SliceSampler:
         """Read a plane, pad it to the grid and change it."""
         pixels = np.asarray(self._store.pixels(image_id)[plane])
         config = self._store.config
-        image = pad(pixels, config.rows, config.columns).astype(np.float32)
-        image /= 255
-        if self._augment is not None:
-            shape = (pixels.shape[0], pixels.shape[1])
-            image, boxes = apply_change(draw_change(self._augment, shape, rng), image, boxes, shape[0])
+        padded = pad(pixels, config.rows, config.columns)
+        shape = (pixels.shape[0], pixels.shape[1])
+        change = Change() if self._augment is None else draw_change(self._augment, shape, rng)
+        image, boxes = apply_change(change, padded, boxes, shape[0])
         return Example(torch.from_numpy(image)[None], torch.from_numpy(boxes))
 
     def _patient(self, kind: int, turn: int) -> str:
