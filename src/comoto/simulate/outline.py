@@ -11,11 +11,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from comoto.simulate.anatomy import ViewShape
 
 FloatImage = NDArray[np.float32]
 SKIN_MM = 1.6
+_OUTLINE_MM = 0.4
+"""The silhouette is drawn on samples of this size where pixels are finer."""
 _NIPPLE_LENGTH_MM = 5.0
 _NIPPLE_HALF_WIDTH_MM = 5.0
 
@@ -41,15 +44,21 @@ def lateral_distance(view: ViewShape, shape: tuple[int, int], pixel_mm: float) -
     The silhouette continues beyond the chest wall and beyond the first and last row, so a breast that is cut
     by the field's border is not rounded there.
     """
-    margin = round(30 / pixel_mm)
-    rows = shape[0] + 2 * margin
-    x, y = coordinates((rows, shape[1]), pixel_mm)
-    inside = _relative_radius(view, x, y - margin * pixel_mm) < 1
-    mirrored = np.concatenate([inside[:, ::-1], inside], axis=1).astype(np.uint8)
-    distance = cv2.distanceTransform(mirrored, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance -= cv2.distanceTransform(1 - mirrored, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    smooth = cv2.GaussianBlur(distance, (0, 0), 1.2) * np.float32(pixel_mm)
-    return np.ascontiguousarray(smooth[margin : margin + shape[0], shape[1] :])
+    step = max(pixel_mm, _OUTLINE_MM)
+    size = (round(shape[0] * pixel_mm / step), round(shape[1] * pixel_mm / step))
+    step = shape[0] * pixel_mm / size[0]
+    margin = round(30 / step)
+    x, y = coordinates((size[0] + 2 * margin, size[1]), step)
+    inside = _relative_radius(view, x, y - margin * step) < 1
+    mirrored = np.concatenate([inside[:, ::-1], inside], axis=1)
+    # SciPy's transform, because OpenCV's precise one gives other values from run to run. Both maps measure
+    # to pixel centres, half a pixel beyond the edge.
+    distance = distance_transform_edt(mirrored) - distance_transform_edt(~mirrored)
+    distance = (distance + 0.5 - mirrored).astype(np.float32) * np.float32(step)
+    smooth = cv2.GaussianBlur(distance, (0, 0), 1.2)[margin : margin + size[0], size[1] :]
+    if size != shape:
+        smooth = cv2.resize(smooth, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(smooth)
 
 
 def half_thickness(lateral: FloatImage, thickness: float, depth: float) -> FloatImage:

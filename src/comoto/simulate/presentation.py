@@ -30,7 +30,8 @@ def surroundings(image: FloatImage, mask: NDArray[np.bool_], pixel_mm: float) ->
     """
     tissue = mask.astype(np.float32)
     share = _smooth(tissue, pixel_mm)
-    return _smooth(image * tissue, pixel_mm) / np.maximum(share, np.float32(0.1)) ** np.float32(_AIR_POWER)
+    counted = np.maximum(share, np.float32(0.1)) ** np.float32(_AIR_POWER)
+    return np.asarray(_smooth(image * tissue, pixel_mm) / counted, np.float32)
 
 
 def _smooth(image: FloatImage, pixel_mm: float) -> FloatImage:

@@ -85,7 +85,10 @@ class LineIntegrals:
         size = (self.shape[1], self.shape[0])
         for total, source in zip(self._sums, self.sources, strict=True):
             matrix = _plane_to_detector(source, height, self.pixel_mm)
-            warped = cv2.warpAffine(attenuation, matrix, size, flags=_BILINEAR)
+            # A breast goes on where the field cuts it; otherwise the cut would cast a shadow.
+            warped = cv2.warpAffine(
+                attenuation, matrix, size, flags=_BILINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             cv2.scaleAdd(warped, thickness_mm, total, dst=total)
 
     def images(self) -> NDArray[np.float32]:
