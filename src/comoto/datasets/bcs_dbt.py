@@ -1,0 +1,213 @@
+"""BCS-DBT, the public tomosynthesis set of Duke University on TCIA, as a manifest.
+
+Boxes are in the corrected orientation (a stored volume may be turned by 180 degrees against it), which has
+the size of the stored frames, so nothing is turned here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.datasets.bcs_dbt_files import LocatedVolumes, locate_volumes, require_found
+from comoto.datasets.bcs_dbt_tables import (
+    KEY,
+    BoxTable,
+    LabelTable,
+    PathTable,
+    SplitTables,
+    read_bcs_dbt_tables,
+)
+from comoto.datasets.boxes import CORNERS, clip_to_image
+from comoto.datasets.tables import Table, lines_text
+from comoto.dicom.read import DicomHeader, read_header
+from comoto.errors import DatasetError
+from comoto.progress import track
+from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
+
+_WITH_LESION = ("benign", "cancer")
+
+
+@dataclass(frozen=True)
+class _SplitContent:
+    """One split, joined: ``volumes`` of labels and paths, and the boxes (None: no lesion anywhere)."""
+
+    volumes: pd.DataFrame
+    boxes: BoxTable | None
+
+
+def read_bcs_dbt(root: Path, tables: Path | None = None, allow_missing: bool = False) -> Manifest:
+    """Read the release's tables and find its volumes on disk.
+
+    A split is read if its labels and file paths are there; what is left out is said in the notes. Headers are
+    read of the volumes that have a box, and of files whose folders do not name their series.
+
+    Args:
+        root: any folder above the DICOM files; any of the download layouts.
+        tables: folder of the CSV tables, ``root`` if not given.
+        allow_missing: leave out volumes that are not on disk, with a note, instead of refusing.
+
+    Returns:
+        One image per volume; ``label`` is normal, actionable, benign or cancer; lesions are half-open boxes
+        in the corrected orientation, clipped to the image.
+
+    Raises:
+        DatasetError: a table is missing or wrong, volumes are not on disk, or a box lies outside of its
+            volume; the message names file, lines and remedy.
+        DicomError: the file of a volume with a box cannot be read.
+    """
+    root = Path(root).absolute()
+    folder = root if tables is None else Path(tables)
+    contents, notes = _contents(folder, read_bcs_dbt_tables(folder))
+    wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
+    located = locate_volumes(root, wanted)
+    notes.extend(located.notes)
+    require_found(root, wanted, located, allow_missing)
+    images, lesions = [], []
+    for split, content in contents.items():
+        present = content.volumes[content.volumes["series_uid"].isin(list(located.paths))]
+        if len(present) < len(content.volumes):
+            left_out = len(content.volumes) - len(present)
+            notes.append(
+                f"{split}: {left_out} of {len(content.volumes)} volumes are not on disk and left out"
+            )
+        boxes, more_notes = _boxes(content, present, located)
+        notes.extend(more_notes)
+        images.append(_images(split, present, boxes, located))
+        lesions.append(boxes)
+    return Manifest(
+        "bcs-dbt",
+        pd.concat(images, ignore_index=True)[list(IMAGE_COLUMNS)],
+        pd.concat(lesions, ignore_index=True)[list(LESION_COLUMNS)],
+        tuple(notes),
+    )
+
+
+def _contents(folder: Path, tables: dict[Split, SplitTables]) -> tuple[dict[Split, _SplitContent], list[str]]:
+    contents: dict[Split, _SplitContent] = {}
+    notes: list[str] = []
+    for split, found in tables.items():
+        if found.labels is None or found.paths is None:
+            absent = "labels" if found.labels is None else "file-paths"
+            notes.append(f"{split}: left out, because {folder} holds no {absent} table of it")
+            continue
+        contents[split] = _joined(split, found.labels, found.paths, found.boxes, notes)
+    if not contents:
+        raise DatasetError(
+            f"{folder}: no split has both a labels and a file-paths table ({'; '.join(notes)}); "
+            "download the missing tables from the collection's page"
+        )
+    return contents, notes
+
+
+def _joined(
+    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, notes: list[str]
+) -> _SplitContent:
+    volumes = labels.volumes.merge(paths.volumes, on=KEY, how="left", validate="one_to_one")
+    volumes.index = labels.volumes.index
+    labels.table.refuse(
+        volumes["series_uid"].isna(),
+        f"the volume has no row in {paths.table.path.name}",
+        "use tables of the same release",
+    )
+    unlabelled = len(paths.volumes) - len(volumes)
+    if unlabelled:
+        notes.append(f"{split}: {unlabelled} volumes have a path but no label and are left out")
+    positive = volumes["label"].isin(_WITH_LESION)
+    if boxes is None and positive.any():
+        raise DatasetError(
+            f"{labels.table.path}: {int(positive.sum())} volumes are benign or cancer, but there is no boxes "
+            f"table of the {split} split beside it; download it, or lesions would pass for healthy tissue"
+        )
+    if boxes is not None:
+        notes.extend(_disagreements(labels, volumes, positive, boxes))
+    return _SplitContent(volumes, boxes)
+
+
+def _disagreements(
+    labels: LabelTable, volumes: pd.DataFrame, positive: pd.Series[bool], boxes: BoxTable
+) -> list[str]:
+    """Say where labels and boxes do not tell the same; in the release they do."""
+    boxed = pd.MultiIndex.from_frame(volumes[KEY]).isin(pd.MultiIndex.from_frame(boxes.boxes[KEY]))
+    notes = []
+    for wrong, what in (
+        (positive & ~boxed, "is benign or cancer but has no box"),
+        (~positive & boxed, "has a box but is neither benign nor cancer"),
+    ):
+        lines = list(volumes.index[wrong])
+        if lines:
+            notes.append(f"{labels.table.path.name}: the volume {what} in {lines_text(lines)}")
+    return notes
+
+
+def _boxes(
+    content: _SplitContent, present: pd.DataFrame, located: LocatedVolumes
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the boxes of the present volumes, clipped, with ``image_id`` and the real ``num_slices``."""
+    if content.boxes is None:
+        return pd.DataFrame({name: [] for name in [*LESION_COLUMNS, "num_slices"]}), ()
+    table = content.boxes.table
+    boxes = content.boxes.boxes.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
+    boxes = boxes.set_index("line").sort_index()
+    series = list(dict.fromkeys(boxes["series_uid"]))
+    headers = {
+        uid: _header(located.paths[uid], uid)
+        for uid in track(series, "Reading headers of volumes with a box", len(series))
+    }
+    columns, rows, frames = (
+        pd.Series(
+            [getattr(headers[uid], name) for uid in boxes["series_uid"]], index=boxes.index, dtype="int64"
+        )
+        for name in ("columns", "rows", "num_frames")
+    )
+    of_boxes = Table(table.path, boxes)
+    of_boxes.refuse(
+        (boxes["num_slices"] != frames).fillna(False),
+        "VolumeSlices is not the number of frames in the file",
+        "download the volumes of these rows again",
+    )
+    of_boxes.refuse(boxes["slice_index"] >= frames, "Slice is beyond the last frame", "correct the table")
+    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows)
+    boxes[CORNERS] = clipped
+    boxes["num_slices"] = frames
+    boxes["image_id"] = _image_ids(boxes)
+    return boxes, notes
+
+
+def _header(path: Path, series_uid: str) -> DicomHeader:
+    header = read_header(path)
+    header.require_volume()
+    if header.series_instance_uid != series_uid:
+        raise DatasetError(
+            f"{path}: holds series {header.series_instance_uid}, but its place in the folders is that of "
+            f"{series_uid}; download it again"
+        )
+    return header
+
+
+def _images(
+    split: Split, volumes: pd.DataFrame, boxes: pd.DataFrame, located: LocatedVolumes
+) -> pd.DataFrame:
+    image_ids = _image_ids(volumes)
+    num_slices = boxes.groupby("image_id")["num_slices"].first()
+    return pd.DataFrame(
+        {
+            "image_id": image_ids,
+            "modality": Modality.TOMOSYNTHESIS.value,
+            "patient_id": volumes["PatientID"],
+            "study_id": volumes["StudyUID"],
+            "view_key": volumes["View"],
+            "laterality": volumes["laterality"],
+            "view": volumes["view"],
+            "split": split.value,
+            "label": volumes["label"],
+            "path": [str(located.paths[uid]) for uid in volumes["series_uid"]],
+            "num_slices": image_ids.map(num_slices).astype("Int64"),
+        }
+    )
+
+
+def _image_ids(table: pd.DataFrame) -> pd.Series[str]:
+    return table["PatientID"] + "_" + table["StudyUID"] + "_" + table["View"]

@@ -1,0 +1,156 @@
+"""Which DICOM file on disk is which volume of the BCS-DBT tables, in any layout that downloads come in.
+
+Folders of a file, by layout:
+
+- classic, REST downloads and the Imaging Data Commons: the last one is the Series Instance UID;
+- descriptive: ``<PatientID>/01-01-2000-<StudyUID>-<text>-<tail>/<series number>.000000-<tail>``, in newer
+  downloads with ``-NA-`` before the last tail. A tail is the last five digits of a UID; it is not unique, so
+  patient, study and series number must fit too;
+- anything else: the Series Instance UID in the header decides.
+
+File names do not matter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.dicom.read import read_header
+from comoto.errors import DatasetError, DicomError
+from comoto.progress import track
+
+_STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-(DBT-S\d+)-.*$")
+_SERIES_FOLDER = re.compile(r"^(\d+)\.\d+-(?:.*-)?(\d{5})$")
+_UID_FOLDER = re.compile(r"^\d+(\.\d+){5,}$")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LocatedVolumes:
+    """Files found for the volumes of the tables.
+
+    Attributes:
+        paths: by Series Instance UID.
+        notes: what was passed over.
+    """
+
+    paths: dict[str, Path]
+    notes: tuple[str, ...]
+
+
+def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
+    """Find the file of each volume; the tree is walked once.
+
+    Args:
+        root: any folder above the images.
+        volumes: the columns PatientID, StudyUID, series_uid and series_number.
+
+    Returns:
+        The files that were found; volumes without a file are absent.
+
+    Raises:
+        DatasetError: two files claim to be the same volume.
+    """
+    wanted = set(volumes["series_uid"])
+    by_names = _descriptive_keys(volumes)
+    paths: dict[str, Path] = {}
+    unclear: list[Path] = []
+    for path in _dicom_files(root):
+        folder = path.parent.name
+        uid = folder if folder in wanted else by_names.get(_descriptive_key(path))
+        if uid is not None:
+            _claim(paths, uid, path)
+        elif not _UID_FOLDER.match(folder):
+            unclear.append(path)
+    notes = _locate_by_header(unclear, wanted, paths) if wanted - set(paths) else ()
+    return LocatedVolumes(paths, notes)
+
+
+def _locate_by_header(files: Sequence[Path], wanted: set[str], paths: dict[str, Path]) -> tuple[str, ...]:
+    unread: list[str] = []
+    for path in track(files, "Reading headers of files whose folders do not name them", len(files)):
+        try:
+            uid = read_header(path).series_instance_uid
+        except DicomError as error:
+            unread.append(str(error))
+            continue
+        if uid in wanted:
+            _claim(paths, uid, path)
+    if not unread:
+        return ()
+    return (f"{len(unread)} files could not be read and were passed over, such as {unread[0]}",)
+
+
+def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
+    other = paths.setdefault(uid, path)
+    if other != path:
+        raise DatasetError(f"{other} and {path} are the same volume (series {uid}); keep one of them")
+
+
+def _dicom_files(root: Path) -> Iterator[Path]:
+    """Yield every ``*.dcm`` below root in a fixed order; links are followed, each folder is entered once."""
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(".dcm"):
+                yield Path(folder, name)
+
+
+def _descriptive_keys(volumes: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Map (patient, study alias, series number, tail) to the series, where that is unique."""
+    keys: dict[tuple[str, ...], str] = {}
+    repeated: set[tuple[str, ...]] = set()
+    for row in volumes.itertuples(index=False):
+        key = (str(row.PatientID), str(row.StudyUID), str(row.series_number), str(row.series_uid)[-5:])
+        if key in keys:
+            repeated.add(key)
+        keys[key] = str(row.series_uid)
+    return {key: uid for key, uid in keys.items() if key not in repeated}
+
+
+def _descriptive_key(path: Path) -> tuple[str, ...]:
+    """Return what the folder names of the descriptive layout say; empty if they are not of that layout."""
+    if len(path.parts) < 4:
+        return ()
+    patient, study, series = path.parts[-4:-1]
+    study_match, series_match = _STUDY_FOLDER.match(study), _SERIES_FOLDER.match(series)
+    if study_match is None or series_match is None:
+        return ()
+    return patient, study_match.group(1), series_match.group(1), series_match.group(2)
+
+
+def require_found(root: Path, volumes: pd.DataFrame, located: LocatedVolumes, allow_missing: bool) -> None:
+    """Check that every volume has a file, or at least one if volumes may be missing.
+
+    Raises:
+        DatasetError: naming how many have none, the first few and the ways out.
+    """
+    if not located.paths:
+        raise DatasetError(
+            f"{root}: none of the {len(volumes)} volumes of the tables is here; is it the right folder?"
+        )
+    if allow_missing:
+        return
+    absent = volumes[~volumes["series_uid"].isin(list(located.paths))]
+    if len(absent):
+        names = ", ".join(
+            f"{row.PatientID} {row.StudyUID} {row.View}"
+            for row in absent.head(_SHOWN).itertuples(index=False)
+        )
+        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        raise DatasetError(
+            f"{root}: {len(absent)} of {len(volumes)} volumes of the tables are not on disk: {names}{more}; "
+            "download them, or index only those that are there with --allow-missing"
+        )

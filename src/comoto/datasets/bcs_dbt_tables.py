@@ -1,0 +1,204 @@
+"""The tables of the BCS-DBT release, parsed and checked without any DICOM file.
+
+Names and columns as published by Duke University and TCIA (DOI 10.7937/E4WT-CD02). The releases differ in
+their names (``BCS-DBT labels-train-v2.csv``, ``BCS-DBT-labels-test-PHASE-2.csv``), so tables are found by
+what their names contain.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.datasets.tables import Table, read_table
+from comoto.errors import DatasetError
+from comoto.records import Split
+
+KEY = ["PatientID", "StudyUID", "View"]
+"""Joins all tables; rows are never joined by their order."""
+
+LABELS = ["Normal", "Actionable", "Benign", "Cancer"]
+_NAME = re.compile(
+    r"^BCS-DBT[ _-]+(file[ _-]paths|labels|boxes)[ _-]+(train|validation|test)(?:[ _-].*)?\.csv$",
+    re.IGNORECASE,
+)
+_SERIES_NUMBER = re.compile(r"/(\d+)\.\d+-[^/]*/[^/]*$")
+_VIEW = re.compile(r"^(l|r)(cc|mlo)(\d*)$")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels of one split.
+
+    Attributes:
+        table: as read.
+        volumes: one row per volume: the key, ``laterality``, ``view`` and ``label`` (lower case).
+    """
+
+    table: Table
+    volumes: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """Boxes of one split.
+
+    Attributes:
+        table: as read.
+        boxes: one row per box: the key, ``x1, y1, x2, y2`` (half-open, source pixels, not clipped),
+            ``slice_index``, ``category``, ``architectural_distortion`` (absent column: False) and
+            ``num_slices`` (absent column: missing).
+    """
+
+    table: Table
+    boxes: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class PathTable:
+    """File paths of one split.
+
+    Attributes:
+        table: as read.
+        volumes: one row per volume: the key, ``series_uid``, and ``series_number`` of the descriptive
+            layout (missing where that path is not like it).
+    """
+
+    table: Table
+    volumes: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SplitTables:
+    """What a folder holds for one split; None where a table is absent."""
+
+    labels: LabelTable | None
+    boxes: BoxTable | None
+    paths: PathTable | None
+
+
+def read_bcs_dbt_tables(folder: Path) -> dict[Split, SplitTables]:
+    """Find, parse and check the tables of a folder.
+
+    Args:
+        folder: holds the tables directly, not in subfolders.
+
+    Returns:
+        The splits of which the folder has at least one table.
+
+    Raises:
+        DatasetError: no table is there, one stands twice, or the content of one is wrong.
+    """
+    found = _find(folder)
+    tables = {}
+    for split in Split:
+        labels, boxes, paths = (found.get((kind, split)) for kind in ("labels", "boxes", "file-paths"))
+        if labels or boxes or paths:
+            tables[split] = SplitTables(
+                labels=_labels(labels) if labels else None,
+                boxes=_boxes(boxes) if boxes else None,
+                paths=_paths(paths) if paths else None,
+            )
+            _check_boxes_have_labels(tables[split])
+    return tables
+
+
+def _find(folder: Path) -> dict[tuple[str, Split], Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    found: dict[tuple[str, Split], Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = _NAME.match(path.name)
+        if match is None:
+            continue
+        kind = re.sub(r"[ _]", "-", match.group(1).lower())
+        key = kind, Split(match.group(2).lower())
+        if key in found:
+            raise DatasetError(
+                f"{folder}: '{found[key].name}' and '{path.name}' are two tables of the same kind; "
+                "keep the newer one"
+            )
+        found[key] = path
+    if not found:
+        raise DatasetError(
+            f"{folder}: none of the BCS-DBT tables is here (such as BCS-DBT-labels-train-v2.csv); "
+            "download them from the collection's page, or name their folder with --tables"
+        )
+    return found
+
+
+def _labels(path: Path) -> LabelTable:
+    table = read_table(path, [*KEY, *LABELS])
+    table.unique(KEY)
+    volumes = _with_view(table)
+    flags = pd.DataFrame({name: table.integers(name) for name in LABELS})
+    wrong = ~flags.isin([0, 1]).all(axis=1) | (flags.sum(axis=1) != 1)
+    table.refuse(wrong, f"not exactly one of {', '.join(LABELS)} is 1", "correct the table")
+    volumes["label"] = [str(name).lower() for name in flags.idxmax(axis=1)]
+    return LabelTable(table, volumes)
+
+
+def _boxes(path: Path) -> BoxTable:
+    table = read_table(path, [*KEY, "Slice", "X", "Y", "Width", "Height", "Class"])
+    boxes = _with_view(table)
+    left, top, width, height = (table.integers(name) for name in ("X", "Y", "Width", "Height"))
+    remedy = "correct or remove these rows in a copy of the table"
+    table.refuse((width <= 0) | (height <= 0), "the box is empty", remedy)
+    boxes["x1"], boxes["y1"] = left.astype("float64"), top.astype("float64")
+    boxes["x2"], boxes["y2"] = (left + width).astype("float64"), (top + height).astype("float64")
+    boxes["slice_index"] = table.integers("Slice")
+    boxes["category"] = table.words("Class", ("benign", "cancer"))
+    boxes["architectural_distortion"] = (
+        table.words("AD", ("0", "1")) == "1"
+        if "AD" in table.rows
+        else pd.Series(False, index=table.rows.index)
+    )
+    boxes["num_slices"] = (
+        table.integers("VolumeSlices").astype("Int64")
+        if "VolumeSlices" in table.rows
+        else pd.Series(pd.NA, index=table.rows.index, dtype="Int64")
+    )
+    beyond = (boxes["slice_index"] < 0) | (boxes["slice_index"] >= boxes["num_slices"]).fillna(False)
+    table.refuse(beyond, "Slice is not between 0 and VolumeSlices - 1", remedy)
+    differs = boxes.groupby(KEY)["num_slices"].transform("nunique") > 1
+    table.refuse(differs, "VolumeSlices differs within one volume", "correct the table")
+    return BoxTable(table, boxes)
+
+
+def _paths(path: Path) -> PathTable:
+    table = read_table(path, [*KEY, "descriptive_path", "classic_path"])
+    table.unique(KEY)
+    volumes = _with_view(table)[KEY]
+    classic = [text.split("/") for text in table.rows["classic_path"]]
+    short = pd.Series([len(parts) < 3 for parts in classic], index=table.rows.index)
+    table.refuse(short, "classic_path has fewer than three parts", "download the table again")
+    volumes["series_uid"] = [parts[-2] for parts in classic]
+    volumes["series_number"] = table.rows["descriptive_path"].str.extract(_SERIES_NUMBER, expand=False)
+    repeated = volumes["series_uid"].duplicated(keep=False)
+    table.refuse(repeated, "the same series stands more than once", "download the table again")
+    return PathTable(table, volumes)
+
+
+def _with_view(table: Table) -> pd.DataFrame:
+    """Return the key columns and what View means."""
+    parts = table.rows["View"].str.extract(_VIEW)
+    table.refuse(parts[0].isna(), "View is not like lcc, rmlo or lmlo1", "correct the table")
+    volumes = table.rows[KEY].copy()
+    volumes["laterality"] = parts[0].str.upper()
+    volumes["view"] = parts[1].str.upper()
+    return volumes
+
+
+def _check_boxes_have_labels(tables: SplitTables) -> None:
+    if tables.boxes is None or tables.labels is None:
+        return
+    known = pd.MultiIndex.from_frame(tables.labels.volumes[KEY])
+    unknown = ~pd.MultiIndex.from_frame(tables.boxes.boxes[KEY]).isin(known)
+    tables.boxes.table.refuse(
+        pd.Series(unknown, index=tables.boxes.boxes.index),
+        f"the volume has no row in {tables.labels.table.path.name}",
+        "use tables of the same release",
+    )

@@ -1,0 +1,137 @@
+"""Splits by patient: nested low-data fractions and held-out validation, reproducible and kept as files.
+
+Patients are ranked by a hash of seed and patient, so a split depends neither on the order of the tables nor
+on a library's random numbers, and a patient keeps the rank when others are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from comoto.errors import DatasetError
+from comoto.records import Manifest, Split
+
+_FORMAT = "comoto-split-1"
+
+
+@dataclass(frozen=True)
+class PatientSplit:
+    """A chosen set of patients and how it was chosen."""
+
+    seed: int
+    fraction: float
+    patient_ids: frozenset[str]
+
+
+def patient_fraction(manifest: Manifest, fraction: float, seed: int) -> set[str]:
+    """Choose a share of the patients; a smaller share of the same seed lies inside a larger one.
+
+    Patients with and without a lesion are drawn separately, each rounded to the nearest whole number, so the
+    share of positive patients is kept. At least one patient with a lesion is chosen.
+
+    Args:
+        manifest: all of its patients count; pass ``manifest.split(Split.TRAIN)`` for training patients.
+        fraction: above 0, up to 1.
+        seed: another seed gives another order of the patients.
+
+    Returns:
+        The patients' identifiers.
+
+    Raises:
+        DatasetError: the fraction is out of range, or no patient has a lesion.
+    """
+    if not 0 < fraction <= 1:
+        raise DatasetError(f"a fraction of {fraction:g} of the patients; it must be above 0 and at most 1")
+    positive, negative = _ranked(manifest, f"fraction {seed}")
+    if not positive:
+        raise DatasetError(f"{manifest.name}: no patient has a lesion, so no fraction can hold one")
+    chosen = positive[: max(1, _nearest(fraction * len(positive)))]
+    return set(chosen + negative[: _nearest(fraction * len(negative))])
+
+
+def hold_out_validation(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Move a share of the training patients to validation, unless there is a validation split already.
+
+    Patients move with all of their images; those with and without a lesion are drawn separately. At least one
+    patient with a lesion moves and at least one stays.
+
+    Args:
+        manifest: of all splits; test patients are not touched.
+        share: of the training patients, between 0 and 1.
+        seed: another seed moves other patients.
+
+    Raises:
+        DatasetError: the share is out of range, or fewer than two training patients have a lesion.
+    """
+    if (manifest.images["split"] == Split.VALIDATION.value).any():
+        return manifest
+    if not 0 < share < 1:
+        raise DatasetError(f"a validation share of {share:g}; it must lie between 0 and 1")
+    positive, negative = _ranked(manifest.split(Split.TRAIN), f"validation {seed}")
+    if len(positive) < 2:
+        raise DatasetError(
+            f"{manifest.name}: {len(positive)} training patients have a lesion; holding out a validation "
+            "split needs at least two, or a data set that comes with one"
+        )
+    moved_positive = positive[: min(len(positive) - 1, max(1, _nearest(share * len(positive))))]
+    moved = moved_positive + negative[: _nearest(share * len(negative))]
+    images = manifest.images.copy()
+    images.loc[images["patient_id"].isin(moved), "split"] = Split.VALIDATION.value
+    note = (
+        f"{len(moved)} of {len(positive) + len(negative)} training patients held out for validation, "
+        f"{len(moved_positive)} of them with a lesion (seed {seed})"
+    )
+    return Manifest(manifest.name, images, manifest.lesions, (*manifest.notes, note))
+
+
+def save_split(path: Path, split: PatientSplit) -> None:
+    """Write a split as JSON; the file appears when it is complete."""
+    content = {
+        "format": _FORMAT,
+        "seed": split.seed,
+        "fraction": split.fraction,
+        "patient_ids": sorted(split.patient_ids),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def load_split(path: Path) -> PatientSplit:
+    """Read what ``save_split`` wrote.
+
+    Raises:
+        DatasetError: the file is missing or is something else.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; a split is written when a fraction is chosen")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT or not all(isinstance(name, str) for name in content["patient_ids"]):
+            raise ValueError(f"format is not {_FORMAT}")
+        patients = frozenset(content["patient_ids"])
+        return PatientSplit(int(content["seed"]), float(content["fraction"]), patients)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: not a file of patients ({error!r}); write it again") from error
+
+
+def _ranked(manifest: Manifest, salt: str) -> tuple[list[str], list[str]]:
+    """Return the patients with and without a lesion, each in the order in which they are drawn."""
+    images = manifest.images
+    has_lesion = images["image_id"].isin(manifest.lesions["image_id"])
+    positive = set(images.loc[has_lesion, "patient_id"])
+    ranked = sorted(
+        set(images["patient_id"]),
+        key=lambda patient: hashlib.sha256(f"{salt}\n{patient}".encode()).digest(),
+    )
+    return [name for name in ranked if name in positive], [name for name in ranked if name not in positive]
+
+
+def _nearest(number: float) -> int:
+    """Round halves up, so that a larger share never gives fewer patients."""
+    return math.floor(number + 0.5)

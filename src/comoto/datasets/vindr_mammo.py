@@ -1,0 +1,221 @@
+"""VinDr-Mammo (PhysioNet, version 1.0.0) as a manifest.
+
+The set has no patient key; a study is one patient's only examination, so the study stands for the patient.
+Boxes are in stored pixels, which is also the corrected orientation: mammograms are never turned.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.components import suggest
+from comoto.datasets.boxes import CORNERS, clip_to_image
+from comoto.datasets.tables import Table, read_table
+from comoto.errors import DatasetError
+from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
+
+IMAGES_TABLE = "breast-level_annotations.csv"
+FINDINGS_TABLE = "finding_annotations.csv"
+NO_FINDING = "No Finding"
+LESION_CATEGORIES = (
+    "Mass",
+    "Suspicious Calcification",
+    "Architectural Distortion",
+    "Asymmetry",
+    "Focal Asymmetry",
+    "Global Asymmetry",
+)
+"""Findings inside the breast, taken as lesions unless others are asked for."""
+
+OTHER_CATEGORIES = ("Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node")
+"""Signs on skin, nipple and lymph nodes, left out by default: no tomosynthesis set annotates them."""
+
+_SPLITS = {"training": Split.TRAIN, "test": Split.TEST}
+_SUFFIXES = (".dicom", ".dcm")
+_SHOWN = 3
+
+
+def read_vindr_mammo(
+    root: Path, categories: Sequence[str] | None = None, allow_missing: bool = False
+) -> Manifest:
+    """Read both tables and find the images on disk.
+
+    Args:
+        root: the folder with ``images/`` and the tables.
+        categories: findings that count as lesions; ``LESION_CATEGORIES`` if not given. A box with several
+            categories counts if one of them does.
+        allow_missing: leave out images that are not on disk, with a note, instead of refusing.
+
+    Returns:
+        One image per mammogram; ``label`` is the breast's BI-RADS assessment, ``view_key`` such as ``L-CC``;
+        lesions are clipped to the image, their category is all categories of the box.
+
+    Raises:
+        DatasetError: a table is missing or wrong, images are not on disk, or a category is unknown; the
+            message names file, lines and remedy.
+    """
+    root = Path(root).absolute()
+    chosen = _chosen(categories)
+    images = _read_images(root / IMAGES_TABLE)
+    findings = _read_findings(root / FINDINGS_TABLE, images)
+    images, notes = _with_paths(root, images, allow_missing)
+    lesions, more_notes = _lesions(root / FINDINGS_TABLE, findings, images, chosen)
+    return Manifest("vindr-mammo", images, lesions, (*notes, *more_notes))
+
+
+def _chosen(categories: Sequence[str] | None) -> frozenset[str]:
+    known = (*LESION_CATEGORIES, *OTHER_CATEGORIES)
+    for name in categories or ():
+        if name not in known:
+            raise DatasetError(f"vindr-mammo: unknown category '{name}'; {suggest(name, known)}")
+    return frozenset(categories or LESION_CATEGORIES)
+
+
+def _read_images(path: Path) -> pd.DataFrame:
+    columns = [
+        "study_id",
+        "image_id",
+        "laterality",
+        "view_position",
+        "height",
+        "width",
+        "breast_birads",
+        "split",
+    ]
+    table = read_table(path, columns)
+    table.unique(["image_id"])
+    laterality, view = table.words("laterality", ("L", "R")), table.words("view_position", ("CC", "MLO"))
+    return pd.DataFrame(
+        {
+            "image_id": table.rows["image_id"],
+            "modality": Modality.MAMMOGRAM.value,
+            "patient_id": table.rows["study_id"],
+            "study_id": table.rows["study_id"],
+            "view_key": laterality + "-" + view,
+            "laterality": laterality,
+            "view": view,
+            "split": table.words("split", tuple(_SPLITS)).map(lambda word: _SPLITS[word].value),
+            "label": table.rows["breast_birads"],
+            "num_slices": 1,
+            "rows": table.integers("height"),
+            "columns": table.integers("width"),
+        }
+    )
+
+
+def _read_findings(path: Path, images: pd.DataFrame) -> Table:
+    """Read the findings and check them against the images; ``words`` holds the parsed categories."""
+    table = read_table(
+        path, ["study_id", "image_id", "split", "finding_categories", "xmin", "ymin", "xmax", "ymax"]
+    )
+    known = images.set_index("image_id")
+    absent = ~table.rows["image_id"].isin(known.index)
+    table.refuse(absent, f"the image has no row in {IMAGES_TABLE}", "use tables of the same release")
+    splits = table.words("split", tuple(_SPLITS)).map(lambda word: _SPLITS[word].value)
+    for column, values in (("study_id", table.rows["study_id"]), ("split", splits)):
+        differs = pd.Series(
+            values.to_numpy() != known.loc[table.rows["image_id"], column].to_numpy(), index=values.index
+        )
+        table.refuse(differs, f"{column} is not that of {IMAGES_TABLE}", "use tables of the same release")
+    words = [_parsed(text) for text in table.rows["finding_categories"]]
+    allowed = {NO_FINDING, *LESION_CATEGORIES, *OTHER_CATEGORIES}
+    wrong = [
+        not found or not set(found) <= allowed or (NO_FINDING in found and len(found) > 1) for found in words
+    ]
+    table.refuse(
+        pd.Series(wrong, index=table.rows.index),
+        "finding_categories is no list of known categories",
+        "correct the table",
+    )
+    with_words = table.rows.assign(words=pd.Series(words, index=table.rows.index, dtype=object))
+    return Table(path, with_words)
+
+
+def _parsed(text: str) -> tuple[str, ...]:
+    """Parse the text of a Python list of strings; empty if it is something else."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return ()
+    return tuple(value)
+
+
+def _with_paths(
+    root: Path, images: pd.DataFrame, allow_missing: bool
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Add ``path``; a folder of the tree is listed once."""
+    listed: dict[str, set[str]] = {}
+    paths: list[str] = []
+    for row in images.itertuples(index=False):
+        folder = root / "images" / str(row.study_id)
+        if row.study_id not in listed:
+            listed[str(row.study_id)] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        found = [
+            name
+            for name in (f"{row.image_id}{suffix}" for suffix in _SUFFIXES)
+            if name in listed[str(row.study_id)]
+        ]
+        paths.append(str(folder / found[0]) if found else "")
+    images = images.assign(path=paths)
+    missing = images["path"] == ""
+    if not missing.any():
+        return images, ()
+    if not allow_missing or missing.all():
+        first = ", ".join(images["image_id"][missing].head(_SHOWN))
+        raise DatasetError(
+            f"{root / 'images'}: {int(missing.sum())} of {len(images)} images of {IMAGES_TABLE} are not on "
+            f"disk, such as {first}; download them, or index only those that are there with --allow-missing"
+        )
+    note = f"{int(missing.sum())} of {len(images)} images are not on disk and left out"
+    return images[~missing], (note,)
+
+
+def _lesions(
+    path: Path, findings: Table, images: pd.DataFrame, chosen: frozenset[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the boxes that count as lesions on the images that are there."""
+    boxed = _boxed(findings)
+    boxed = Table(path, boxed.rows[boxed.rows["image_id"].isin(images["image_id"])])
+    boxes = pd.DataFrame(
+        {
+            corner: boxed.numbers(column)
+            for corner, column in zip(CORNERS, ("xmin", "ymin", "xmax", "ymax"), strict=True)
+        }
+    )
+    sizes = images.set_index("image_id").loc[boxed.rows["image_id"], ["columns", "rows"]]
+    sizes.index = boxes.index
+    boxes, notes = clip_to_image(boxed, boxes, sizes["columns"], sizes["rows"])
+    boxes["image_id"] = boxed.rows["image_id"]
+    boxes["slice_index"] = pd.NA
+    boxes["category"] = [", ".join(words) for words in boxed.rows["words"]]
+    counts = pd.Series(
+        [bool(chosen & set(words)) for words in boxed.rows["words"]], index=boxes.index, dtype=bool
+    )
+    lesions = boxes[counts]
+    if not counts.all():
+        only = set(boxes["image_id"]) - set(lesions["image_id"])
+        left_out = ", ".join(sorted({*LESION_CATEGORIES, *OTHER_CATEGORIES} - chosen))
+        notes = (
+            *notes,
+            f"{int((~counts).sum())} boxes that are only {left_out} are not taken as lesions; "
+            f"{len(only)} images have no other box",
+        )
+    return lesions[list(LESION_COLUMNS)], notes
+
+
+def _boxed(findings: Table) -> Table:
+    """Check that a box stands exactly where there is a finding, and return those rows."""
+    is_finding = pd.Series(
+        [NO_FINDING not in words for words in findings.rows["words"]], index=findings.rows.index
+    )
+    empty = findings.rows[["xmin", "ymin", "xmax", "ymax"]] == ""
+    remedy = "correct or remove these rows in a copy of the table"
+    findings.refuse(is_finding & empty.any(axis=1), "a finding has no box", remedy)
+    findings.refuse(~is_finding & ~empty.all(axis=1), f"'{NO_FINDING}' has a box", remedy)
+    return Table(findings.path, findings.rows[is_finding])
