@@ -20,7 +20,7 @@ def same_image_pairs(detection_image: IntArray, lesion_image: IntArray) -> tuple
 
     Args:
         detection_image: (N,) number of the image; negative for an image that is not known.
-        lesion_image: (L,) number of the image.
+        lesion_image: (L,) number of the image, never negative.
 
     Returns:
         Detection and lesion of each pair, both (P,), by detection and then in the order of the lesions.
@@ -29,7 +29,6 @@ def same_image_pairs(detection_image: IntArray, lesion_image: IntArray) -> tuple
     in_order = lesion_image[by_image]
     first = np.searchsorted(in_order, detection_image, side="left")
     count = np.searchsorted(in_order, detection_image, side="right") - first
-    count[detection_image < 0] = 0
     detection = np.repeat(np.arange(len(detection_image)), count)
     within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
     return detection, by_image[np.repeat(first, count) + within]

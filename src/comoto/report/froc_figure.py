@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from comoto.errors import ConfigError
-from comoto.evaluation.bootstrap import Band
+from comoto.evaluation.bootstrap import LEVEL, Band
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, ChallengeResult
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import FPS_PER_IMAGE, MammogramResult
@@ -111,7 +111,7 @@ def _draw(panel: Axes, curves: Sequence[Curve], marked_fps: Sequence[float], thi
 def _label(panel: Axes, title: str, per: str) -> None:
     panel.set_xlabel(f"Mean false positives per {per}")
     panel.set_title(title, loc="left", fontsize=11)
-    note = "shaded: 95 % interval over patients" if panel.collections else None
+    note = f"shaded: {100 * LEVEL:.0f} % interval over patients" if panel.collections else None
     panel.legend(
         loc="lower right", title=note, fontsize=8, title_fontsize=8, framealpha=0.9, edgecolor="none"
     )
