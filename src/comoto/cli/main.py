@@ -14,6 +14,7 @@ import typer
 from comoto.cli import train
 from comoto.cli.demo import demo
 from comoto.cli.evaluate import evaluate
+from comoto.cli.index import index
 from comoto.cli.options import state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
@@ -60,6 +61,7 @@ def common(
 
 app.command("demo")(demo)
 app.command("simulate")(simulate)
+app.command("index")(index)
 app.command("prepare")(prepare)
 app.add_typer(train.app, name="train")
 app.command("predict")(predict)

@@ -11,7 +11,7 @@ from comoto.components import resolve
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.records import Manifest
 
-__all__ = ["index", "save_manifest"]
+__all__ = ["index", "refuse_folder", "save_manifest"]
 
 
 def index(dataset: str, root: Path, **options: Any) -> Manifest:
@@ -30,7 +30,7 @@ def index(dataset: str, root: Path, **options: Any) -> Manifest:
     known = set(inspect.signature(reader).parameters)
     for name in options:
         if name not in known:
-            raise ConfigError(f"data set '{dataset}' has no option '{name.replace('_', '-')}'")
+            raise ConfigError(f"data set '{dataset}' takes no '{name.replace('_', '-')}'")
     manifest: Manifest = reader(Path(root), **options)
     return manifest
 
