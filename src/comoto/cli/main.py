@@ -13,6 +13,7 @@ import typer
 
 from comoto.cli import train
 from comoto.cli.demo import demo
+from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
 from comoto.cli.index import index
 from comoto.cli.options import state
@@ -62,6 +63,7 @@ def common(
 app.command("demo")(demo)
 app.command("simulate")(simulate)
 app.command("index")(index)
+app.command("draw")(draw)
 app.command("prepare")(prepare)
 app.add_typer(train.app, name="train")
 app.command("predict")(predict)

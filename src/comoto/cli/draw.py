@@ -1,0 +1,63 @@
+"""``comoto draw``: one slice as a picture, with its boxes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Side(StrEnum):
+    """Side of the patient's body."""
+
+    LEFT = "L"
+    RIGHT = "R"
+
+
+def draw(
+    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.dcm]", help="A DICOM file, drawn without boxes.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Folder written by 'comoto index'.")] = None,
+    image: Annotated[str | None, typer.Option(help="image_id in the manifest.")] = None,
+    slice_index: Annotated[
+        int | None,
+        typer.Option("--slice", min=0, help="0-based; the first lesion's or the middle one if not given."),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="CSV written by 'comoto predict'; its boxes are drawn in orange.")
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="Detections below are not drawn.")] = 0.0,
+    laterality: Annotated[
+        Side | None,
+        typer.Option(help="With FILE.dcm: side of the body; a volume stored the other way round is turned."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> None:
+    """Draw a slice in its corrected orientation with lesions (green) and detections (orange).
+
+    Dashed boxes belong to another slice.
+
+    Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
+    """
+    from comoto.errors import ConfigError
+    from comoto.records import Laterality, Manifest
+    from comoto.report import draw as drawing
+    from comoto.report.output_files import refuse_existing, write_whole
+
+    refuse_existing([out], overwrite)
+    if file is not None and manifest is None and image is None and predictions is None:
+        side = None if laterality is None else Laterality(laterality.value)
+        picture = drawing.draw_file(file, slice_index, side)
+    elif file is None and manifest is not None and image is not None and laterality is None:
+        picture = drawing.draw_record(Manifest.load(manifest), image, slice_index, predictions, min_score)
+    else:
+        raise ConfigError(
+            "give either FILE.dcm (with --slice, --laterality) or --manifest and --image "
+            "(with --slice, --predictions)"
+        )
+    write_whole(out, lambda partial: picture.save(partial, format="PNG"))
+    typer.echo(str(out))
