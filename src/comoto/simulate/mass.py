@@ -11,6 +11,8 @@ from comoto.simulate.anatomy import MassShape
 
 FloatImage = NDArray[np.float32]
 Box3d = tuple[float, float, float, float]
+_SHEET = 0.4
+"""Spicules are sheets: 2.5 times as thick across the planes as in them, as compression leaves them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Mass:
     def reach(self) -> float:
         """Distance from the centre beyond which nothing of the mass lies."""
         body = 1.6 * self.shape.radius
-        return max(body, float((self.spicules[:, 3] + self.spicules[:, 4]).max(initial=0.0)) + 1.5)
+        return max(body, float((self.spicules[:, 3] + self.spicules[:, 4]).max(initial=0.0)) + 2.0)
 
     def body(self, x: FloatImage, y: FloatImage, z: float, soft_mm: float) -> FloatImage:
         """Return the share of body tissue at points of a plane; x (1, W) and y (H, 1) in mm."""
@@ -57,10 +59,11 @@ class Mass:
         dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
         total = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
         for ux, uy, uz, start, length, width, density in self.spicules:
-            if not -2 <= dz * np.sign(uz) <= abs(uz) * (start + length) + 2:
+            if not -6 <= dz * np.sign(uz) <= abs(uz) * (start + length) + 6:
                 continue
             along = dx * ux + dy * uy + dz * uz
-            across2 = dx**2 + dy**2 + dz**2 - along**2
+            off_x, off_y, off_z = dx - along * ux, dy - along * uy, dz - along * uz
+            across2 = off_x**2 + off_y**2 + (_SHEET * off_z) ** 2
             left = np.clip((start + length - along) / length, 0, 1)
             thin = width * left ** np.float32(0.8) + np.float32(0.05)
             wide = np.maximum(thin, blur_mm)
@@ -94,9 +97,10 @@ class Mass:
 
 def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.random.Generator) -> Mass:
     """Draw the surface and the spicules of a mass at ``center`` (x, y, z in mm)."""
-    amplitude = rng.uniform(0.10, 0.14) if shape.spiculated else rng.uniform(0.12, 0.17)
+    amplitude = rng.uniform(0.12, 0.17)
     count = 7
-    vectors = _directions(count, rng) * rng.uniform(1.6, 5.0 if shape.spiculated else 3.6, (count, 1))
+    low, high = (2.4, 6.0) if shape.spiculated else (1.8, 3.8)
+    vectors = _directions(count, rng) * rng.uniform(low, high, (count, 1))
     sizes = rng.uniform(0.3, 1.0, (count, 1))
     sizes *= amplitude * np.sqrt(2 / (sizes**2).sum())
     waves = np.concatenate([vectors, rng.uniform(0, 2 * np.pi, (count, 1)), sizes], axis=1)
@@ -106,11 +110,11 @@ def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.rand
 def _spicules(shape: MassShape, rng: np.random.Generator) -> NDArray[np.float32]:
     if not shape.spiculated:
         return np.zeros((0, 7), np.float32)
-    count = int(rng.integers(34, 54))
-    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.45])
+    count = int(rng.integers(32, 48))
+    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.35])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    start = np.full((count, 1), 0.55 * shape.radius)
-    length = rng.uniform(1.3, 2.3, (count, 1)) * shape.radius - start
+    start = np.full((count, 1), 0.75 * shape.radius)
+    length = rng.uniform(1.5, 2.5, (count, 1)) * shape.radius - start
     width = rng.uniform(0.8, 1.4, (count, 1))
     density = rng.uniform(0.75, 1.0, (count, 1))
     return np.concatenate([directions, start, length, width, density], axis=1).astype(np.float32)

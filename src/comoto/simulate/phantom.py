@@ -27,6 +27,8 @@ MUSCLE_PER_CM = 0.70
 _MUSCLE_SHARE = 0.8
 """Share of muscle in what lies behind its border; the rest is fat between its fibres."""
 _CANDIDATES = 6000
+_ROOM = 1.2
+"""Depth of a centre in radii; lobes reach a little farther than one."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,13 @@ def _place(
     widest = 0.5 * mass.radius if mass.at_chest_wall else grid.columns * grid.pixel_mm
     x = rng.uniform(-0.2 * mass.radius if mass.at_chest_wall else 0.0, widest, _CANDIDATES)
     y = rng.uniform(0, grid.rows * grid.pixel_mm, _CANDIDATES)
-    z = rng.uniform(-0.5, 0.5, _CANDIDATES) * max(view.thickness - 1.8 * mass.radius, 0.0)
+    z = rng.uniform(-0.5, 0.5, _CANDIDATES) * max(view.thickness - 2 * _ROOM * mass.radius, 0.0)
     wants_gland = rng.random() < 0.75
     column = np.clip((x / grid.pixel_mm).astype(int), 0, grid.columns - 1)
     row = np.minimum((y / grid.pixel_mm).astype(int), grid.rows - 1)
     half = view.thickness / 2
     depth = half - np.hypot(np.maximum(half - lateral[row, column], 0), z)
-    room = depth - 0.9 * mass.radius
+    room = depth - _ROOM * mass.radius
     margin = 1.35 * mass.radius + 2
     height = grid.rows * grid.pixel_mm
     edge = muscle_edge(view.muscle, y.astype(np.float32)[:, None], 0.0)[:, 0]

@@ -109,8 +109,8 @@ def slant(source: Source, shape: tuple[int, int], pixel_mm: float) -> FloatImage
 def detect(line_integrals: FloatImage, quanta: float, blur_px: float, rng: np.random.Generator) -> FloatImage:
     """Return noisy line integrals as a counting detector measures them.
 
-    Counts are Poisson with mean ``quanta * exp(-line integral)``, drawn from the normal approximation
-    (behind any breast the mean exceeds a thousand).
+    Counts are Poisson with mean ``quanta * exp(-line integral)``, drawn from the normal approximation: the
+    mean is a hundred or more even in one projection of many on the finest grid.
 
     Args:
         line_integrals: (H, W).
