@@ -28,7 +28,9 @@ def test_overrides_win_in_order_and_keep_the_rest() -> None:
 
 
 def test_another_kind_drops_the_settings_of_the_former_one() -> None:
-    config = load_train_config("demo", ["distill.kind=lesion_points", "distill.level=p4", "distill.kind=none"])
+    config = load_train_config(
+        "demo", ["distill.kind=lesion_points", "distill.level=p4", "distill.kind=none"]
+    )
     assert config.distill.model_dump() == {"kind": "none", "weight": 0.0, "learning_rate": None}
 
 

@@ -39,7 +39,7 @@ def test_another_architecture_is_refused_with_the_keys(tmp_path: Path) -> None:
 
 
 def test_missing_damaged_and_swapped_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint.json here"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint\.json here"):
         load_checkpoint(tmp_path)
     config = load_train_config("demo")
     save_checkpoint(tmp_path, build_detector(config), config, About("teacher", 1, {}))
@@ -47,7 +47,10 @@ def test_missing_damaged_and_swapped_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(weights[:1000])
     with pytest.raises(CheckpointError, match="not readable as safetensors"):
         load_checkpoint(tmp_path)
-    save_file({key: value + 1 for key, value in build_detector(config).state_dict().items()}, tmp_path / "model.safetensors")
+    save_file(
+        {key: value + 1 for key, value in build_detector(config).state_dict().items()},
+        tmp_path / "model.safetensors",
+    )
     with pytest.raises(CheckpointError, match="does not belong to"):
         load_checkpoint(tmp_path)
     about = json.loads((tmp_path / "checkpoint.json").read_text())

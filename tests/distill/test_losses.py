@@ -32,7 +32,9 @@ def kl_by_hand(student: Array, teacher: Array, temperature: float) -> float:
 def side(seed: int, num_images: int, *, empty: int | None = None) -> Side:
     generator = torch.Generator().manual_seed(seed)
     levels = {
-        name: torch.randn(num_images, spec.channels, GRID[0] // spec.stride, GRID[1] // spec.stride, generator=generator)
+        name: torch.randn(
+            num_images, spec.channels, GRID[0] // spec.stride, GRID[1] // spec.stride, generator=generator
+        )
         for name, spec in SPECS.items()
     }
     corner = torch.rand(num_images, 2, 2, generator=generator) * 12
@@ -80,7 +82,8 @@ def test_image_level_equals_the_formula() -> None:
     distiller = ImageLevelDistiller(ImageLevelConfig(weight=1.5, level="p3"), SPECS, GRID)
     student, teacher = side(0, 4), side(1, 3)
     flat = [
-        one.features.levels["p3"].numpy().astype(np.float64).mean(axis=0).reshape(5, -1) for one in (student, teacher)
+        one.features.levels["p3"].numpy().astype(np.float64).mean(axis=0).reshape(5, -1)
+        for one in (student, teacher)
     ]
     weight = distiller.projection.weight.detach().numpy().astype(np.float64)
     bias = distiller.projection.bias.detach().numpy().astype(np.float64)

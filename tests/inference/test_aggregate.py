@@ -32,7 +32,9 @@ def iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
     return inter / (area[0] + area[1] - inter)
 
 
-def published_rule(content: dict[int, list[tuple[int, float]]], n: int, border: int) -> set[tuple[int, int, float]]:
+def published_rule(
+    content: dict[int, list[tuple[int, float]]], n: int, border: int
+) -> set[tuple[int, int, float]]:
     """The rule word by word, with loops: (slice, square, score) of what stays."""
     used = [content.get(k, []) for k in range(border, n - border)]
     m = len(used)
@@ -49,14 +51,20 @@ def published_rule(content: dict[int, list[tuple[int, float]]], n: int, border: 
 
 slices = st.dictionaries(
     st.integers(0, 19),
-    st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.00048828125, 0.25, 0.5, 0.75])), max_size=3, unique=True),
+    st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.00048828125, 0.25, 0.5, 0.75])),
+        max_size=3,
+        unique=True,
+    ),
     max_size=12,
 )
 
 
 @settings(max_examples=300)
 @given(content=slices, border=st.sampled_from([0, 4]))
-def test_local_maximum_is_the_published_rule(content: dict[int, list[tuple[int, float]]], border: int) -> None:
+def test_local_maximum_is_the_published_rule(
+    content: dict[int, list[tuple[int, float]]], border: int
+) -> None:
     found = aggregate(stack(content), 20, AggregationConfig(border_slices=border))
     got = {
         (int(k), SQUARES.index(tuple(int(v) for v in box)), float(score))
@@ -79,7 +87,9 @@ def test_a_suppressed_box_still_suppresses_in_the_published_rule() -> None:
     # 0.9 at slice 0 removes 0.6 at slice 4 (within 5), which still removes 0.5 at slice 8
     found = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig())
     assert found.first_slice.tolist() == [0]
-    greedy = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig(kind="nms_3d"))
+    greedy = aggregate(
+        stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig(kind="nms_3d")
+    )
     assert greedy.first_slice.tolist() == [0, 8]
 
 

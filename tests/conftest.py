@@ -1,0 +1,53 @@
+"""Simulated exams that several rooms share: made once per test process."""
+
+from pathlib import Path
+
+import pytest
+
+from tiny_exams import TINY, Exams
+
+
+@pytest.fixture(scope="session")
+def exams(tmp_path_factory: pytest.TempPathFactory) -> Exams:
+    from comoto import api
+    from comoto.config import override
+    from comoto.simulate import simulate, sized
+
+    folder = tmp_path_factory.mktemp("exams")
+    wanted = [
+        "mammography.training_patients=8",
+        "mammography.test_patients=2",
+        "mammography.lesion_share=0.75",
+        "tomosynthesis.train_patients=6",
+        "tomosynthesis.validation_patients=3",
+        "tomosynthesis.test_patients=3",
+        "tomosynthesis.lesion_share=0.67",
+        "traps.rotated_share=0.3",
+    ]
+    paths = simulate(folder / "exams", override(sized("tiny"), wanted), workers=1)
+    for name, root in (("bcs-dbt", paths.bcs_dbt), ("vindr-mammo", paths.vindr_mammo)):
+        manifest = api.index(name, root)
+        manifest.save(folder / "manifests" / name)
+        api.prepare(manifest, folder / "stores" / name, preset="demo", overrides=TINY, workers=1)
+    return Exams(paths.bcs_dbt, paths.vindr_mammo, folder / "manifests", folder / "stores")
+
+
+@pytest.fixture(scope="session")
+def teacher_run(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a teacher that trained for four short epochs."""
+    from comoto import api
+
+    run = tmp_path_factory.mktemp("runs") / "teacher"
+    api.train_teacher(run, preset="demo", overrides=exams.teacher_data)
+    return run
+
+
+@pytest.fixture(scope="session")
+def student_run(exams: Exams, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a student that was distilled for four short epochs."""
+    from comoto import api
+
+    run = tmp_path_factory.mktemp("runs") / "student"
+    overrides = [*exams.student_data, f"teacher={teacher_run}", "distill.kind=lesion_points"]
+    api.train_student(run, preset="demo", overrides=overrides)
+    return run

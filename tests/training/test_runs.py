@@ -1,0 +1,188 @@
+"""Training runs through the public calls, on simulated exams."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from comoto import api
+from comoto.config import OptimizerConfig
+from comoto.detectors.checkpoint import load_checkpoint
+from comoto.errors import CheckpointError, ConfigError, DatasetError, OutputExistsError
+from comoto.records import Manifest, Split
+from comoto.training.loop import rate_factor
+from comoto.training.record import read_log
+from comoto.training.steps import total
+from tiny_exams import Exams
+
+
+def tensors_of(run: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(run / "state.pt", weights_only=True)
+    return dict(content["step"])
+
+
+def test_a_run_leaves_what_it_promises(teacher_run: Path) -> None:
+    names = {path.name for path in teacher_run.iterdir()}
+    assert names == {
+        "checkpoint.json",
+        "config.yaml",
+        "log.csv",
+        "model.safetensors",
+        "split.json",
+        "state.pt",
+        "tensorboard",
+    }
+    rows = read_log(teacher_run / "log.csv")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert {"detection/class", "detection/box", "impa/alignment", "validation/mean_sensitivity"} <= set(
+        rows[0]
+    )
+    best = max(rows, key=lambda row: row["validation/mean_sensitivity"])
+    checkpoint = load_checkpoint(teacher_run)
+    assert checkpoint.about.epoch == best["epoch"]
+    assert checkpoint.about.metric["mean_sensitivity"] == pytest.approx(best["validation/mean_sensitivity"])
+    assert list((teacher_run / "tensorboard").iterdir())
+
+
+def test_training_and_validation_patients_are_disjoint(student_run: Path) -> None:
+    patients = json.loads((student_run / "split.json").read_text())
+    for name in ("tomosynthesis", "mammograms"):
+        train, validation = set(patients[f"{name}/train"]), set(patients[f"{name}/validation"])
+        assert train
+        assert validation
+        assert not train & validation
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_two_and_two_epochs_equal_four(
+    exams: Exams, teacher_run: Path, student_run: Path, tmp_path: Path, role: str
+) -> None:
+    run = tmp_path / "run"
+    if role == "teacher":
+        train, whole, overrides = api.train_teacher, teacher_run, exams.teacher_data
+    else:
+        train, whole = api.train_student, student_run
+        overrides = [*exams.student_data, f"teacher={teacher_run}", "distill.kind=lesion_points"]
+    assert train(run, preset="demo", overrides=overrides, stop_after=2).epoch == 2
+    torch.manual_seed(99)  # nothing may depend on the state of the global generator
+    assert train(run, preset="demo", overrides=overrides, resume=True).epoch == 4
+    one, other = tensors_of(whole), tensors_of(run)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    drop = {"train_seconds"}
+    for a, b in zip(read_log(whole / "log.csv"), read_log(run / "log.csv"), strict=True):
+        assert {k: v for k, v in a.items() if k not in drop} == {k: v for k, v in b.items() if k not in drop}
+    best, again = load_file(whole / "model.safetensors"), load_file(run / "model.safetensors")
+    assert all(torch.equal(value, again[key]) for key, value in best.items())
+
+
+def test_the_student_starts_from_the_teacher(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    still = ["optimizer.learning_rate=1e-12", "optimizer.weight_decay=0"]
+    api.train_student(
+        run, preset="demo", overrides=[*exams.student_data, f"teacher={teacher_run}", *still], stop_after=1
+    )
+    teacher = load_file(teacher_run / "model.safetensors")
+    student = {key.removeprefix("detector."): value for key, value in tensors_of(run).items()}
+    trained = [key for key in teacher if "running_" not in key and "num_batches" not in key]
+    assert trained
+    assert all(torch.allclose(teacher[key], student[key], atol=1e-9) for key in trained)
+
+
+def test_from_scratch_needs_no_teacher_and_no_mammogram(exams: Exams, tmp_path: Path) -> None:
+    overrides = [one for one in exams.student_data if not one.startswith("data.mammograms")]
+    result = api.train_student(
+        tmp_path / "run", preset="demo", overrides=[*overrides, "init=scratch"], stop_after=1
+    )
+    assert result.metric == "mean_sensitivity_positive"
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["teacher"] is None
+
+
+def test_a_fraction_takes_fewer_patients(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+    overrides = [*exams.student_data, f"teacher={teacher_run}", "data.fraction=0.5"]
+    api.train_student(tmp_path / "run", preset="demo", overrides=overrides, stop_after=1)
+    patients = json.loads((tmp_path / "run" / "split.json").read_text())
+    manifest = Manifest.load(exams.manifests / "bcs-dbt").split(Split.TRAIN)
+    positive = set(manifest.images.merge(manifest.lesions, on="image_id")["patient_id"])
+    negative = set(manifest.images["patient_id"]) - positive
+    chosen = set(patients["tomosynthesis/train"])
+    for group in (positive, negative):  # half of each, rounded up from a half
+        assert len(chosen & group) == (len(group) + 1) // 2
+
+
+class TestMistakes:
+    """Each gives one clear error and writes no run folder."""
+
+    def refuse(self, tmp_path: Path, overrides: list[str], error: type[Exception], message: str) -> None:
+        run = tmp_path / "run"
+        with pytest.raises(error, match=message):
+            api.train_student(run, preset="demo", overrides=overrides)
+        assert not run.exists()
+
+    def test_teacher_of_another_architecture(self, exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+        overrides = [*exams.student_data, f"teacher={teacher_run}", "detector.pyramid_channels=32"]
+        self.refuse(tmp_path, overrides, CheckpointError, "another architecture.*of another shape")
+
+    def test_no_teacher(self, exams: Exams, tmp_path: Path) -> None:
+        self.refuse(
+            tmp_path, exams.student_data, ConfigError, "teacher is not set, but init=teacher needs one"
+        )
+
+    def test_a_student_is_no_teacher(self, exams: Exams, student_run: Path, tmp_path: Path) -> None:
+        overrides = [*exams.student_data, f"teacher={student_run}"]
+        self.refuse(tmp_path, overrides, CheckpointError, "holds a student")
+
+    def test_store_of_another_grid(self, exams: Exams, tmp_path: Path) -> None:
+        overrides = [*exams.student_data, "init=scratch", "preprocess.rows=256"]
+        self.refuse(tmp_path, overrides, ConfigError, "was prepared with rows 128 instead of 256")
+
+    def test_store_of_the_other_modality(self, exams: Exams, tmp_path: Path) -> None:
+        overrides = [
+            *exams.teacher_data,
+            "init=scratch",
+            f"data.tomosynthesis={exams.stores / 'vindr-mammo'}",
+        ]
+        self.refuse(tmp_path, overrides, ConfigError, "does not hold tomosynthesis images")
+
+    def test_no_store(self, exams: Exams, tmp_path: Path) -> None:
+        overrides = [*exams.teacher_data, "init=scratch", f"data.tomosynthesis={tmp_path / 'nothing'}"]
+        self.refuse(tmp_path, overrides, DatasetError, "store.json")
+
+
+def test_a_run_folder_is_never_overwritten(exams: Exams, teacher_run: Path) -> None:
+    with pytest.raises(OutputExistsError, match="add --resume"):
+        api.train_teacher(teacher_run, preset="demo", overrides=exams.teacher_data)
+    with pytest.raises(ConfigError, match=r"other settings: seed 0 \(now 1\)"):
+        api.train_teacher(teacher_run, preset="demo", overrides=[*exams.teacher_data, "seed=1"], resume=True)
+
+
+def test_a_finished_run_resumes_to_itself(exams: Exams, teacher_run: Path) -> None:
+    before = (teacher_run / "log.csv").read_text()
+    assert api.train_teacher(teacher_run, preset="demo", overrides=exams.teacher_data, resume=True).epoch == 4
+    assert (teacher_run / "log.csv").read_text() == before
+
+
+def test_a_damaged_state_is_refused(exams: Exams, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    api.train_teacher(run, preset="demo", overrides=exams.teacher_data, stop_after=1)
+    (run / "state.pt").write_bytes((run / "state.pt").read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="cannot be resumed from"):
+        api.train_teacher(run, preset="demo", overrides=exams.teacher_data, resume=True)
+
+
+def test_learning_rate_warms_up_then_falls_to_one_percent() -> None:
+    config = OptimizerConfig(warmup_share=0.1)
+    factors = [rate_factor(step, 100, config) for step in range(100)]
+    assert factors[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert factors[55] == pytest.approx(0.01 + 0.99 * 0.5)  # half way down the cosine
+    assert all(a >= b for a, b in pairwise(factors[9:]))
+    assert rate_factor(100, 100, config) == pytest.approx(0.01)
+
+
+def test_a_loss_that_is_not_finite_is_named() -> None:
+    with pytest.raises(FloatingPointError, match=r"detection/box = nan.*lower optimizer\.learning_rate"):
+        total({"detection/class": torch.tensor(1.0), "detection/box": torch.tensor(float("nan"))})
