@@ -3,6 +3,7 @@
 import logging
 import tracemalloc
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from comoto.dicom import decode
 from comoto.dicom.read import DicomImage, read_header, touching_side
 from comoto.errors import DicomError
 from comoto.records import Laterality
-from dicom_files import UID, texture, write_dicom
+from dicom_files import UID, encapsulated, texture, write_dicom
 
 LOSSLESS = [codec for codec in UID if codec not in ("deflated", "jpeg")]
 
@@ -28,6 +29,14 @@ def test_every_lossless_syntax_gives_the_written_pixels(tmp_path, codec, bits):
             assert frame.dtype == frames.dtype
             assert frame.flags.writeable
             np.testing.assert_array_equal(frame, frames[index])
+
+
+def test_jpeg_2000_inside_a_jp2_file(tmp_path):
+    """Some writers put a whole JP2 file into the fragment."""
+    frames = texture()
+    data = [bytes(imagecodecs.jpeg2k_encode(frame, level=0, codecformat="jp2")) for frame in frames]
+    path = write_dicom(tmp_path / "x.dcm", frames, pixel_data=encapsulated(data))
+    np.testing.assert_array_equal(np.stack(list(DicomImage(path).frames())), frames)
 
 
 def test_an_odd_number_of_raw_bytes_is_padded(tmp_path):

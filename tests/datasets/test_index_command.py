@@ -1,0 +1,77 @@
+"""``comoto index`` and the call behind it."""
+
+import sys
+
+import pytest
+
+from comoto.cli.main import run
+from comoto.datasets import index
+from comoto.errors import ConfigError
+from comoto.records import Manifest
+
+
+def comoto(monkeypatch, capsys, *arguments):
+    """Run the command line; returns the exit code, standard output and standard error."""
+    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        run()
+    output = capsys.readouterr()
+    return caught.value.code, output.out, output.err
+
+
+def test_bcs_dbt(bcs_tree, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "manifests" / "bcs"
+    code, said, _ = comoto(monkeypatch, capsys, "index", "bcs-dbt", bcs_tree.root, "--out", out)
+    assert code == 0
+    assert said.splitlines()[0] == "bcs-dbt: 6 images, 4 lesions"
+    assert "note: BCS-DBT-boxes-train-v2.csv: 1 box clipped to the image (line 4)" in said
+    assert said == (out / "summary.txt").read_text()
+    assert len(Manifest.load(out)) == 6
+    assert [path.name for path in out.parent.iterdir()] == ["bcs"]
+
+
+def test_vindr_mammo_with_categories(vindr_tree, tmp_path, monkeypatch, capsys):
+    arguments = [
+        "index",
+        "vindr-mammo",
+        vindr_tree.root,
+        "--out",
+        tmp_path / "m",
+        "--category",
+        "Nipple Retraction",
+    ]
+    code, said, _ = comoto(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "4 images, 1 lesions" in said
+
+
+def test_wrong_input_leaves_nothing_behind(bcs_tree, tmp_path, monkeypatch, capsys):
+    bcs_tree.edit("boxes", "rmlo,0,2,5,6,4,7", "rmlo,0,2,5,6,0,7")
+    code, said, error = comoto(
+        monkeypatch, capsys, "index", "bcs-dbt", bcs_tree.root, "--out", tmp_path / "m"
+    )
+    assert (code, said) == (2, "")
+    assert "the box is empty in line 3" in error
+    assert not (tmp_path / "m").exists()
+
+
+def test_existing_output(vindr_tree, tmp_path, monkeypatch, capsys):
+    arguments = ["index", "vindr-mammo", vindr_tree.root, "--out", tmp_path / "m"]
+    assert comoto(monkeypatch, capsys, *arguments)[0] == 0
+    code, _, error = comoto(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "is not empty; choose another folder, or add --overwrite" in error
+    assert comoto(monkeypatch, capsys, *arguments, "--overwrite")[0] == 0
+    (tmp_path / "m" / "thesis.tex").write_text("precious")
+    code, _, error = comoto(monkeypatch, capsys, *arguments, "--overwrite")
+    assert code == 2
+    assert "holds more than a manifest (thesis.tex)" in error
+    assert (tmp_path / "m" / "thesis.tex").read_text() == "precious"
+
+
+def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
+    code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dtb", tmp_path, "--out", tmp_path / "m")
+    assert code == 2
+    assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
+    with pytest.raises(ConfigError, match="data set 'vindr-mammo' takes no 'tables'"):
+        index("vindr-mammo", tmp_path, tables=tmp_path)
