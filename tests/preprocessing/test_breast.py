@@ -1,5 +1,6 @@
 """The breast is found whatever surrounds it: labels, frames, noisy film, inverted polarity."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -53,6 +54,20 @@ def test_scanned_film_with_fog_noise_label_and_white_frame():
     breast = find_breast([image])
     check(breast, BREAST)
     assert breast.side() is Laterality.LEFT
+
+
+def test_a_closed_frame_does_not_tie_the_label_to_the_breast():
+    image = scene()
+    image[:6], image[-6:], image[:, -5:], image[:, :5] = 4095, 4095, 4095, 4095
+    image[6:60, 380:475] = 4000
+    check(find_breast([image]), BREAST)
+
+
+def test_blotchy_film_is_not_taken_for_breast():
+    # Blotches of about 8 mm whose standard deviation, 70, is near 4 % of the contrast.
+    blotches = cv2.GaussianBlur(np.random.default_rng(2).normal(0, 1, SHAPE), (0, 0), 6)
+    image = scene(air=500) + 70 * blotches / blotches.std()
+    check(find_breast([image.astype(np.uint16)]), BREAST)
 
 
 def test_a_frame_does_not_turn_the_side():

@@ -1,6 +1,7 @@
 """The prepared store: contents, resuming, refusals, and broken files."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +111,25 @@ def test_a_changed_source_file_is_rendered_again(tmp_path, volumes, write_dicom,
     new = prepare(volumes, tmp_path / "store", SMALL, workers=1)
     assert new.plan("left").window == (150, 750)
     assert not np.array_equal(new.pixels("left"), old)
+
+
+def test_an_image_interrupted_while_it_is_rendered_again_does_not_pass_for_finished(
+    tmp_path, volumes, write_dicom, breast, monkeypatch
+):
+    store = prepare(volumes, tmp_path / "store", SMALL, workers=1)
+    write_dicom(store.record("left").path, np.stack([breast(seed=k + 50) for k in range(12)]))
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # The package exports the function of the module's name, so the module is taken from its table.
+        patch.setattr(sys.modules["comoto.preprocessing.prepare"], "_write_planes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(volumes, tmp_path / "store", SMALL, workers=1)
+    with pytest.raises(DatasetError, match="1 prepared images are missing, first left"):
+        PreparedStore(tmp_path / "store")
+    assert len(prepare(volumes, tmp_path / "store", SMALL, workers=1)) == 3
 
 
 def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path, volumes):
