@@ -83,7 +83,7 @@ def test_mass_of_a_breast_is_sharpest_near_its_annotated_slice(seed):
     assert abs(int(np.argmax(edges)) - central) <= 2  # slices are 2 mm apart
     far = 0 if central > len(edges) / 2 else len(edges) - 1
     assert edges[far] < 0.6 * edges[central]
-    assert _contrast(volume.frame(central), box) > 0.8
+    assert _contrast(volume.frame(central), box) > 0.5
 
 
 def test_boxes_hold_the_mass_in_mammograms_of_fatty_breasts():
