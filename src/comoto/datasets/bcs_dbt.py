@@ -152,10 +152,7 @@ def _boxes(
     boxes = content.boxes.boxes.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
     boxes = boxes.set_index("line").sort_index()
     series = list(dict.fromkeys(boxes["series_uid"]))
-    headers = {
-        uid: _header(located.paths[uid], uid)
-        for uid in track(series, "Reading headers of volumes with a box", len(series))
-    }
+    headers = _headers(series, located)
     columns, rows, frames = (
         pd.Series(
             [getattr(headers[uid], name) for uid in boxes["series_uid"]], index=boxes.index, dtype="int64"
@@ -174,6 +171,13 @@ def _boxes(
     boxes["num_slices"] = frames
     boxes["image_id"] = _image_ids(boxes)
     return boxes, notes
+
+
+def _headers(series: list[str], located: LocatedVolumes) -> dict[str, DicomHeader]:
+    if not series:
+        return {}
+    tracked = track(series, "Reading headers of volumes with a box", len(series))
+    return {uid: _header(located.paths[uid], uid) for uid in tracked}
 
 
 def _header(path: Path, series_uid: str) -> DicomHeader:

@@ -68,7 +68,7 @@ def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
             _claim(paths, uid, path)
         elif not _UID_FOLDER.match(folder):
             unclear.append(path)
-    notes = _locate_by_header(unclear, wanted, paths) if wanted - set(paths) else ()
+    notes = _locate_by_header(unclear, wanted, paths) if unclear and wanted - set(paths) else ()
     return LocatedVolumes(paths, notes)
 
 
