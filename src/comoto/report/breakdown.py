@@ -1,0 +1,70 @@
+"""Lesions found at the operating threshold, by size, finding and view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from comoto.report.held_out import HeldOut, HeldOutLesion
+from comoto.report.wording import of_total
+
+SIZE_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class BreakdownRow:
+    """One group: its name, and for each student how many of its lesions are found."""
+
+    name: str
+    found: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Groups by one property."""
+
+    title: str
+    rows: tuple[BreakdownRow, ...]
+
+
+def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
+    """Split the test lesions by what is known of them; a property with one value only is left out."""
+    lesions = held_out.lesions
+    groups = {
+        "Longer side of the box, source pixels": size_groups(lesions),
+        "Finding": _grouped(lesions, lambda lesion: lesion.category),
+        "View": _grouped(lesions, lambda lesion: lesion.record.view.value),
+    }
+    return tuple(
+        Breakdown(title, tuple(_row(held_out, name, each) for name, each in by_name.items()))
+        for title, by_name in groups.items()
+        if len(by_name) > 1
+    )
+
+
+def size_groups(lesions: tuple[HeldOutLesion, ...]) -> dict[str, list[HeldOutLesion]]:
+    """Split into thirds by size; lesions of equal size stay together, so groups may differ in number."""
+    sizes = np.array([lesion.longest_side for lesion in lesions])
+    edges = np.quantile(sizes, np.arange(1, SIZE_GROUPS) / SIZE_GROUPS)
+    number = np.searchsorted(edges, sizes, side="left")
+    groups: dict[str, list[HeldOutLesion]] = {}
+    for each in np.unique(number):
+        inside = sizes[number == each]
+        name = f"{inside.min():g} to {inside.max():g}" if inside.min() < inside.max() else f"{inside.min():g}"
+        groups[name] = [lesion for lesion, own in zip(lesions, number, strict=True) if own == each]
+    return groups
+
+
+def _grouped(
+    lesions: tuple[HeldOutLesion, ...], name: Callable[[HeldOutLesion], str]
+) -> dict[str, list[HeldOutLesion]]:
+    names = sorted({name(lesion) for lesion in lesions} - {""})
+    return {each: [lesion for lesion in lesions if name(lesion) == each] for each in names}
+
+
+def _row(held_out: HeldOut, name: str, lesions: list[HeldOutLesion]) -> BreakdownRow:
+    numbers = {lesion.number for lesion in lesions}
+    found = (len(numbers & student.reported_lesions) for student in held_out.students.values())
+    return BreakdownRow(name, tuple(of_total(each, len(lesions)) for each in found))

@@ -1,0 +1,147 @@
+"""The folder that ``comoto demo`` leaves behind: where things lie in it and what it says of itself.
+
+The parts that the report reads::
+
+    exams/bcs-dbt, exams/vindr-mammo      simulated DICOM files and tables
+    manifests/<data set>                  what ``comoto index`` made of them
+    runs/teacher, runs/pretraining, runs/comoto
+    predictions/<student>.csv             on the test volumes
+    evaluation/<student>.json             the challenge's figures with bootstrap; teacher.json on mammograms
+    evaluation/labels.csv, boxes.csv      the test volumes and their lesions
+    demo.json                             see ``DemoAbout``
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from comoto.config import TrainConfig
+from comoto.config.models import Positive, StrictModel
+from comoto.errors import DatasetError
+from comoto.records import Manifest
+
+TEACHER = "teacher"
+STUDENTS = {"pretraining": "Pretraining", "comoto": "CoMoTo"}
+"""Folder name and title of the two students; the first is what the second is compared with."""
+MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"
+
+
+class Stage(StrictModel):
+    """What one step of the demo took."""
+
+    name: str
+    seconds: Annotated[float, Field(ge=0)]
+    peak_mib: Annotated[float, Field(ge=0)] | None
+    """Peak memory in MiB; None where it was not measured."""
+
+
+class DemoAbout(StrictModel):
+    """The content of ``demo.json``."""
+
+    seed: int
+    size: str
+    fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share of the tomosynthesis training patients that the students see."""
+    min_hit_radius: Positive
+    """Least radius in source pixels within which a detection hits."""
+    stages: tuple[Stage, ...]
+    versions: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Attributes:
+        config: what it was trained with.
+        config_text: the YAML as it stands.
+        patients: patients by ``<store>/<train|validation>``.
+        best_epoch: epoch of the kept checkpoint, from 1.
+        log: path of ``log.csv``.
+    """
+
+    config: TrainConfig
+    config_text: str
+    patients: dict[str, list[str]]
+    best_epoch: int
+    log: Path
+
+
+class DemoFolder:
+    """Read access to a finished demo folder.
+
+    Attributes:
+        root: the folder.
+        about: ``demo.json``.
+
+    Raises:
+        DatasetError: ``demo.json`` is missing or says something else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        path = self.file("demo.json")
+        try:
+            self.about = DemoAbout.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise DatasetError(
+                f"{path}: {where}: {first['msg']}; run 'comoto demo' again into a new folder"
+            ) from error
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that has to be there.
+
+        Raises:
+            DatasetError: it is not.
+        """
+        path = self.root / name
+        if not path.is_file():
+            raise DatasetError(
+                f"{path}: is missing, so the demo is not finished; run 'comoto demo --out {self.root}' again"
+            )
+        return path
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object.
+
+        Raises:
+            DatasetError: the file is missing or holds something else.
+        """
+        path = self.file(name)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DatasetError(f"{path}: not readable as JSON: {error}") from error
+        if not isinstance(content, dict):
+            raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
+        return content
+
+    def manifest(self, name: str) -> Manifest:
+        """Read the manifest of a data set."""
+        return Manifest.load(self.file(f"manifests/{name}/manifest.json").parent)
+
+    def run(self, name: str) -> Run:
+        """Read what a training run says of itself.
+
+        Raises:
+            DatasetError: a file is missing or damaged.
+        """
+        path = self.file(f"runs/{name}/config.yaml")
+        text = path.read_text(encoding="utf-8")
+        checkpoint = self.json(f"runs/{name}/checkpoint.json")
+        try:
+            config = TrainConfig.model_validate(yaml.safe_load(text))
+            best_epoch = int(checkpoint["epoch"])
+        except (ValidationError, yaml.YAMLError, KeyError) as error:
+            raise DatasetError(f"{path.parent}: the run is not readable: {error}") from error
+        patients = self.json(f"runs/{name}/split.json")
+        return Run(config, text, patients, best_epoch, self.file(f"runs/{name}/log.csv"))

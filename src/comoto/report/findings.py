@@ -1,0 +1,165 @@
+"""Montages of what a student found, missed and invented at the operating threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from comoto.records import ImageRecord
+from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Student
+from comoto.report.inputs import view_name
+from comoto.report.pictures import Box, Mark, Picture, picture, region_around
+from comoto.report.source_images import SourceImages
+from comoto.report.wording import count, of_total
+
+MOST_EACH = 6
+_THUMB_ROWS = 256
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A close-up, the whole slice, and what there is to say."""
+
+    close_up: Picture
+    whole: Picture
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """Findings of one kind."""
+
+    title: str
+    rule: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class StudentFindings:
+    """What one student found, missed and invented."""
+
+    title: str
+    summary: str
+    groups: tuple[FindingGroup, ...]
+
+
+def student_findings(held_out: HeldOut, student: Student, images: SourceImages) -> StudentFindings:
+    """Show hits, misses and false positives of one student."""
+    reported = student.reported_lesions
+    strongest = _strongest_hits(held_out, student)
+    hits = [strongest[number] for number in sorted(reported, key=lambda n: -strongest[n].score)]
+    missed = [lesion for lesion in held_out.lesions if lesion.number not in reported]
+    every_false = [
+        found
+        for found in held_out.detections(student)
+        if found.lesion < 0 and found.score >= student.threshold
+    ]
+    false = _strongest_of_each_volume(every_false)
+    misplaced = sum(held_out.lesion_in_plane(found) is not None for found in every_false)
+    show = _Show(held_out, images)
+    groups = (
+        FindingGroup(
+            f"Lesions found: {of_total(len(hits), len(held_out.lesions))}",
+            _shown(hits, "spread evenly from the highest to the lowest score"),
+            tuple(show.hit(found) for found in evenly(hits, MOST_EACH)),
+        ),
+        FindingGroup(
+            f"Lesions missed: {of_total(len(missed), len(held_out.lesions))}",
+            _shown(missed, "spread evenly over the table"),
+            tuple(show.miss(lesion, strongest.get(lesion.number)) for lesion in evenly(missed, MOST_EACH)),
+        ),
+        FindingGroup(
+            f"False positives: {len(every_false)} in {count(len(false), 'volume')}",
+            _shown(false, "the highest scores, one a volume"),
+            tuple(show.false_positive(found) for found in false[:MOST_EACH]),
+        ),
+    )
+    summary = (
+        f"Reported: {student.threshold_text}. That gives {student.fps_per_volume:.2f} false positives "
+        f"per volume over {count(student.result.num_volumes_all, 'test volume')}. Of these "
+        f"false positives, {of_total(misplaced, len(every_false))} lie over an annotated lesion, on a slice "
+        "that is too far from the annotated one."
+    )
+    return StudentFindings(student.title, summary, groups)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most ``most`` items, spread evenly, first and last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]
+
+
+def _shown(items: Sequence[object], rule: str) -> str:
+    if not items:
+        return "None."
+    return f"Shown: {rule}." if len(items) > MOST_EACH else "All are shown."
+
+
+def _strongest_hits(held_out: HeldOut, student: Student) -> dict[int, Detection]:
+    """Return the strongest detection of each lesion that is hit, reported or not."""
+    strongest: dict[int, Detection] = {}
+    for found in held_out.detections(student):
+        if found.lesion >= 0:
+            strongest.setdefault(found.lesion, found)
+    return strongest
+
+
+def _strongest_of_each_volume(detections: Sequence[Detection]) -> list[Detection]:
+    """Return the first of each volume; what comes in is sorted by falling score."""
+    first: dict[str, Detection] = {}
+    for found in detections:
+        first.setdefault(found.record.image_id, found)
+    return list(first.values())
+
+
+class _Show:
+    """Makes findings of one set of volumes."""
+
+    def __init__(self, held_out: HeldOut, images: SourceImages) -> None:
+        self._held_out = held_out
+        self._images = images
+
+    def hit(self, found: Detection) -> Finding:
+        lesion = self._held_out.lesions[found.lesion]
+        lines = (
+            f"score {found.score:.2f}, slice {found.slice_index}",
+            f"{lesion.category or 'lesion'}, annotated on slice {lesion.slice_index}",
+        )
+        mark = Mark(found.box_xyxy, "hit")
+        return self._finding(found.record, found.slice_index, lesion.box_xyxy, [mark], lines)
+
+    def miss(self, lesion: HeldOutLesion, best: Detection | None) -> Finding:
+        told = "no box hits it" if best is None else f"best hit {best.score:.3f}, below the threshold"
+        lines = (f"{lesion.category or 'lesion'}, slice {lesion.slice_index}", told)
+        return self._finding(lesion.record, lesion.slice_index, lesion.box_xyxy, [], lines)
+
+    def false_positive(self, found: Detection) -> Finding:
+        lesion = self._held_out.lesion_in_plane(found)
+        if lesion is not None:
+            told = f"over a lesion annotated on slice {lesion.slice_index}, too far away"
+        elif self._held_out.lesions_of(found.record):
+            told = "elsewhere in a volume with a lesion"
+        else:
+            told = "volume without a lesion"
+        lines = (f"score {found.score:.2f}, slice {found.slice_index}", told)
+        mark = Mark(found.box_xyxy, "other")
+        return self._finding(found.record, found.slice_index, found.box_xyxy, [mark], lines)
+
+    def _finding(
+        self, record: ImageRecord, index: int, center: Box, marks: list[Mark], lines: tuple[str, ...]
+    ) -> Finding:
+        pixels = self._images.slice(record, index)
+        annotated = [Mark(lesion.box_xyxy, "lesion") for lesion in self._held_out.lesions_of(record)]
+        every = [*annotated, *marks]
+        about = f"{view_name(record)}: {', '.join(lines)}."
+        region = region_around(center, pixels.shape)
+        return Finding(
+            close_up=picture(pixels, every, f"Close-up, {about}", region),
+            whole=picture(pixels, every, f"Whole slice, {about}", most_rows=_THUMB_ROWS),
+            lines=(f"{record.patient_id}, {view_name(record)}", *lines),
+        )

@@ -1,0 +1,204 @@
+"""The test volumes of a demo: annotations, and what each student said, matched by the challenge's rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comoto.errors import DatasetError
+from comoto.evaluation.challenge import ChallengeResult, evaluate
+from comoto.evaluation.challenge_tables import (
+    ChallengePredictions,
+    ChallengeTruth,
+    VolumeKey,
+    read_predictions,
+    read_truth,
+)
+from comoto.records import ImageRecord
+from comoto.report.demo_folder import STUDENTS, TOMOSYNTHESIS, DemoFolder
+from comoto.report.pictures import Box
+
+OPERATING_FIGURE = "sensitivity_at_2_fps_all"
+"""The figure whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""
+_KEYS = {"StudyUID": str, "View": str}
+
+
+@dataclass(frozen=True)
+class HeldOutLesion:
+    """One row of the boxes; its number is the lesion number of ``ChallengePredictions.hit_lesion``."""
+
+    number: int
+    record: ImageRecord
+    box_xyxy: Box
+    slice_index: int
+    category: str
+
+    @property
+    def longest_side(self) -> float:
+        """Longer side of the box in source pixels."""
+        return max(self.box_xyxy[2] - self.box_xyxy[0], self.box_xyxy[3] - self.box_xyxy[1])
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One row of a prediction table.
+
+    Attributes:
+        slice_index: the first slice that it spans.
+        lesion: number of the lesion that it hits, -1 for none.
+    """
+
+    record: ImageRecord
+    box_xyxy: Box
+    slice_index: int
+    score: float
+    lesion: int
+
+
+@dataclass(frozen=True)
+class Student:
+    """One student on the test volumes.
+
+    Attributes:
+        name, title: of the folder and in the report.
+        table: the predictions' rows.
+        found: the same rows, matched.
+        result: the challenge's figures with intervals.
+    """
+
+    name: str
+    title: str
+    table: pd.DataFrame
+    found: ChallengePredictions
+    result: ChallengeResult
+
+    @property
+    def threshold(self) -> float:
+        """Least score of what counts as reported."""
+        return self.result.thresholds()[OPERATING_FIGURE]
+
+    @property
+    def threshold_text(self) -> str:
+        """The threshold in words."""
+        scores = self.found.scores[~np.isnan(self.found.scores)]
+        if not (scores >= self.threshold).any():
+            return "no detection"
+        return "every detection" if self.threshold < scores.min() else f"score {self.threshold:.3f} or more"
+
+    @property
+    def reported_lesions(self) -> set[int]:
+        """Numbers of the lesions that a reported detection hits."""
+        scores = self.result.froc_positive.lesion_scores
+        return {int(number) for number in np.flatnonzero(scores >= self.threshold)}
+
+    @property
+    def fps_per_volume(self) -> float:
+        """False positives per volume that are reported."""
+        false = (self.found.hit_lesion < 0) & (self.found.scores >= self.threshold)
+        return float(false.sum() / self.result.num_volumes_all)
+
+
+class HeldOut:
+    """The test volumes of a demo folder.
+
+    Attributes:
+        truth: volumes and lesions as arrays.
+        lesions: in the order of the boxes' table.
+        students: by folder name, the reference first.
+
+    Raises:
+        DatasetError: tables contradict each other or the evaluation beside them.
+    """
+
+    def __init__(self, folder: DemoFolder) -> None:
+        radius = folder.about.min_hit_radius
+        self._labels, self._boxes = (folder.file(f"evaluation/{name}.csv") for name in ("labels", "boxes"))
+        self.truth: ChallengeTruth = read_truth(self._labels, self._boxes, radius)
+        records = folder.manifest(TOMOSYNTHESIS).records()
+        by_key = {(record.study_id, record.view_key): record for record in records}
+        unknown = [key for key in self.truth.volumes if key not in by_key]
+        if unknown:
+            raise DatasetError(
+                f"{self._labels}: volumes {unknown[:3]} are not in the manifest {TOMOSYNTHESIS}; "
+                "both must come from the same demo"
+            )
+        self._records = {key: by_key[key] for key in self.truth.volumes}
+        self.lesions = tuple(self._read_lesions())
+        self.students = {name: self._student(folder, name, radius) for name in STUDENTS}
+
+    @property
+    def volumes(self) -> dict[VolumeKey, ImageRecord]:
+        """The test volumes in the order of the labels."""
+        return self._records
+
+    def lesions_of(self, record: ImageRecord) -> list[HeldOutLesion]:
+        """Return the annotated lesions of a volume."""
+        return [lesion for lesion in self.lesions if lesion.record.image_id == record.image_id]
+
+    def detections(self, student: Student) -> list[Detection]:
+        """Return the detections of a student that have a score and a test volume, highest score first."""
+        keys, found, table = list(self.truth.volumes), student.found, student.table
+        known = np.flatnonzero((found.volume >= 0) & ~np.isnan(found.scores))
+        detections = [
+            Detection(
+                record=self._records[keys[found.volume[row]]],
+                box_xyxy=_box(table.iloc[row]),
+                slice_index=int(table["Z"].iloc[row]),
+                score=float(found.scores[row]),
+                lesion=int(found.hit_lesion[row]),
+            )
+            for row in known
+        ]
+        return sorted(detections, key=lambda detection: -detection.score)
+
+    def detections_on(self, student: Student, record: ImageRecord) -> list[Detection]:
+        """Return those of one volume."""
+        return [found for found in self.detections(student) if found.record.image_id == record.image_id]
+
+    def lesion_in_plane(self, found: Detection) -> HeldOutLesion | None:
+        """Return the lesion that a detection would hit if its slice did not matter."""
+        x, y = ((found.box_xyxy[k] + found.box_xyxy[k + 2]) / 2 for k in (0, 1))
+        for lesion in self.lesions_of(found.record):
+            center_x, center_y, _ = self.truth.lesion_center[lesion.number]
+            if math.hypot(x - center_x, y - center_y) <= self.truth.radius[lesion.number]:
+                return lesion
+        return None
+
+    def _read_lesions(self) -> Iterable[HeldOutLesion]:
+        table = pd.read_csv(self._boxes, dtype=_KEYS, encoding="utf-8-sig")
+        for number, (_, row) in enumerate(table.iterrows()):
+            record = self._records[(str(row["StudyUID"]), str(row["View"]))]
+            category = str(row["Class"]) if "Class" in table.columns else ""
+            yield HeldOutLesion(number, record, _box(row), int(row["Slice"]), category)
+
+    def _student(self, folder: DemoFolder, name: str, radius: float) -> Student:
+        path = folder.file(f"predictions/{name}.csv")
+        stored = folder.json(f"evaluation/{name}.json")
+        settings = stored.get("bootstrap") or {}
+        replicates, seed = int(settings.get("replicates", 0)), int(settings.get("seed", 0))
+        result = evaluate(path, self._labels, self._boxes, replicates, seed, radius)
+        _check_same(folder.file(f"evaluation/{name}.json"), stored, result, path)
+        table = pd.read_csv(path, dtype=_KEYS, encoding="utf-8-sig")
+        return Student(name, STUDENTS[name], table, read_predictions(path, self.truth), result)
+
+
+def _box(row: pd.Series) -> Box:
+    left, top = float(row["X"]), float(row["Y"])
+    return left, top, left + float(row["Width"]), top + float(row["Height"])
+
+
+def _check_same(path: Path, stored: dict[str, object], result: ChallengeResult, predictions: Path) -> None:
+    """Refuse a page whose pictures and figures would come from different predictions."""
+    for name, value in result.metric.items():
+        if stored.get(name) != value:
+            raise DatasetError(
+                f"{path}: {name} is {stored.get(name)}, but {predictions} gives {value}; "
+                "evaluate the predictions again"
+            )
+    if result.bootstrap is None:
+        raise DatasetError(f"{path}: has no bootstrap; evaluate again with --bootstrap 1000")

@@ -1,0 +1,101 @@
+"""What went in: counts by split, and pictures of mammograms and slices with their annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split
+from comoto.report.pictures import Mark, Picture, picture
+from comoto.report.source_images import SourceImages
+from comoto.report.wording import count
+
+WITH_LESION, WITHOUT_LESION = 6, 2
+_SPLIT_WORDS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """Counts of one split."""
+
+    split: str
+    patients: int
+    images: int
+    images_with_lesion: int
+    lesions: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture with the text under it."""
+
+    picture: Picture
+    caption: str
+
+
+def split_rows(manifest: Manifest) -> tuple[SplitRow, ...]:
+    """Count patients, images and lesions of each split that is there."""
+    rows = []
+    for split in Split:
+        part = manifest.split(split)
+        if len(part):
+            rows.append(
+                SplitRow(
+                    split=_SPLIT_WORDS[split],
+                    patients=int(part.images["patient_id"].nunique()),
+                    images=len(part),
+                    images_with_lesion=int(part.lesions["image_id"].nunique()),
+                    lesions=len(part.lesions),
+                )
+            )
+    return tuple(rows)
+
+
+def examples(manifest: Manifest, images: SourceImages) -> tuple[Example, ...]:
+    """Show the first training images, one a patient: six with a lesion, then two without."""
+    records = [record for record in manifest.records() if record.split is Split.TRAIN]
+    positive = _one_a_patient([record for record in records if record.lesions])
+    negative = _one_a_patient([record for record in records if not record.lesions])
+    return tuple(_example(record, images) for record in (*positive[:WITH_LESION], *negative[:WITHOUT_LESION]))
+
+
+def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[Mark]:
+    """Outline annotated lesions; one that is annotated on another slice says on which."""
+    return [
+        Mark(
+            lesion.box_xyxy,
+            "lesion",
+            "" if lesion.slice_index in (None, slice_index) else f"slice {lesion.slice_index}",
+        )
+        for lesion in lesions
+    ]
+
+
+def view_name(record: ImageRecord) -> str:
+    """Return "left CC" or the like."""
+    side = {"L": "left", "R": "right"}[record.laterality.value]
+    return f"{side} {record.view.value}"
+
+
+def _one_a_patient(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    first: dict[str, ImageRecord] = {}
+    for record in records:
+        first.setdefault(record.patient_id, record)
+    return list(first.values())
+
+
+def _example(record: ImageRecord, images: SourceImages) -> Example:
+    index = _slice_to_show(record, images)
+    marks = lesion_marks(record.lesions, index)
+    found = count(len(record.lesions), "annotated lesion") if record.lesions else "no lesion"
+    where = "" if record.modality is Modality.MAMMOGRAM else f", slice {index}"
+    kind = "Mammogram" if record.modality is Modality.MAMMOGRAM else "Tomosynthesis slice"
+    alt = f"{kind}, simulated, {view_name(record)}{where}, {found}."
+    caption = f"{view_name(record)}{where}: {found} ({record.label})"
+    return Example(picture(images.slice(record, index), marks, alt), caption)
+
+
+def _slice_to_show(record: ImageRecord, images: SourceImages) -> int:
+    if record.lesions:
+        return record.lesions[0].slice_index or 0
+    return images.middle(record)

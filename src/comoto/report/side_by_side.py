@@ -1,0 +1,98 @@
+"""The same test slices three times: annotation, and each student's strongest boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comoto.preprocessing.breast import find_breast
+from comoto.records import ImageRecord
+from comoto.report.held_out import Detection, HeldOut, HeldOutLesion
+from comoto.report.inputs import view_name
+from comoto.report.pictures import Box, Corner, Kind, Mark, Picture, picture, region_with
+from comoto.report.source_images import ByteImage, SourceImages
+
+MOST_VOLUMES = 6
+STRONGEST = 3
+_CORNERS: tuple[Corner, ...] = ("top left", "top right", "bottom left")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a row, with a line per box."""
+
+    title: str
+    picture: Picture
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test volume."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def comparisons(held_out: HeldOut, images: SourceImages) -> tuple[Comparison, ...]:
+    """Show the first six test volumes with a lesion, one a patient, in the order of the table.
+
+    The order of the table knows nothing of the results, so nothing is picked to please.
+    """
+    chosen: dict[str, HeldOutLesion] = {}
+    for lesion in held_out.lesions:
+        chosen.setdefault(lesion.record.patient_id, lesion)
+    return tuple(_comparison(held_out, lesion, images) for lesion in list(chosen.values())[:MOST_VOLUMES])
+
+
+def _comparison(held_out: HeldOut, lesion: HeldOutLesion, images: SourceImages) -> Comparison:
+    record, index = lesion.record, lesion.slice_index
+    pixels = images.slice(record, index)
+    strongest = {
+        student.title: held_out.detections_on(student, record)[:STRONGEST]
+        for student in held_out.students.values()
+    }
+    lesions = held_out.lesions_of(record)
+    boxes = [lesion.box_xyxy for lesion in lesions]
+    boxes += [found.box_xyxy for several in strongest.values() for found in several]
+    top, left, bottom, right = find_breast([pixels]).bounds()
+    region = region_with((left, top, right, bottom), boxes, pixels.shape)
+    marks = annotation_marks(held_out, record, index)
+    alt = f"Test slice {index} of {view_name(record)} with the annotated lesions."
+    lines = tuple(f"{each.category or 'lesion'}, slice {each.slice_index}" for each in lesions)
+    panels = [Panel("Annotation", picture(pixels, marks, alt, region), lines)]
+    for title, several in strongest.items():
+        panels.append(_panel(title, several, pixels, marks, region))
+    return Comparison(f"{record.patient_id}, {view_name(record)}, slice {index}", tuple(panels))
+
+
+def annotation_marks(held_out: HeldOut, record: ImageRecord, slice_index: int) -> list[Mark]:
+    """Outline the annotated lesions of a test volume; one of another slice says so."""
+    return [
+        Mark(
+            lesion.box_xyxy,
+            "lesion",
+            "" if lesion.slice_index == slice_index else f"slice {lesion.slice_index}",
+        )
+        for lesion in held_out.lesions_of(record)
+    ]
+
+
+def _panel(
+    title: str, strongest: list[Detection], pixels: ByteImage, annotation: list[Mark], region: Box
+) -> Panel:
+    marks = [Mark(mark.box_xyxy, mark.kind) for mark in annotation]
+    numbered = list(enumerate(strongest, start=1))
+    for place, found in reversed(numbered):  # the strongest is drawn last, on top
+        marks.append(Mark(found.box_xyxy, _kind(found), str(place), _CORNERS[(place - 1) % len(_CORNERS)]))
+    lines = tuple(_line(place, found) for place, found in numbered) or ("no detection",)
+    alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
+    return Panel(title, picture(pixels, marks, alt, region), lines)
+
+
+def _kind(found: Detection) -> Kind:
+    return "hit" if found.lesion >= 0 else "other"
+
+
+def _line(place: int, found: Detection) -> str:
+    verdict = "hit" if found.lesion >= 0 else "no hit"
+    return f"{place}: score {found.score:.2f}, slice {found.slice_index}, {verdict}"

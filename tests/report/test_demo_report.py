@@ -1,0 +1,160 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from comoto.errors import DatasetError
+from comoto.report.demo_report import write_report
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Collects links, texts for pictures and tags that are not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.ids, self.alts, self.tags = [], set(), [], []
+        self.open, self.wrong = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.append(tag)
+        self.links += [values[name] for name in ("href", "src", "srcset", "data") if name in values]
+        self.ids.add(values.get("id"))
+        if tag == "img":
+            self.alts.append(values.get("alt"))
+        if tag == "svg" and values.get("class") == "picture":
+            self.alts.append(values.get("aria-label"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+@pytest.fixture(scope="module")
+def text(demo_folder):
+    return write_report(demo_folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copied(demo_folder, tmp_path):
+    folder = tmp_path / "demo"
+    shutil.copytree(demo_folder, folder, ignore=shutil.ignore_patterns("report.html", "state.pt"))
+    return folder
+
+
+def test_the_page_needs_nothing_else(text):
+    page = Page(text)
+    outside = [link for link in page.links if not link.startswith(("data:", "#"))]
+    assert outside == []
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "@import" not in text
+    assert "url(" not in text
+    assert len(text) < 5_000_000
+    assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
+
+
+def test_the_page_is_well_formed_and_every_picture_has_words(text):
+    page = Page(text)
+    assert page.wrong == []
+    assert page.open == []
+    assert len(page.alts) > 20
+    assert all(alt and len(alt) > 20 for alt in page.alts)
+    assert page.tags.count("h1") == 1
+
+
+def test_figures_are_those_of_the_evaluation(demo_folder, text):
+    for name in ("pretraining", "comoto"):
+        content = json.loads((demo_folder / f"evaluation/{name}.json").read_text())
+        mean = content["mean_sensitivity_positive"]
+        low, high = content["bootstrap"]["intervals"]["mean_sensitivity_positive"]
+        assert f"{mean:.2f} ({low:.2f} to {high:.2f})" in text
+        assert f"{content['num_lesions']} lesions in {content['num_volumes_positive']} volumes" in text
+        assert f"{content['num_volumes_all']} test volumes of {content['num_patients']} patients" in text
+    teacher = json.loads((demo_folder / "evaluation/teacher.json").read_text())
+    assert f"{teacher['mean_sensitivity']:.2f} (" in text
+    assert f"in {teacher['num_images']} mammograms" in text
+
+
+def test_what_the_page_must_say(text):
+    assert "Research software, not a medical device." in text
+    assert "Every exam on this page is simulated" in text
+    assert re.search(r"cannot tell the two apart|excludes zero", text)
+    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 2
+    assert "distill.kind" in text
+    assert "not set" in text
+
+
+def test_texts_are_escaped(text):
+    assert "numpy &lt;2 &amp; more&gt;" in text
+    assert "<2 & more>" not in text
+
+
+def test_the_same_folder_gives_the_same_page(demo_folder, text):
+    assert write_report(demo_folder).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "demo.json",
+        "predictions/comoto.csv",
+        "evaluation/boxes.csv",
+        "evaluation/teacher.json",
+        "runs/comoto/checkpoint.json",
+        "manifests/bcs-dbt/manifest.json",
+    ],
+)
+def test_an_unfinished_folder_is_refused(copied, name):
+    (copied / name).unlink()
+    with pytest.raises(DatasetError, match=f"{re.escape(name)}: is missing.*run 'comoto demo"):
+        write_report(copied)
+    assert not (copied / "report.html").exists()
+
+
+def test_predictions_of_another_evaluation_are_refused(copied):
+    path = copied / "evaluation/comoto.json"
+    content = json.loads(path.read_text())
+    content["mean_sensitivity_positive"] = 0.123
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        DatasetError, match=r"comoto.json: mean_sensitivity_positive is 0.123, but .*comoto.csv"
+    ):
+        write_report(copied)
+
+
+def test_an_evaluation_without_intervals_is_refused(copied):
+    path = copied / "evaluation/comoto.json"
+    content = json.loads(path.read_text())
+    content["bootstrap"] = None
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="has no bootstrap; evaluate again with --bootstrap"):
+        write_report(copied)
+
+
+def test_a_strange_demo_file_is_refused(copied):
+    path = copied / "demo.json"
+    content = json.loads(path.read_text())
+    content["stages"][0]["seconds"] = -1
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"demo.json: stages.0.seconds: .*greater than or equal to 0"):
+        write_report(copied)
+
+
+def test_students_of_different_patients_are_refused(copied):
+    path = copied / "runs/comoto/split.json"
+    content = json.loads(path.read_text())
+    content["tomosynthesis/train"].append("DBT-P99999")
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="trained on different patients"):
+        write_report(copied)

@@ -1,0 +1,131 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from comoto.config import load_train_config
+from comoto.errors import DatasetError
+from comoto.evaluation.mammogram import evaluate_mammograms
+from comoto.records import Manifest
+from comoto.report.breakdown import size_groups
+from comoto.report.curves_figure import curves_figure, loss_terms
+from comoto.report.demo_folder import Run, Stage
+from comoto.report.findings import evenly
+from comoto.report.settings import differences, stage_table
+from comoto.report.teacher_result import read_mammogram_result
+
+
+@dataclass
+class Sized:
+    longest_side: float
+
+
+def test_thirds_by_size_keep_equal_lesions_together():
+    groups = size_groups(tuple(Sized(side) for side in (30, 10, 10, 10, 12, 20, 22, 40, 41)))
+    # thirds end at 10.0 + 2/3 (12 - 10) = 11.33 and 22 + 1/3 (30 - 22) = 24.67
+    sizes = {name: sorted(lesion.longest_side for lesion in lesions) for name, lesions in groups.items()}
+    assert sizes == {"10": [10, 10, 10], "12 to 22": [12, 20, 22], "30 to 41": [30, 40, 41]}
+    assert list(size_groups((Sized(8), Sized(8)))) == ["8"]
+
+
+def test_evenly_keeps_first_and_last():
+    assert evenly(range(11), 6) == [0, 2, 4, 6, 8, 10]
+    assert evenly([3, 1], 6) == [3, 1]
+    assert evenly([], 6) == []
+
+
+def run(*overrides):
+    return Run(load_train_config("demo", overrides), "", {}, 1, Path("log.csv"))
+
+
+def test_only_differing_settings_are_listed():
+    first = run("distill.kind=none")
+    second = run("distill.kind=none", "seed=3", "batch.size=4")
+    found = [(row.key, row.first, row.second) for row in differences(first, second)]
+    assert found == [("seed", "0", "3"), ("batch.size", "8", "4")]
+    assert differences(first, first) == ()
+    found = {
+        row.key: (row.first, row.second) for row in differences(first, run("distill.kind=lesion_points"))
+    }
+    assert found["distill.kind"] == ("none", "lesion_points")
+    assert found["distill.num_points"] == ("not set", "9")
+
+
+def test_stages_are_summed_and_compared_with_the_longest():
+    stages = [
+        Stage(name="simulate", seconds=30, peak_mib=None),
+        Stage(name="train", seconds=120, peak_mib=2048),
+    ]
+    table = stage_table(stages)
+    assert [(row.seconds, row.percent, row.peak) for row in table.rows] == [
+        ("30 s", 25.0, ""),
+        ("2 min 00 s", 100.0, "2.0 GiB"),
+    ]
+    assert (table.total, table.peak) == ("2 min 30 s", "2.0 GiB")
+    assert stage_table([]).total == "0.0 s"
+
+
+def test_curves_mark_the_kept_epoch_and_share_a_scale():
+    rows = [
+        {"epoch": 1.0, "detection/box": 2.0, "learning_rate": 1e-3},
+        {"epoch": 2.0, "detection/box": 0.5, "validation/score": 0.25},
+    ]
+    other = [{"epoch": 1.0, "detection/box": 0.4, "distill/x": 0.1, "validation/score": 0.5}]
+    figure = curves_figure([("One", rows, "score", 2), ("Two", other, "score", 1)])
+    above_one, above_two, below_one, below_two = figure.axes
+    assert above_one.get_ylim() == above_two.get_ylim()
+    assert [line.get_label() for line in above_two.lines] == ["detection/box", "distill/x"]
+    star = below_one.lines[1]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.25)
+    assert star.get_label() == "kept: epoch 2, 0.25"
+    assert list(below_one.lines[0].get_xdata()) == [2.0]
+    assert len(below_two.lines) == 2
+    assert loss_terms(rows) == ["detection/box"]
+
+
+def mammogram_result(bootstrap):
+    images = pd.DataFrame(
+        {
+            "image_id": ["a", "b", "c"],
+            "modality": "mammogram",
+            "patient_id": ["p", "q", "r"],
+            "study_id": "s",
+            "view_key": "lcc",
+            "laterality": "L",
+            "view": "CC",
+            "split": "test",
+            "label": "",
+            "path": "/nowhere",
+            "num_slices": 1,
+        }
+    )
+    lesions = pd.DataFrame(
+        [("a", 0, 0, 10, 10, None, "Mass"), ("b", 5, 5, 9, 9, None, "Mass")],
+        columns=["image_id", "x1", "y1", "x2", "y2", "slice_index", "category"],
+    )
+    detections = pd.DataFrame(
+        [("a", 1, 1, 9, 9, 0.8), ("c", 1, 1, 9, 9, 0.9)],
+        columns=["image_id", "x1", "y1", "x2", "y2", "score"],
+    )
+    return evaluate_mammograms(detections, Manifest("m", images, lesions), rule="center", bootstrap=bootstrap)
+
+
+@pytest.mark.parametrize("bootstrap", [0, 30])
+def test_a_mammogram_evaluation_comes_back_from_its_json(bootstrap):
+    result = mammogram_result(bootstrap)
+    content = json.loads(result.to_json())
+    again = read_mammogram_result(Path("teacher.json"), content)
+    assert again.record() == result.record()
+    assert again.froc.lesion_scores.tolist() == [0.8, -np.inf]
+
+
+def test_another_json_is_refused():
+    with pytest.raises(DatasetError, match=r"teacher.json: format 'x' is not comoto-mammogram"):
+        read_mammogram_result(Path("teacher.json"), {"format": "x"})
+    content = json.loads(mammogram_result(0).to_json())
+    del content["lesions"]
+    with pytest.raises(DatasetError, match=r"not a complete evaluation on mammograms: KeyError\('lesions'\)"):
+        read_mammogram_result(Path("teacher.json"), content)
