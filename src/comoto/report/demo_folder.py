@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from comoto.config import TrainConfig
 from comoto.config.models import Positive, StrictModel
@@ -41,8 +41,10 @@ class Stage(StrictModel):
     """Peak memory in MiB; None where it was not measured."""
 
 
-class DemoAbout(StrictModel):
-    """The content of ``demo.json``."""
+class DemoAbout(BaseModel):
+    """What the report needs of ``demo.json``; further keys belong to the demo itself."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     seed: int
     size: str
@@ -51,7 +53,8 @@ class DemoAbout(StrictModel):
     min_hit_radius: Positive
     """Least radius in source pixels within which a detection hits."""
     stages: tuple[Stage, ...]
-    versions: str
+    versions: str | None = None
+    """One line per package; None where the demo did not note them."""
     machine: str
 
 
