@@ -24,9 +24,11 @@ from comoto.config import StrictModel, override
 from comoto.errors import OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
+from comoto.output_files import write_json, write_text
 from comoto.progress import say
 from comoto.records import Manifest, Split
 from comoto.simulate import simulate, sized
+from comoto.versions import versions
 
 FORMAT = "comoto-demo-1"
 STUDENTS = {"pretraining": ["distill.kind=none"], "comoto": ["distill.kind=lesion_points"]}
@@ -94,9 +96,7 @@ class Notebook:
     def write(self) -> None:
         """Replace ``demo.json``."""
         content = {"format": FORMAT, **self.about, "stages": [asdict(stage) for stage in self.stages]}
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        write_json(self.path, content)
 
 
 def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
@@ -178,6 +178,7 @@ def _open(out: Path, config: DemoConfig) -> Notebook:
         "size": config.size,
         "fraction": config.fraction,
         "min_hit_radius": hit_radius(config),
+        "versions": versions(),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {memory} GiB",
     }
     if path.is_file():
@@ -248,7 +249,7 @@ def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
     api.predict(out / "runs" / "teacher", [manifest], table, split="test", mammograms=True)
     test = Manifest.load(manifest).split(Split.TEST)
     result = evaluate_mammograms(table, test, rule="center", bootstrap=config.bootstrap, seed=config.seed)
-    _write(out / "evaluation" / "teacher.json", result.to_json())
+    write_text(out / "evaluation" / "teacher.json", result.to_json())
 
 
 def _train_student(out: Path, name: str, config: DemoConfig) -> None:
@@ -274,8 +275,8 @@ def _predict(out: Path, name: str) -> None:
 def _evaluate(out: Path, name: str, config: DemoConfig) -> None:
     folder = out / "evaluation"
     labels, boxes = challenge_tables(Manifest.load(out / "manifests" / "bcs-dbt").split(Split.TEST))
-    _write(folder / "labels.csv", _csv(labels))
-    _write(folder / "boxes.csv", _csv(boxes))
+    write_text(folder / "labels.csv", _csv(labels))
+    write_text(folder / "boxes.csv", _csv(boxes))
     result = api.evaluate(
         out / "predictions" / f"{name}.csv",
         folder / "labels.csv",
@@ -284,17 +285,12 @@ def _evaluate(out: Path, name: str, config: DemoConfig) -> None:
         seed=config.seed,
         min_radius=hit_radius(config),
     )
-    _write(folder / f"{name}.json", result.to_json())
+    write_text(folder / f"{name}.json", result.to_json())
     say(f"{name}: mean sensitivity {result.mean_sensitivity_positive:.3f} on the test volumes")
 
 
 def _csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False))
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 def _remove(table: Path) -> None:

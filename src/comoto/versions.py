@@ -1,4 +1,4 @@
-"""The versions that decide numbers, for ``comoto --version``."""
+"""The versions that decide numbers, for ``comoto --version`` and for reports."""
 
 from __future__ import annotations
 
