@@ -5,10 +5,9 @@ import pytest
 from challenge_cases import box, boxes, false_positive, labels, prediction, predictions, volume
 from matplotlib.colors import to_hex
 
-from comoto.errors import ConfigError, OutputExistsError
+from comoto.errors import ConfigError
 from comoto.evaluation import evaluate, evaluate_mammograms
 from comoto.report.froc_figure import froc_figure, save_figure
-from comoto.report.output_files import refuse_existing, write_text, write_whole
 
 A = volume(1)
 
@@ -76,31 +75,6 @@ def test_files_are_written_by_suffix(tmp_path, suffix, start):
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"froc\.jpeg: a figure ends in \.png, \.svg, \.pdf"):
         save_figure(froc_figure([("mine", result())]), tmp_path / "froc.jpeg")
-
-
-def test_a_failing_writer_leaves_the_old_file(tmp_path):
-    path = tmp_path / "result.json"
-    write_text(path, "old")
-
-    def fail(partial):
-        partial.write_text("half")
-        raise RuntimeError("disk")
-
-    with pytest.raises(RuntimeError, match="disk"):
-        write_whole(path, fail)
-    assert path.read_text() == "old"
-    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
-
-
-def test_existing_outputs_are_refused(tmp_path):
-    path = tmp_path / "result.json"
-    refuse_existing([path], overwrite=False)
-    path.write_text("old")
-    refuse_existing([path], overwrite=True)
-    with pytest.raises(OutputExistsError, match="--overwrite"):
-        refuse_existing([path], overwrite=False)
-    with pytest.raises(OutputExistsError, match="is a folder"):
-        refuse_existing([tmp_path], overwrite=True)
 
 
 def test_mammograms_get_one_panel():

@@ -37,16 +37,16 @@ def draw(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
-    """Draw a slice in its corrected orientation with lesions (green) and detections (orange).
+    """Draw a slice with its lesions (green) and detections (orange).
 
-    Dashed boxes belong to another slice.
+    The slice is in its corrected orientation. Dashed boxes belong to another slice.
 
     Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
     """
     from comoto.errors import ConfigError
+    from comoto.output_files import refuse_existing, whole_file
     from comoto.records import Laterality, Manifest
     from comoto.report import draw as drawing
-    from comoto.report.output_files import refuse_existing, write_whole
 
     refuse_existing([out], overwrite)
     if file is not None and manifest is None and image is None and predictions is None:
@@ -59,5 +59,6 @@ def draw(
             "give either FILE.dcm (with --slice, --laterality) or --manifest and --image "
             "(with --slice, --predictions)"
         )
-    write_whole(out, lambda partial: picture.save(partial, format="PNG"))
+    with whole_file(out) as part:
+        picture.save(part, format="PNG")
     typer.echo(str(out))

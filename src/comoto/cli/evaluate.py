@@ -55,13 +55,15 @@ def evaluate(
     log_axis: Annotated[bool, typer.Option("--log-axis", help="Logarithmic FP axis in the figure.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
 ) -> None:
-    """Evaluate predictions: the DBTex challenge metric on volumes, or a FROC on mammograms.
+    """Score predictions: FROC, sensitivities and their intervals.
+
+    Volumes by the DBTex challenge's metric, mammograms by overlap or centre.
 
     Example: comoto evaluate --predictions predictions.csv --labels labels.csv --boxes boxes.csv
     --bootstrap 1000 --json result.json --figure froc.png
     """
     from comoto.errors import ConfigError
-    from comoto.report.output_files import refuse_existing, write_text
+    from comoto.output_files import refuse_existing, write_text
 
     refuse_existing([path for path in (json_path, figure) if path is not None], overwrite)
     if figure is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comoto.errors import DatasetError
+from comoto.output_files import write_json
 from comoto.records import Manifest, Split
 
 _FORMAT = "comoto-split-1"
@@ -96,10 +97,7 @@ def save_split(path: Path, split: PatientSplit) -> None:
         "fraction": split.fraction,
         "patient_ids": sorted(split.patient_ids),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, content)
 
 
 def load_split(path: Path) -> PatientSplit:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from comoto import components
@@ -19,6 +20,7 @@ from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.weights import load_matching, read_weights
 from comoto.errors import CheckpointError, ConfigError
+from comoto.output_files import whole_file
 
 FORMAT = "comoto-checkpoint-1"
 WEIGHTS, ABOUT = "model.safetensors", "checkpoint.json"
@@ -61,18 +63,20 @@ def build_detector(config: TrainConfig) -> Detector:
 
 def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: About) -> None:
     """Write the checkpoint of a run folder; a reader sees the old one or the new one, never half of each."""
-    run.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in detector.state_dict().items()}
-    save_file(weights, run / f"{WEIGHTS}.part")
-    content = {
-        "format": FORMAT,
-        **asdict(about),
-        "sha256": _sha256(run / f"{WEIGHTS}.part"),
-        "config": config.model_dump(mode="json"),
-    }
-    (run / f"{ABOUT}.part").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (run / f"{WEIGHTS}.part").replace(run / WEIGHTS)
-    (run / f"{ABOUT}.part").replace(run / ABOUT)
+    # the description is renamed last: without it the folder holds no checkpoint
+    with whole_file(run / ABOUT) as about_part, whole_file(run / WEIGHTS) as weights_part:
+        try:
+            save_file(weights, weights_part)
+        except SafetensorError as error:
+            raise CheckpointError(f"{run / WEIGHTS}: cannot be written: {error}") from error
+        content = {
+            "format": FORMAT,
+            **asdict(about),
+            "sha256": _sha256(weights_part),
+            "config": config.model_dump(mode="json"),
+        }
+        about_part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def load_checkpoint(run: Path) -> Checkpoint:

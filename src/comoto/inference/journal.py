@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from comoto.errors import OutputExistsError
+from comoto.output_files import whole_file, write_json, write_text
 from comoto.records import PREDICTION_COLUMNS, Modality, VolumeDetections
 
 FORMAT = "comoto-predictions-1"
@@ -57,11 +58,8 @@ class Journal:
         return Journal(out, made_by, {row["image_id"]: row for row in rows[1:]})
 
     def __enter__(self) -> Journal:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(".part")
         rows = [self._made_by, *self._entries.values()]
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        part.replace(self._path)
+        write_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -101,16 +99,15 @@ class Journal:
         entries = list(self._entries.values())
         volumes = self._made_by["modality"] == Modality.TOMOSYNTHESIS.value
         table = volume_table(entries) if volumes else mammogram_table(entries)
-        table.to_csv(_part(self.out), index=False)
         content = {
             "format": FORMAT,
             "made_by": self._made_by,
             "failed": [{"path": path, "reason": reason} for path, reason in self._failed],
             "images": entries,
         }
-        _part(self.twin).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        for path in (self.out, self.twin):
-            _part(path).replace(path)
+        with whole_file(self.out) as part:
+            table.to_csv(part, index=False)
+            write_json(self.twin, content)
 
 
 def volume_table(entries: list[dict[str, Any]]) -> pd.DataFrame:
@@ -145,7 +142,3 @@ def _volume(entry: dict[str, Any]) -> VolumeDetections:
 
 def _journal_path(out: Path) -> Path:
     return out.with_name(out.name + ".journal")
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")

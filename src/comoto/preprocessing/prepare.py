@@ -21,6 +21,7 @@ from comoto.dicom.read import DicomImage
 from comoto.errors import ComotoError, ConfigError, DatasetError, OutputExistsError
 from comoto.geometry import clip_boxes
 from comoto.geometry.boxes import area
+from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.preprocessing.slices import PrepareOptions, slices_to_prepare
 from comoto.preprocessing.store import (
@@ -29,7 +30,6 @@ from comoto.preprocessing.store import (
     image_files,
     read_json,
     read_settings,
-    write_json,
 )
 from comoto.progress import progress_bar, say
 from comoto.records import ImageRecord, IntArray, Manifest, Modality
@@ -232,14 +232,12 @@ def _write_planes(image: DicomImage, chosen: IntArray, plan: Plan, path: Path) -
 
     The file is written, not mapped: a full disk is then an error and not a crash of the process.
     """
-    part = path.with_name(path.name + ".part")
     shape = (len(chosen), *plan.grid_shape)
-    with part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for frame in image.frames(chosen.tolist()):
             file.write(plan.render(frame).tobytes())
-    part.replace(path)
 
 
 def _lesion_slices(record: ImageRecord) -> list[int]:

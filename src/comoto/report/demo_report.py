@@ -7,9 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from comoto.output_files import write_text
 from comoto.progress import progress_bar
 from comoto.report.demo_sections import SECTIONS, read_material
-from comoto.report.output_files import write_text
 
 REPORT = "report.html"
 

@@ -19,7 +19,7 @@ from comoto.evaluation.bootstrap import LEVEL, Band
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, ChallengeResult
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import FPS_PER_IMAGE, MammogramResult
-from comoto.report.output_files import write_whole
+from comoto.output_files import whole_file
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours stay apart for colour-blind readers; the dashes help on paper.
@@ -78,7 +78,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         ConfigError: the suffix is none of ``FIGURE_SUFFIXES``.
     """
     check_figure_path(path)
-    write_whole(path, lambda partial: figure.savefig(partial))
+    with whole_file(path) as part:
+        figure.savefig(part, format=path.suffix[1:])
 
 
 def check_figure_path(path: Path) -> None:

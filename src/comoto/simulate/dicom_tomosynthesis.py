@@ -22,6 +22,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, JPEG2000Lossless
 
+from comoto.output_files import whole_file
 from comoto.records import Laterality, View
 from comoto.simulate.cohort import simulated_uid
 from comoto.simulate.projection import DETECTOR_GAP_MM, SOURCE_TO_DETECTOR_MM
@@ -86,10 +87,8 @@ def write_tomosynthesis(path: Path, header: TomosynthesisHeader, frames: Iterabl
     dataset.PixelData = encapsulate(list(frames), has_bot=True)
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    dataset.save_as(partial, enforce_file_format=True)
-    partial.replace(path)
+    with whole_file(path) as part:
+        dataset.save_as(part, enforce_file_format=True)
 
 
 def _dataset(header: TomosynthesisHeader) -> FileDataset:

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 
 from comoto.errors import OutputExistsError
+from comoto.output_files import write_json, write_text
 from comoto.progress import say, track
 from comoto.records import Laterality
 from comoto.simulate.anatomy import draw_view
@@ -110,13 +111,7 @@ def _begin(out: Path, config: SimulateConfig) -> bool:
 
 def _describe(out: Path, config: SimulateConfig, *, complete: bool) -> None:
     content = {"format": _FORMAT, "complete": complete, "config": config.model_dump(mode="json")}
-    _replace(out / _ABOUT, json.dumps(content, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_json(out / _ABOUT, content)
 
 
 @contextmanager
@@ -141,8 +136,7 @@ def _make(case: Case, config: SimulateConfig, out: Path) -> tuple[type, tuple[in
             findings = _make_tomosynthesis(case, config, out / "bcs-dbt")
         else:
             findings = _make_mammogram(case, config, out / "vindr-mammo")
-    note.parent.mkdir(parents=True, exist_ok=True)
-    _replace(note, json.dumps(findings))
+    write_text(note, json.dumps(findings))
     return type(case), case.key, findings
 
 

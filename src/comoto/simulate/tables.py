@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from comoto.output_files import write_text
 from comoto.records import Split
 from comoto.simulate.cohort import MammogramCase, TomosynthesisCase
 
@@ -147,7 +148,4 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, text.getvalue())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from comoto.config import TrainConfig
 from comoto.errors import CheckpointError, ConfigError, OutputExistsError
+from comoto.output_files import whole_file, write_json, write_text
 
 STATE, LOG, CONFIG, SPLIT = "state.pt", "log.csv", "config.yaml", "split.json"
 
@@ -62,14 +62,13 @@ class RunRecord:
             self.can_resume = (self.folder / STATE).is_file()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        (self.folder / SPLIT).write_text(json.dumps(patients, indent=1) + "\n", encoding="utf-8")
+        write_json(self.folder / SPLIT, patients)
+        write_text(self.folder / CONFIG, yaml.safe_dump(content, sort_keys=False))
 
     def save_state(self, state: State, tensors: dict[str, Any]) -> None:
         """Replace the state; a crash leaves the former one."""
-        part = self.folder / f"{STATE}.part"
-        torch.save({"state": vars(state), **tensors}, part)
-        part.replace(self.folder / STATE)
+        with whole_file(self.folder / STATE) as part:
+            torch.save({"state": vars(state), **tensors}, part)
 
     def load_state(self, device: torch.device) -> tuple[State, dict[str, Any]]:
         """Read the state that ``save_state`` wrote; only tensors and plain values are accepted.
@@ -90,12 +89,10 @@ class RunRecord:
         rows = [row for row in read_log(path) if row["epoch"] < epoch] if path.is_file() else []
         rows.append({"epoch": epoch, **values})
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        part = path.with_suffix(".part")
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        part.replace(path)
         if self._writer is None:
             self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
         for key, value in values.items():

@@ -1,0 +1,61 @@
+"""Output files: never overwritten by accident, never left half-written.
+
+A file is written beside its place as ``<name>.part`` and gets its name when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from comoto.errors import OutputExistsError
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Check before the work starts that every file may be written.
+
+    Raises:
+        OutputExistsError: a path is a folder, or exists and ``overwrite`` is false.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise OutputExistsError(f"{path}: is a folder; name a file in it")
+        if path.exists() and not overwrite:
+            raise OutputExistsError(f"{path}: exists; choose another name, or add --overwrite")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield the path to write to; it becomes ``path`` if the block ends well, else nothing is left.
+
+    Folders are made. The yielded name does not keep the suffix, so that a reader of the folder never takes
+    an unfinished file for a finished one; tell writers that choose the format by it.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to; ``filename`` is set.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write to an open file, such as on a full disk
+            error.filename = str(path)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with ``whole_file``."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with ``whole_file``."""
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,57 @@
+"""Files appear whole or not at all, and what exists is not overwritten by accident."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from comoto.errors import OutputExistsError
+from comoto.output_files import refuse_existing, whole_file, write_json, write_text
+
+
+def test_a_file_and_its_folders_appear(tmp_path):
+    write_json(tmp_path / "a" / "b.json", {"figure": 1})
+    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"figure": 1}
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.json"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_a_failing_writer_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "result.json"
+    write_text(path, "old")
+
+    def fail():
+        with whole_file(path) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_full_disk_is_told_with_the_path(tmp_path):
+    """A limit on the size of files stands for the full disk: the write itself fails."""
+    program = (
+        "import resource, sys; from pathlib import Path; from comoto.output_files import write_text\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_text(Path(sys.argv[1]), 'x' * 5000)\n"
+        "except OSError as error: print(error.filename)"
+    )
+    path = tmp_path / "large.txt"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{path}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_outputs_are_refused(tmp_path):
+    path = tmp_path / "result.json"
+    refuse_existing([path], overwrite=False)
+    path.write_text("old")
+    refuse_existing([path], overwrite=True)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        refuse_existing([path], overwrite=False)
+    with pytest.raises(OutputExistsError, match="is a folder"):
+        refuse_existing([tmp_path], overwrite=True)
