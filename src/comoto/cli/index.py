@@ -7,9 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from comoto.cli.options import complete_dataset
+
 
 def index(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="bcs-dbt or vindr-mammo.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            autocompletion=complete_dataset,
+            help="bcs-dbt or vindr-mammo.",
+        ),
+    ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set as downloaded.")],
     out: Annotated[Path, typer.Option(help="Folder for the manifest; new or empty.")],
     tables: Annotated[
@@ -27,7 +36,9 @@ def index(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier manifest.")] = False,
 ) -> None:
-    """List patients, images and lesions of a data set, checked, without copying any pixels.
+    """List the images and lesions of a data set, checked.
+
+    Joins the tables with the files and says what was clipped or left out. No pixels are copied.
 
     Example: comoto index bcs-dbt downloads/bcs-dbt --out manifests/bcs-dbt
     """

@@ -5,28 +5,43 @@ Exit codes: 0 done, 1 a defect of comoto or an interruption, 2 wrong input.
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from comoto.cli import train
 from comoto.cli.demo import demo
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
 from comoto.cli.index import index
-from comoto.cli.options import state
+from comoto.cli.options import show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
 from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
+DONE, DEFECT_OR_INTERRUPTED, WRONG_INPUT = 0, 1, 2
+
+
+class InOrderOfWork(TyperGroup):
+    """Lists the commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names for the help page."""
+        order = ("demo", "simulate", "index", "draw", "prepare", "train", "predict", "evaluate")
+        return sorted(super().list_commands(ctx), key=order.index)
+
+
 app = typer.Typer(
     name="comoto",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    cls=InOrderOfWork,
+    rich_markup_mode="markdown" if sys.stdout.isatty() else None,  # frames on a terminal, else plain lines
     pretty_exceptions_enable=False,
     help="Lesion detection in digital breast tomosynthesis, taught by mammograms.\n\n"
     "Research software, not a medical device.",
@@ -37,7 +52,7 @@ app = typer.Typer(
 
 def _print_versions(wanted: bool) -> None:
     if wanted:
-        from comoto.cli.versions import versions
+        from comoto.versions import versions
 
         typer.echo(versions())
         raise typer.Exit
@@ -46,7 +61,7 @@ def _print_versions(wanted: bool) -> None:
 @app.callback()
 def common(
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show details and full tracebacks.")
+        bool, typer.Option("--verbose", "-v", help="Show details, and where an error was raised.")
     ] = False,
     version: Annotated[
         bool,
@@ -57,6 +72,7 @@ def common(
 ) -> None:
     """Options that every command shares."""
     state.verbose = verbose
+    show_log(logging.INFO if verbose else logging.ERROR)
     enable_progress()
 
 
@@ -71,20 +87,60 @@ app.command("evaluate")(evaluate)
 
 
 def run() -> None:
-    """Run the command line and turn errors into one line and an exit code."""
+    """Run the command line, turn errors into one line, and exit with the code that the module names."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    state.verbose = False
     try:
-        app()
+        # a click application answers Ctrl-C with the shell's code 130 instead of raising
+        code = app(_verbose_first(arguments) or ["--help"], prog_name="comoto", standalone_mode=False)
+        return _interrupted() if code == 130 else int(code or DONE)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except ComotoError as error:
-        if state.verbose:
-            traceback.print_exc()
-        sys.stderr.write(f"comoto: {error}\n")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("comoto: interrupted; run the same command again to continue\n")
-        sys.exit(1)
+        return _wrong_input(str(error))
+    except typer.TyperException as error:
+        return _wrong_input(_usage(error))
+    except OSError as error:
+        if error.filename is None:
+            return _defect(error)
+        return _wrong_input(f"{error.filename}: {error.strerror}")
     except Exception as error:  # noqa: BLE001 the last line of defence reports the defect and exits with 1
-        if state.verbose:
-            traceback.print_exc()
-        sys.stderr.write(f"comoto: internal error: {type(error).__name__}: {error}\n")
+        return _defect(error)
+
+
+def _verbose_first(arguments: Sequence[str]) -> list[str]:
+    """Accept ``-v`` after the command too: it belongs to ``comoto``, but hardly anybody puts it there."""
+    words = [word for word in arguments if word not in ("-v", "--verbose")]
+    return words if len(words) == len(arguments) else ["--verbose", *words]
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Say what is wrong with the call and where help is; such errors know the command they belong to."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = "comoto" if context is None else context.command_path
+    message = error.format_message().rstrip(".")
+    return f"{message}{'' if message.endswith('?') else '.'} See '{command} --help'."
+
+
+def _wrong_input(message: str) -> int:
+    if state.verbose:
+        traceback.print_exc()
+    sys.stderr.write(f"comoto: {' '.join(message.split())}\n")
+    return WRONG_INPUT
+
+
+def _interrupted() -> int:
+    sys.stderr.write("comoto: interrupted; run the same command again to continue\n")
+    return DEFECT_OR_INTERRUPTED
+
+
+def _defect(error: Exception) -> int:
+    if state.verbose:
+        traceback.print_exc()
+    sys.stderr.write(f"comoto: internal error: {type(error).__name__}: {error}\n")
+    if not state.verbose:
         sys.stderr.write("comoto: this is a defect; 'comoto -v ...' shows where\n")
-        sys.exit(1)
+    return DEFECT_OR_INTERRUPTED

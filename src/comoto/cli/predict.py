@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import complete_aggregation, complete_device, complete_split
+
 
 def predict(
     inputs: Annotated[
@@ -14,12 +16,24 @@ def predict(
     ],
     model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
-    split: Annotated[str | None, typer.Option("--split", help="Only this split of a manifest.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            autocompletion=complete_split,
+            help="Only this split of a manifest.",
+        ),
+    ] = None,
     mammograms: Annotated[
         bool, typer.Option("--mammograms", help="The inputs are mammograms, the model is a teacher.")
     ] = False,
     aggregation: Annotated[
-        str | None, typer.Option("--aggregation", help="local_maximum (the paper's rule) or nms_3d.")
+        str | None,
+        typer.Option(
+            "--aggregation",
+            autocompletion=complete_aggregation,
+            help="local_maximum (the paper's rule) or nms_3d.",
+        ),
     ] = None,
     slice_step: Annotated[
         int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")
@@ -28,12 +42,19 @@ def predict(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change an inference setting, such as batch_size=4."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            autocompletion=complete_device,
+            help="auto, cpu or cuda.",
+        ),
+    ] = "auto",
 ) -> None:
-    """Find lesions in tomosynthesis volumes and write them in the DBTex challenge's format.
+    """Find lesions in tomosynthesis volumes.
 
-    Neither mammograms nor tables are needed. After an interruption the same command continues; what was
-    finished is in the CSV.
+    Boxes are written in the DBTex challenge's format, in pixels of the file. Neither mammograms nor tables
+    are needed. After an interruption the same command continues; what was finished is in the CSV.
 
     Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
     """

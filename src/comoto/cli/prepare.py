@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import complete_preset
+
 
 class Slices(StrEnum):
     """Which slices of a volume are rendered."""
@@ -20,10 +22,19 @@ def prepare(
     manifest: Annotated[Path, typer.Option(help="Folder written by 'comoto index'.")],
     out: Annotated[Path, typer.Option(help="Folder of the prepared store; new, empty, or to be continued.")],
     preset: Annotated[
-        str, typer.Option(help="demo, small, full, or a YAML file; its 'preprocess' section counts.")
+        str,
+        typer.Option(
+            autocompletion=complete_preset,
+            help="demo, small, full, or a YAML file; its 'preprocess' section counts.",
+        ),
     ] = "small",
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="preprocess.KEY=VALUE, may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="preprocess.KEY=VALUE, may be repeated.",
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     slices: Annotated[
@@ -41,7 +52,9 @@ def prepare(
         bool, typer.Option("--skip-broken", help="Leave out files that cannot be read, with a note.")
     ] = False,
 ) -> None:
-    """Orient, window, crop and resize every image once, so that training reads it fast.
+    """Render every image once, so that training reads it fast.
+
+    Orients, windows, crops and resizes.
 
     Can be interrupted: the same command again goes on where it was.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import complete_size
+
 
 def simulate(
     out: Annotated[
@@ -15,7 +17,9 @@ def simulate(
     size: Annotated[
         str,
         typer.Option(
-            "--size", help="tiny (128 x 64), demo (256 x 128), small (512 x 256) or full (2457 x 1996)."
+            "--size",
+            autocompletion=complete_size,
+            help="tiny (128 x 64), demo (256 x 128), small (512 x 256) or full (2457 x 1996).",
         ),
     ] = "demo",
     mammograms: Annotated[
@@ -37,13 +41,18 @@ def simulate(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other setting, such as traps.rotated_share=0.5. May be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting, such as traps.rotated_share=0.5. May be repeated.",
+        ),
     ] = None,
 ) -> None:
-    """Simulate mammograms (as VinDr-Mammo) and tomosynthesis volumes (as BCS-DBT).
+    """Simulate patients: DICOM files and tables like the real ones.
 
     Compressed breasts with masses are drawn at random, projected, reconstructed and written as DICOM with the
-    tables of the real releases. Nothing in them is patient data. The same seed gives the same bytes.
+    tables of VinDr-Mammo (mammograms) and BCS-DBT (tomosynthesis). Nothing in them is patient data. The same
+    seed gives the same bytes.
 
     Example: comoto simulate --out simulated --mammograms 60 --train 40 --validation 10 --test 20
     """

@@ -7,9 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Train a teacher on mammograms or a student on tomosynthesis.")
+from comoto.cli.options import complete_preset
 
-PresetOption = Annotated[str, typer.Option("--preset", help="demo, small, full, or a YAML file.")]
+app = typer.Typer(help="Train a teacher on mammograms or a student on tomosynthesis.")
+
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        autocompletion=complete_preset,
+        help="demo, small, full, or a YAML file.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as batch.size=4; repeatable."),
@@ -30,7 +39,7 @@ def teacher(
     resume: ResumeOption = False,
     stop_after: StopOption = None,
 ) -> None:
-    """Train a detector on mammograms: detection, and lesions pulled together (ImPA).
+    """Train a detector on mammograms: detection and ImPA.
 
     Example: comoto train teacher --mammograms prepared/mammograms --preset small --out runs/teacher
     """
@@ -53,7 +62,7 @@ def student(
     resume: ResumeOption = False,
     stop_after: StopOption = None,
 ) -> None:
-    """Train a detector on tomosynthesis, from scratch or from a teacher, with or without distillation.
+    """Train a detector on tomosynthesis, with or without a teacher.
 
     The arms: `--set init=scratch`, `--set distill.kind=none` (pretraining), `distill.kind=image_level`,
     `distill.kind=lesion_points` (LsKD).
