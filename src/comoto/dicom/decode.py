@@ -26,7 +26,7 @@ _DECODERS: dict[Codec, Callable[[bytes], NDArray[np.generic]]] = {
     Codec.JPEG_2000: imagecodecs.jpeg2k_decode,
     Codec.HTJ2K: imagecodecs.htj2k_decode,
 }
-_warned: set[str] = set()
+_told: set[str] = set()
 
 
 def decode_frame(header: DicomHeader, index: int, data: bytes) -> Pixels:
@@ -84,7 +84,7 @@ def _check_stream(header: DicomHeader, what: str, data: bytes) -> None:
             f"stored of {header.bits_allocated} allocated; the file is damaged"
         )
     if stream.precision > header.bits_stored:
-        _warn_once(
+        _tell_once(
             "precision",
             f"{what} is compressed with {stream.precision} bits while {header.bits_stored} are stored; "
             "every file of some vendors is (not repeated for other files)",
@@ -135,7 +135,7 @@ def _checked_values(header: DicomHeader, what: str, values: NDArray[np.generic])
     return pixels
 
 
-def _warn_once(topic: str, message: str) -> None:
-    if topic not in _warned:
-        _warned.add(topic)
-        logger.warning(message)
+def _tell_once(topic: str, message: str) -> None:
+    if topic not in _told:
+        _told.add(topic)
+        logger.info(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -186,6 +187,8 @@ def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> D
 
 def _fabric(config: TrainConfig) -> Fabric:
     """Return device and precision, and seed everything that is drawn from here on."""
+    # Fabric tells the precision on standard error; here a library call stays silent
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device = choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
