@@ -70,6 +70,23 @@ def test_blotchy_film_is_not_taken_for_breast():
     check(find_breast([image.astype(np.uint16)]), BREAST)
 
 
+def test_film_whose_corners_all_hold_light_leaks_or_labels_keeps_its_faint_rim():
+    # As on real film: light along both edges, 9 % of the contrast in every corner, labels beside it, black
+    # film in between. Measured in the corners alone, the air's noise hid all but the bright core.
+    columns = np.arange(SHAPE[1])
+    leak = 600 * (np.exp(-columns / 15) + np.exp(-columns[::-1] / 15))
+    image = np.clip(scene().astype(np.float64) + leak, 0, 4095).astype(np.uint16)
+    image[8:30, 420:470], image[606:632, 420:470] = 3600, 3600
+    breast = find_breast([image])
+    drawn = scene() > 0
+    assert (breast.on(SHAPE) & drawn).sum() > 0.95 * drawn.sum()
+    top, left, bottom, right = breast.bounds()
+    assert BREAST[3] <= right <= BREAST[3] + 14
+    # The leak ties the whole height to the breast, which costs resolution only.
+    assert (top, left, bottom) == (0, 0, SHAPE[0])
+    assert breast.side() is Laterality.LEFT
+
+
 def test_a_frame_does_not_turn_the_side():
     # White strips on the far edge would win a plain comparison of the outer columns.
     image = scene()

@@ -20,7 +20,8 @@ Image = NDArray[Any]
 BoolImage = NDArray[np.bool_]
 
 _LONG_SIDE = 256
-_AIR_BLOCK = 1 / 16
+_CORNER_SHARE = 1 / 16
+_BLOCK_SHARE = 1 / 8
 _NOISE_STEPS = 6.0
 _CONTRAST_SHARE = 0.04
 _FRAME_SHARE = 0.02
@@ -82,8 +83,9 @@ class Breast:
 def find_breast(frames: list[Image]) -> Breast:
     """Find the breast on the brightest values of a few frames of one image.
 
-    Air is the darkest of the four corners. Pixels clearly above it (six times its noise and 4 % of the
-    image's contrast) are opened, and the largest connected region is kept. Thin frames along the border
+    Air is the darkest and calmest of the four corners and of blocks all over the image: the corners of a
+    scanned film may all hold labels or light leaks. Pixels clearly above air (six times its noise and 4 % of
+    the image's contrast) are opened, and the largest connected region is kept. Thin frames along the border
     are left out first, so that they do not tie labels to the breast.
 
     Args:
@@ -107,17 +109,34 @@ def _small(frame: Image) -> NDArray[np.float32]:
 
 
 def _air(small: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the level and the noise (robust standard deviation) of the darkest corner."""
-    rows, columns = (max(2, round(side * _AIR_BLOCK)) for side in small.shape)
-    corners = (
-        small[:rows, :columns],
-        small[:rows, -columns:],
-        small[-rows:, :columns],
-        small[-rows:, -columns:],
-    )
-    darkest = min(corners, key=lambda corner: float(np.median(corner)))
-    level = float(np.median(darkest))
-    return level, 1.4826 * float(np.median(np.abs(darkest - level)))
+    """Return the level and the noise (robust standard deviation) of the block with the lowest threshold."""
+    measured = [_level_and_noise(block) for block in _corners(small) + _blocks(small)]
+    return min(measured, key=lambda air: air[0] + _NOISE_STEPS * air[1])
+
+
+def _corners(small: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    rows, columns = (max(2, round(side * _CORNER_SHARE)) for side in small.shape)
+    return [
+        small[y, x]
+        for y in (slice(rows), slice(-rows, None))
+        for x in (slice(columns), slice(-columns, None))
+    ]
+
+
+def _blocks(small: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Cut the image into whole blocks; what remains at the bottom and at the right is left out."""
+    height, width = small.shape
+    rows, columns = (max(2, round(side * _BLOCK_SHARE)) for side in small.shape)
+    return [
+        small[y : y + rows, x : x + columns]
+        for y in range(0, height - rows + 1, rows)
+        for x in range(0, width - columns + 1, columns)
+    ]
+
+
+def _level_and_noise(block: NDArray[np.float32]) -> tuple[float, float]:
+    level = float(np.median(block))
+    return level, 1.4826 * float(np.median(np.abs(block - level)))
 
 
 def _without_border(mask: NDArray[Any]) -> NDArray[np.uint8]:
