@@ -10,6 +10,7 @@ from comoto.errors import ConfigError
 from comoto.inference.aggregate import aggregate
 from comoto.records import SliceDetections
 
+PUBLISHED = AggregationConfig(kind="local_maximum")
 SQUARES = [(0, 0, 10, 10), (2, 2, 12, 12), (1, 0, 11, 10), (40, 40, 50, 52), (42, 40, 52, 52)]
 
 
@@ -65,7 +66,7 @@ slices = st.dictionaries(
 def test_local_maximum_is_the_published_rule(
     content: dict[int, list[tuple[int, float]]], border: int
 ) -> None:
-    found = aggregate(stack(content), 20, AggregationConfig(border_slices=border))
+    found = aggregate(stack(content), 20, AggregationConfig(kind="local_maximum", border_slices=border))
     got = {
         (int(k), SQUARES.index(tuple(int(v) for v in box)), float(score))
         for k, box, score in zip(found.first_slice, found.boxes_xyxy, found.scores, strict=True)
@@ -77,19 +78,18 @@ def test_local_maximum_is_the_published_rule(
 
 def test_the_published_window_is_asymmetric() -> None:
     # 20 slices, d = 5: slice 10 sees slices 5 to 14. A rival at 15 is not seen, one at 5 is.
-    later = aggregate(stack({10: [(0, 0.5)], 15: [(0, 0.9)]}), 20, AggregationConfig())
+    later = aggregate(stack({10: [(0, 0.5)], 15: [(0, 0.9)]}), 20, PUBLISHED)
     assert later.first_slice.tolist() == [15, 10]
-    earlier = aggregate(stack({10: [(0, 0.5)], 5: [(0, 0.9)]}), 20, AggregationConfig())
+    earlier = aggregate(stack({10: [(0, 0.5)], 5: [(0, 0.9)]}), 20, PUBLISHED)
     assert earlier.first_slice.tolist() == [5]
 
 
 def test_a_suppressed_box_still_suppresses_in_the_published_rule() -> None:
     # 0.9 at slice 0 removes 0.6 at slice 4 (within 5), which still removes 0.5 at slice 8
-    found = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig())
+    found = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, PUBLISHED)
     assert found.first_slice.tolist() == [0]
-    greedy = aggregate(
-        stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, AggregationConfig(kind="nms_3d")
-    )
+    config = AggregationConfig(kind="nms_3d", window_share=0.25)
+    greedy = aggregate(stack({0: [(0, 0.9)], 4: [(0, 0.6)], 8: [(0, 0.5)]}), 20, config)
     assert greedy.first_slice.tolist() == [0, 8]
 
 
@@ -103,7 +103,7 @@ def test_nms_3d_spans_what_it_absorbed_above_half_its_score() -> None:
 
 def test_nothing_found_gives_empty_arrays() -> None:
     for content in ({}, {3: []}):
-        found = aggregate(stack(content), 20, AggregationConfig())
+        found = aggregate(stack(content), 20, PUBLISHED)
         assert found.boxes_xyxy.shape == (0, 4)
         assert len(found) == 0
 

@@ -87,10 +87,12 @@ class ScheduleConfig(StrictModel):
 class AggregationConfig(StrictModel):
     """From boxes on slices to boxes in a volume."""
 
-    kind: str = "local_maximum"
-    iou: Share = 0.5
-    window_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Half the window of slices in which boxes compete, as a share of the volume's slices."""
+    kind: str = "nms_3d"
+    """``local_maximum`` is the published rule; docs/log.md compares them."""
+    iou: Share | None = None
+    """Overlap above which boxes of different slices compete; None takes the rule's own value."""
+    window_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """How far apart they may be, as a share of the volume's slices; None takes the rule's own value."""
     min_score: Share = 0.001
     border_slices: Annotated[int, Field(ge=0)] = 0
     """Slices left out at either end of the volume (the published code leaves out 4)."""
