@@ -5,6 +5,7 @@ A file is written beside its place as ``<name>.part`` and gets its name when it 
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,19 +36,33 @@ def whole_file(path: Path) -> Iterator[Path]:
     an unfinished file for a finished one; tell writers that choose the format by it.
 
     Raises:
+        OutputExistsError: a file stands where a folder is needed.
         OSError: the disk is full, or the folder cannot be written to; ``filename`` is set.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputExistsError(
+            f"{path.parent}: cannot be made, a file of that name is in the way; choose another place"
+        ) from error
     part = path.with_name(path.name + ".part")
     try:
         yield part
         part.replace(path)
     except OSError as error:
         if error.filename is None:  # a write to an open file, such as on a full disk
-            error.filename = str(path)
+            raise _named(error, path) from error
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """Return the error with the file's name; some writers (pydicom) wrap the system's error in another."""
+    cause = error
+    while cause.errno is None and isinstance(cause.__cause__, OSError):
+        cause = cause.__cause__
+    return OSError(cause.errno or errno.EIO, cause.strerror or str(cause), str(path))
 
 
 def write_text(path: Path, text: str) -> None:

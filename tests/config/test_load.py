@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from comoto.config import PRESETS, InferenceConfig, config_hash, load_train_config, override
 from comoto.errors import ConfigError
@@ -87,3 +88,12 @@ def test_the_hash_changes_with_any_setting() -> None:
     one, other = load_train_config("demo"), load_train_config("demo", ["augment.gain=0.16"])
     assert config_hash(one) != config_hash(other)
     assert config_hash(one) == config_hash(load_train_config("demo"))
+
+
+def test_the_configuration_of_a_run_folder_is_a_preset(tmp_path: Path) -> None:
+    """Its ``teacher`` is a path or nothing, not a section."""
+    for overrides in ([], ["teacher=runs/teacher"]):
+        config = load_train_config("demo", overrides)
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        assert load_train_config(path) == config

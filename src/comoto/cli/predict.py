@@ -70,6 +70,6 @@ def predict(
         from comoto.errors import DicomError
 
         raise DicomError(
-            f"{len(written.failed)} of the images could not be read and are left out: "
-            + "; ".join(reason for _, reason in written.failed[:5])
+            f"{len(written.failed)} of {written.num_images + len(written.failed)} images could not be read "
+            "and are left out: " + "; ".join(reason for _, reason in written.failed[:5])
         )

@@ -19,6 +19,7 @@ from comoto.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 PRESETS = ("demo", "small", "full")
+_SECTIONS = ("common", "teacher", "student")
 
 
 def load_train_config(
@@ -30,7 +31,7 @@ def load_train_config(
 
     A preset has the sections ``common``, ``teacher`` and ``student``; the role's section is laid over
     ``common``, then the overrides are applied in order. A user's own file may have the same sections or be
-    one flat configuration.
+    one flat configuration, such as the ``config.yaml`` of a run folder (whose ``teacher`` is a path).
 
     Args:
         preset: a name of ``PRESETS`` or the path of a YAML file.
@@ -42,8 +43,8 @@ def load_train_config(
             is named).
     """
     content = _read_yaml(preset)
-    if {"common", "teacher", "student"} & set(content):
-        _only_known(content, ("common", "teacher", "student"), str(preset))
+    if any(isinstance(content.get(section), dict) for section in _SECTIONS):
+        _only_known(content, _SECTIONS, str(preset))
         content = _merged(content.get("common") or {}, content.get(role) or {})
     for text in overrides:
         content = _merged(content, _override(text))
