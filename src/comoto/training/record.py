@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,12 @@ class RunRecord:
 
     def save_state(self, state: State, tensors: dict[str, Any]) -> None:
         """Replace the state; a crash leaves the former one."""
-        with whole_file(self.folder / STATE) as part:
-            torch.save({"state": vars(state), **tensors}, part)
+        path = self.folder / STATE
+        with whole_file(path) as part:
+            try:
+                torch.save({"state": vars(state), **tensors}, part)
+            except RuntimeError as error:  # torch's own, in place of the system's: the disk is full, or gone
+                raise OSError(errno.EIO, f"cannot be written: {error}", str(path)) from error
 
     def load_state(self, device: torch.device) -> tuple[State, dict[str, Any]]:
         """Read the state that ``save_state`` wrote; only tensors and plain values are accepted.
