@@ -96,7 +96,7 @@ def _draw(panel: Axes, curves: Sequence[Curve], marked_fps: Sequence[float], thi
     """Draw lines, bands and a mark at each FP rate that the metric reads."""
     for number, (name, curve, band) in enumerate(curves):
         color = _COLORS[number % len(_COLORS)]
-        dashes = _DASHES[number // len(_COLORS) % len(_DASHES)]
+        dashes = _DASHES[number % len(_DASHES)]
         label = f"{name} ({curve.num_lesions} lesions, {curve.num_images} {things})"
         panel.plot(curve.fps_per_image, curve.sensitivity, dashes, color=color, linewidth=1.8, label=label)
         end = float(curve.fps_per_image[-1])
