@@ -9,44 +9,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comoto.records import Manifest, Modality, Split, VolumeDetections
 
 if TYPE_CHECKING:
     from comoto.evaluation.challenge import ChallengeResult
+    from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
     from comoto.inference.predict import PredictionFiles
+    from comoto.preprocessing.slices import PrepareOptions
     from comoto.preprocessing.store import PreparedStore
+    from comoto.simulate import SimulatedPaths
     from comoto.training.run import TrainResult
 
 AnyPath = str | PathLike[str]
 
 __all__ = [
     "evaluate",
+    "evaluate_mammograms",
     "index",
     "load_model",
     "predict",
     "predict_volume",
     "prepare",
+    "simulate",
     "train_student",
     "train_teacher",
 ]
 
 
-def index(dataset: str, root: AnyPath) -> Manifest:
+def simulate(
+    out: AnyPath, *, size: str = "demo", overrides: Sequence[str] = (), workers: int = 2
+) -> SimulatedPaths:
+    """Simulate patients in the formats of BCS-DBT and VinDr-Mammo (``comoto simulate``).
+
+    Args:
+        out: folder to write to; an interrupted simulation continues there.
+        size: ``tiny`` (128 x 64), ``demo`` (256 x 128), ``small`` (512 x 256) or ``full`` (2457 x 1996).
+        overrides: such as ``seed=1``, ``tomosynthesis.train_patients=10``.
+        workers: processes.
+
+    Returns:
+        The two data sets' folders, ``.bcs_dbt`` and ``.vindr_mammo``.
+    """
+    from comoto.config import override
+    from comoto.simulate import simulate as run
+    from comoto.simulate import sized
+
+    return run(Path(out), override(sized(size), overrides), workers)
+
+
+def index(
+    dataset: str,
+    root: AnyPath,
+    *,
+    tables: AnyPath | None = None,
+    categories: Sequence[str] | None = None,
+    allow_missing: bool = False,
+) -> Manifest:
     """Read a data set's own files and tables (``comoto index``).
 
     Args:
         dataset: ``bcs-dbt`` or ``vindr-mammo``.
         root: the folder that holds the images and the tables.
+        tables: ``bcs-dbt``: folder of the tables, if it is not ``root``.
+        categories: ``vindr-mammo``: findings that count as lesions; all inside the breast if not given.
+        allow_missing: leave out images that are not on disk, with a note, instead of refusing.
 
     Returns:
         Patients, studies, views and lesions; ``.save(folder)`` writes it, ``.summary()`` describes it.
     """
     from comoto.datasets import index as run
 
-    return run(dataset, Path(root))
+    options: dict[str, Any] = {
+        "tables": None if tables is None else Path(tables),
+        "categories": categories or None,
+        "allow_missing": allow_missing or None,
+    }
+    return run(dataset, Path(root), **{name: value for name, value in options.items() if value is not None})
 
 
 def prepare(
@@ -56,6 +97,8 @@ def prepare(
     preset: str = "small",
     overrides: Sequence[str] = (),
     workers: int = 2,
+    options: PrepareOptions | None = None,
+    skip_broken: bool = False,
 ) -> PreparedStore:
     """Render every image once onto the network's grid (``comoto prepare``).
 
@@ -63,14 +106,17 @@ def prepare(
         manifest: from ``index``, or the folder it was saved in.
         out: the store's folder; an interrupted preparation continues there.
         preset: its ``preprocess`` section is used.
-        overrides: such as ``preprocess.rows=256``.
+        overrides: such as ``preprocess.rows=256``; other sections have no effect here.
         workers: processes.
+        options: which slices of a volume; all if not given.
+        skip_broken: leave out files that cannot be read, with a note in the store's manifest.
     """
     from comoto.config import load_train_config
     from comoto.preprocessing.prepare import prepare as run
 
+    config = load_train_config(preset, overrides).preprocess
     loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    return run(loaded, Path(out), load_train_config(preset, overrides).preprocess, workers=workers)
+    return run(loaded, Path(out), config, options, workers=workers, skip_broken=skip_broken)
 
 
 def train_teacher(
@@ -203,6 +249,36 @@ def evaluate(
     from comoto.evaluation.challenge import evaluate as run
 
     return run(Path(predictions), Path(labels), Path(boxes), bootstrap, seed, min_radius)
+
+
+def evaluate_mammograms(
+    predictions: AnyPath,
+    manifest: Manifest | AnyPath,
+    *,
+    split: str | None = None,
+    rule: Rule = "iou",
+    iou: float = 0.1,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> MammogramResult:
+    """Draw the FROC of predictions on mammograms (``comoto evaluate --mammogram-predictions``).
+
+    Args:
+        predictions: what ``predict`` wrote with ``mammograms=True``, or any table with the columns
+            image_id, x1, y1, x2, y2, score.
+        manifest: from ``index``, or the folder it was saved in; all its lesions count.
+        split: ``train``, ``validation`` or ``test``: predictions on images of other splits are refused.
+        rule: what a hit is: ``iou``, or ``center`` of the prediction inside the lesion's box.
+        iou: least overlap of a hit.
+        bootstrap: replicates over patients; 0 gives no intervals.
+        seed: of the bootstrap.
+    """
+    from comoto.evaluation import evaluate_mammograms as run
+
+    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+    chosen = _split(split)
+    images = loaded if chosen is None else loaded.split(chosen)
+    return run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
 
 
 def _split(word: str | None) -> Split | None:

@@ -175,7 +175,7 @@ def test_broken_files_can_be_left_out_with_a_note(tmp_path, volumes):
     assert store.manifest.notes[-1].startswith("left out left: ")
     damage(volumes, "right/1")
     damage(volumes, "normal")
-    with pytest.raises(DatasetError, match="3 of 3"):
+    with pytest.raises(DatasetError, match="none of 3"):
         prepare(volumes, tmp_path / "new", SMALL, workers=1, skip_broken=True)
 
 

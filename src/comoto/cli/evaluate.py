@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from comoto.cli.options import complete_split
+
 if TYPE_CHECKING:
     from comoto.evaluation import ChallengeResult, MammogramResult
 
@@ -27,6 +29,10 @@ def evaluate(
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="Manifest folder that holds the mammograms' lesions.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", autocompletion=complete_split, help="Only this split of the manifest."),
     ] = None,
     rule: Annotated[
         Literal["iou", "center"], typer.Option("--rule", help="What a hit is on mammograms.")
@@ -62,6 +68,7 @@ def evaluate(
     Example: comoto evaluate --predictions predictions.csv --labels labels.csv --boxes boxes.csv
     --bootstrap 1000 --json result.json --figure froc.png
     """
+    from comoto import api
     from comoto.errors import ConfigError
     from comoto.output_files import refuse_existing, write_text
 
@@ -72,22 +79,17 @@ def evaluate(
         check_figure_path(figure)
     result: ChallengeResult | MammogramResult
     if mammogram_predictions is not None and manifest is not None and not (predictions or labels or boxes):
-        from comoto.evaluation import evaluate_mammograms
-        from comoto.records import Manifest
-
-        result = evaluate_mammograms(
-            mammogram_predictions, Manifest.load(manifest), rule, iou, bootstrap=bootstrap, seed=seed
+        result = api.evaluate_mammograms(
+            mammogram_predictions, manifest, split=split, rule=rule, iou=iou, bootstrap=bootstrap, seed=seed
         )
-    elif predictions and labels and boxes and not (mammogram_predictions or manifest):
-        from comoto.evaluation import evaluate as evaluate_volumes
-
-        result = evaluate_volumes(
+    elif predictions and labels and boxes and not (mammogram_predictions or manifest or split):
+        result = api.evaluate(
             predictions, labels, boxes, bootstrap=bootstrap, seed=seed, min_radius=min_radius
         )
     else:
         raise ConfigError(
             "give --predictions, --labels and --boxes (volumes), "
-            "or --mammogram-predictions and --manifest (mammograms)"
+            "or --mammogram-predictions and --manifest, perhaps --split (mammograms)"
         )
     typer.echo(result.summary())
     if json_path is not None:

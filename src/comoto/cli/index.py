@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,13 +42,10 @@ def index(
 
     Example: comoto index bcs-dbt downloads/bcs-dbt --out manifests/bcs-dbt
     """
-    from comoto import datasets
+    from comoto import api
+    from comoto.datasets import refuse_folder, save_manifest
 
-    options: dict[str, Any] = {"tables": tables, "categories": category or None}
-    given = {name: value for name, value in options.items() if value is not None}
-    if allow_missing:
-        given["allow_missing"] = True
-    datasets.refuse_folder(out, overwrite)
-    manifest = datasets.index(dataset, root, **given)
-    datasets.save_manifest(manifest, out, overwrite)
+    refuse_folder(out, overwrite)
+    manifest = api.index(dataset, root, tables=tables, categories=category, allow_missing=allow_missing)
+    save_manifest(manifest, out, overwrite)
     typer.echo(manifest.summary())

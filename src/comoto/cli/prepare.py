@@ -60,16 +60,19 @@ def prepare(
 
     Example: comoto prepare --manifest manifests/bcs-dbt --out prepared/bcs-dbt --workers 8
     """
-    from comoto import preprocessing
-    from comoto.config import load_train_config
+    from comoto import api
     from comoto.errors import ConfigError
-    from comoto.records import Manifest
+    from comoto.preprocessing import PrepareOptions
 
     for text in overrides or ():
         if not text.startswith("preprocess."):
             raise ConfigError(f"--set {text}: only preprocess.KEY=VALUE has a meaning here")
-    config = load_train_config(preset, overrides or ()).preprocess
-    options = preprocessing.PrepareOptions(slices=slices.value, step=step, reach=reach)
-    preprocessing.prepare(
-        Manifest.load(manifest), out, config, options, workers=workers, skip_broken=skip_broken
+    api.prepare(
+        manifest,
+        out,
+        preset=preset,
+        overrides=overrides or (),
+        workers=workers,
+        options=PrepareOptions(slices=slices.value, step=step, reach=reach),
+        skip_broken=skip_broken,
     )

@@ -56,9 +56,7 @@ def simulate(
 
     Example: comoto simulate --out simulated --mammograms 60 --train 40 --validation 10 --test 20
     """
-    from comoto.config.load import override
-    from comoto.simulate import simulate as run_simulation
-    from comoto.simulate import sized
+    from comoto import api
 
     given = {
         "tomosynthesis.train_patients": train,
@@ -70,7 +68,7 @@ def simulate(
         "mammography.training_patients": None if mammograms is None else mammograms - mammograms // 5,
     }
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
-    config = override(sized(size), [f"seed={seed}", *changes, *(settings or [])])
-    paths = run_simulation(out, config, workers)
+    overrides = [f"seed={seed}", *changes, *(settings or [])]
+    paths = api.simulate(out, size=size, overrides=overrides, workers=workers)
     typer.echo(f"tomosynthesis: {paths.bcs_dbt}")
     typer.echo(f"mammograms:    {paths.vindr_mammo}")

@@ -176,7 +176,7 @@ def _boxes(
 def _headers(series: list[str], located: LocatedVolumes) -> dict[str, DicomHeader]:
     if not series:
         return {}
-    tracked = track(series, "Reading headers of volumes with a box", len(series))
+    tracked = track(series, "read headers of volumes with a box", len(series))
     return {uid: _header(located.paths[uid], uid) for uid in tracked}
 
 

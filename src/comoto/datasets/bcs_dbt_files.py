@@ -74,7 +74,7 @@ def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
 
 def _locate_by_header(files: Sequence[Path], wanted: set[str], paths: dict[str, Path]) -> tuple[str, ...]:
     unread: list[str] = []
-    for path in track(files, "Reading headers of files whose folders do not name them", len(files)):
+    for path in track(files, "read headers of files whose folders do not name them", len(files)):
         try:
             uid = read_header(path).series_instance_uid
         except DicomError as error:

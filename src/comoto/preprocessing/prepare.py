@@ -251,13 +251,13 @@ def _source(record: ImageRecord) -> dict[str, Any]:
 
 
 def _listing(broken: list[_Outcome], total: int) -> str:
-    lines = [f"{len(broken)} of {total} images cannot be prepared, the others are finished:"]
-    lines.extend(f"  {outcome.image_id}: {outcome.error}" for outcome in broken[:_LISTED])
+    parts = [f"{outcome.image_id}: {outcome.error}" for outcome in broken[:_LISTED]]
     if len(broken) > _LISTED:
-        lines.append(f"  and {len(broken) - _LISTED} more")
-    if len(broken) < total:
-        lines.append("repair the files and run the same command again, or leave them out with --skip-broken")
-    return "\n".join(lines)
+        parts.append(f"and {len(broken) - _LISTED} more")
+    if len(broken) == total:
+        return f"none of {total} images can be prepared: {'; '.join(parts)}"
+    parts.append("repair the files and run the same command again, or leave them out with --skip-broken")
+    return f"{len(broken)} of {total} images cannot be prepared, the others are finished: {'; '.join(parts)}"
 
 
 def _without(manifest: Manifest, broken: list[_Outcome]) -> Manifest:

@@ -81,7 +81,7 @@ def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPa
     jobs = (joblib.delayed(_make)(case, config, out) for case in cases)
     done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
     found: dict[type, dict[tuple[int, int], list[Finding]]] = {TomosynthesisCase: {}, MammogramCase: {}}
-    for case_type, key, findings in track(done, "simulating images", len(cases)):
+    for case_type, key, findings in track(done, "simulate images", len(cases)):
         found[case_type][key] = findings
     write_bcs_dbt_tables(paths.bcs_dbt, tomosynthesis, found[TomosynthesisCase])
     shape = (config.grid.rows, config.grid.columns)
