@@ -31,7 +31,7 @@ def main() -> None:
     print(f"{model.device}, {model.precision}, {torch.get_num_threads()} threads")
     api.predict_volume(model, options.volumes[0])  # warm-up
     print(
-        "volume: slices looked at / decode + render alone / network alone / whole prediction (wall s), peak GiB"
+        print("volume: slices, wall s of decode + render alone / network alone / whole prediction, peak GiB")
     )
     for path in options.volumes:
         with DicomImage(path) as image:

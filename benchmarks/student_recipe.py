@@ -1,0 +1,132 @@
+"""What the student's recipe and the aggregation rule are worth, on volumes simulated for this purpose.
+
+Takes a finished demo folder (its teacher and its prepared training patients, never its test patients),
+simulates validation volumes of other patients, trains students with a few recipes and seeds, and prints the
+challenge's mean sensitivity under two aggregation rules. The last checkpoint is judged: nothing is selected.
+
+Run: python benchmarks/student_recipe.py --demo demo-output --out recipe --seeds 3
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from comoto import api
+from comoto.config import AggregationConfig, override
+from comoto.dicom.read import DicomImage
+from comoto.evaluation.challenge import challenge_metric
+from comoto.evaluation.challenge_tables import challenge_tables
+from comoto.inference.aggregate import aggregate
+from comoto.inference.volume import detect_slices, slice_indices
+from comoto.preprocessing.plan import plan_image
+from comoto.records import Manifest, Modality, VolumeDetections
+from comoto.simulate import simulate, sized
+
+ARMS = {
+    "negatives, learning rate 6e-4": ["optimizer.learning_rate=6e-4"],
+    "negatives, learning rate 3e-4": ["optimizer.learning_rate=3e-4"],
+    "negatives, learning rate 2e-4": ["optimizer.learning_rate=2e-4"],
+    "positives only, 6e-4": ["optimizer.learning_rate=6e-4", "batch.negative_share=0"],
+    "negatives and LsKD, 6e-4": ["optimizer.learning_rate=6e-4", "distill.kind=lesion_points"],
+    "from scratch, negatives, 1.5e-3": ["optimizer.learning_rate=1.5e-3", "init=scratch"],
+}
+RULES = {
+    "local_maximum": AggregationConfig(kind="local_maximum"),
+    "nms_3d": AggregationConfig(kind="nms_3d"),
+}
+HIT_RADIUS = 10.62
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--demo", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--patients", type=int, default=80)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    manifest = validation_volumes(options.out, options.patients)
+    print(f"{len(manifest)} volumes, {len(manifest.lesions)} lesions; mean sensitivity at 1-4 FP per volume")
+    print(f"{'student':<34}" + "".join(f"{rule:>28}" for rule in RULES))
+    for arm, settings in ARMS.items():
+        scores: dict[str, list[float]] = {rule: [] for rule in RULES}
+        for seed in range(options.seeds):
+            run = options.out / f"{arm.replace(' ', '-').replace(',', '')}-{seed}"
+            train(run, options.demo, [*settings, f"seed={seed}", f"threads={options.threads}"])
+            for rule, score in judge(run, manifest).items():
+                scores[rule].append(score)
+        cells = [f"{np.mean(v):.3f} ({' '.join(f'{one:.3f}' for one in v)})" for v in scores.values()]
+        print(f"{arm:<34}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
+
+
+def validation_volumes(out: Path, patients: int) -> Manifest:
+    """Simulate and index volumes of patients whom no demo has."""
+    wanted = [
+        "seed=77",
+        "mammography.training_patients=0",
+        "mammography.test_patients=0",
+        "tomosynthesis.train_patients=0",
+        "tomosynthesis.validation_patients=0",
+        f"tomosynthesis.test_patients={patients}",
+        "tomosynthesis.lesion_share=0.8",
+    ]
+    paths = simulate(out / "exams", override(sized("demo"), wanted), workers=2)
+    return api.index("bcs-dbt", paths.bcs_dbt)
+
+
+def train(run: Path, demo: Path, settings: list[str]) -> None:
+    """Train a student on the demo's training patients; continue or keep what an earlier call left."""
+    overrides = [
+        f"data.mammograms={demo / 'prepared' / 'vindr-mammo'}",
+        f"data.tomosynthesis={demo / 'prepared' / 'bcs-dbt'}",
+        f"teacher={demo / 'runs' / 'teacher'}",
+        "data.fraction=0.25",
+        "schedule.validate_every=1000",
+        "selection.max_images=1",
+        f"selection.min_hit_radius={HIT_RADIUS}",
+        *settings,
+    ]
+    api.train_student(run, preset="demo", overrides=overrides, resume=True)
+
+
+def judge(run: Path, manifest: Manifest) -> dict[str, float]:
+    """Return the mean sensitivity of a run's last checkpoint under each rule; the network runs once."""
+    model = api.load_model(run)
+    labels, boxes = challenge_tables(manifest)
+    tables: dict[str, list[pd.DataFrame]] = {rule: [] for rule in RULES}
+    for record in manifest.records():
+        with DicomImage(record.path) as image:
+            plan = plan_image(image, record.laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
+            indices = slice_indices(image.header.num_frames, model.config.inference.slice_step)
+            rendered = (
+                (k, plan.render(frame)) for k, frame in zip(indices, image.frames(indices), strict=True)
+            )
+            found = detect_slices(model, rendered, 16)
+            for rule, config in RULES.items():
+                merged = aggregate(found, image.header.num_frames, config)
+                tables[rule].append(
+                    VolumeDetections(
+                        record.image_id,
+                        record.patient_id,
+                        record.study_id,
+                        record.view_key,
+                        plan.boxes_to_source(merged.boxes_xyxy),
+                        merged.scores,
+                        merged.first_slice,
+                        merged.num_spanned,
+                    ).table()
+                )
+    return {
+        rule: challenge_metric(pd.concat(rows), labels, boxes, HIT_RADIUS)["mean_sensitivity_positive"]
+        for rule, rows in tables.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
