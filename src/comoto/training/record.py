@@ -91,7 +91,8 @@ class RunRecord:
     def log(self, epoch: int, values: dict[str, float]) -> None:
         """Append one row to ``log.csv`` and to TensorBoard; rows of later epochs, left by a crash, go."""
         path = self.folder / LOG
-        rows = [row for row in read_log(path) if row["epoch"] < epoch] if path.is_file() else []
+        earlier = read_log(path) if path.is_file() else []
+        rows = [{**row, "epoch": int(row["epoch"])} for row in earlier if row["epoch"] < epoch]
         rows.append({"epoch": epoch, **values})
         columns = list(dict.fromkeys(key for row in rows for key in row))
         with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
