@@ -1,0 +1,128 @@
+"""What the pages tell: every command line parses, every link leads somewhere, the Python example runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+import typer.main
+from documented_commands import ROOT, blocks, command_lines
+
+from comoto import api
+from comoto.cli.main import app
+from comoto.config import PRESETS, load_train_config
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+APPLICATION = typer.main.get_command(app)
+
+
+def documented() -> list[tuple[str, list[str]]]:
+    found = [
+        (page.name, words) for page in PAGES for text in blocks(page, "sh") for words in command_lines(text)
+    ]
+    helps = re.compile(r"Example: comoto (.*?)(?:\n\n|\Z)", re.DOTALL)
+    for command in commands(APPLICATION):
+        for example in helps.findall(command.help or ""):
+            found.append(("help", shlex.split(example)))
+    return found
+
+
+def commands(command):
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from commands(below)
+
+
+def parse(words: list[str]) -> None:
+    """Let the application read a command line down to its last command, without running anything."""
+    command, rest, parent = APPLICATION, list(words), None
+    while True:
+        context = command.make_context(command.name, list(rest), parent=parent)
+        if not getattr(command, "commands", None):
+            return
+        _, below, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        command, parent = below, context
+
+
+def test_the_pages_hold_every_command():
+    told = {words[0] for page, words in documented() if page == "command-line.md"}
+    assert told >= set(APPLICATION.commands)
+    assert sum(page == "README.md" for page, _ in documented()) >= 8
+    assert sum(page == "help" for page, _ in documented()) == 9
+
+
+@pytest.mark.parametrize(("page", "words"), documented(), ids=lambda value: " ".join(value)[:60])
+def test_every_command_line_parses(page, words):
+    if words[0] in ("--install-completion", "--show-completion"):
+        assert any(words[0] in parameter.opts for parameter in APPLICATION.params)
+    else:
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    "words", [["trian"], ["index", "bcs-dbt", "x", "--ot", "y"], ["demo", "--seed", "x"]]
+)
+def test_a_wrong_command_line_does_not_parse(words):
+    with pytest.raises(Exception, match=r"No such|valid integer"):
+        parse(words)
+
+
+def test_settings_in_the_pages_are_valid():
+    """``--set`` of training and preparation with the preset that stands beside it."""
+    checked = 0
+    for page, words in documented():
+        settings = [after for word, after in pairwise(words) if word == "--set"]
+        if settings and words[0] in ("train", "prepare"):
+            preset = words[words.index("--preset") + 1] if "--preset" in words else "small"
+            load_train_config(preset, settings, role="teacher" if "teacher" in words else "student")
+            checked += 1
+        elif settings and words[0] == "simulate":
+            from comoto.config import override
+            from comoto.simulate import sized
+
+            override(sized("demo"), settings)
+            checked += 1
+        else:
+            assert not settings, (page, words)
+    assert checked >= 6
+
+
+def test_every_shipped_preset_is_named_and_loads():
+    shipped = {path.stem for path in (ROOT / "src/comoto/config/presets").glob("*.yaml")}
+    assert shipped == set(PRESETS)
+    for name in shipped:
+        for role in ("teacher", "student"):
+            load_train_config(name, role=role)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_python_page_names_every_call():
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert {name for name in api.__all__ if f"comoto.{name}" not in text} == set()
+
+
+def test_the_python_example_runs_as_it_stands(tmp_path):
+    (example,) = blocks(ROOT / "docs" / "python.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bcs-dbt: 16 images" in done.stdout
+    assert "mean sensitivity, positive volumes" in done.stdout
+    assert done.stderr == ""  # a library call is silent
+    assert (tmp_path / "comoto-example" / "predictions.csv").is_file()
