@@ -175,6 +175,13 @@ class TestExitCodes:
         assert answer.code == 1
         assert answer.err == "comoto: interrupted; run the same command again to continue\n"
 
+    def test_ctrl_c_in_training_names_the_option_that_continues(self, comoto, monkeypatch, tmp_path):
+        monkeypatch.setattr("comoto.api.train_teacher", interrupted)
+        words = ("train", "teacher", "--mammograms", tmp_path, "--out", tmp_path / "run")
+        resumed = "comoto: interrupted; run the same command again to continue\n"
+        assert comoto(*words).err == resumed.replace("again", "again with --resume")
+        assert comoto(*words, "--resume").err == resumed
+
     @pytest.mark.parametrize("place", ["before", "after"])
     def test_verbose_shows_where(self, comoto, tmp_path, place):
         words = ("index", "bcs-dbt", tmp_path / "nowhere", "--out", tmp_path / "m")

@@ -96,9 +96,9 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         # a click application answers Ctrl-C with the shell's code 130 instead of raising
         code = app(_verbose_first(arguments) or ["--help"], prog_name="comoto", standalone_mode=False)
-        return _interrupted() if code == 130 else int(code or DONE)
+        return _interrupted(arguments) if code == 130 else int(code or DONE)
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(arguments)
     except ComotoError as error:
         return _wrong_input(str(error))
     except typer.TyperException as error:
@@ -132,8 +132,9 @@ def _wrong_input(message: str) -> int:
     return WRONG_INPUT
 
 
-def _interrupted() -> int:
-    sys.stderr.write("comoto: interrupted; run the same command again to continue\n")
+def _interrupted(arguments: Sequence[str]) -> int:
+    more = " with --resume" if "train" in arguments and "--resume" not in arguments else ""
+    sys.stderr.write(f"comoto: interrupted; run the same command again{more} to continue\n")
     return DEFECT_OR_INTERRUPTED
 
 
