@@ -102,7 +102,7 @@ def test_no_images_at_all(vindr_tree):
 @pytest.mark.parametrize("name", ["images", "findings"])
 def test_missing_table(vindr_tree, name):
     getattr(vindr_tree, name).unlink()
-    with pytest.raises(DatasetError, match=r"annotations\.csv: no such file"):
+    with pytest.raises(DatasetError, match=r"annotations\.csv: cannot be read: no such file"):
         read_vindr_mammo(vindr_tree.root)
 
 

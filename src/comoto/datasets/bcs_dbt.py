@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from comoto.csv_rows import lines_text
 from comoto.datasets.bcs_dbt_files import LocatedVolumes, locate_volumes, require_found
 from comoto.datasets.bcs_dbt_tables import (
     KEY,
@@ -21,7 +22,7 @@ from comoto.datasets.bcs_dbt_tables import (
     read_bcs_dbt_tables,
 )
 from comoto.datasets.boxes import CORNERS, clip_to_image
-from comoto.datasets.tables import Table, lines_text
+from comoto.datasets.tables import Table
 from comoto.dicom.read import DicomHeader, read_header
 from comoto.errors import DatasetError
 from comoto.progress import track

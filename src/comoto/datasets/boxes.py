@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from comoto.datasets.tables import Table, lines_text
+from comoto.csv_rows import lines_text
+from comoto.datasets.tables import Table
 
 CORNERS = ["x1", "y1", "x2", "y2"]
 

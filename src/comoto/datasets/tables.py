@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from comoto.csv_rows import lines_text, read_csv_rows
 from comoto.errors import DatasetError
-
-_LINES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -96,35 +94,14 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
         DatasetError: the file is missing, is not UTF-8 text, lacks columns, or a row has another number of
             fields than the header.
     """
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; it belongs to the data set, download it again")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            numbered = [(reader.line_num, [text.strip() for text in row]) for row in reader if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: not a CSV table in UTF-8 ({error}); download it again") from error
+    content = read_csv_rows(path)
+    header = content.header
     missing = [name for name in columns if name not in header]
     if missing:
         raise DatasetError(
             f"{path}: columns are missing: {', '.join(missing)} "
-            f"(the first line has: {', '.join(header) or 'nothing'}); is this the right table?"
+            f"(the first line has: {', '.join(header)}); is this the right table?"
         )
-    uneven = [line for line, row in numbered if len(row) != len(header)]
-    if uneven:
-        raise DatasetError(
-            f"{path}: {lines_text(uneven)} do not have {len(header)} fields; the file is damaged"
-        )
-    index = pd.Index([line for line, _ in numbered], name="line", dtype="int64")
-    return Table(
-        path, pd.DataFrame([row for _, row in numbered], columns=header, index=index, dtype="string")
-    )
-
-
-def lines_text(lines: Iterable[int]) -> str:
-    """Say which lines, the first few of them: ``lines 12, 40, 77 and 5 more``."""
-    lines = list(lines)
-    shown = ", ".join(str(line) for line in lines[:_LINES_SHOWN])
-    more = f" and {len(lines) - _LINES_SHOWN} more" if len(lines) > _LINES_SHOWN else ""
-    return f"line{'s' if len(lines) > 1 else ''} {shown}{more}"
+    rows = [[cell.strip() for cell in row] for row in content.rows]
+    index = pd.Index(content.lines, name="line", dtype="int64")
+    return Table(path, pd.DataFrame(rows, columns=header, index=index, dtype="string"))

@@ -6,8 +6,6 @@ columns (the unnamed index column of some challenge entries) are ignored, a byte
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.components import suggest
+from comoto.csv_rows import lines_text, read_csv_rows
 from comoto.errors import DatasetError
 from comoto.records import IntArray
 
@@ -26,7 +25,6 @@ BoolArray = NDArray[np.bool_]
 TableSource = str | Path | pd.DataFrame
 
 _EMPTY_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
-_MOST_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,7 @@ class Table:
 
     def where(self, bad: BoolArray) -> str:
         """Name the rows where ``bad`` (N,) is true: "lines 12, 40, 77 and 9 more"."""
-        lines = [str(line) for line in self.lines[bad]]
-        more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
-        plural = "s" if len(lines) > 1 else ""
-        return f"{self.line_word}{plural} {', '.join(lines[:_MOST_LINES])}{more}"
+        return lines_text(self.lines[bad].tolist(), self.line_word)
 
     def require(self, good: BoolArray, problem: str, remedy: str) -> None:
         """Raise a DatasetError that names the rows where ``good`` (N,) is false."""
@@ -97,9 +92,10 @@ def _from_frame(frame: pd.DataFrame, what: str, texts: Sequence[str], numbers: S
 
 
 def _from_csv(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    header, rows, numbered = _csv_rows(path)
-    place = _find_columns(str(path), header, (*texts, *numbers))
-    lines = np.array(numbered, dtype=np.int64)
+    content = read_csv_rows(path)
+    rows = content.rows
+    place = _find_columns(str(path), content.header, (*texts, *numbers))
+    lines = np.array(content.lines, dtype=np.int64)
     return Table(
         str(path),
         {column: [row[place[column]] for row in rows] for column in texts},
@@ -110,36 +106,6 @@ def _from_csv(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Table
         lines,
         "line",
     )
-
-
-def _csv_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Return the header, the rows that are not blank, and the line on which each row ends."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is not UTF-8 text; export it as CSV in UTF-8") from error
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise DatasetError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
-    if not any(header):
-        raise DatasetError(f"{path}: is empty; a line with the column names is needed, even without rows")
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            raise DatasetError(
-                f"{path}: line {line} has {len(row)} cells, the header has {len(header)}; "
-                "separate cells with commas and quote texts that hold one"
-            )
-    return header, rows, lines
 
 
 def _find_columns(name: str, header: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
