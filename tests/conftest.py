@@ -1,10 +1,23 @@
 """Simulated exams that several rooms share: made once per test process."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from comoto.progress import enable_progress
 from tiny_exams import TINY, Exams
+
+
+@pytest.fixture(autouse=True)
+def silent_library() -> Iterator[None]:
+    """Undo what the command line switches on in this process: progress and the log."""
+    yield
+    enable_progress(False)
+    logger = logging.getLogger("comoto")
+    logger.handlers = []
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
