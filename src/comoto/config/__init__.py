@@ -1,6 +1,6 @@
 """Typed configuration: models, presets, overrides."""
 
-from comoto.config.load import PRESETS, config_hash, load_train_config, override
+from comoto.config.load import PRESETS, config_hash, flat_settings, load_train_config, override
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "StrictModel",
     "TrainConfig",
     "config_hash",
+    "flat_settings",
     "load_train_config",
     "override",
 ]

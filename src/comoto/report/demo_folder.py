@@ -13,7 +13,6 @@ The parts that the report reads::
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from comoto.config import TrainConfig
 from comoto.config.models import Positive, StrictModel
 from comoto.errors import DatasetError
+from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
 
 TEACHER = "teacher"
@@ -119,14 +119,7 @@ class DemoFolder:
         Raises:
             DatasetError: the file is missing or holds something else.
         """
-        path = self.file(name)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DatasetError(f"{path}: not readable as JSON: {error}") from error
-        if not isinstance(content, dict):
-            raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
-        return content
+        return read_json(self.file(name))
 
     def manifest(self, name: str) -> Manifest:
         """Read the manifest of a data set."""

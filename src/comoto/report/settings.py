@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from comoto.config import flat_settings
 from comoto.report.demo_folder import Run, Stage
 from comoto.report.wording import mebibytes, seconds
 
@@ -42,7 +43,7 @@ class StageTable:
 
 def differences(first: Run, second: Run) -> tuple[Difference, ...]:
     """List the settings of two runs that differ, by their dotted key."""
-    one, other = (_flat(run.config.model_dump(mode="json")) for run in (first, second))
+    one, other = (flat_settings(run.config.model_dump(mode="json")) for run in (first, second))
     keys = list(dict.fromkeys([*one, *other]))
     missing = object()
     return tuple(
@@ -73,13 +74,3 @@ def stage_table(stages: Sequence[Stage]) -> StageTable:
 
 def _text(flat: Mapping[str, Any], key: str) -> str:
     return str(flat[key]) if key in flat else _NOT_SET
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from comoto.config import TrainConfig
+from comoto.config import TrainConfig, flat_settings
 from comoto.errors import CheckpointError, ConfigError, OutputExistsError
 from comoto.output_files import whole_file, write_json, write_text
 
@@ -113,8 +113,8 @@ class RunRecord:
         path = self.folder / CONFIG
         if not path.is_file():
             raise OutputExistsError(f"{self.folder}: not a run folder (no {CONFIG}); choose another --out")
-        old = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-        new = _flat(content)
+        old = flat_settings(yaml.safe_load(path.read_text(encoding="utf-8")))
+        new = flat_settings(content)
         differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
         if differing:
             raise ConfigError(
@@ -127,13 +127,3 @@ def read_log(path: Path) -> list[dict[str, float]]:
     """Return the rows of a ``log.csv``; a value that an epoch has not is left out."""
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
