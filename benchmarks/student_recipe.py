@@ -8,6 +8,7 @@ Run: python benchmarks/student_recipe.py --demo demo-output --out recipe --seeds
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from comoto.config import AggregationConfig, override
 from comoto.dicom.read import DicomImage
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
-from comoto.inference.aggregate import aggregate
+from comoto.inference.aggregate import StackedDetections, aggregate
 from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.plan import plan_image
-from comoto.records import Manifest, Modality, VolumeDetections
+from comoto.records import IntArray, Manifest, Modality, SliceDetections, VolumeDetections
 from comoto.simulate import simulate, sized
 
 ARMS = {
@@ -37,6 +38,9 @@ RULES = {
     "local_maximum": AggregationConfig(kind="local_maximum"),
     "nms_3d": AggregationConfig(kind="nms_3d"),
 }
+DEPTHS = ("nms_3d, top slice", "nms_3d, middle of volume")
+"""The boxes of ``nms_3d`` with another depth: what does the depth alone do to the metric?"""
+COLUMNS = (*RULES, *DEPTHS)
 HIT_RADIUS = 10.62
 
 
@@ -49,18 +53,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patients", type=int, default=80)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     manifest = validation_volumes(options.out, options.patients)
     print(f"{len(manifest)} volumes, {len(manifest.lesions)} lesions; mean sensitivity at 1-4 FP per volume")
-    print(f"{'student':<34}" + "".join(f"{rule:>28}" for rule in RULES))
-    for arm, settings in ARMS.items():
-        scores: dict[str, list[float]] = {rule: [] for rule in RULES}
+    print(f"{'student':<34}" + "".join(f"{name:>28}" for name in COLUMNS))
+    for arm, settings in ((arm, ARMS[arm]) for arm in options.arms):
+        scores: dict[str, list[float]] = {name: [] for name in COLUMNS}
         for seed in range(options.seeds):
             run = options.out / f"{arm.replace(' ', '-').replace(',', '')}-{seed}"
             train(run, options.demo, [*settings, f"seed={seed}", f"threads={options.threads}"])
-            for rule, score in judge(run, manifest).items():
-                scores[rule].append(score)
+            for name, score in judge(run, manifest).items():
+                scores[name].append(score)
         cells = [f"{np.mean(v):.3f} ({' '.join(f'{one:.3f}' for one in v)})" for v in scores.values()]
         print(f"{arm:<34}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
 
@@ -99,33 +104,41 @@ def judge(run: Path, manifest: Manifest) -> dict[str, float]:
     """Return the mean sensitivity of a run's last checkpoint under each rule; the network runs once."""
     model = api.load_model(run)
     labels, boxes = challenge_tables(manifest)
-    tables: dict[str, list[pd.DataFrame]] = {rule: [] for rule in RULES}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     for record in manifest.records():
         with DicomImage(record.path) as image:
             plan = plan_image(image, record.laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
-            indices = slice_indices(image.header.num_frames, model.config.inference.slice_step)
+            num_slices = image.header.num_frames
+            indices = slice_indices(num_slices, model.config.inference.slice_step)
             rendered = (
                 (k, plan.render(frame)) for k, frame in zip(indices, image.frames(indices), strict=True)
             )
             found = detect_slices(model, rendered, 16)
-            for rule, config in RULES.items():
-                merged = aggregate(found, image.header.num_frames, config)
-                tables[rule].append(
-                    VolumeDetections(
-                        record.image_id,
-                        record.patient_id,
-                        record.study_id,
-                        record.view_key,
-                        plan.boxes_to_source(merged.boxes_xyxy),
-                        merged.scores,
-                        merged.first_slice,
-                        merged.num_spanned,
-                    ).table()
-                )
+        merged = {rule: aggregate(found, num_slices, config) for rule, config in RULES.items()}
+        own = merged["nms_3d"]
+        flat = np.zeros(len(own), dtype=np.int64)
+        merged[DEPTHS[0]] = replace(own, first_slice=top_slices(own, found), num_spanned=flat)
+        merged[DEPTHS[1]] = replace(own, first_slice=flat + num_slices // 2, num_spanned=flat)
+        for name, one in merged.items():
+            keys = (record.image_id, record.patient_id, record.study_id, record.view_key)
+            on_source = plan.boxes_to_source(one.boxes_xyxy)
+            volume = VolumeDetections(*keys, on_source, one.scores, one.first_slice, one.num_spanned)
+            tables[name].append(volume.table())
     return {
-        rule: challenge_metric(pd.concat(rows), labels, boxes, HIT_RADIUS)["mean_sensitivity_positive"]
-        for rule, rows in tables.items()
+        name: challenge_metric(pd.concat(rows), labels, boxes, HIT_RADIUS)["mean_sensitivity_positive"]
+        for name, rows in tables.items()
     }
+
+
+def top_slices(merged: StackedDetections, found: dict[int, SliceDetections]) -> IntArray:
+    """Return the slice from which each merged box comes, the one of its highest score."""
+    where = {
+        (float(score), *box): k
+        for k, one in found.items()
+        for score, box in zip(one.scores, one.boxes_xyxy.tolist(), strict=True)
+    }
+    pairs = zip(merged.scores, merged.boxes_xyxy.tolist(), strict=True)
+    return np.array([where[(float(score), *box)] for score, box in pairs], dtype=np.int64)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
     """Run the demo, or continue an interrupted one.
 
     Args:
-        out: folder for everything; about 150 MB.
+        out: folder for everything; about 280 MB.
         config: sizes; None takes the defaults.
 
     Returns:
