@@ -1,6 +1,7 @@
 """Simulated exams that several rooms share: made once per test process."""
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 
 from comoto.progress import enable_progress
 from tiny_exams import TINY, Exams
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests that send Ctrl-C
+# need children that hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ class _Show:
     def hit(self, found: Detection) -> Finding:
         lesion = self._held_out.lesions[found.lesion]
         lines = (
-            f"score {found.score:.2f}, slice {found.slice_index}",
+            f"score {found.score:.2f}, {found.place}",
             f"{lesion.category or 'lesion'}, annotated on slice {lesion.slice_index}",
         )
         mark = Mark(found.box_xyxy, "hit")
@@ -146,7 +146,7 @@ class _Show:
             told = "elsewhere in a volume with a lesion"
         else:
             told = "volume without a lesion"
-        lines = (f"score {found.score:.2f}, slice {found.slice_index}", told)
+        lines = (f"score {found.score:.2f}, {found.place}", told)
         mark = Mark(found.box_xyxy, "other")
         return self._finding(found.record, found.slice_index, found.box_xyxy, [mark], lines)
 

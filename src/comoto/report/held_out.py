@@ -49,13 +49,15 @@ class Detection:
     """One row of a prediction table.
 
     Attributes:
-        slice_index: the first slice that it spans.
+        slice_index: the middle of the slices that it spans.
+        place: those slices in words.
         lesion: number of the lesion that it hits, -1 for none.
     """
 
     record: ImageRecord
     box_xyxy: Box
     slice_index: int
+    place: str
     score: float
     lesion: int
 
@@ -148,7 +150,8 @@ class HeldOut:
             Detection(
                 record=self._records[keys[found.volume[row]]],
                 box_xyxy=_box(table.iloc[row]),
-                slice_index=int(table["Z"].iloc[row]),
+                slice_index=_middle(*_span(table.iloc[row])),
+                place=_place(*_span(table.iloc[row])),
                 score=float(found.scores[row]),
                 lesion=int(found.hit_lesion[row]),
             )
@@ -202,3 +205,16 @@ def _check_same(path: Path, stored: dict[str, object], result: ChallengeResult, 
             )
     if result.bootstrap is None:
         raise DatasetError(f"{path}: has no bootstrap; evaluate again with --bootstrap 1000")
+
+
+def _span(row: pd.Series) -> tuple[int, int]:
+    """Return the first slice of a detection and the number of slices, 0 for a plane without depth."""
+    return int(row["Z"]), max(int(row["Depth"]), 0)
+
+
+def _middle(first: int, spanned: int) -> int:
+    return first + max(spanned - 1, 0) // 2
+
+
+def _place(first: int, spanned: int) -> str:
+    return f"slices {first} to {first + spanned - 1}" if spanned > 1 else f"slice {first}"

@@ -95,4 +95,4 @@ def _kind(found: Detection) -> Kind:
 
 def _line(place: int, found: Detection) -> str:
     verdict = "hit" if found.lesion >= 0 else "no hit"
-    return f"{place}: score {found.score:.2f}, slice {found.slice_index}, {verdict}"
+    return f"{place}: score {found.score:.2f}, {found.place}, {verdict}"
