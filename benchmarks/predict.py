@@ -30,9 +30,7 @@ def main() -> None:
     model = api.load_model(options.model)
     print(f"{model.device}, {model.precision}, {torch.get_num_threads()} threads")
     api.predict_volume(model, options.volumes[0])  # warm-up
-    print(
-        print("volume: slices, wall s of decode + render alone / network alone / whole prediction, peak GiB")
-    )
+    print("volume: slices, wall s of decode + render alone / network alone / whole prediction, peak GiB")
     for path in options.volumes:
         with DicomImage(path) as image:
             plan = plan_image(image, None, Modality.TOMOSYNTHESIS, model.config.preprocess)
