@@ -15,7 +15,7 @@ from comoto.detectors.checkpoint import load_checkpoint
 from comoto.errors import CheckpointError, ConfigError, DatasetError, OutputExistsError
 from comoto.records import Manifest, Split
 from comoto.training.loop import rate_factor
-from comoto.training.record import read_log
+from comoto.training.record import State, read_log
 from comoto.training.steps import total
 from tiny_exams import Exams
 
@@ -41,7 +41,8 @@ def test_a_run_leaves_what_it_promises(teacher_run: Path) -> None:
     assert {"detection/class", "detection/box", "impa/alignment", "validation/mean_sensitivity"} <= set(
         rows[0]
     )
-    best = max(rows, key=lambda row: row["validation/mean_sensitivity"])
+    names = ("validation/mean_sensitivity", "validation/sensitivity_at_0.5_fps")
+    best = max(rows, key=lambda row: [row[name] for name in names])
     checkpoint = load_checkpoint(teacher_run)
     assert checkpoint.about.epoch == best["epoch"]
     assert checkpoint.about.metric["mean_sensitivity"] == pytest.approx(best["validation/mean_sensitivity"])
@@ -172,6 +173,17 @@ def test_a_damaged_state_is_refused(exams: Exams, tmp_path: Path) -> None:
     (run / "state.pt").write_bytes((run / "state.pt").read_bytes()[:500])
     with pytest.raises(CheckpointError, match="cannot be resumed from"):
         api.train_teacher(run, preset="demo", overrides=exams.teacher_data, resume=True)
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_metric_and_tie_break() -> None:
+    state, kept = State(), []
+    for epoch, (value, tie_break) in enumerate(
+        [(0.0, 0.0), (0.5, 0.2), (0.5, 0.2), (0.5, 0.3), (0.4, 0.9)], 1
+    ):
+        state.epoch = epoch
+        kept.append(state.improves(value, tie_break))
+    assert kept == [True, True, False, True, False]
+    assert (state.best_epoch, state.best_value) == (4, 0.5)
 
 
 def test_learning_rate_warms_up_then_falls_to_one_percent() -> None:

@@ -36,7 +36,9 @@ class Task:
         step: forward(*batch) gives named losses; its detector is what is saved.
         groups: parameters and the peak of their learning rate, as ``group`` makes them.
         make_batch: step -> the arguments of ``step``.
-        validate: returns metrics; ``metric`` names the one that chooses the checkpoint.
+        validate: returns metrics.
+        metric: names the one that chooses the checkpoint.
+        tie_break: names the one that decides between equal values of ``metric``.
     """
 
     role: Literal["teacher", "student"]
@@ -46,6 +48,7 @@ class Task:
     make_batch: Callable[[int], Batch]
     validate: Callable[[], dict[str, float]]
     metric: str
+    tie_break: str
 
 
 def fit(
@@ -104,8 +107,7 @@ def fit(
                 step.eval()
                 metrics = task.validate()
                 values |= {f"validation/{key}": value for key, value in metrics.items()}
-                if metrics[task.metric] > state.best_value:
-                    state.best_epoch, state.best_value = state.epoch, metrics[task.metric]
+                if state.improves(metrics[task.metric], metrics[task.tie_break]):
                     save_checkpoint(
                         record.folder, task.detector, config, About(task.role, state.epoch, metrics)
                     )

@@ -27,11 +27,20 @@ class State:
         epoch: finished epochs.
         best_epoch: epoch of the best checkpoint, 0 before the first validation.
         best_value: its metric; -1 before the first validation, so that a metric of 0 is kept too.
+        best_tie_break: its second metric.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -1.0
+    best_tie_break: float = -1.0
+
+    def improves(self, value: float, tie_break: float) -> bool:
+        """Take the metrics of the finished epoch if they are the best so far, and say whether they are."""
+        better = (value, tie_break) > (self.best_value, self.best_tie_break)
+        if better:
+            self.best_epoch, self.best_value, self.best_tie_break = self.epoch, value, tie_break
+        return better
 
 
 class RunRecord:

@@ -28,7 +28,14 @@ from comoto.training.data import Batch, Cohort, choose_cohort, open_store
 from comoto.training.loop import Task, fit, group
 from comoto.training.record import RunRecord
 from comoto.training.steps import StudentStep, TeacherStep
-from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC, validate_mammograms, validate_volumes
+from comoto.training.validate import (
+    MAMMOGRAM_METRIC,
+    MAMMOGRAM_TIE_BREAK,
+    VOLUME_METRIC,
+    VOLUME_TIE_BREAK,
+    validate_mammograms,
+    validate_volumes,
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,9 @@ def train_teacher(
 
     validate = partial(validate_mammograms, _model(config, detector, fabric, out), cohort, config.selection)
     groups = [group(detector.parameters(), config.optimizer.learning_rate)]
-    task = Task("teacher", step, detector, groups, make_batch, validate, MAMMOGRAM_METRIC)
+    task = Task(
+        "teacher", step, detector, groups, make_batch, validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK
+    )
     return _run(fabric, task, config, RunRecord(out, resume=resume), {"mammograms": cohort}, stop_after)
 
 
@@ -132,7 +141,7 @@ def train_student(
     if own:
         rate = getattr(config.distill, "learning_rate", None) or config.optimizer.learning_rate
         groups.append(group(own, rate))
-    task = Task("student", step, detector, groups, make_batch, validate, VOLUME_METRIC)
+    task = Task("student", step, detector, groups, make_batch, validate, VOLUME_METRIC, VOLUME_TIE_BREAK)
     return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
 
 

@@ -19,7 +19,10 @@ from comoto.records import PREDICTION_COLUMNS, ImageRecord, Manifest, VolumeDete
 from comoto.training.data import Cohort
 
 VOLUME_METRIC = "mean_sensitivity_positive"
+VOLUME_TIE_BREAK = "sensitivity_at_2_fps_all"
+"""The challenge's own: here volumes without a lesion count."""
 MAMMOGRAM_METRIC = "mean_sensitivity"
+MAMMOGRAM_TIE_BREAK = "sensitivity_at_0.5_fps"
 
 
 def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[str, float]:
