@@ -204,13 +204,13 @@ class TestMistakes:
     def test_a_mammogram_is_no_volume(self, exams: Exams, student_run: Path, tmp_path: Path) -> None:
         mammogram = next(exams.vindr_mammo.rglob("*.dicom"))
         self.refuse(
-            student_run, [mammogram], tmp_path / "p.csv", DatasetError, "single image where a tomosynthesis"
+            student_run, [mammogram], tmp_path / "p.csv", DicomError, "single image where a tomosynthesis"
         )
 
     def test_a_truncated_file(self, exams: Exams, student_run: Path, tmp_path: Path) -> None:
         content = next(exams.bcs_dbt.rglob("*.dcm")).read_bytes()
         (tmp_path / "cut.dcm").write_bytes(content[: len(content) // 2])
-        self.refuse(student_run, [tmp_path / "cut.dcm"], tmp_path / "p.csv", DatasetError, r"cut\.dcm")
+        self.refuse(student_run, [tmp_path / "cut.dcm"], tmp_path / "p.csv", DicomError, r"cut\.dcm")
 
     def test_no_model(self, tmp_path: Path) -> None:
         self.refuse(tmp_path / "run", [tmp_path], tmp_path / "p.csv", CheckpointError, r"no checkpoint\.json")

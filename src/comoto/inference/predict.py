@@ -60,7 +60,8 @@ def predict(
 
     Raises:
         OutputExistsError: ``out`` exists and is complete, or belongs to another model or other settings.
-        DatasetError: no image could be predicted on; otherwise failed images are listed in the result.
+        DatasetError: none of several images could be predicted on; otherwise failed images are listed in the
+            result. The error of an only image is raised as it is.
     """
     config = config or model.config.inference
     jobs = collect_jobs(inputs, split, modality)
@@ -81,6 +82,9 @@ def predict(
                 try:
                     journal.add(job.image_id, _one(model, job, config, modality))
                 except ComotoError as error:
+                    if len(jobs) == 1:
+                        journal.discard()
+                        raise
                     failed.append((str(job.path), str(error)))
                     say(f"left out: {error}")
             advance(1)
