@@ -47,25 +47,39 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True)
-class Rotate180:
-    """Turn by 180 degrees: both axes are reversed.
-
-    Attributes:
-        rows, columns: shape of the image.
-    """
+class _Sized:
+    """What steps made for one shape of image share."""
 
     rows: int
     columns: int
 
     @property
     def in_shape(self) -> Shape:
-        """Shape of the image."""
+        """Shape (rows, columns) of the image that goes in."""
         return self.rows, self.columns
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"step": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _KeepsShape(_Sized):
+    """A step whose image keeps its shape."""
 
     @property
     def out_shape(self) -> Shape:
-        """Shape of the image."""
+        """Shape (rows, columns) of the image that comes out."""
         return self.rows, self.columns
+
+
+@dataclass(frozen=True)
+class Rotate180(_KeepsShape):
+    """Turn by 180 degrees: both axes are reversed.
+
+    Attributes:
+        rows, columns: shape of the image.
+    """
 
     def image(self, array: Image) -> Image:
         """Return a turned view of the array."""
@@ -80,31 +94,14 @@ class Rotate180:
         """Return boxes turned back."""
         return self.boxes(boxes_xyxy)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
-
 
 @dataclass(frozen=True)
-class Mirror:
+class Mirror(_KeepsShape):
     """Reverse the columns: left becomes right.
 
     Attributes:
         rows, columns: shape of the image.
     """
-
-    rows: int
-    columns: int
-
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of the image."""
-        return self.rows, self.columns
-
-    @property
-    def out_shape(self) -> Shape:
-        """Shape of the image."""
-        return self.rows, self.columns
 
     def image(self, array: Image) -> Image:
         """Return a mirrored view of the array."""
@@ -120,13 +117,9 @@ class Mirror:
         """Return boxes mirrored back."""
         return self.boxes(boxes_xyxy)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
-
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(_Sized):
     """Keep a rectangle.
 
     Attributes:
@@ -137,8 +130,6 @@ class Crop:
         ValueError: the rectangle is empty or leaves the image.
     """
 
-    rows: int
-    columns: int
     top: int
     left: int
     bottom: int
@@ -147,11 +138,6 @@ class Crop:
     def __post_init__(self) -> None:
         if not (0 <= self.top < self.bottom <= self.rows and 0 <= self.left < self.right <= self.columns):
             raise ValueError(f"rectangle is empty or leaves the image: {self}")
-
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of the image that goes in."""
-        return self.rows, self.columns
 
     @property
     def out_shape(self) -> Shape:
@@ -170,16 +156,12 @@ class Crop:
         """Return boxes counted from the image's corner."""
         return np.asarray(as_boxes(boxes_xyxy) + self._offset())
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
-
     def _offset(self) -> Float64Array:
         return np.array([self.left, self.top, self.left, self.top], dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(_Sized):
     """Resample to another number of pixels: area averages where it shrinks, linear where it grows.
 
     Both shapes are whole numbers of pixels, so the two factors differ a little even where the aspect
@@ -193,8 +175,6 @@ class Resize:
         ValueError: a side is shorter than one pixel.
     """
 
-    rows: int
-    columns: int
     to_rows: int
     to_columns: int
 
@@ -214,11 +194,6 @@ class Resize:
         scale = min(limit[0] / shape[0], limit[1] / shape[1], max_scale)
         sizes = [min(limit[axis], max(1, round(shape[axis] * scale))) for axis in (0, 1)]
         return Resize(shape[0], shape[1], sizes[0], sizes[1])
-
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of the image that goes in."""
-        return self.rows, self.columns
 
     @property
     def out_shape(self) -> Shape:
@@ -242,16 +217,12 @@ class Resize:
         """Return boxes scaled back."""
         return np.asarray(as_boxes(boxes_xyxy) / self._factors())
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
-
     def _factors(self) -> Float64Array:
         return np.tile([self.to_columns / self.columns, self.to_rows / self.rows], 2)
 
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(_Sized):
     """Add zeros at the bottom and at the right; boxes stay where they are.
 
     Attributes:
@@ -262,19 +233,12 @@ class Pad:
         ValueError: the result would be smaller than the image.
     """
 
-    rows: int
-    columns: int
     to_rows: int
     to_columns: int
 
     def __post_init__(self) -> None:
         if self.to_rows < self.rows or self.to_columns < self.columns:
             raise ValueError(f"padding cannot shrink an image: {self}")
-
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of the image that goes in."""
-        return self.rows, self.columns
 
     @property
     def out_shape(self) -> Shape:
@@ -293,10 +257,6 @@ class Pad:
     def undo_boxes(self, boxes_xyxy: ArrayLike) -> Float64Array:
         """Return the same boxes."""
         return as_boxes(boxes_xyxy)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -386,10 +346,6 @@ def chain_from_json(content: Mapping[str, Any]) -> Chain:
         return Chain((int(rows), int(columns)), tuple(step_from_json(step) for step in content["steps"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the description of a chain: {error!r}") from error
-
-
-def _plain(step: Rotate180 | Mirror | Crop | Resize | Pad) -> dict[str, Any]:
-    return {"step": type(step).__name__, **asdict(step)}
 
 
 def _checked(step: Step, array: Image) -> Image:
