@@ -38,10 +38,13 @@ class PreprocessConfig(StrictModel):
     crop_air: bool = True
     mirror: bool = True
     """Mirror right breasts, so that the chest wall is always at column 0."""
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    """``letterbox`` keeps the aspect ratio and pads; ``stretch`` fills the grid, as published."""
     max_scale: Positive = 1.0
-    """Largest factor by which an image may be enlarged to fill the grid."""
-    window: Literal["file", "percentile"] = "file"
-    """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast."""
+    """Largest factor by which an image may be enlarged to fill the grid; ``stretch`` ignores it."""
+    window: Literal["file", "percentile", "frame"] = "file"
+    """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast;
+    ``frame``: every frame from its own minimum to its own maximum, as published."""
 
 
 class BatchConfig(StrictModel):
@@ -54,11 +57,49 @@ class BatchConfig(StrictModel):
     """A positive slice lies within this share of the volume's slices of the annotated one."""
     negative_distance: Annotated[float, Field(ge=0, le=1)] = 0.25
     """A background slice lies farther than this share of the slices from every lesion of its volume."""
+    negatives: Literal["both", "background", "normal"] = "both"
+    """Background slices of positive volumes, slices of images without lesions, or both in turn."""
+    draw: Literal["patients", "images"] = "patients"
+    """What is drawn once before any is drawn again; published are images."""
+
+
+class JointConfig(StrictModel):
+    """Mammograms in the student's batches: the student goes on detecting in them."""
+
+    size: Annotated[int, Field(ge=0)] = 0
+    """Mammograms a step; 0 is none."""
+    negative_share: Share = 0.25
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on their detection losses."""
+    batch_norm: Literal["own", "mixed"] = "own"
+    """``own``: a pass of their own, with their own batch statistics, that leaves the running ones alone;
+    ``mixed``: one pass with the slices."""
+
+
+class SelfTrainingConfig(StrictModel):
+    """Pseudo-lesions on the training volumes outside the fraction, whose annotations are hidden.
+
+    The student proposes its best detection of each such volume, and those with the highest scores are kept.
+    """
+
+    size: Annotated[int, Field(ge=0)] = 0
+    """Pseudo-annotated slices a step, besides the annotated ones; 0 is none."""
+    negative_share: Share = 0.34
+    start_epoch: Count = 3
+    """Epochs before the first proposals."""
+    every: Count = 2
+    """Epochs between proposals."""
+    keep_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the volumes whose proposal is kept."""
+    slice_step: Count = 2
+    """Every how many prepared slices are looked at."""
 
 
 class AugmentConfig(StrictModel):
     """Random changes of training images; boxes follow."""
 
+    horizontal_flip: Share = 0.0
+    """Moves the chest wall to the other side; only for images that are not mirrored alike."""
     vertical_flip: Share = 0.5
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.04
     """Largest shift, as a share of the height and of the width."""
@@ -67,19 +108,28 @@ class AugmentConfig(StrictModel):
 
 
 class OptimizerConfig(StrictModel):
-    """AdamW with warm-up and cosine decay."""
+    """The optimizer and the course of its learning rate."""
 
+    kind: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 6e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of ``sgd``."""
+    decay: Literal["cosine", "step"] = "cosine"
+    """After the warm-up: half a cosine down to 1 %, or ``decay_factor`` after every ``decay_epochs``."""
+    decay_epochs: Count = 30
+    decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_share: Share = 0.1
-    gradient_clip: Positive = 5.0
+    gradient_clip: Positive | None = 5.0
+    """Largest norm of the gradient; None cuts nothing."""
 
 
 class ScheduleConfig(StrictModel):
     """How long, and how often to look."""
 
     epochs: Count = 10
-    steps_per_epoch: Count = 50
+    steps_per_epoch: Count | None = 50
+    """None: as many as it takes to show every positive image (or patient, ``batch.draw``) once."""
     validate_every: Count = 1
     """Epochs between validations; the last epoch is always validated."""
 
@@ -88,7 +138,7 @@ class AggregationConfig(StrictModel):
     """From boxes on slices to boxes in a volume."""
 
     kind: str = "nms_3d"
-    """``local_maximum`` is the published rule; docs/log.md compares them."""
+    """``local_maximum`` (published), ``nms_3d``, ``box_fusion`` or ``tracks``; docs/method.md."""
     iou: Share | None = None
     """Overlap above which boxes of different slices compete; None takes the rule's own value."""
     window_share: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -109,6 +159,8 @@ class InferenceConfig(StrictModel):
 class SelectionConfig(StrictModel):
     """Which checkpoint is kept: the one with the best reported metric on the validation split."""
 
+    metric: Literal["reported", "map_2d"] = "reported"
+    """``map_2d``: average precision of single images, averaged over IoU 0.10 to 0.50, as published."""
     slice_step: Count = 2
     """Every how many slices of the validation volumes are looked at."""
     max_images: Count = 200
@@ -120,12 +172,23 @@ class SelectionConfig(StrictModel):
 class DataConfig(StrictModel):
     """Which prepared images are trained on."""
 
-    mammograms: Path | None = None
+    mammograms: tuple[Path, ...] = ()
+    """Prepared stores; of several sets every batch takes equal parts."""
     tomosynthesis: Path | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training patients that is used; smaller fractions lie inside larger ones."""
+    unit: Literal["patients", "images"] = "patients"
+    """What ``fraction`` counts; ``images``, as published, splits a patient's views."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the training patients held out, where the data set names no validation split."""
+
+    @field_validator("mammograms", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """Accept one path in place of a list of one."""
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str | Path) else value
 
 
 class ImpaConfig(StrictModel):
@@ -135,6 +198,8 @@ class ImpaConfig(StrictModel):
     level: str = "p3"
     """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
     num_points: Literal[1, 4, 5, 9] = 9
+    sampling: Literal["bilinear", "cells"] = "bilinear"
+    """``cells`` reads the nearest cells without interpolation, as published."""
     margin: Annotated[float, Field(ge=0)] = 8.0
     """Pixels around a lesion from which no background point is taken."""
 
@@ -158,6 +223,8 @@ class TrainConfig(StrictModel):
     impa: ImpaConfig = ImpaConfig()
     data: DataConfig = DataConfig()
     batch: BatchConfig = BatchConfig()
+    joint: JointConfig = JointConfig()
+    self_training: SelfTrainingConfig = SelfTrainingConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -22,7 +22,7 @@ class NoDistiller(Distiller):
     """Adds no loss; the teacher is not run."""
 
     Config: ClassVar[type[DistillerConfig]] = NoDistillerConfig
-    needs_teacher: ClassVar[bool] = False
+    teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "nothing"
 
     def __init__(
         self, config: NoDistillerConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]

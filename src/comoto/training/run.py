@@ -172,7 +172,7 @@ def _run(
 
 def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> Detector | None:
     """Load the student's start from the teacher, and return the frozen teacher if the distiller wants it."""
-    if config.init == "scratch" and not distiller.needs_teacher:
+    if config.init == "scratch" and distiller.teacher_sees == "nothing":
         return None
     if config.teacher is None:
         why = "init=teacher" if config.init == "teacher" else f"distill.kind={config.distill.kind}"
@@ -187,7 +187,7 @@ def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> D
     if config.init == "teacher":
         load_weights(detector, config.teacher)
         say(f"all weights of the student start from {config.teacher}")
-    if not distiller.needs_teacher:
+    if distiller.teacher_sees == "nothing":
         return None
     teacher = build_detector(config.model_copy(update={"detector": theirs.detector}))
     load_weights(teacher, config.teacher)

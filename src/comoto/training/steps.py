@@ -47,7 +47,7 @@ class StudentStep(nn.Module):
         super().__init__()
         self.detector = detector
         self.distiller = distiller
-        self._teacher = [teacher] if teacher is not None and distiller.needs_teacher else []
+        self._teacher = [teacher] if teacher is not None and distiller.teacher_sees != "nothing" else []
         for frozen in self._teacher:  # in a list, so it is neither trained, saved nor moved with the step
             frozen.eval().requires_grad_(False)
 
