@@ -54,7 +54,7 @@ class Distiller(nn.Module, ABC):
     teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "mammograms"
     """``mammograms`` of other patients (unpaired statistics), or the student's own ``slices``."""
 
-    def check(self, student: Detector, teacher: Detector) -> None:  # noqa: B027 (most pairs are fine)
+    def check(self, student: Detector, teacher: Detector) -> None:
         """Refuse a pair of detectors that cannot be distilled.
 
         Raises:
