@@ -25,8 +25,8 @@ DATASETS = {
     "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
 }
 AGGREGATORS = {
-    "local_maximum": "comoto.inference.aggregate:LocalMaximum",
-    "nms_3d": "comoto.inference.aggregate:Nms3d",
+    "local_maximum": "comoto.inference.aggregate.local_maximum:LocalMaximum",
+    "nms_3d": "comoto.inference.aggregate.nms_3d:Nms3d",
 }
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 

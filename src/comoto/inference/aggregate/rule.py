@@ -1,0 +1,40 @@
+"""Slices in, detections of the volume out, by the rule that the configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from comoto import components
+from comoto.config import AggregationConfig
+from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.records import SliceDetections
+
+
+def aggregate(
+    slices: Mapping[int, SliceDetections], num_slices: int, config: AggregationConfig
+) -> StackedDetections:
+    """Turn the detections of single slices into detections of the volume.
+
+    Args:
+        slices: slice index -> detections, all on one grid; a slice without detections belongs in it too, for
+            some rules ask how many of the slices that were looked at support a lesion.
+        num_slices: slices of the whole volume, looked at or not.
+        config: which rule, and its settings.
+
+    Raises:
+        ConfigError: the rule is unknown.
+    """
+    rule: Aggregator = components.resolve("aggregator", config.kind)(config)
+    filled = {index: found for index, found in sorted(slices.items()) if len(found)}
+    if not filled:
+        return StackedDetections.empty()
+    sizes = [len(found) for found in filled.values()]
+    stacked = StackedDetections(
+        np.concatenate([found.boxes_xyxy for found in filled.values()]),
+        np.concatenate([found.scores for found in filled.values()]),
+        np.repeat(np.asarray(list(filled), dtype=np.int64), sizes),
+        np.ones(sum(sizes), dtype=np.int64),
+    )
+    return rule(stacked, Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
