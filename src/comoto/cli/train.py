@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,10 @@ StopOption = Annotated[
 
 @app.command("teacher")
 def teacher(
-    mammograms: Annotated[Path, typer.Option("--mammograms", help="Prepared mammograms.")],
+    mammograms: Annotated[
+        list[Path],
+        typer.Option("--mammograms", help="Prepared mammograms; repeatable for several data sets."),
+    ],
     out: OutOption,
     preset: PresetOption = "small",
     settings: SetOption = None,
@@ -45,7 +49,7 @@ def teacher(
     """
     from comoto.api import train_teacher
 
-    overrides = [*(settings or []), f"data.mammograms={mammograms}"]
+    overrides = [*(settings or []), _several(mammograms)]
     _report(train_teacher(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
 
 
@@ -55,7 +59,8 @@ def student(
     out: OutOption,
     teacher: Annotated[Path | None, typer.Option("--teacher", help="Run folder of the teacher.")] = None,
     mammograms: Annotated[
-        Path | None, typer.Option("--mammograms", help="Prepared mammograms, for a distiller.")
+        list[Path] | None,
+        typer.Option("--mammograms", help="Prepared mammograms, for a distiller; repeatable."),
     ] = None,
     preset: PresetOption = "small",
     settings: SetOption = None,
@@ -72,9 +77,15 @@ def student(
     """
     from comoto.api import train_student
 
-    given = {"data.tomosynthesis": tomosynthesis, "data.mammograms": mammograms, "teacher": teacher}
+    given = {"data.tomosynthesis": tomosynthesis, "teacher": teacher}
     overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    overrides += [_several(mammograms)] if mammograms else []
     _report(train_student(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
+
+
+def _several(mammograms: list[Path]) -> str:
+    """Return the override that names the prepared stores."""
+    return f"data.mammograms={json.dumps([str(folder) for folder in mammograms])}"
 
 
 def _report(result: Any) -> None:

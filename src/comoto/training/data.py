@@ -60,6 +60,18 @@ def open_store(folder: Path | None, key: str, modality: Modality, config: Prepro
     return store
 
 
+def open_mammograms(folders: Sequence[Path], config: PreprocessConfig) -> list[PreparedStore]:
+    """Open the prepared mammograms of one or several data sets.
+
+    Raises:
+        ConfigError, DatasetError: as ``open_store``; a store is named twice.
+    """
+    key = "data.mammograms"
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ConfigError(f"{key} names a store twice; name each one once")
+    return [open_store(folder, key, Modality.MAMMOGRAM, config) for folder in folders or (None,)]
+
+
 def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, seed: int) -> Cohort:
     """Split a store by patient.
 

@@ -71,7 +71,7 @@ def fit(
         FloatingPointError: a loss is not finite.
         CheckpointError: the state to resume from is damaged.
     """
-    schedule = config.schedule
+    schedule, steps_per_epoch = config.schedule, config.schedule.steps_per_epoch or 1
     optimizer = torch.optim.AdamW(task.groups, weight_decay=config.optimizer.weight_decay)
     step, optimizer = fabric.setup(task.step, optimizer)
     state = State()
@@ -80,20 +80,21 @@ def fit(
         step.load_state_dict(tensors["step"])
         optimizer.load_state_dict(tensors["optimizer"])
     last_epoch = min(schedule.epochs, stop_after or schedule.epochs)
-    left = max(last_epoch - state.epoch, 0) * schedule.steps_per_epoch
+    left = max(last_epoch - state.epoch, 0) * steps_per_epoch
 
     with progress_bar(f"train {task.role} on {fabric.device}", left) as advance:
         for epoch in range(state.epoch, last_epoch):
             started, sums = time.monotonic(), defaultdict[str, list[Tensor]](list)
-            steps = range(epoch * schedule.steps_per_epoch, (epoch + 1) * schedule.steps_per_epoch)
+            steps = range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch)
             step.train()
             batches = stream(task.make_batch, steps, config.workers, pin=fabric.device.type == "cuda")
             for number, batch in zip(steps, batches, strict=True):
-                set_rates(optimizer, number, schedule.epochs * schedule.steps_per_epoch, config.optimizer)
+                set_rates(optimizer, number, schedule.epochs * steps_per_epoch, config.optimizer)
                 losses = step(*fabric.to_device(batch))
                 optimizer.zero_grad()
                 fabric.backward(total(losses))
-                fabric.clip_gradients(step, optimizer, max_norm=config.optimizer.gradient_clip)
+                if config.optimizer.gradient_clip is not None:
+                    fabric.clip_gradients(step, optimizer, max_norm=config.optimizer.gradient_clip)
                 optimizer.step()
                 for key, loss in losses.items():
                     sums[key].append(loss.detach())

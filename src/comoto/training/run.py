@@ -6,28 +6,30 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from lightning_fabric import Fabric, seed_everything
 from torch import Tensor
 
 from comoto import components
-from comoto.config import BatchConfig, TrainConfig
+from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import build_detector, load_weights, read_about
 from comoto.detectors.device import choose_device, resolve_precision
-from comoto.distill.base import Distiller
+from comoto.distill.base import Distiller, DistillerConfig
 from comoto.distill.impa import PointAlignment
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
+from comoto.preprocessing.balance import BalancedSampler
 from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Modality
-from comoto.training.data import Batch, Cohort, choose_cohort, open_store
+from comoto.training.data import Batch, Cohort, choose_cohort, open_mammograms, open_store
 from comoto.training.loop import Task, fit, group
 from comoto.training.record import RunRecord
-from comoto.training.steps import StudentStep, TeacherStep
+from comoto.training.steps import StudentBatch, StudentStep, TeacherStep, distill_strength
 from comoto.training.validate import (
     MAMMOGRAM_METRIC,
     MAMMOGRAM_TIE_BREAK,
@@ -71,23 +73,24 @@ def train_teacher(
     Raises:
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
-    store = open_store(config.data.mammograms, "data.mammograms", Modality.MAMMOGRAM, config.preprocess)
-    cohort = choose_cohort(store, config.data, 1.0, config.seed)
+    cohorts = _mammograms(config)
     fabric = _fabric(config)
     detector = build_detector(config)
     step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
-    sampler = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
+    sampler = BalancedSampler(_drawn_from(cohorts), config.batch, config.augment, config.seed)
 
     def make_batch(number: int) -> Batch:
         images, boxes = sampler.batch(number)
         return _laid_out(images), boxes, number + config.seed * 1_000_003
 
-    validate = partial(validate_mammograms, _model(config, detector, fabric, out), cohort, config.selection)
+    validate = partial(
+        validate_mammograms, _model(config, detector, fabric, out), list(cohorts.values()), config.selection
+    )
     groups = [group(detector.parameters(), config.optimizer.learning_rate)]
     task = Task(
         "teacher", step, detector, groups, make_batch, validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK
     )
-    return _run(fabric, task, config, RunRecord(out, resume=resume), {"mammograms": cohort}, stop_after)
+    return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
 
 
 def train_student(
@@ -115,34 +118,51 @@ def train_student(
     distiller_class = components.resolve("distiller", config.distill.kind)
     distiller: Distiller = distiller_class(config.distill, detector.level_specs, grid)
     teacher = _teacher(config, detector, distiller)
-    step = StudentStep(detector, distiller, teacher).move_teacher(fabric.device)
+    if teacher is not None:
+        distiller.check(detector, teacher)
+    distill = cast(DistillerConfig, config.distill)
+    step = StudentStep(detector, distiller, teacher, teacher_head=distill.teacher_head)
+    step.move_teacher(fabric.device)
     sampler = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
-    lesions: SliceSampler | None = None
+    steps_per_epoch = config.schedule.steps_per_epoch or 1
+    lesions: BalancedSampler | None = None
     if step.needs_mammograms:
-        mammograms = open_store(
-            config.data.mammograms, "data.mammograms", Modality.MAMMOGRAM, config.preprocess
-        )
-        cohorts["mammograms"] = choose_cohort(mammograms, config.data, 1.0, config.seed)
-        share = BatchConfig(size=config.batch.size, negative_share=0.0)
-        lesions = SliceSampler(
-            mammograms, cohorts["mammograms"].train, share, config.augment, config.seed + 1
-        )
+        mammograms = _mammograms(config)
+        cohorts |= mammograms
+        share = config.batch.model_copy(update={"negative_share": 0.0})
+        lesions = BalancedSampler(_drawn_from(mammograms), share, config.augment, config.seed + 1)
 
     def make_batch(number: int) -> Batch:
         images, boxes = sampler.batch(number)
-        if lesions is None:
-            return _laid_out(images), boxes
-        told, told_boxes = lesions.batch(number)
-        return _laid_out(images), boxes, _laid_out(told), told_boxes
+        strength = distill_strength(number, steps_per_epoch, distill)
+        batch = StudentBatch(_laid_out(images), boxes, strength=strength)
+        if lesions is not None and strength > 0:
+            told, told_boxes = lesions.batch(number)
+            batch = batch._replace(mammograms=_laid_out(told), mammogram_boxes=told_boxes)
+        return batch
 
     validate = partial(validate_volumes, _model(config, detector, fabric, out), cohort, config)
     groups = [group(detector.parameters(), config.optimizer.learning_rate)]
     own = list(distiller.parameters())
     if own:
-        rate = getattr(config.distill, "learning_rate", None) or config.optimizer.learning_rate
+        rate = distill.learning_rate or config.optimizer.learning_rate
         groups.append(group(own, rate))
     task = Task("student", step, detector, groups, make_batch, validate, VOLUME_METRIC, VOLUME_TIE_BREAK)
     return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
+
+
+def _mammograms(config: TrainConfig) -> dict[str, Cohort]:
+    """Return who trains and validates of each set of mammograms; all training patients are used."""
+    stores = open_mammograms(config.data.mammograms, config.preprocess)
+    names = ["mammograms"] if len(stores) == 1 else [f"mammograms {n}" for n in range(1, len(stores) + 1)]
+    return {
+        name: choose_cohort(store, config.data, 1.0, config.seed)
+        for name, store in zip(names, stores, strict=True)
+    }
+
+
+def _drawn_from(cohorts: dict[str, Cohort]) -> list[tuple[PreparedStore, tuple[str, ...]]]:
+    return [(cohort.store, cohort.train) for cohort in cohorts.values()]
 
 
 def _run(

@@ -6,13 +6,13 @@ gradients of both. Letters: B images, H x W pixels of the grid, N boxes.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from comoto.detectors.base import Detector
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.impa import PointAlignment
 
 Losses = dict[str, Tensor]
@@ -40,13 +40,49 @@ class TeacherStep(nn.Module):
         return losses | alignment
 
 
-class StudentStep(nn.Module):
-    """Detection on slices, and what the frozen teacher says of lesions in mammograms of other patients."""
+class StudentBatch(NamedTuple):
+    """What one step of the student sees.
 
-    def __init__(self, detector: Detector, distiller: Distiller, teacher: Detector | None) -> None:
+    Attributes:
+        images: slices, (B, 1, H, W), 0 to 1.
+        boxes: per slice (N, 4), pixels of the grid.
+        mammograms, mammogram_boxes: of other patients, for a distiller that wants them.
+        joint, joint_boxes: mammograms in which the student detects too.
+        strength: factor on the distillation losses; at 0 neither teacher nor distiller runs.
+    """
+
+    images: Tensor
+    boxes: list[Tensor]
+    mammograms: Tensor | None = None
+    mammogram_boxes: list[Tensor] | None = None
+    joint: Tensor | None = None
+    joint_boxes: list[Tensor] | None = None
+    strength: float = 1.0
+
+
+class StudentStep(nn.Module):
+    """Detection on slices, and what the frozen teacher says of lesions."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        distiller: Distiller,
+        teacher: Detector | None,
+        *,
+        teacher_head: bool = False,
+    ) -> None:
+        """Freeze the teacher.
+
+        Args:
+            detector: the student.
+            distiller: compares the two.
+            teacher: None where the distiller does not look at one.
+            teacher_head: also run the teacher's head and drop what it says.
+        """
         super().__init__()
         self.detector = detector
         self.distiller = distiller
+        self._teacher_head = teacher_head
         self._teacher = [teacher] if teacher is not None and distiller.teacher_sees != "nothing" else []
         for frozen in self._teacher:  # in a list, so it is neither trained, saved nor moved with the step
             frozen.eval().requires_grad_(False)
@@ -54,31 +90,46 @@ class StudentStep(nn.Module):
     @property
     def needs_mammograms(self) -> bool:
         """Whether the distiller looks at mammograms."""
-        return bool(self._teacher)
+        return bool(self._teacher) and self.distiller.teacher_sees == "mammograms"
 
-    def forward(
-        self,
-        images: Tensor,
-        boxes: list[Tensor],
-        mammograms: Tensor | None = None,
-        mammogram_boxes: list[Tensor] | None = None,
-    ) -> Losses:
-        """Return the losses of a batch of slices and, if the distiller wants it, a batch of mammograms."""
-        features = self.detector.features(images)
-        losses = self.detector.losses(features, boxes)
-        for teacher in self._teacher:
-            if mammograms is None or mammogram_boxes is None:
-                raise ValueError("the distiller needs a batch of mammograms")
-            with torch.no_grad():
-                told = teacher.features(mammograms)
-            losses |= self.distiller(Side(features, boxes), Side(told, mammogram_boxes))
+    def forward(self, *parts: Any) -> Losses:
+        """Return the losses of a ``StudentBatch``, which is handed over in its parts."""
+        batch = StudentBatch(*parts)
+        features = self.detector.features(batch.images)
+        losses = self.detector.losses(features, batch.boxes)
+        for teacher in self._teacher if batch.strength > 0 else ():
+            told = self.distiller(Side(features, batch.boxes, self.detector), self._told(teacher, batch))
+            losses |= {key: batch.strength * loss for key, loss in told.items()}
         return losses
+
+    def _told(self, teacher: Detector, batch: StudentBatch) -> Side:
+        """Return what the teacher sees in the images that the distiller shows it."""
+        images: Tensor | None = batch.images
+        boxes: list[Tensor] | None = batch.boxes
+        if self.needs_mammograms:
+            images, boxes = batch.mammograms, batch.mammogram_boxes
+        if images is None or boxes is None:
+            raise ValueError("the distiller needs a batch of mammograms")
+        with torch.no_grad():
+            features = teacher.features(images)
+            if self._teacher_head:
+                teacher.predict(features)
+        return Side(features, boxes, teacher)
 
     def move_teacher(self, device: torch.device) -> Self:
         """Put the teacher on a device."""
         for teacher in self._teacher:
             teacher.to(device)
         return self
+
+
+def distill_strength(step: int, steps_per_epoch: int, config: DistillerConfig) -> float:
+    """Return the factor on the distillation losses: 0 before ``start_epoch``, then a linear rise to 1."""
+    done = step - config.start_epoch * steps_per_epoch
+    if done < 0:
+        return 0.0
+    ramp = config.ramp_epochs * steps_per_epoch
+    return min(1.0, (done + 1) / ramp) if ramp else 1.0
 
 
 def total(losses: Losses) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -40,14 +42,22 @@ def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[
     return challenge_metric(predictions, labels, boxes, config.selection.min_hit_radius)
 
 
-def validate_mammograms(model: Model, cohort: Cohort, selection: SelectionConfig) -> dict[str, float]:
+def validate_mammograms(
+    model: Model, cohorts: Sequence[Cohort], selection: SelectionConfig
+) -> dict[str, float]:
     """Return the sensitivity at 1 to 4 false positives per mammogram, and its mean, on validation mammograms.
 
-    A detection hits a lesion whose box holds its centre. The model must be in eval mode.
+    A detection hits a lesion whose box holds its centre. Of several data sets each figure is the mean.
+    The model must be in eval mode.
 
     Raises:
-        DatasetError: no validation mammogram has a lesion.
+        DatasetError: a data set has no validation mammogram with a lesion.
     """
+    each = [_mammograms(model, cohort, selection) for cohort in cohorts]
+    return {key: float(np.mean([one[key] for one in each])) for key in each[0]}
+
+
+def _mammograms(model: Model, cohort: Cohort, selection: SelectionConfig) -> dict[str, float]:
     manifest = chosen_images(cohort.validation, selection)
     records = list(manifest.records())
     pixels = ((k, cohort.store.pixels(record.image_id)[0]) for k, record in enumerate(records))
