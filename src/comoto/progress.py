@@ -21,6 +21,11 @@ def enable_progress(on: bool = True) -> None:
     _enabled = on
 
 
+def progress_enabled() -> bool:
+    """Return whether progress is shown, for displays that are not a bar."""
+    return _enabled
+
+
 def say(line: str) -> None:
     """Print one line on standard error if progress is enabled."""
     if _enabled:

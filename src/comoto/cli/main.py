@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from comoto.cli import train
+from comoto.cli import study, train
 from comoto.cli.demo import demo
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
@@ -34,7 +34,7 @@ class InOrderOfWork(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names for the help page."""
-        order = ("demo", "simulate", "index", "draw", "prepare", "train", "predict", "evaluate")
+        order = ("demo", "simulate", "index", "draw", "prepare", "train", "predict", "evaluate", "study")
         return sorted(super().list_commands(ctx), key=order.index)
 
 
@@ -84,6 +84,7 @@ app.command("prepare")(prepare)
 app.add_typer(train.app, name="train")
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.add_typer(study.app, name="study")
 
 
 def run() -> None:

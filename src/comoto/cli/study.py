@@ -1,0 +1,90 @@
+"""``comoto study``: arms x fractions x seeds, run to the end however often it is cut off, and their table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(help="Compare ways of training on few patients: many runs, one table.")
+
+FolderArgument = Annotated[Path, typer.Argument(help="The study's folder.")]
+
+
+@app.command("init")
+def init(out: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file to write.")]) -> None:
+    """Write a commented study file to start from.
+
+    Example: comoto study init study.yaml
+    """
+    from comoto.output_files import refuse_existing, write_text
+    from comoto.study.config import starting_file
+
+    refuse_existing([out], overwrite=False)
+    write_text(out, starting_file())
+    typer.echo(
+        f"wrote {out}; name your prepared stores under data, then: comoto study run {out} --out FOLDER"
+    )
+
+
+@app.command("run")
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
+    out: Annotated[Path, typer.Option("--out", help="The study's folder; the same call continues there.")],
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs at a time.")] = 2,
+    backend: Annotated[
+        Literal["loky", "threading", "ray", "dask"],
+        typer.Option("--backend", help="What spreads the runs: processes, threads, or a cluster."),
+    ] = "loky",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a running Ray or Dask cluster, such as auto.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ARM", help="Run only this arm; repeatable.")
+    ] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0.0, help="Start no run later than this.")
+    ] = None,
+    keep_states: Annotated[
+        bool, typer.Option("--keep-states", help="Keep the optimizer's state of complete runs.")
+    ] = False,
+) -> None:
+    """Run what is not complete; a run that fails is written down and the others go on.
+
+    Exit code 1 if a run failed; the same command tries it again.
+
+    Example: comoto study run study.yaml --out studies/low_data --workers 2
+    """
+    from comoto.study.config import load_study
+    from comoto.study.run import StudyOptions, run_study
+
+    options = StudyOptions(workers, backend, address, tuple(only or ()), max_hours, keep_states)
+    outcome = run_study(load_study(study), out, options)
+    done, failed = outcome.count("done"), outcome.count("failed")
+    typer.echo(f"{out}: {done} of {len(outcome.states)} runs are complete, {failed} failed")
+    for name, state in outcome.states.items():
+        if state.status == "failed":
+            typer.echo(f"failed: {name}: {state.reason} (see {out / name / 'worker.log'})")
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("status")
+def status(folder: FolderArgument) -> None:
+    """Show how far a study is, from this or another machine.
+
+    Example: comoto study status studies/low_data
+    """
+    from rich.console import Console
+
+    from comoto.study.config import saved_study
+    from comoto.study.grid import build_grid
+    from comoto.study.progress import look
+
+    found = look(build_grid(saved_study(folder), folder.absolute()), folder.absolute())
+    Console().print(found.table())
+    for name, reason in found.failed:
+        typer.echo(f"failed: {name}: {reason}")

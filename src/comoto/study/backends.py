@@ -1,0 +1,89 @@
+"""Where joblib runs the runs: on this machine, or on a Ray or Dask cluster.
+
+All machines of a cluster must see the stores and the study's folder under the same paths.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from joblib import parallel_config
+
+from comoto.errors import ConfigError
+
+Backend = Literal["loky", "threading", "ray", "dask"]
+
+
+@contextmanager
+def joblib_backend(name: Backend, workers: int, address: str | None) -> Iterator[None]:
+    """Make joblib use a backend inside the block.
+
+    Args:
+        name: of the backend; ``ray`` and ``dask`` must be installed.
+        workers: runs at a time.
+        address: of a cluster that is running; None starts one on this machine, reachable from it only.
+
+    Raises:
+        ConfigError: Ray or Dask is not installed, or an address was given to a backend without one.
+    """
+    if name == "ray":
+        with _ray(workers, address), parallel_config(backend="ray", n_jobs=workers):
+            yield
+    elif name == "dask":
+        with _dask(workers, address), parallel_config(backend="dask", n_jobs=workers):
+            yield
+    else:
+        if address is not None:
+            raise ConfigError(f"--address belongs to the backends ray and dask, not to {name}")
+        with parallel_config(backend=name, n_jobs=workers):
+            yield
+
+
+@contextmanager
+def _ray(workers: int, address: str | None) -> Iterator[None]:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise ConfigError("the backend ray is not installed; pip install 'comoto[ray]'") from error
+    register_ray()
+    if ray.is_initialized():
+        yield
+        return
+    # Ray's sockets lie in this folder, and their paths may have about 100 characters only
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        if address is not None:
+            ray.init(address=address, log_to_driver=False)
+        else:
+            ray.init(
+                num_cpus=workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _dask(workers: int, address: str | None) -> Iterator[None]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ConfigError("the backend dask is not installed; pip install 'comoto[dask]'") from error
+    if address is not None:
+        client = Client(address)
+    else:
+        client = Client(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, processes=True
+        )
+    try:
+        yield
+    finally:
+        client.close()

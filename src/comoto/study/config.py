@@ -1,0 +1,194 @@
+"""A study as one YAML file: which arms are trained, on how many patients, how often.
+
+An arm is nothing but settings over a preset, as ``--set`` takes them. Everything is checked before the first
+run starts.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from comoto.components import suggest
+from comoto.config import PRESETS, StrictModel
+from comoto.errors import ConfigError
+from comoto.output_files import write_text
+
+Settings = tuple[str, ...]
+"""Overrides such as ``batch.size=4``; later ones win."""
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+"""Names become folders."""
+
+MOST_REPETITIONS = 1000
+_STUDY_FILE = "study.yaml"
+
+
+class StudyData(StrictModel):
+    """Prepared stores."""
+
+    mammograms: tuple[Path, ...] = ()
+    """One store or several; teachers and distillers look at them."""
+    tomosynthesis: Path
+    """Training and validation volumes."""
+    test: Path | None = None
+    """Store whose test split is predicted; none: the test split of ``tomosynthesis``."""
+
+    @field_validator("mammograms", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """Accept one path in place of a list of one."""
+        return (value,) if isinstance(value, str | Path) else value or ()
+
+    def absolute(self) -> Self:
+        """Return the same stores with absolute paths, for workers that start elsewhere."""
+        return self.model_copy(
+            update={
+                "mammograms": tuple(path.absolute() for path in self.mammograms),
+                "tomosynthesis": self.tomosynthesis.absolute(),
+                "test": None if self.test is None else self.test.absolute(),
+            }
+        )
+
+
+class ArmConfig(StrictModel):
+    """One way to train the student."""
+
+    impa: bool | None
+    """Which teacher: ``true`` with ImPA, ``false`` without; ``none`` is no teacher."""
+    settings: Settings = ()
+    teacher_settings: Settings = ()
+    """For an arm that needs teachers of its own, such as another detector."""
+    fraction_settings: dict[Fraction, Settings] = Field(default_factory=dict)
+    fractions: tuple[Fraction, ...] | None = None
+    """Only these of the study's."""
+    repetitions: Annotated[int, Field(ge=1, le=MOST_REPETITIONS)] | None = None
+    regimes: tuple[Name, ...] | None = None
+    """Only these of the study's."""
+
+    @field_validator("impa", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        """Read the word ``none``, which YAML takes for a text."""
+        return None if value == "none" else value
+
+
+class StudyConfig(StrictModel):
+    """What is compared with what; docs/studies.md explains each key."""
+
+    name: Name
+    preset: str = "small"
+    settings: Settings = ()
+    """Of every run."""
+    teacher_settings: Settings = ()
+    student_settings: Settings = ()
+    fraction_settings: dict[Fraction, Settings] = Field(default_factory=dict)
+    """Of every student at that fraction, such as more steps on all patients."""
+    data: StudyData
+    fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1.0)
+    """Of the training patients; the smaller lie inside the larger."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Of the teachers."""
+    repetitions: Annotated[int, Field(ge=1, le=MOST_REPETITIONS)] = 1
+    """Patient subsets for each seed."""
+    regimes: dict[Name, Settings] = Field(default={"standard": ()}, min_length=1)
+    """Settings of every student, beside each other; such as the published recipe and a stronger one."""
+    arms: dict[Name, ArmConfig] = Field(min_length=1)
+    reference: Name = "pretraining"
+    """The arm that all others are compared with."""
+    min_hit_radius: Annotated[float, Field(gt=0)] = 100.0
+    """Least hit radius in source pixels, for validation and test."""
+    bootstrap: Annotated[int, Field(ge=1)] = 2000
+    """Replicates of the intervals in the table."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for key, values in (("seeds", self.seeds), ("fractions", self.fractions)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: a value stands twice")
+        if self.reference not in self.arms:
+            raise ValueError(f"reference '{self.reference}' is no arm; {suggest(self.reference, self.arms)}")
+        _subset("fraction_settings", self.fraction_settings, self.fractions)
+        for name, arm in self.arms.items():
+            _subset(f"arms.{name}.fractions", arm.fractions or (), self.fractions)
+            _subset(f"arms.{name}.fraction_settings", arm.fraction_settings, self.fractions)
+            _subset(f"arms.{name}.regimes", arm.regimes or (), self.regimes)
+            if arm.teacher_settings and arm.impa is None:
+                raise ValueError(f"arms.{name}: teacher_settings without a teacher; set impa: true or false")
+        return self
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study file.
+
+    Relative paths in it are relative to the working directory, as everywhere on the command line.
+
+    Raises:
+        ConfigError: not readable, an unknown key (the nearest valid one is named) or a bad value.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; 'comoto study init {path.name}' writes one to start from")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
+    try:
+        study = StudyConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    preset = study.preset if study.preset in PRESETS else str(Path(study.preset).absolute())
+    return study.model_copy(update={"data": study.data.absolute(), "preset": preset})
+
+
+def save_study(study: StudyConfig, folder: Path) -> None:
+    """Keep the study with its results, paths absolute."""
+    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    write_text(folder / _STUDY_FILE, text)
+
+
+def saved_study(folder: Path) -> StudyConfig:
+    """Read what ``save_study`` wrote.
+
+    Raises:
+        ConfigError: the folder holds no study.
+    """
+    if not (folder / _STUDY_FILE).is_file():
+        raise ConfigError(f"{folder}: holds no {_STUDY_FILE}; give the --out of 'comoto study run'")
+    return load_study(folder / _STUDY_FILE)
+
+
+def starting_file() -> str:
+    """Return the commented study file that ``comoto study init`` writes."""
+    return resources.files("comoto.study").joinpath("low_data.yaml").read_text(encoding="utf-8")
+
+
+def _subset(key: str, given: Any, known: Any) -> None:
+    for value in given:
+        if value not in known:
+            raise ValueError(f"{key}: {value} is none of the study's ({', '.join(map(str, known))})")
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        parts = [str(part) for part in problem["loc"]]
+        name = ".".join(parts)
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key '{name}'; {suggest(parts[-1], _section(parts).model_fields)}")
+        elif name:
+            lines.append(f"key '{name}': {problem['msg']} (got {problem['input']!r})")
+        else:
+            lines.append(problem["msg"].removeprefix("Value error, "))
+    return "; ".join(lines)
+
+
+def _section(parts: list[str]) -> type[BaseModel]:
+    if len(parts) == 3 and parts[0] == "arms":
+        return ArmConfig
+    return StudyData if len(parts) == 2 and parts[0] == "data" else StudyConfig

@@ -1,0 +1,253 @@
+"""The runs of a study as data: which teachers, which students, what each is trained with.
+
+Teachers are shared: one per seed, with ImPA and without. Students of one seed and repetition see the same
+patients in every arm and regime. Two entries of the table whose configurations are equal are one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from comoto import components
+from comoto.config import TrainConfig, config_hash, load_train_config
+from comoto.errors import ConfigError
+from comoto.study.config import MOST_REPETITIONS, ArmConfig, StudyConfig
+
+TRAINED = "run"
+"""Folder of the training inside a run's folder."""
+_OWN_KEYS = (
+    "seed",
+    "teacher",
+    "data.mammograms",
+    "data.tomosynthesis",
+    "data.fraction",
+    "selection.min_hit_radius",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        name: folder below the study's, with slashes.
+        role: of the checkpoint.
+        label: row of the progress table: the arm, or the teacher.
+        config: everything that decides its numbers.
+        teacher: name of the run that must be complete before.
+    """
+
+    name: str
+    role: Literal["teacher", "student"]
+    label: str
+    config: TrainConfig
+    teacher: str | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps, to estimate times; an epoch of unknown length counts as one."""
+        return self.config.schedule.epochs * (self.config.schedule.steps_per_epoch or 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the table and the run that fills it."""
+
+    regime: str
+    fraction: float
+    arm: str
+    seed: int
+    repetition: int
+    run: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All runs, in the order in which they are started, and what they are for."""
+
+    teachers: tuple[Run, ...]
+    students: tuple[Run, ...]
+    cells: tuple[Cell, ...]
+
+    def only(self, arms: Sequence[str]) -> Grid:
+        """Return the runs that some arms need.
+
+        Raises:
+            ConfigError: no such arm.
+        """
+        known = {cell.arm for cell in self.cells}
+        for arm in arms:
+            if arm not in known:
+                raise ConfigError(f"--only {arm}: {components.suggest(arm, known)}")
+        cells = tuple(cell for cell in self.cells if cell.arm in arms)
+        needed = {cell.run for cell in cells}
+        students = tuple(run for run in self.students if run.name in needed)
+        wanted = {run.teacher for run in students}
+        return Grid(tuple(run for run in self.teachers if run.name in wanted), students, cells)
+
+
+def build_grid(study: StudyConfig, out: Path) -> Grid:
+    """Work out every run of a study; nothing is read or written.
+
+    Args:
+        study: with absolute paths.
+        out: the study's folder, absolute.
+
+    Raises:
+        ConfigError: a setting of an arm is unknown or wrong; arm, regime and fraction are named.
+    """
+    bases = {place: _student_base(study, *place) for place in _places(study)}
+    teacher_bases = {
+        name: _teacher_base(study, name) for name, arm in study.arms.items() if arm.impa is not None
+    }
+    teachers: dict[str, Run] = {}
+    students: dict[str, Run] = {}
+    cells = []
+    for regime, fraction, name, seed, repetition in _cells(study):
+        teacher: Run | None = None
+        if name in teacher_bases:
+            teacher = _teacher(study, name, teacher_bases[name].model_copy(update={"seed": seed}))
+            teacher = teachers.setdefault(config_hash(teacher.config), teacher)
+        config = bases[regime, fraction, name].model_copy(
+            update={
+                "seed": student_seed(seed, repetition),
+                "teacher": None if teacher is None else out / teacher.name / TRAINED,
+            }
+        )
+        folder = f"students/{regime}/{100 * fraction:g}/{name}/seed{seed}-rep{repetition}"
+        run = students.setdefault(
+            config_hash(config),
+            Run(folder, "student", name, config, None if teacher is None else teacher.name),
+        )
+        cells.append(Cell(regime, fraction, name, seed, repetition, run.name))
+    ordered = sorted(teachers.values(), key=lambda run: run.config.seed)
+    return Grid(tuple(ordered), tuple(students.values()), tuple(cells))
+
+
+def student_seed(seed: int, repetition: int) -> int:
+    """Return the seed of all students of a teacher's seed and a repetition.
+
+    It draws the patients, the batches and the first weights; so all arms share the patients, a smaller
+    fraction lies inside a larger one, and repetitions differ. 1000 x seed + repetition.
+    """
+    return MOST_REPETITIONS * seed + repetition
+
+
+def _places(study: StudyConfig) -> Iterator[tuple[str, float, str]]:
+    for fraction in study.fractions:
+        for regime in study.regimes:
+            for name, arm in study.arms.items():
+                if fraction in (arm.fractions or study.fractions) and regime in (
+                    arm.regimes or study.regimes
+                ):
+                    yield regime, fraction, name
+
+
+def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
+    """Yield every entry; one repetition of one seed is complete in all arms before the next begins."""
+    most = max([study.repetitions, *(arm.repetitions or 1 for arm in study.arms.values())])
+    places = list(_places(study))
+    for repetition in range(most):
+        for seed in study.seeds:
+            for regime, fraction, name in places:
+                if repetition < (study.arms[name].repetitions or study.repetitions):
+                    yield regime, fraction, name, seed, repetition
+
+
+def _student_base(study: StudyConfig, regime: str, fraction: float, name: str) -> TrainConfig:
+    """Build the configuration that the students of one place share, but for seed and teacher."""
+    arm = study.arms[name]
+    layers = {
+        "settings": study.settings,
+        "student_settings": study.student_settings,
+        f"fraction_settings.{fraction:g}": study.fraction_settings.get(fraction, ()),
+        f"regimes.{regime}": study.regimes[regime],
+        f"arms.{name}.settings": arm.settings,
+        f"arms.{name}.fraction_settings.{fraction:g}": arm.fraction_settings.get(fraction, ()),
+    }
+    config = _own(study, _layered(study.preset, layers, "student"), fraction)
+    _check_teacher(name, arm, config, bool(study.data.mammograms))
+    return config
+
+
+def _teacher_base(study: StudyConfig, name: str) -> TrainConfig:
+    """Build the configuration of an arm's teachers, but for the seed."""
+    arm = study.arms[name]
+    layers = {
+        "settings": study.settings,
+        "teacher_settings": study.teacher_settings,
+        f"arms.{name}.teacher_settings": arm.teacher_settings,
+        "impa": () if arm.impa else ("impa.weight=0",),
+    }
+    config = _own(study, _layered(study.preset, layers, "teacher"), 1.0)
+    if arm.impa and config.impa.weight == 0:
+        raise ConfigError(f"arms.{name}: impa is true, but impa.weight is 0")
+    return config
+
+
+def _teacher(study: StudyConfig, name: str, config: TrainConfig) -> Run:
+    arm = study.arms[name]
+    kind = "impa" if arm.impa else "plain"
+    own = arm.teacher_settings
+    folder = f"teachers/{kind}{f'-{name}' if own else ''}-seed{config.seed}"
+    return Run(folder, "teacher", f"teacher, {kind}{f', for {name}' if own else ''}", config)
+
+
+def _layered(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> TrainConfig:
+    """Lay settings over each other; what is wrong is named with the list that it stands in."""
+    overrides = ["threads=1"]
+    for where, settings in layers.items():
+        for text in settings:
+            key = text.partition("=")[0].strip()
+            if key in _OWN_KEYS:
+                raise ConfigError(f"{where}: '{key}' is set by the study itself")
+        overrides += settings
+    try:
+        return load_train_config(preset, overrides, role=role)
+    except ConfigError as error:
+        raise ConfigError(f"{_first_wrong(preset, layers, role)}: {error}") from error
+
+
+def _first_wrong(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> str:
+    """Return the name of the layer with which the configuration first fails."""
+    overrides: list[str] = []
+    for where, settings in layers.items():
+        overrides += settings
+        try:
+            load_train_config(preset, overrides, role=role)
+        except ConfigError:
+            return where if settings else "preset"
+    return "preset"
+
+
+def _own(study: StudyConfig, config: TrainConfig, fraction: float) -> TrainConfig:
+    """Set what the study decides; see ``_OWN_KEYS``."""
+    data = {"mammograms": study.data.mammograms, "tomosynthesis": study.data.tomosynthesis}
+    return config.model_copy(
+        update={
+            "seed": 0,
+            "teacher": None,
+            "data": config.data.model_copy(update={**data, "fraction": fraction}),
+            "selection": config.selection.model_copy(update={"min_hit_radius": study.min_hit_radius}),
+        }
+    )
+
+
+def _check_teacher(name: str, arm: ArmConfig, config: TrainConfig, has_mammograms: bool) -> None:
+    sees = components.resolve("distiller", config.distill.kind).teacher_sees
+    wants = []
+    if config.init == "teacher":
+        wants.append("init=teacher")
+    if sees != "nothing":
+        wants.append(f"distill.kind={config.distill.kind}")
+    if wants and arm.impa is None:
+        raise ConfigError(
+            f"arms.{name}: {wants[0]} needs a teacher; set impa: true or false, or init=scratch"
+        )
+    if not wants and arm.impa is not None:
+        raise ConfigError(f"arms.{name}: nothing in its settings uses a teacher; set impa: none")
+    if not has_mammograms and (arm.impa is not None or config.joint.size):
+        raise ConfigError(f"arms.{name}: needs mammograms, but data.mammograms names no prepared store")

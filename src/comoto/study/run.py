@@ -1,0 +1,305 @@
+"""``comoto study run``: every run of the grid that is not complete, side by side, until none is left.
+
+joblib spreads the runs over threads, processes or a cluster; each run is a process of its own below that
+(``worker.py``), so one that crashes is written down and the others go on. All that is known about a run lies
+in its folder, so the same call continues after any interruption, and any machine can read how far it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from comoto.config import config_hash, flat_settings, load_train_config
+from comoto.errors import ConfigError, OutputExistsError
+from comoto.evaluation.challenge_tables import challenge_tables
+from comoto.output_files import write_json, write_text
+from comoto.preprocessing.store import PreparedStore
+from comoto.progress import say
+from comoto.records import Manifest, Modality, Split
+from comoto.study.backends import Backend, joblib_backend
+from comoto.study.config import StudyConfig, save_study, saved_study
+from comoto.study.grid import TRAINED, Grid, Run, build_grid
+from comoto.study.progress import watch
+from comoto.study.spec import DONE, FAILED, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
+from comoto.study.worker import STOPPED
+from comoto.training.data import open_store
+from comoto.training.record import CONFIG
+
+LABELS, BOXES = "labels.csv", "boxes.csv"
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How a study is run; nothing here changes a number.
+
+    Attributes:
+        workers: runs at a time.
+        backend: of joblib; see ``comoto.study.backends``.
+        address: of a Ray or Dask cluster; None starts one on this machine.
+        only: arms to run; empty is all.
+        max_hours: no run is started later than this.
+        keep_states: keep what only a resumed training needs, about three times the weights a run.
+    """
+
+    workers: int = 2
+    backend: Backend = "loky"
+    address: str | None = None
+    only: tuple[str, ...] = ()
+    max_hours: float | None = None
+    keep_states: bool = False
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """How a call of ``run_study`` ended.
+
+    Attributes:
+        states: of every run that was asked for, by name.
+        interrupted: whether Ctrl-C or a termination signal ended it.
+    """
+
+    states: dict[str, RunState]
+    interrupted: bool
+
+    def count(self, status: str) -> int:
+        """Return how many runs stand so."""
+        return sum(state.status == status for state in self.states.values())
+
+
+def run_study(study: StudyConfig, out: Path, options: StudyOptions | None = None) -> StudyOutcome:
+    """Run what is not complete yet.
+
+    Args:
+        study: what ``load_study`` returned.
+        out: folder of the study; the same call continues there.
+        options: see ``StudyOptions``.
+
+    Returns:
+        How every run stands. A run that failed does not raise; the next call tries it again.
+
+    Raises:
+        ConfigError, DatasetError: something is wrong with the study; nothing was started.
+        OutputExistsError: the folder holds something else, or runs with other settings.
+    """
+    options = options or StudyOptions()
+    out = out.absolute()
+    whole = build_grid(study, out)
+    grid = whole.only(options.only) if options.only else whole
+    test = _check_data(study, grid)
+    _check_folder(out, whole)
+    not_after = None if options.max_hours is None else time.time() + 3600 * options.max_hours
+    with _alone(out):
+        _keep(study, out, test)
+        with _stop_on_signal(out / STOP) as interrupted, watch(grid, out, options.workers):
+            for runs in (grid.teachers, grid.students):
+                _run_all(runs, study, out, options, not_after)
+        states = {run.name: run_state(run, out) for run in (*grid.teachers, *grid.students)}
+    return StudyOutcome(states, bool(interrupted))
+
+
+def run_one(spec_path: str, study_process: int, not_after: float | None) -> str:
+    """Start one run in a process of its own, wait for it, and write down how it failed if it did.
+
+    This is what joblib calls, perhaps on another machine.
+
+    Args:
+        spec_path: of the ``spec.json``.
+        study_process: process id of the study.
+        not_after: time of day in seconds after which it is not started any more.
+
+    Returns:
+        ``done``, ``failed``, ``stopped`` or ``left``.
+    """
+    spec = load_spec(Path(spec_path))
+    _leave_signals_to(study_process)
+    if spec.stop.exists() or (not_after is not None and time.time() > not_after):
+        return "left"
+    started = time.monotonic()
+    command = [sys.executable, "-m", "comoto.study.worker", spec_path, "--parent", str(os.getpid())]
+    threads = {name: str(spec.config.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment = {**os.environ, **(threads if spec.config.threads else {})}
+    with (spec.folder / WORKER_LOG).open("a", encoding="utf-8") as log:
+        # a session of its own: Ctrl-C reaches the study, which tells the workers
+        code = subprocess.run(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+        ).returncode
+    if code == 0:
+        return "done"
+    if code == STOPPED:
+        return "stopped"
+    lines = (spec.folder / WORKER_LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    reason = f"killed by {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
+    seconds = round(time.monotonic() - started, 1)
+    content = {"name": spec.name, "exit_code": code, "reason": reason, "seconds": seconds}
+    write_json(spec.folder / FAILED, {**content, "last_lines": lines[-_TAIL_LINES:]})
+    return "failed"
+
+
+def _run_all(
+    runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, not_after: float | None
+) -> None:
+    specs = [str(_spec(run, study, out, options).save()) for run in runs if _can_start(run, out)]
+    if not specs:
+        return
+    with joblib_backend(options.backend, options.workers, options.address):
+        Parallel(n_jobs=options.workers, batch_size=1, pre_dispatch="all")(
+            delayed(run_one)(path, os.getpid(), not_after) for path in specs
+        )
+
+
+def _can_start(run: Run, out: Path) -> bool:
+    """Whether a run is not complete and has its teacher."""
+    if (out / run.name / DONE).exists():
+        return False
+    if run.teacher is not None and not (out / run.teacher / DONE).exists():
+        return False
+    return not (out / STOP).exists()
+
+
+def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> RunSpec:
+    test = study.data.test or study.data.tomosynthesis
+    return RunSpec(
+        name=run.name,
+        role=run.role,
+        folder=out / run.name,
+        config=run.config,
+        config_hash=config_hash(run.config),
+        test=test if run.role == "student" else None,
+        stop=out / STOP,
+        keep_state=options.keep_states,
+    )
+
+
+def _check_data(study: StudyConfig, grid: Grid) -> Manifest:
+    """Open every store as the runs will, and return the test volumes.
+
+    Raises:
+        ConfigError, DatasetError: a store is missing, unfinished, of the wrong kind or prepared otherwise.
+    """
+    data = study.data
+    seen = set()
+    for run in (*grid.teachers, *grid.students):
+        stores = [("data.mammograms", path, Modality.MAMMOGRAM) for path in data.mammograms]
+        if run.role == "student":
+            stores.append(("data.tomosynthesis", data.tomosynthesis, Modality.TOMOSYNTHESIS))
+            test = data.test or data.tomosynthesis
+            stores.append(("data.test", test, Modality.TOMOSYNTHESIS))
+        for key, path, modality in stores:
+            if (key, path, run.config.preprocess) not in seen:
+                open_store(path, key, modality, run.config.preprocess)
+                seen.add((key, path, run.config.preprocess))
+    return _test_volumes(data.tomosynthesis, data.test)
+
+
+def _test_volumes(training: Path, test: Path | None) -> Manifest:
+    path = test or training
+    manifest = PreparedStore(path).manifest.split(Split.TEST)
+    if not len(manifest.lesions):
+        raise ConfigError(f"data.test: {path} has no volume with a lesion in its test split")
+    if test is not None:
+        others = PreparedStore(training).manifest.images
+        others = others[others["split"] != Split.TEST.value]
+        shared = sorted(set(manifest.images["patient_id"]) & set(others["patient_id"]))
+        if shared:
+            raise ConfigError(f"data.test: {len(shared)} patients are trained on, first {shared[0]}")
+    return manifest
+
+
+def _check_folder(out: Path, grid: Grid) -> None:
+    """Refuse a folder of something else, and runs that were started with other settings."""
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "study.yaml").is_file()):
+        raise OutputExistsError(f"{out}: exists and is no study; choose another --out")
+    if (out / "study.yaml").is_file():
+        saved_study(out)
+    for run in (*grid.teachers, *grid.students):
+        path = out / run.name / TRAINED / CONFIG
+        if path.is_file():
+            _check_run(run, path)
+
+
+def _check_run(run: Run, path: Path) -> None:
+    earlier = load_train_config(path)
+    if earlier.teacher is not None and (path.parents[1] / DONE).is_file():  # the folder may have been moved
+        earlier = earlier.model_copy(update={"teacher": run.config.teacher})
+    old, new = (flat_settings(config.model_dump(mode="json")) for config in (earlier, run.config))
+    differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
+    if differing:
+        changes = ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:5])
+        raise OutputExistsError(
+            f"{path.parents[1]}: was run with other settings: {changes}; give changed arms another name, "
+            "remove that folder to run it again, or choose another --out"
+        )
+
+
+def _keep(study: StudyConfig, out: Path, test: Manifest) -> None:
+    """Write what the table needs besides the runs, so that the stores are not needed for it."""
+    save_study(study, out)
+    labels, boxes = challenge_tables(test)
+    write_text(out / LABELS, labels.to_csv(index=False))
+    write_text(out / BOXES, boxes.to_csv(index=False))
+    (out / STOP).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuse to run a study twice at a time."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputExistsError(f"{out}: 'comoto study run' is working there already") from error
+        yield
+
+
+@contextmanager
+def _stop_on_signal(stop: Path) -> Iterator[list[int]]:
+    """At Ctrl-C or a termination signal tell the workers to stop; a second one ends this process too.
+
+    The list gets the signal.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in numbers}
+
+    def tell(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        stop.touch()
+        say("stopping: workers end, finished epochs are kept")
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in numbers:
+        signal.signal(number, tell)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.unlink(missing_ok=True)
+
+
+def _leave_signals_to(study_process: int) -> None:
+    """In a process of joblib's, ignore Ctrl-C: the study itself hears it and tells the workers."""
+    if os.getpid() != study_process and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

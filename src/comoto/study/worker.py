@@ -1,0 +1,153 @@
+"""One run in a process of its own: ``python -m comoto.study.worker SPEC.json --parent PID``.
+
+A crash, a kill or a lack of memory ends this process and nothing else. What is left in the folder lets the
+next try continue.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pandas as pd
+
+from comoto.errors import ComotoError
+from comoto.inference.model import load_model
+from comoto.output_files import whole_file, write_json
+from comoto.preprocessing.store import PreparedStore
+from comoto.progress import enable_progress, say
+from comoto.records import PREDICTION_COLUMNS, Split
+from comoto.study.predict import predict_store
+from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, load_spec
+from comoto.training.record import CONFIG, LOG, STATE, read_log
+from comoto.training.run import train_student, train_teacher
+from comoto.versions import versions
+
+STOPPED = 75
+"""Exit code of a worker that was told to stop (EX_TEMPFAIL: try again)."""
+WRONG_INPUT = 2
+_LOOK_EVERY = 0.5
+
+
+def work(spec: RunSpec) -> None:
+    """Train, or continue to, predict the test volumes, and say that the run is complete.
+
+    Raises:
+        ComotoError: see the message.
+    """
+    started = time.monotonic()
+    _clear_stillborn(spec.trained)
+    earlier = _logged_seconds(spec.trained)
+    if spec.config.threads:
+        cv2.setNumThreads(spec.config.threads)
+    train = train_teacher if spec.role == "teacher" else train_student
+    result = train(spec.config, spec.trained, resume=True)
+    trained = time.monotonic()
+    if spec.test is not None:
+        predict_test(spec)
+    write_json(
+        spec.folder / DONE,
+        {
+            "format": "comoto-study-run-1",
+            "name": spec.name,
+            "config_hash": spec.config_hash,
+            "epochs": result.epoch,
+            "best_epoch": result.best_epoch,
+            "validation": {result.metric: result.value},
+            "seconds": round(earlier + time.monotonic() - started, 1),
+            "train_seconds": round(earlier + trained - started, 1),
+            "versions": versions(),
+        },
+    )
+    (spec.folder / FAILED).unlink(missing_ok=True)
+    if not spec.keep_state:
+        (spec.trained / STATE).unlink(missing_ok=True)
+
+
+def predict_test(spec: RunSpec) -> None:
+    """Predict the test split of the store with the best checkpoint; the table is written whole."""
+    if spec.test is None:
+        raise ValueError(f"{spec.name}: has no test store")
+    store = PreparedStore(spec.test)
+    manifest = store.manifest.split(Split.TEST)
+    model, _ = load_model(spec.trained, role="student", device=spec.config.device)
+    say(f"predict {len(manifest)} test volumes")
+    tables = [each.table() for each in predict_store(model, store, manifest, spec.config.inference)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
+    with whole_file(spec.predictions) as part:
+        table.to_csv(part, index=False)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one run.
+
+    Args:
+        arguments: path of the ``spec.json``, ``--parent``, process id of the starter.
+
+    Returns:
+        The exit code: 0 complete, 2 wrong input; a defect leaves its traceback and 1.
+    """
+    path, _, parent = arguments
+    enable_progress()
+    try:
+        spec = load_spec(Path(path))
+        with _watched(spec, int(parent)):
+            if not (spec.folder / DONE).exists():  # an orphan of an earlier call may have finished it
+                work(spec)
+    except ComotoError as error:
+        say(f"comoto: {error}")
+        return WRONG_INPUT
+    return 0
+
+
+@contextmanager
+def _watched(spec: RunSpec, parent: int) -> Iterator[None]:
+    """Show that the run is worked on; end at once if the starter is gone or the study is to stop.
+
+    A second worker on the same run waits here until the first has ended.
+    """
+    alive = spec.folder / ALIVE
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_EVERY):
+            alive.touch()
+            if os.getppid() != parent or spec.stop.exists():
+                alive.unlink(missing_ok=True)
+                os._exit(STOPPED)  # every file is whole, so nothing has to be tidied up
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with (spec.folder / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        alive.touch()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            alive.unlink(missing_ok=True)
+
+
+def _logged_seconds(folder: Path) -> float:
+    """Return what earlier tries spent on the epochs that they finished."""
+    log = folder / LOG
+    return sum(row["train_seconds"] for row in read_log(log)) if log.is_file() else 0.0
+
+
+def _clear_stillborn(folder: Path) -> None:
+    """Remove a training that was killed before it had written its configuration."""
+    if folder.is_dir() and not (folder / CONFIG).is_file():
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
