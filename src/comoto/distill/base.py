@@ -1,4 +1,4 @@
-"""What every distiller is: it compares the student's features with the teacher's, on unpaired images.
+"""What every distiller is: it compares what the student makes of images with what the teacher makes of them.
 
 Letters: B images, C channels, h x w cells of a feature map, P points, N boxes.
 """
@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from comoto.config import ComponentConfig
-from comoto.detectors.base import Detector, Features, LevelSpec
+from comoto.detectors.base import Detector, Features
+from comoto.distill.levels import level_channels
 from comoto.errors import ConfigError
 
 
@@ -34,11 +35,11 @@ class DistillerConfig(ComponentConfig):
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the comparison: the images of a batch that show lesions.
+    """One side of the comparison: a batch of images.
 
     Attributes:
         features: maps of the batch.
-        boxes: per image (N, 4), pixels of the grid; N may be 0, such an image is skipped.
+        boxes: per image (N, 4), pixels of the grid; N may be 0: such an image shows no lesion.
         detector: what made the features, for distillers that look through its head; None in plain tests.
     """
 
@@ -54,23 +55,34 @@ class Distiller(nn.Module, ABC):
     teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "mammograms"
     """``mammograms`` of other patients (unpaired statistics), or the student's own ``slices``."""
 
+    levels: tuple[str, ...] = ()
+    """Levels (or ``fit``) of which channels are compared one by one; each distiller sets its own."""
+
     def check(self, student: Detector, teacher: Detector) -> None:
-        """Refuse a pair of detectors that cannot be distilled.
+        """Refuse a pair of detectors that cannot be distilled; settle what depends on the teacher.
+
+        Called once, before an optimizer takes the distiller's parameters.
 
         Raises:
-            ConfigError: names what does not fit.
+            ConfigError: names what does not fit; here, a level whose channels differ, or for distillers whose
+                teacher sees the slices, whose stride differs.
         """
+        for level in self.levels:
+            own = level_channels(level, student.level_specs, "distill.level")
+            theirs = level_channels(level, teacher.level_specs, "distill.level of the teacher")
+            if own != theirs:
+                raise ConfigError(
+                    f"distill.level={level}: the student has {own} channels there and the teacher {theirs}; "
+                    f"use the same detector settings for both, or a level of equal width"
+                )
+            if self.teacher_sees == "slices":
+                strides = [detector.level_specs[level].stride for detector in (student, teacher)]
+                if strides[0] != strides[1]:
+                    raise ConfigError(
+                        f"distill: the strides of level {level} differ, {strides[0]} of the "
+                        f"student and {strides[1]} of the teacher; use the same detector settings for both"
+                    )
 
     @abstractmethod
     def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
         """Return the distillation losses as scalars, keys ``distill/...``, weights applied."""
-
-
-def check_level(level: str, specs: dict[str, LevelSpec], key: str) -> None:
-    """Refuse a feature level that the detector does not have.
-
-    Raises:
-        ConfigError: names the key and the levels there are.
-    """
-    if level not in specs:
-        raise ConfigError(f"{key}: the detector has no level '{level}'; it has {', '.join(specs)}")

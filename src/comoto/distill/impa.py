@@ -1,7 +1,7 @@
 """ImPA, intra-modal point alignment: lesions of different patients together, away from background.
 
 CoMoTo, arXiv 2407.17620; part of the teacher's training only.
-Letters: B images with lesions, C channels, P points.
+Letters: B images with lesions, C channels, h x w cells of a map, P points.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from torch.nn import functional
 
 from comoto.config import ImpaConfig
 from comoto.detectors.base import Features, LevelSpec
-from comoto.distill.base import check_level
-from comoto.distill.points import lesion_matrix
+from comoto.distill.background import cells_off_lesions, cells_outside_rectangles
+from comoto.distill.levels import FIT, level_channels
+from comoto.distill.points import Shape, point_reader
+from comoto.errors import ConfigError
+
+_FREE_CELLS = {"bilinear": cells_off_lesions, "cells": cells_outside_rectangles}
 
 
 class PointAlignment(nn.Module):
     """u_b: features at the lesion points of image b, flattened; v_b: features of P of its background cells.
 
+    With ``sampling=cells`` and ``margin=0`` both are read as published: whole cells, the width's ratio along
+    both axes, and background outside half-open rectangles of cells.
     L = beta [mean_{b,b'} relu(1 - cos(u_b, u_b')) + mean_{b,b'} relu(cos(u_b, v_b'))], the diagonal included.
     """
 
@@ -29,9 +35,11 @@ class PointAlignment(nn.Module):
             ConfigError: the detector has no such level.
         """
         super().__init__()
-        check_level(config.level, specs, "impa.level")
+        if config.level == FIT:
+            raise ConfigError("impa.level=fit: background cells have no size to fit; name one level")
+        level_channels(config.level, specs, "impa.level")
         self.config = config
-        self.stride = specs[config.level].stride
+        self.read = point_reader(config.num_points, config.sampling, width_ratio=True)
 
     def forward(
         self, features: Features, boxes: list[Tensor], generator: torch.Generator
@@ -45,31 +53,25 @@ class PointAlignment(nn.Module):
         """
         lesions, backgrounds = [], []
         for image, own in zip(features.levels[self.config.level], boxes, strict=True):
-            background = self._background(image, own, generator) if len(own) else None
+            background = self._background(image, own, features.image_shape, generator) if len(own) else None
             if background is not None:
-                matrix = lesion_matrix(image, own, self.config.num_points, features.image_shape)
-                lesions.append(matrix.flatten())
-                backgrounds.append(background)
+                lesions.append(self.read(image, own, features.image_shape).mean(dim=0).flatten())
+                backgrounds.append(background.float().flatten())  # channel by channel, in the order drawn
         if self.config.weight == 0 or not lesions:
             return {}
-        u, v = (functional.normalize(torch.stack(rows).float(), dim=1) for rows in (lesions, backgrounds))
+        u, v = (functional.normalize(torch.stack(rows), dim=1) for rows in (lesions, backgrounds))
         with torch.autocast(u.device.type, enabled=False):
             loss = functional.relu(1 - u @ u.T).mean() + functional.relu(u @ v.T).mean()
         return {"impa/alignment": self.config.weight * loss}
 
-    def _background(self, image: Tensor, boxes: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Return the features of P cells outside every box and its margin, None if there are fewer."""
+    def _background(
+        self, image: Tensor, boxes: Tensor, image_shape: Shape, generator: torch.Generator
+    ) -> Tensor | None:
+        """Return the features (C, P) of cells drawn without replacement off the lesions, None if too few."""
         height, width = image.shape[-2:]
-        y = (torch.arange(height) + 0.5) * self.stride
-        x = (torch.arange(width) + 0.5) * self.stride
-        free = torch.ones(height, width, dtype=torch.bool)
-        margin = self.config.margin
-        for x1, y1, x2, y2 in boxes.tolist():
-            rows = (y >= y1 - margin) & (y < y2 + margin)
-            columns = (x >= x1 - margin) & (x < x2 + margin)
-            free &= ~(rows[:, None] & columns[None, :])
+        free = _FREE_CELLS[self.config.sampling](boxes, (height, width), image_shape, self.config.margin)
         cells = free.flatten().nonzero().flatten()
         if len(cells) < self.config.num_points:
             return None
         chosen = cells[torch.randperm(len(cells), generator=generator)[: self.config.num_points]]
-        return image.flatten(1)[:, chosen.to(image.device)].flatten()
+        return image.flatten(1)[:, chosen.to(image.device)]

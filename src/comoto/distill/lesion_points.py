@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, model_validator
+from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side, check_level
+from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.divergence import softened_divergence
-from comoto.distill.points import lesion_matrix
+from comoto.distill.lesions import lesion_matrices, mean_profile
+from comoto.distill.levels import FIT, level_channels
+from comoto.distill.points import NumPoints, Sampling, point_reader
+from comoto.distill.projection import ProjectionInit, point_projection
+from comoto.errors import ConfigError
 
 
 class LesionPointsConfig(DistillerConfig):
-    """LsKD with its repairs: points read bilinearly, a level of one's choice, an identity start."""
+    """LsKD with its repairs: points read bilinearly, a level of one's choice, an identity start.
+
+    As published: ``level=c5 sampling=cells width_ratio=true projection_init=default weight=2``.
+    """
 
     kind: Literal["lesion_points"] = "lesion_points"
     weight: Annotated[float, Field(ge=0)] = 0.2
     level: str = "p3"
-    """A map on which a lesion covers about three cells or more (docs/method.md)."""
-    num_points: Literal[4, 5, 9] = 9
+    """A map on which a lesion covers about three cells or more (docs/method.md); ``fit`` looks up each lesion
+    on the coarsest pyramid level where its longer side still covers three."""
+    num_points: NumPoints = 9
+    """4 are the corners, 5 the centre and the edges, 1 the centre (its softmax is 1, the loss always 0)."""
+    sampling: Sampling = "bilinear"
+    """``cells`` reads whole cells without interpolation, as published."""
+    width_ratio: bool = False
+    """With ``cells``: w / W along both axes, as published, instead of each axis's own ratio."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
-    projection_init: Literal["identity", "default"] = "identity"
+    projection_init: ProjectionInit = "identity"
     """``default`` is torch's random start, as published."""
+    empty: Literal["skip", "refuse"] = "skip"
+    """What an image without lesions is: left out, or an error (the published code makes NaN of it)."""
+
+    @model_validator(mode="after")
+    def _cells_have_one_level(self) -> Self:
+        if self.width_ratio and self.sampling != "cells":
+            raise ValueError("width_ratio=true needs sampling=cells")
+        if self.level == FIT and self.sampling == "cells":
+            raise ValueError("level=fit needs sampling=bilinear")
+        return self
 
 
 class LesionPointsDistiller(Distiller):
-    r"""The student's mean lesion profile follows the teacher's, whoever the patients are.
+    """The student's mean lesion profile follows the teacher's, whoever the patients are.
 
-    S and T (C, P) are the batch means of ``lesion_matrix`` of student and teacher, S' = S A^T + a is learned;
-    with q = softmax_P(T / tau) and r = softmax_P(S' / tau) the loss is
+    S and T (C, P) are the batch means of the lesion matrices of student and teacher, S' = S A^T + a is
+    learned; with q = softmax_P(T / tau) and r = softmax_P(S' / tau) the loss is
     alpha tau^2 mean_C sum_P q (log q - log r).
     """
 
@@ -46,30 +69,35 @@ class LesionPointsDistiller(Distiller):
             ConfigError: the detector has no such level.
         """
         super().__init__()
-        check_level(config.level, specs, "distill.level")
+        level_channels(config.level, specs, "distill.level")
         self.config = config
-        self.projection = nn.Linear(config.num_points, config.num_points)
-        if config.projection_init == "identity":
-            nn.init.eye_(self.projection.weight)
-            nn.init.zeros_(self.projection.bias)
+        self.levels = (config.level,)
+        self.read = point_reader(config.num_points, config.sampling, width_ratio=config.width_ratio)
+        self.projection = point_projection(config.num_points, config.projection_init)
 
     def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
-        """Return ``distill/lesion_points``; nothing if either side shows no lesion."""
-        student_profile, teacher_profile = self._profile(student), self._profile(teacher)
-        if student_profile is None or teacher_profile is None:
+        """Return ``distill/lesion_points``; nothing if either side shows no lesion.
+
+        Raises:
+            ConfigError: an image shows no lesion, and ``empty=refuse``.
+        """
+        if self.config.empty == "refuse":
+            _refuse_empty(student, "student")
+            _refuse_empty(teacher, "teacher")
+        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
+        if not own or not told:
             return {}
-        with torch.autocast(student_profile.device.type, enabled=False):
-            projected = self.projection(student_profile)  # (C, P)
-            loss = softened_divergence(projected, teacher_profile, self.config.temperature)
+        with torch.autocast(own[0].device.type, enabled=False):
+            projected = self.projection(mean_profile(own))  # (C, P)
+            loss = softened_divergence(projected, mean_profile(told), self.config.temperature)
         return {"distill/lesion_points": self.config.weight * loss}
 
-    def _profile(self, side: Side) -> Tensor | None:
-        """Return the mean lesion matrix (C, P) over the images that show lesions."""
-        level = side.features.levels[self.config.level]
-        shape = side.features.image_shape
-        each = [
-            lesion_matrix(image, boxes, self.config.num_points, shape)
-            for image, boxes in zip(level, side.boxes, strict=True)
-            if len(boxes)
-        ]
-        return torch.stack(each).mean(dim=0) if each else None
+
+def _refuse_empty(side: Side, who: str) -> None:
+    empty = [index for index, boxes in enumerate(side.boxes) if not len(boxes)]
+    if empty:
+        raise ConfigError(
+            f"distill.empty=refuse: {len(empty)} of {len(side.boxes)} images of the {who}'s batch show no "
+            f"lesion (first: index {empty[0]}); set batch.negative_share=0, or distill.empty=skip to leave "
+            f"them out"
+        )

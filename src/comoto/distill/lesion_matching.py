@@ -1,0 +1,80 @@
+"""LsKD lesion by lesion: each follows the lesion of the teacher's batch that is most like it.
+
+The divergence is that of CoMoTo (arXiv 2407.17620); the matching replaces its mean over the batch.
+Letters: C channels, P points, N lesions of the student's batch, M of the teacher's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from comoto.detectors.base import LevelSpec
+from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.divergence import softened_divergence
+from comoto.distill.lesions import lesion_matrices
+from comoto.distill.levels import level_channels
+from comoto.distill.points import point_reader
+from comoto.distill.projection import ProjectionInit, point_projection
+
+
+class LesionMatchingConfig(DistillerConfig):
+    """Which map, which points, how soft."""
+
+    kind: Literal["lesion_matching"] = "lesion_matching"
+    weight: Annotated[float, Field(ge=0)] = 0.2
+    level: str = "p3"
+    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
+    num_points: Literal[4, 5, 9] = 9
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    projection_init: ProjectionInit = "identity"
+
+
+class LesionMatchingDistiller(Distiller):
+    """Each lesion of the student follows its most similar lesion of the teacher, of whatever patient.
+
+    S_n and T_m (C, P) are lesion matrices, m(n) = argmax_m cos(S_n, T_m) of the flattened ones; with
+    S'_n = S_n A^T + a, q = softmax_P(T_m(n) / tau) and r = softmax_P(S'_n / tau) the loss is
+    alpha tau^2 mean_n mean_C sum_P q (log q - log r).
+    """
+
+    Config: ClassVar[type[DistillerConfig]] = LesionMatchingConfig
+
+    def __init__(
+        self, config: LesionMatchingConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
+    ) -> None:
+        """Build the projection over the points.
+
+        Raises:
+            ConfigError: the detector has no such level.
+        """
+        super().__init__()
+        level_channels(config.level, specs, "distill.level")
+        self.config = config
+        self.levels = (config.level,)
+        self.read = point_reader(config.num_points, "bilinear", width_ratio=False)
+        self.projection = point_projection(config.num_points, config.projection_init)
+
+    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+        """Return ``distill/lesion_matching``; nothing if either side shows no lesion."""
+        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
+        if not own or not told:
+            return {}
+        lesions, candidates = torch.cat(own), torch.cat(told).detach()  # (N, C, P), (M, C, P)
+        with torch.autocast(lesions.device.type, enabled=False):
+            followed = candidates[most_similar(lesions, candidates)]  # (N, C, P)
+            projected = self.projection(lesions)
+            loss = softened_divergence(
+                projected.flatten(0, 1), followed.flatten(0, 1), self.config.temperature
+            )
+        return {"distill/lesion_matching": self.config.weight * loss}
+
+
+def most_similar(lesions: Tensor, candidates: Tensor) -> Tensor:
+    """Return for each of (N, C, P) the index (N,) of the candidate (M, C, P) with the highest cosine."""
+    rows, columns = (functional.normalize(each.detach().flatten(1), dim=1) for each in (lesions, candidates))
+    return (rows @ columns.T).argmax(dim=1)

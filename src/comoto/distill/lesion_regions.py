@@ -1,0 +1,89 @@
+"""LsKD over the cells of a lesion's region instead of its nine points.
+
+The region is read by RoIAlign (Mask R-CNN, arXiv 1703.06870); all else is LsKD (CoMoTo, arXiv 2407.17620).
+Letters: C channels, H x W pixels of the grid, h x w cells of a map, k x k cells of a region, N boxes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from comoto.detectors.base import LevelSpec
+from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.divergence import softened_divergence
+from comoto.distill.lesions import lesion_matrices, mean_profile
+from comoto.distill.levels import level_channels
+from comoto.distill.points import Shape
+from comoto.distill.projection import ProjectionInit, point_projection
+
+SAMPLES = 2
+"""Samples per cell along each axis, averaged; a fixed number, so that equal boxes cost and read alike."""
+
+
+class LesionRegionsConfig(DistillerConfig):
+    """Which map, how many cells, how soft."""
+
+    kind: Literal["lesion_regions"] = "lesion_regions"
+    weight: Annotated[float, Field(ge=0)] = 0.2
+    level: str = "p3"
+    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
+    region_cells: Annotated[int, Field(ge=2, le=14)] = 7
+    """k."""
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    projection_init: ProjectionInit = "identity"
+
+
+class LesionRegionsDistiller(Distiller):
+    """The student's mean lesion region follows the teacher's, whoever the patients are.
+
+    S and T (C, k k) are the batch means of the regions of student and teacher, S' = S A^T + a is learned;
+    with q = softmax over the cells of T / tau and r of S' / tau the loss is
+    alpha tau^2 mean_C sum q (log q - log r).
+    """
+
+    Config: ClassVar[type[DistillerConfig]] = LesionRegionsConfig
+
+    def __init__(
+        self, config: LesionRegionsConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
+    ) -> None:
+        """Build the projection over the cells of a region.
+
+        Raises:
+            ConfigError: the detector has no such level.
+        """
+        super().__init__()
+        level_channels(config.level, specs, "distill.level")
+        self.config = config
+        self.levels = (config.level,)
+        self.read = partial(read_regions, region_cells=config.region_cells)
+        self.projection = point_projection(config.region_cells**2, config.projection_init)
+
+    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+        """Return ``distill/lesion_regions``; nothing if either side shows no lesion."""
+        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
+        if not own or not told:
+            return {}
+        with torch.autocast(own[0].device.type, enabled=False):
+            projected = self.projection(mean_profile(own))  # (C, k k)
+            loss = softened_divergence(projected, mean_profile(told), self.config.temperature)
+        return {"distill/lesion_regions": self.config.weight * loss}
+
+
+def read_regions(feature_map: Tensor, boxes_xyxy: Tensor, image_shape: Shape, region_cells: int) -> Tensor:
+    """Return (N, C, k k): the map over the regions of boxes (N, 4), row by row."""
+    height, width = feature_map.shape[-2:]
+    ratio = boxes_xyxy.new_tensor((width / image_shape[1], height / image_shape[0]) * 2)
+    regions = roi_align(
+        feature_map.float().unsqueeze(0),
+        [(boxes_xyxy * ratio).float()],
+        region_cells,
+        sampling_ratio=SAMPLES,
+        aligned=True,
+    )
+    return torch.as_tensor(regions).flatten(2)

@@ -1,0 +1,81 @@
+"""UniDistill (arXiv 2303.15083), adapted to unpaired data.
+
+There, teacher and student see one scene, and each box is compared with itself: an L1 distance between the
+features at nine points of the box, and an L1 distance between the matrices of cosines among those points.
+Here the patients differ, so the batch means of both are compared.
+Letters: C channels, P points, N boxes of an image.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from comoto.detectors.base import LevelSpec
+from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.lesions import lesion_matrices, mean_profile
+from comoto.distill.levels import level_channels
+from comoto.distill.points import point_reader
+
+
+class UniDistillConfig(DistillerConfig):
+    """Which map, which points, how much the relations count."""
+
+    kind: Literal["unidistill"] = "unidistill"
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    relation_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the relations, besides ``weight``."""
+    level: str = "p3"
+    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
+    num_points: Literal[4, 5, 9] = 9
+
+
+class UniDistiller(Distiller):
+    """Features at the points, and how alike the points are, follow the batch means of the teacher.
+
+    F (C, P) is the mean of the lesions' matrices over each image, then over the images; R (P, P) is the same
+    mean of the cosines between the columns of each. The loss is
+    alpha [mean |F_student - F_teacher| + gamma mean |R_student - R_teacher|].
+    """
+
+    Config: ClassVar[type[DistillerConfig]] = UniDistillConfig
+
+    def __init__(
+        self, config: UniDistillConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
+    ) -> None:
+        """Check the level.
+
+        Raises:
+            ConfigError: the detector has no such level.
+        """
+        super().__init__()
+        level_channels(config.level, specs, "distill.level")
+        self.config = config
+        self.levels = (config.level,)
+        self.read = point_reader(config.num_points, "bilinear", width_ratio=False)
+
+    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+        """Return ``distill/unidistill_points`` and ``distill/unidistill_relations``.
+
+        Nothing if either side shows no lesion.
+        """
+        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
+        if not own or not told:
+            return {}
+        with torch.autocast(own[0].device.type, enabled=False):
+            points = functional.l1_loss(mean_profile(own), mean_profile(told).detach())
+            relations = functional.l1_loss(mean_relation(own), mean_relation(told).detach())
+        return {
+            "distill/unidistill_points": self.config.weight * points,
+            "distill/unidistill_relations": self.config.weight * self.config.relation_weight * relations,
+        }
+
+
+def mean_relation(matrices: list[Tensor]) -> Tensor:
+    """Return the cosines (P, P) between the columns of lesion matrices (N, C, P), averaged like a profile."""
+    columns = [functional.normalize(each, dim=1) for each in matrices]
+    return mean_profile([each.transpose(1, 2) @ each for each in columns])
