@@ -1,0 +1,283 @@
+"""Which runs a study consists of."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study_files import study_content, study_of, write_study
+
+from comoto.config import config_hash
+from comoto.datasets.splits import patient_fraction
+from comoto.errors import ConfigError
+from comoto.records import Manifest
+from comoto.study.config import load_study, starting_file
+from comoto.study.grid import build_grid, student_seed
+
+OUT = Path("/study")
+ARMS = {
+    "pretraining": {"impa": False},
+    "pretraining-impa": {"impa": True},
+    "lskd": {"impa": False, "settings": ["distill.kind=lesion_points"]},
+    "scratch": {"impa": "none", "settings": ["init=scratch"]},
+}
+
+
+def test_teachers_are_shared_and_students_are_all_there() -> None:
+    study = study_of(arms=ARMS, seeds=[0, 3], repetitions=3, fractions=[0.1, 0.5])
+    grid = build_grid(study, OUT)
+    assert [run.name for run in grid.teachers] == [
+        "teachers/plain-seed0",
+        "teachers/impa-seed0",
+        "teachers/plain-seed3",
+        "teachers/impa-seed3",
+    ]
+    assert len(grid.students) == len(grid.cells) == 4 * 2 * 2 * 3  # arms, fractions, seeds, repetitions
+    used = Counter(run.teacher for run in grid.students)
+    assert used == {
+        None: 12,
+        "teachers/plain-seed0": 12,  # two arms x two fractions x three repetitions
+        "teachers/plain-seed3": 12,
+        "teachers/impa-seed0": 6,
+        "teachers/impa-seed3": 6,
+    }
+    for teacher in grid.teachers:
+        assert teacher.config.impa.weight == (2.0 if "impa" in teacher.name else 0.0)
+        assert teacher.config.seed == int(teacher.name[-1])
+    for student in grid.students:
+        expected = None if student.teacher is None else OUT / student.teacher / "run"
+        assert student.config.teacher == expected
+        assert student.config.threads == 1
+        assert student.config.selection.min_hit_radius == 5.3
+
+
+def test_arms_share_patients_repetitions_do_not_and_fractions_nest() -> None:
+    study = study_of(arms=ARMS, seeds=[0, 1], repetitions=2, fractions=[0.1, 0.25, 0.5, 1.0])
+    grid = build_grid(study, OUT)
+    runs = {run.name: run.config for run in grid.students}
+    ids = [f"p{number:03}" for number in range(40)]
+    images = pd.DataFrame(
+        {
+            "image_id": ids, "patient_id": ids, "study_id": ids, "view_key": "lcc", "laterality": "L",
+            "modality": "tomosynthesis", "view": "CC", "split": "train", "label": "",
+            "path": "x", "num_slices": 9,
+        }
+    )  # fmt: skip
+    lesions = pd.DataFrame(
+        {
+            "image_id": ids[:20],
+            "x1": 0.0,
+            "y1": 0.0,
+            "x2": 1.0,
+            "y2": 1.0,
+            "slice_index": 0,
+            "category": "mass",
+        }
+    )
+    manifest = Manifest("forty", images, lesions)
+    chosen = {
+        (cell.arm, cell.seed, cell.repetition, cell.fraction): frozenset(
+            patient_fraction(manifest, runs[cell.run].data.fraction, runs[cell.run].seed)
+        )
+        for cell in grid.cells
+    }
+    for (_, seed, repetition, fraction), patients in chosen.items():
+        assert patients == chosen["pretraining", seed, repetition, fraction]
+        assert len(patients) == 40 * fraction
+    subsets = []
+    for seed in (0, 1):
+        for repetition in (0, 1):
+            nested = [chosen["lskd", seed, repetition, fraction] for fraction in study.fractions]
+            assert all(smaller < larger for smaller, larger in pairwise(nested))
+            subsets.append(nested[0])
+    assert len(set(subsets)) == 4
+
+
+def test_student_seeds_never_meet() -> None:
+    seeds = {student_seed(seed, repetition) for seed in range(20) for repetition in (0, 1, 999)}
+    assert len(seeds) == 60
+    assert student_seed(2, 5) == 2005
+
+
+def test_one_repetition_is_complete_before_the_next_begins() -> None:
+    study = study_of(
+        arms=ARMS, seeds=[0, 1], repetitions=2, regimes={"paper": ["batch.size=2"], "strong": []}
+    )
+    grid = build_grid(study, OUT)
+    order = [run.config.seed for run in grid.students]
+    assert order == [0] * 16 + [1000] * 16 + [1] * 16 + [1001] * 16  # 4 arms x 2 regimes x 2 fractions
+
+
+def test_equal_runs_run_once() -> None:
+    regimes = {"one": ["batch.size=4"], "other": ["batch.size=4"], "third": ["batch.size=2"]}
+    grid = build_grid(study_of(regimes=regimes), OUT)
+    assert len(grid.cells) == 2 * 3 * 2 * 2
+    assert len(grid.students) == 2 * 2 * 2 * 2
+    assert len({config_hash(run.config) for run in grid.students}) == len(grid.students)
+    by_regime = {
+        regime: [cell.run for cell in grid.cells if cell.regime == regime]
+        for regime in ("one", "other", "third")
+    }
+    assert by_regime["one"] == by_regime["other"]
+    assert not set(by_regime["one"]) & set(by_regime["third"])
+
+
+def test_settings_are_laid_over_each_other_in_the_order_of_the_page() -> None:
+    content = study_content(Path("/stores"))
+    study = study_of(
+        settings=[*content["settings"], "batch.size=1", "optimizer.weight_decay=1"],
+        student_settings=["batch.size=2", "optimizer.weight_decay=2"],
+        fraction_settings={1.0: ["batch.size=3", "schedule.epochs=7"]},
+        regimes={"r": ["batch.size=4"]},
+        arms={
+            "pretraining": {"impa": False, "settings": ["batch.size=5"]},
+            "scratch": {
+                "impa": "none",
+                "settings": ["init=scratch"],
+                "fraction_settings": {0.5: ["batch.size=6"]},
+            },
+        },
+    )
+    grid = build_grid(study, OUT)
+    runs = {run.name: run.config for run in grid.students}
+    size = {(cell.arm, cell.fraction): runs[cell.run].batch.size for cell in grid.cells}
+    assert size == {
+        ("pretraining", 0.5): 5,
+        ("pretraining", 1.0): 5,
+        ("scratch", 0.5): 6,
+        ("scratch", 1.0): 4,
+    }
+    assert {cell.fraction: runs[cell.run].schedule.epochs for cell in grid.cells} == {0.5: 1, 1.0: 7}
+    assert {run.optimizer.weight_decay for run in runs.values()} == {2}
+    assert {(run.config.batch.size, run.config.optimizer.weight_decay) for run in grid.teachers} == {(1, 1)}
+
+
+def test_an_arm_may_take_part_in_less_and_have_teachers_of_its_own() -> None:
+    arms = {
+        "pretraining": {"impa": False},
+        "lskd": {
+            "impa": False,
+            "settings": ["distill.kind=lesion_points"],
+            "teacher_settings": ["impa.margin=9"],
+            "fractions": [0.5],
+            "repetitions": 3,
+            "regimes": ["b"],
+        },
+    }
+    grid = build_grid(study_of(arms=arms, regimes={"a": [], "b": ["batch.size=2"]}), OUT)
+    own = [cell for cell in grid.cells if cell.arm == "lskd"]
+    assert {(cell.regime, cell.fraction) for cell in own} == {("b", 0.5)}
+    assert len(own) == 2 * 3
+    assert [run.name for run in grid.teachers] == [
+        "teachers/plain-seed0",
+        "teachers/plain-lskd-seed0",
+        "teachers/plain-seed1",
+        "teachers/plain-lskd-seed1",
+    ]
+
+
+def test_only_some_arms_need_only_their_teachers() -> None:
+    grid = build_grid(study_of(arms=ARMS), OUT)
+    assert [run.teacher for run in grid.only(["scratch"]).students] == [None] * 4
+    assert grid.only(["scratch"]).teachers == ()
+    few = grid.only(["pretraining-impa", "scratch"])
+    assert {run.name for run in few.teachers} == {"teachers/impa-seed0", "teachers/impa-seed1"}
+    with pytest.raises(ConfigError, match="--only lskt: did you mean 'lskd'"):
+        grid.only(["lskt"])
+
+
+def test_the_file_to_start_from_is_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(starting_file(), encoding="utf-8")
+    study = load_study(path)
+    assert study.data.tomosynthesis == Path.cwd() / "prepared" / "volumes"
+    grid = build_grid(study, OUT)
+    assert len(grid.teachers) == 6
+    assert len(grid.students) == 5 * 2 * 4 * 3  # arms, regimes, fractions, seeds
+    assert {run.config.schedule.epochs for run in grid.students if run.config.data.fraction == 1.0} == {20}
+
+
+class TestMistakes:
+    """Each is found before anything starts, and named."""
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"fraktions": [0.1]}, "unknown key 'fraktions'; did you mean 'fractions'"),
+            (
+                {"data": {"tomosyntesis": "x"}},
+                "unknown key 'data.tomosyntesis'; did you mean 'tomosynthesis'",
+            ),
+            ({"data": {}}, "key 'data.tomosynthesis': Field required"),
+            ({"fractions": [0.0]}, "key 'fractions.0': Input should be greater than 0"),
+            ({"fractions": [0.5, 0.5]}, "fractions: a value stands twice"),
+            ({"seeds": []}, "key 'seeds'"),
+            ({"reference": "pretrainin"}, "reference 'pretrainin' is no arm; did you mean 'pretraining'"),
+            ({"fraction_settings": {0.3: []}}, r"fraction_settings: 0.3 is none of the study's \(0.5, 1.0\)"),
+            ({"arms": {"pretraining": {"impa": False, "setings": []}}}, "did you mean 'settings'"),
+            ({"arms": {"pretraining": {}}}, "key 'arms.pretraining.impa': Field required"),
+            (
+                {"arms": {"pretraining": {"impa": False, "regimes": ["x"]}}},
+                "arms.pretraining.regimes: x is none",
+            ),
+            ({"arms": {"../x": {"impa": False}}}, r"arms.*String should match pattern"),
+        ],
+    )
+    def test_in_the_file(self, tmp_path: Path, changes: dict, message: str) -> None:
+        path = write_study(tmp_path / "study.yaml", study_content(Path("/stores"), **changes))
+        with pytest.raises(ConfigError, match=message) as refusal:
+            load_study(path)
+        assert str(refusal.value).startswith(f"{path}: ")
+
+    @pytest.mark.parametrize(
+        ("arm", "message"),
+        [
+            (
+                {"impa": False, "settings": ["distil.kind=none"]},
+                r"arms.pretraining.settings: unknown configuration key 'distil'; did you mean 'distill'",
+            ),
+            (
+                {"impa": False, "settings": ["distill.kind=lskd"]},
+                "arms.pretraining.settings: unknown distiller",
+            ),
+            ({"impa": False, "settings": ["batch.size=0"]}, "arms.pretraining.settings: .*'batch.size'"),
+            (
+                {"impa": False, "settings": ["seed=3"]},
+                "arms.pretraining.settings: 'seed' is set by the study",
+            ),
+            (
+                {"impa": False, "teacher_settings": ["impa.wait=1"]},
+                "arms.pretraining.teacher_settings: unknown",
+            ),
+            ({"impa": "none"}, "arms.pretraining: init=teacher needs a teacher"),
+            (
+                {"impa": "none", "settings": ["init=scratch", "distill.kind=lesion_points"]},
+                "arms.pretraining: distill.kind=lesion_points needs a teacher",
+            ),
+            ({"impa": True, "settings": ["init=scratch"]}, "nothing in its settings uses a teacher"),
+            ({"impa": True, "teacher_settings": ["impa.weight=0"]}, "impa is true, but impa.weight is 0"),
+        ],
+    )
+    def test_in_the_settings_of_an_arm(self, arm: dict, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            build_grid(study_of(arms={"pretraining": arm}), OUT)
+
+    def test_in_the_settings_of_a_regime(self) -> None:
+        with pytest.raises(
+            ConfigError, match=r"regimes\.paper: unknown configuration key 'batch\.negatve_share'"
+        ):
+            build_grid(study_of(regimes={"paper": ["batch.negatve_share=0"]}), OUT)
+
+    def test_no_mammograms_for_a_teacher(self) -> None:
+        with pytest.raises(ConfigError, match=r"data\.mammograms names no prepared store"):
+            build_grid(study_of(data={"tomosynthesis": "/stores/bcs-dbt"}), OUT)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"no such file; 'comoto study init study.yaml' writes one"):
+            load_study(tmp_path / "study.yaml")
+
+    def test_no_yaml(self, tmp_path: Path) -> None:
+        (tmp_path / "study.yaml").write_text("name: [", encoding="utf-8")
+        with pytest.raises(ConfigError, match="not readable as YAML"):
+            load_study(tmp_path / "study.yaml")
