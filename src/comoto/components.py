@@ -13,12 +13,20 @@ from typing import Any
 from comoto.errors import ConfigError
 
 DETECTORS = {
+    "faster_rcnn": "comoto.detectors.faster_rcnn:FasterRcnnDetector",
+    "fcos": "comoto.detectors.fcos:FcosDetector",
     "retinanet": "comoto.detectors.retinanet:RetinaNetDetector",
 }
 DISTILLERS = {
     "none": "comoto.distill.none:NoDistiller",
     "image_level": "comoto.distill.image_level:ImageLevelDistiller",
     "lesion_points": "comoto.distill.lesion_points:LesionPointsDistiller",
+    "lesion_regions": "comoto.distill.lesion_regions:LesionRegionsDistiller",
+    "lesion_matching": "comoto.distill.lesion_matching:LesionMatchingDistiller",
+    "unidistill": "comoto.distill.unidistill:UniDistiller",
+    "prototypes": "comoto.distill.prototypes:PrototypeDistiller",
+    "pkd": "comoto.distill.pkd:PkdDistiller",
+    "cross_kd": "comoto.distill.cross_kd:CrossKdDistiller",
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",

@@ -1,19 +1,27 @@
 """What every detector in the table promises."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from comoto import components
-from comoto.config import load_train_config
+from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_detector
+from comoto.detectors.checkpoint import About, load_checkpoint, save_checkpoint
+from tiny_detectors import tiny, tiny_config
 
 
-@pytest.fixture(scope="module", params=sorted(components.DETECTORS))
-def detector(request: pytest.FixtureRequest) -> Detector:
+@pytest.fixture(params=sorted(components.DETECTORS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def detector(kind: str) -> Detector:
     torch.manual_seed(0)
-    config = load_train_config("demo", [f"detector.kind={request.param}"])
-    return build_detector(config)
+    made: Detector = tiny(kind)
+    return made
 
 
 def test_maps_have_the_shapes_that_the_detector_states(detector: Detector) -> None:
@@ -65,3 +73,58 @@ def test_a_detector_learns_one_picture(detector: Detector) -> None:
         best = detector.predict(detector.features(image))[0]
     assert float(best.scores[0]) > 0.5
     assert torch.allclose(best.boxes_xyxy[0], box[0], atol=4.0)
+
+
+def test_losses_do_not_depend_on_the_mode_and_predictions_neither(detector: Detector) -> None:
+    features = detector.train().features(torch.rand(1, 1, 64, 64))
+    boxes = [torch.tensor([[12.0, 20.0, 36.0, 44.0]])]
+    keys = detector.losses(features, boxes).keys()
+    trained = detector.predict(features)
+    assert detector.eval().losses(features, boxes).keys() == keys
+    assert torch.equal(detector.predict(features)[0].boxes_xyxy, trained[0].boxes_xyxy)
+
+
+def test_equal_seeds_give_equal_losses(kind: str) -> None:
+    def values() -> list[float]:
+        torch.manual_seed(3)
+        detector: Detector = tiny(kind)
+        images = torch.rand(2, 1, 64, 64)
+        boxes = [torch.tensor([[12.0, 20.0, 36.0, 44.0]]), torch.zeros(0, 4)]
+        torch.seed()  # what is drawn from now on must not depend on the global generator
+        both = [detector.losses(detector.features(images), boxes) for _ in range(2)]
+        return [float(loss.detach()) for losses in both for loss in losses.values()]
+
+    assert values() == values()
+
+
+def test_a_checkpoint_gives_the_same_detections(kind: str, detector: Detector, tmp_path: Path) -> None:
+    config = TrainConfig.model_validate({"detector": tiny_config(kind).model_dump()})
+    detector.train()
+    detector.features(torch.rand(2, 1, 64, 64))  # the batch norms move
+    save_checkpoint(tmp_path, detector, config, About("teacher", 1, {}))
+    loaded = load_checkpoint(tmp_path).detector
+    images = torch.rand(1, 1, 96, 64)
+    with torch.no_grad():
+        ours = detector.eval().predict(detector.features(images))[0]
+        theirs = loaded.predict(loaded.features(images))[0]
+    assert torch.equal(ours.scores, theirs.scores)
+    assert torch.equal(ours.boxes_xyxy, theirs.boxes_xyxy)
+
+
+def test_the_head_can_be_cut_after_every_convolution(detector: Detector) -> None:
+    """The two parts give what the whole head gives, and what its own forward in torchvision gives."""
+    features = detector.eval().features(torch.rand(2, 1, 96, 64))
+    if detector.head_depth == 0:
+        with pytest.raises(ValueError, match="cannot be cut"):
+            detector.head_inner(features, 0)
+        return
+    whole = detector.net.head([features.levels[name] for name in detector.head_levels])
+    for layer in range(detector.head_depth + 1):
+        maps = detector.head_inner(features, layer)
+        assert [each.shape[-2:] for each in maps.classes] == [each.shape[-2:] for each in maps.boxes]
+        outputs = detector.head_outer(maps, layer)
+        assert outputs.keys() == whole.keys()
+        assert all(torch.allclose(outputs[key], whole[key], atol=1e-6) for key in whole)
+    for beyond in (-1, detector.head_depth + 1):
+        with pytest.raises(ValueError, match="cannot be cut"):
+            detector.head_inner(features, beyond)

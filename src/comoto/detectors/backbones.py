@@ -1,15 +1,22 @@
-"""Backbones: the thin one of the demo, and every timm backbone that gives maps at strides 8, 16 and 32."""
+"""Backbones: the thin one of the demo, torchvision's ResNets as published, and what timm has to offer.
+
+All give maps at strides 8, 16 and 32. Letters: B images, C channels, H x W pixels.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import timm
+import torch
 from torch import Tensor, nn
+from torchvision.models import get_model
 from torchvision.models.resnet import BasicBlock
 
+from comoto.components import suggest
 from comoto.config import StrictModel
 from comoto.detectors.base import LevelSpec
 from comoto.detectors.weights import load_matching, read_weights
@@ -18,34 +25,48 @@ from comoto.errors import ConfigError
 LEVELS = ("c3", "c4", "c5")
 STRIDES = (8, 16, 32)
 THIN_WIDTHS = (32, 64, 128, 256)
-
-# Mean and spread of the three ImageNet channels, averaged: the pictures are grey.
-PIXEL_MEAN, PIXEL_STD = 0.449, 0.226
+TORCHVISION = "torchvision/"
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 
 class BackboneConfig(StrictModel):
     """Which backbone, and where its weights come from."""
 
     name: str = "resnet50"
-    """``thin`` or any timm model that supports ``features_only`` (resnet18, convnext_tiny, ...)."""
+    """``thin``; ``torchvision/resnet50`` (18, 34, 101), as published, with three input channels; or a timm
+    model with maps at strides 8, 16, 32 (resnet50, convnext_tiny, swin_tiny_patch4_window7_224, ...)."""
     weights: Literal["none", "imagenet"] | Path = "none"
-    """``imagenet`` lets timm fetch its weights; a path is a ``.safetensors`` file of this backbone."""
+    """``imagenet`` fetches the weights; a path is a ``.safetensors`` file of this backbone."""
 
 
 class Backbone(nn.Module):
-    """A network with three named maps, fed with grey images between 0 and 1."""
+    """A network with three named maps.
 
-    def __init__(self, body: nn.Module, channels: tuple[int, ...]) -> None:
+    Attributes:
+        level_specs: channels and stride of each map, in pixels of what enters.
+    """
+
+    def __init__(self, body: nn.Module, channels: tuple[int, ...], *, channels_last: bool = False) -> None:
+        """Wrap a network.
+
+        Args:
+            body: returns three maps.
+            channels: C of each.
+            channels_last: the maps come as (B, h, w, C).
+        """
         super().__init__()
         self.body = body
+        self._channels_last = channels_last
         self.level_specs = {
             level: LevelSpec(width, stride)
             for level, width, stride in zip(LEVELS, channels, STRIDES, strict=True)
         }
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """Return the maps ``c3``, ``c4``, ``c5`` of images (B, 1, H, W)."""
-        maps = self.body((images - PIXEL_MEAN) / PIXEL_STD)
+        """Return the maps ``c3``, ``c4``, ``c5`` of normalised images (B, ``input_channels``, H, W)."""
+        maps = self.body(images)
+        if self._channels_last:
+            maps = [each.permute(0, 3, 1, 2).contiguous() for each in maps]
         return OrderedDict(zip(LEVELS, maps, strict=True))
 
 
@@ -78,43 +99,124 @@ class ThinResNet(nn.Module):
         return maps[1:]
 
 
-def build_backbone(config: BackboneConfig) -> Backbone:
+class CompleteResNet(nn.Module):
+    """torchvision's ResNet with all its layers, also the classifier that a detector never uses.
+
+    The published model carries those 2,049,000 parameters (of ResNet-50) in its checkpoints.
+    """
+
+    def __init__(self, resnet: nn.Module) -> None:
+        super().__init__()
+        self.resnet: Any = resnet
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the maps after ``layer2``, ``layer3`` and ``layer4``."""
+        net = self.resnet
+        x = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(images)))))
+        c3 = net.layer2(x)
+        c4 = net.layer3(c3)
+        return [c3, c4, net.layer4(c4)]
+
+
+def input_channels(config: BackboneConfig) -> Literal[1, 3]:
+    """Return the channels of the images that the configured backbone takes."""
+    return 3 if config.name.startswith(TORCHVISION) else 1
+
+
+def build_backbone(config: BackboneConfig, image_shape: tuple[int, int] | None = None) -> Backbone:
     """Build the configured backbone with its initial weights.
 
+    Args:
+        config: name and weights.
+        image_shape: (H, W) of the images that will enter; if given, it is checked that they can.
+
     Raises:
-        ConfigError: the name is unknown, its strides do not fit, or the weights cannot be had.
+        ConfigError: the name is unknown, its strides do not fit, the weights cannot be had, or images of
+            this shape cannot enter.
     """
+    pretrained = config.weights == "imagenet"
     if config.name == "thin":
         backbone = Backbone(ThinResNet(), THIN_WIDTHS[1:])
-        if config.weights == "imagenet":
+        if pretrained:
             raise ConfigError(
                 "detector.backbone.weights: the thin backbone has no ImageNet weights; use 'none'"
             )
+    elif config.name.startswith(TORCHVISION):
+        backbone = _torchvision_backbone(config.name, pretrained=pretrained)
     else:
-        backbone = _timm_backbone(config.name, pretrained=config.weights == "imagenet")
+        backbone = _timm_backbone(config.name, pretrained=pretrained)
+        if timm.get_pretrained_cfg(config.name).fixed_input_size and image_shape is not None:
+            _check_shape(backbone, (1, input_channels(config), *image_shape), config.name)
     if isinstance(config.weights, Path):
         load_matching(backbone, read_weights(config.weights), str(config.weights))
     return backbone
+
+
+def _torchvision_backbone(name: str, *, pretrained: bool) -> Backbone:
+    kind = name.removeprefix(TORCHVISION)
+    if kind not in RESNETS:
+        known = [TORCHVISION + each for each in RESNETS]
+        raise ConfigError(f"detector.backbone.name: unknown '{name}'; {suggest(name, known)}")
+    try:
+        resnet = get_model(kind, weights="IMAGENET1K_V1" if pretrained else None)
+    except (OSError, RuntimeError) as error:
+        if pretrained:
+            raise _unfetched(name, error) from error
+        raise
+    widths = tuple(_width(layer) for layer in (resnet.layer2, resnet.layer3, resnet.layer4))
+    return Backbone(CompleteResNet(resnet), widths)
 
 
 def _timm_backbone(name: str, *, pretrained: bool) -> Backbone:
     if not timm.is_model(name):
         raise ConfigError(f"detector.backbone.name: timm knows no model '{name}'; 'resnet50' is the default")
     try:
-        body = timm.create_model(
-            name, pretrained=pretrained, features_only=True, in_chans=1, out_indices=(-3, -2, -1)
-        )
+        body = _timm_body(name, pretrained=pretrained)
     except (OSError, RuntimeError, ValueError) as error:
         if pretrained:
-            raise ConfigError(
-                f"ImageNet weights of '{name}' cannot be fetched ({type(error).__name__}); "
-                "without internet access set detector.backbone.weights to a .safetensors file, or to 'none'"
-            ) from error
+            raise _unfetched(name, error) from error
         raise ConfigError(f"detector.backbone.name: '{name}' gives no feature maps: {error}") from error
     reductions = tuple(body.feature_info.reduction())
     if reductions != STRIDES:
         raise ConfigError(f"detector.backbone.name: '{name}' has strides {reductions}, needed are {STRIDES}")
-    return Backbone(body, tuple(body.feature_info.channels()))
+    channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
+    return Backbone(body, tuple(body.feature_info.channels()), channels_last=channels_last)
+
+
+def _timm_body(name: str, *, pretrained: bool) -> Any:
+    options = {"pretrained": pretrained, "features_only": True, "in_chans": 1, "out_indices": (-3, -2, -1)}
+    if timm.get_pretrained_cfg(name).fixed_input_size:
+        try:  # window attention (Swin) that pads its windows takes any size
+            return timm.create_model(name, strict_img_size=False, **options)
+        except TypeError:
+            pass  # the model has no such switch; whether it can do without is seen when images enter
+    return timm.create_model(name, **options)
+
+
+def _check_shape(backbone: Backbone, shape: tuple[int, ...], name: str) -> None:
+    """Refuse a network that cannot take images of this shape (B, C, H, W); a copy without memory tries."""
+    trial = copy.deepcopy(backbone).to("meta").eval()
+    try:
+        with torch.no_grad():
+            trial(torch.empty(shape, device="meta"))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"detector.backbone.name: '{name}' cannot take images of {shape[-2]} x {shape[-1]} "
+            f"pixels ({error}); change preprocess.rows and columns, or take another backbone"
+        ) from error
+
+
+def _unfetched(name: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"ImageNet weights of '{name}' cannot be fetched ({type(error).__name__}); "
+        "without internet access set detector.backbone.weights to a .safetensors file, or to 'none'"
+    )
+
+
+def _width(layer: nn.Sequential) -> int:
+    """Return the channels that a stage of torchvision's ResNet gives."""
+    block: Any = layer[-1]
+    return int((block.bn2 if isinstance(block, BasicBlock) else block.bn3).num_features)
 
 
 def _stage(before: int, after: int) -> nn.Module:

@@ -20,11 +20,12 @@ class LevelSpec:
 
     Attributes:
         channels: C.
-        stride: pixels of the grid per cell, the same along both axes.
+        stride: pixels of the grid per cell, the same along both axes. A whole number, unless the detector
+            resizes inside; then W / w, the width ratio that the published code takes for both axes.
     """
 
     channels: int
-    stride: int
+    stride: float
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,29 @@ class Detections:
     scores: Tensor
 
 
+@dataclass(frozen=True)
+class HeadMaps:
+    """What the two towers of a head hold after some of their convolutions.
+
+    Attributes:
+        classes: per level of the head (B, C, h, w), of the classification tower.
+        boxes: the same of the regression tower.
+    """
+
+    classes: list[Tensor]
+    boxes: list[Tensor]
+
+
 class Detector(nn.Module, ABC):
-    """Base of the detectors. Features are returned, never caught by hooks."""
+    """Base of the detectors. Features are returned, never caught by hooks.
+
+    A detector is built from its ``Config`` and the shape (H, W) of the grid it will see.
+    ``head_depth`` is the number of convolutions of the head's towers; 0: the head cannot be cut.
+    """
 
     Config: ClassVar[type[ComponentConfig]]
     level_specs: dict[str, LevelSpec]
+    head_depth: int = 0
 
     @abstractmethod
     def features(self, images: Tensor) -> Features:
@@ -79,3 +98,23 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def predict(self, features: Features) -> list[Detections]:
         """Return the detections of each image."""
+
+    def head_inner(self, features: Features, layer: int) -> HeadMaps:
+        """Return what both towers hold after ``layer`` convolutions, 0 to ``head_depth``.
+
+        Raises:
+            ValueError: the head cannot be cut there.
+        """
+        raise ValueError(f"the head of {type(self).__name__} cannot be cut")
+
+    def head_outer(self, maps: HeadMaps, layer: int) -> dict[str, Tensor]:
+        """Run the rest of the head, from after ``layer`` convolutions on.
+
+        Returns:
+            Float32: ``cls_logits`` (B, A, K) and ``bbox_regression`` (B, A, 4), where A counts the anchors or
+            points of all levels; a detector may add its own.
+
+        Raises:
+            ValueError: the head cannot be cut there.
+        """
+        raise ValueError(f"the head of {type(self).__name__} cannot be cut")

@@ -56,9 +56,20 @@ class Checkpoint:
 
 
 def build_detector(config: TrainConfig) -> Detector:
-    """Build the configured detector with its initial weights."""
-    detector: Detector = components.resolve("detector", config.detector.kind)(config.detector)
+    """Build the configured detector, for the configured grid, with its initial weights."""
+    grid = (config.preprocess.rows, config.preprocess.columns)
+    detector: Detector = components.resolve("detector", config.detector.kind)(config.detector, grid)
     return detector
+
+
+def build_blank_detector(config: TrainConfig) -> Detector:
+    """Build the configured detector for weights that come from a checkpoint: nothing is fetched or read."""
+    detector = config.detector.model_dump(mode="json")
+    if "backbone" in detector:
+        detector["backbone"] = {**detector["backbone"], "weights": "none"}
+    return build_detector(
+        config.model_copy(update={"detector": type(config.detector).model_validate(detector)})
+    )
 
 
 def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: About) -> None:
@@ -86,11 +97,7 @@ def load_checkpoint(run: Path) -> Checkpoint:
         CheckpointError: there is no checkpoint, it is damaged, or its weights are of another architecture.
     """
     config, about, sha256 = read_about(run)
-    # the weights come from the checkpoint, so nothing is fetched or read twice
-    scratch = {**config.detector.model_dump(mode="json")}
-    if "backbone" in scratch:
-        scratch["backbone"] = {**scratch["backbone"], "weights": "none"}
-    detector = build_detector(TrainConfig.model_validate({"detector": scratch}))
+    detector = build_blank_detector(config)
     load_weights(detector, run)
     return Checkpoint(detector.eval(), config, about, sha256)
 

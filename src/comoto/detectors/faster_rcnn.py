@@ -1,0 +1,188 @@
+"""Faster R-CNN: a small network proposes boxes, a second stage looks at the features inside each.
+
+Letters: B images, N boxes or proposals.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign
+
+from comoto.config import ComponentConfig
+from comoto.detectors.base import Detections, Features
+from comoto.detectors.intake import Shape
+from comoto.detectors.pyramid import PyramidConfig, PyramidDetector, check_anchors
+
+LESION = 1
+"""The only class; 0 is the second stage's background."""
+POOLED = 7
+"""Cells along a side of the features that the second stage sees of a proposal."""
+
+
+class FasterRcnnConfig(PyramidConfig):
+    """Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on the levels p3 to p5, p3 to p7, or on c5 alone."""
+
+    kind: Literal["faster_rcnn"] = "faster_rcnn"
+    anchor_sizes: tuple[tuple[int, ...], ...] = (
+        (32, 40, 51),
+        (64, 81, 102),
+        (128, 161, 203),
+        (256, 323, 406),
+        (512, 645, 813),
+    )
+    """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """From which an anchor is a positive example of the first stage; the second stage's is 0.5."""
+    background_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    proposals: Annotated[int, Field(ge=1)] = 1000
+    """Of the first stage, per image."""
+    proposal_nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
+    sampled_anchors: Annotated[int, Field(ge=2)] = 256
+    """Of an image that train the first stage; at most half of them are positive."""
+    sampled_proposals: Annotated[int, Field(ge=4)] = 512
+    """Of an image that train the second stage; at most a quarter of them are positive."""
+    canonical_side: Annotated[int, Field(ge=1)] = 224
+    """Side in pixels from which a proposal is read from p4; half of that is read from p3."""
+    box_features: Annotated[int, Field(ge=8)] = 1024
+    """Width of the second stage's two layers."""
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    max_detections: Annotated[int, Field(ge=1)] = 50
+    """Detections kept per slice."""
+
+
+class SeededSampler(nn.Module):
+    """Draws the examples of an image that train a stage, a fixed number with a largest share of positives.
+
+    Its own counter seeds every draw and is saved with the weights, so that an interrupted run that is resumed
+    draws what it would have drawn.
+    """
+
+    draws: Tensor
+
+    def __init__(self, size: int, positive_share: float, seed: int) -> None:
+        """Keep the settings.
+
+        Args:
+            size: examples of an image.
+            positive_share: of them at most.
+            seed: tells apart the samplers of one detector.
+        """
+        super().__init__()
+        self._size, self._positives, self._seed = size, int(size * positive_share), seed
+        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return masks of the chosen positives and negatives; labels are > 0, 0, or -1 for neither."""
+        generator = torch.Generator().manual_seed(int(self.draws) * 2 + self._seed)
+        self.draws += 1
+        chosen = [self._one(own, generator) for own in labels]
+        return [positive for positive, _ in chosen], [negative for _, negative in chosen]
+
+    def _one(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        positive = _some(labels >= 1, self._positives, generator)
+        return positive, _some(labels == 0, self._size - int(positive.sum()), generator)
+
+
+class FasterRcnnDetector(PyramidDetector):
+    """torchvision's two stages on features that are computed once; its head cannot be cut."""
+
+    Config: ClassVar[type[ComponentConfig]] = FasterRcnnConfig
+
+    def __init__(self, config: FasterRcnnConfig, grid_shape: Shape | None = None) -> None:
+        """Build the network with fresh (or ImageNet) weights.
+
+        Args:
+            config: what to build.
+            grid_shape: (H, W) of the images; needed where the detector resizes inside.
+
+        Raises:
+            ConfigError: the backbone is unknown or cannot take the images, or the anchor sizes do not fit.
+        """
+        super().__init__(config, grid_shape)
+        pyramid = self._build_pyramid(config)
+        check_anchors(config.anchor_sizes, self.head_levels)
+        anchors = AnchorGenerator(config.anchor_sizes, (config.aspect_ratios,) * len(config.anchor_sizes))
+        pooled = [name for name in self.head_levels if name not in ("p6", "p7")]  # too coarse to read from
+        width = pyramid.out_channels * POOLED**2
+        self.net = FasterRCNN(
+            pyramid,
+            rpn_anchor_generator=anchors,
+            rpn_fg_iou_thresh=config.foreground_iou,
+            rpn_bg_iou_thresh=config.background_iou,
+            rpn_pre_nms_top_n_train=2 * config.proposals,
+            rpn_pre_nms_top_n_test=config.proposals,
+            rpn_post_nms_top_n_train=config.proposals,
+            rpn_post_nms_top_n_test=config.proposals,
+            rpn_nms_thresh=config.proposal_nms_iou,
+            box_roi_pool=MultiScaleRoIAlign(
+                pooled, output_size=POOLED, sampling_ratio=2, canonical_scale=config.canonical_side
+            ),
+            box_head=TwoMLPHead(width, config.box_features),
+            box_predictor=FastRCNNPredictor(config.box_features, num_classes=2),
+            box_score_thresh=config.score_threshold,
+            box_nms_thresh=config.nms_iou,
+            box_detections_per_img=config.max_detections,
+        )
+        self.net.rpn.fg_bg_sampler = SeededSampler(config.sampled_anchors, 0.5, seed=0)
+        self.net.roi_heads.fg_bg_sampler = SeededSampler(config.sampled_proposals, 0.25, seed=1)
+
+    def losses(self, features: Features, boxes: list[Tensor]) -> dict[str, Tensor]:
+        """See ``Detector.losses``; two of the first stage, two of the second, in float32."""
+        _, losses = self._stages(features, self._targets(features, boxes, LESION))
+        return {
+            "detection/class": losses["loss_classifier"],
+            "detection/box": losses["loss_box_reg"],
+            "detection/proposal_class": losses["loss_objectness"],
+            "detection/proposal_box": losses["loss_rpn_box_reg"],
+        }
+
+    def predict(self, features: Features) -> list[Detections]:
+        """See ``Detector.predict``."""
+        found, _ = self._stages(features, None)
+        return self._lesions(found, features, LESION)
+
+    def _stages(
+        self, features: Features, targets: list[dict[str, Tensor]] | None
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Return torchvision's detections, and its losses if there are targets."""
+        images = self._image_list(features)
+        maps = OrderedDict((name, features.levels[name].float()) for name in self.head_levels)
+        stages = (self.net.rpn, self.net.roi_heads)
+        # torchvision decides by the mode; what is asked for decides here
+        with _in_mode(stages, targets is not None), torch.autocast(images.tensors.device.type, enabled=False):
+            proposals, first = self.net.rpn(images, maps, targets)
+            found, second = self.net.roi_heads(maps, proposals, images.image_sizes, targets)
+        return found, first | second
+
+
+@contextmanager
+def _in_mode(modules: tuple[nn.Module, ...], training: bool) -> Iterator[None]:
+    before = [module.training for module in modules]
+    for module in modules:
+        module.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, before, strict=True):
+            module.train(mode)
+
+
+def _some(candidates: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """Return a mask of at most ``number`` of the candidates, drawn without replacement."""
+    places = candidates.nonzero().flatten()
+    order = torch.randperm(len(places), generator=generator)[:number].to(places.device)
+    mask = torch.zeros_like(candidates)
+    mask[places[order]] = True
+    return mask
