@@ -9,6 +9,7 @@ from comoto.config import AugmentConfig
 from comoto.preprocessing.augment import Change, apply_change, draw_change
 
 ROWS, COLUMNS, HEIGHT, WIDTH = 48, 32, 40, 28
+SHAPE = (HEIGHT, WIDTH)
 
 
 @st.composite
@@ -41,7 +42,7 @@ def bounding_box(image):
 
 @given(changes, lesions())
 def test_image_and_box_move_together(change, box):
-    image, boxes = apply_change(change, painted(box), [box], HEIGHT)
+    image, boxes = apply_change(change, painted(box), [box], SHAPE)
     assert image.shape == (ROWS, COLUMNS)
     assert image.dtype == boxes.dtype == np.float32
     whole = (box[2] - box[0]) * (box[3] - box[1])
@@ -56,7 +57,7 @@ def test_image_and_box_move_together(change, box):
 def test_the_chest_wall_stays_at_column_0(change):
     breast = np.zeros((ROWS, COLUMNS), np.uint8)
     breast[:HEIGHT, :WIDTH] = 120
-    image = change.image(breast, HEIGHT)
+    image = change.image(breast, SHAPE)
     filled = image.any(axis=1)
     assert filled.any()
     assert image[filled, 0].all()
@@ -64,9 +65,9 @@ def test_the_chest_wall_stays_at_column_0(change):
 
 @given(changes)
 def test_air_stays_air_and_values_stay_in_range(change):
-    assert not change.image(np.zeros((ROWS, COLUMNS), np.uint8), HEIGHT).any()
+    assert not change.image(np.zeros((ROWS, COLUMNS), np.uint8), SHAPE).any()
     values = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
-    image = change.image(values, HEIGHT)
+    image = change.image(values, SHAPE)
     assert image.min() >= 0
     assert image.max() <= 1
 
@@ -74,16 +75,16 @@ def test_air_stays_air_and_values_stay_in_range(change):
 def test_grey_values_by_hand():
     # 0.2 is 51 of 255: 1.5 x 0.2 ** 2 = 0.06; and 1.5 x 0.8 is cut at 1.
     image = np.full((1, 3), 51, np.uint8)
-    assert Change(gain=1.5, gamma=2).image(image, 1) == pytest.approx(np.full((1, 3), 0.06))
-    assert Change(gain=1.5).image(4 * image, 1) == pytest.approx(np.ones((1, 3)))
+    assert Change(gain=1.5, gamma=2).image(image, (1, 3)) == pytest.approx(np.full((1, 3), 0.06))
+    assert Change(gain=1.5).image(4 * image, (1, 3)) == pytest.approx(np.ones((1, 3)))
 
 
 def test_flip_and_shift_by_hand():
     # Padded to 5 rows, 4 of image; flip gives rows 3 2 1 0, one down, one column towards the chest wall.
     image = np.array([[1, 5], [2, 6], [3, 7], [4, 8], [0, 0]], dtype=np.uint8)
-    moved = Change(flip=True, down=1, left=1).image(image, 4)
+    moved = Change(flip=True, down=1, left=1).image(image, (4, 2))
     assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 255)
-    boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], 4)
+    boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], (4, 2))
     assert boxes.tolist() == [[0, 2, 1, 5]]
 
 
@@ -91,7 +92,7 @@ def test_nothing_drawn_changes_nothing():
     off = AugmentConfig(vertical_flip=0, shift=0, gain=0, gamma=0)
     assert draw_change(off, (40, 28), np.random.default_rng(3)) == Change()
     image = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
-    same, boxes = apply_change(Change(), image, [[1, 2, 3, 4]], HEIGHT)
+    same, boxes = apply_change(Change(), image, [[1, 2, 3, 4]], SHAPE)
     assert same == pytest.approx(image / 255)
     assert boxes.tolist() == [[1, 2, 3, 4]]
 

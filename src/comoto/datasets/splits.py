@@ -45,13 +45,21 @@ def patient_fraction(manifest: Manifest, fraction: float, seed: int) -> set[str]
     Raises:
         DatasetError: the fraction is out of range, or no patient has a lesion.
     """
-    if not 0 < fraction <= 1:
-        raise DatasetError(f"a fraction of {fraction:g} of the patients; it must be above 0 and at most 1")
-    positive, negative = _ranked(manifest, f"fraction {seed}")
-    if not positive:
-        raise DatasetError(f"{manifest.name}: no patient has a lesion, so no fraction can hold one")
-    chosen = positive[: max(1, _nearest(fraction * len(positive)))]
-    return set(chosen + negative[: _nearest(fraction * len(negative))])
+    return _fraction(manifest, fraction, f"fraction {seed}", "patient_id")
+
+
+def image_fraction(manifest: Manifest, fraction: float, seed: int) -> set[str]:
+    """Choose a share of the images, as published; views of one patient may be torn apart.
+
+    Everything else is as in ``patient_fraction``, with images in place of patients.
+
+    Returns:
+        The images' identifiers.
+
+    Raises:
+        DatasetError: the fraction is out of range, or no image has a lesion.
+    """
+    return _fraction(manifest, fraction, f"image fraction {seed}", "image_id")
 
 
 def hold_out_validation(manifest: Manifest, share: float, seed: int) -> Manifest:
@@ -118,14 +126,25 @@ def load_split(path: Path) -> PatientSplit:
         raise DatasetError(f"{path}: not a file of patients ({error!r}); write it again") from error
 
 
-def _ranked(manifest: Manifest, salt: str) -> tuple[list[str], list[str]]:
-    """Return the patients with and without a lesion, each in the order in which they are drawn."""
+def _fraction(manifest: Manifest, fraction: float, salt: str, unit: str) -> set[str]:
+    if not 0 < fraction <= 1:
+        what = "images" if unit == "image_id" else "patients"
+        raise DatasetError(f"a fraction of {fraction:g} of the {what}; it must be above 0 and at most 1")
+    positive, negative = _ranked(manifest, salt, unit)
+    if not positive:
+        raise DatasetError(f"{manifest.name}: no patient has a lesion, so no fraction can hold one")
+    chosen = positive[: max(1, _nearest(fraction * len(positive)))]
+    return set(chosen + negative[: _nearest(fraction * len(negative))])
+
+
+def _ranked(manifest: Manifest, salt: str, unit: str = "patient_id") -> tuple[list[str], list[str]]:
+    """Return the patients (or images) with and without a lesion, each in the order of drawing."""
     images = manifest.images
     has_lesion = images["image_id"].isin(manifest.lesions["image_id"])
-    positive = set(images.loc[has_lesion, "patient_id"])
+    positive = set(images.loc[has_lesion, unit])
     ranked = sorted(
-        set(images["patient_id"]),
-        key=lambda patient: hashlib.sha256(f"{salt}\n{patient}".encode()).digest(),
+        set(images[unit]),
+        key=lambda name: hashlib.sha256(f"{salt}\n{name}".encode()).digest(),
     )
     return [name for name in ranked if name in positive], [name for name in ranked if name not in positive]
 

@@ -164,8 +164,8 @@ class Crop(_Sized):
 class Resize(_Sized):
     """Resample to another number of pixels: area averages where it shrinks, linear where it grows.
 
-    Both shapes are whole numbers of pixels, so the two factors differ a little even where the aspect
-    ratio is kept; boxes use the factor of their own axis.
+    Each axis has its own factor, for images and boxes; where the aspect ratio is kept they still differ a
+    little, because both shapes are whole numbers of pixels.
 
     Attributes:
         rows, columns: shape of the image that goes in.
@@ -205,9 +205,12 @@ class Resize(_Sized):
         array = np.ascontiguousarray(_checked(self, array))
         if self.in_shape == self.out_shape:
             return array
-        shrinks = self.to_rows <= self.rows and self.to_columns <= self.columns
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(array, (self.to_columns, self.to_rows), interpolation=how))
+        smaller = (min(self.to_columns, self.columns), min(self.to_rows, self.rows))
+        if smaller != (self.columns, self.rows):
+            array = cv2.resize(array, smaller, interpolation=cv2.INTER_AREA)
+        if smaller != (self.to_columns, self.to_rows):
+            array = cv2.resize(array, (self.to_columns, self.to_rows), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(array)
 
     def boxes(self, boxes_xyxy: ArrayLike) -> Float64Array:
         """Return scaled boxes."""

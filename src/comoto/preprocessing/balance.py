@@ -59,9 +59,15 @@ class BalancedSampler:
                 ),
                 augment,
                 seed + number * _SEEDS_APART,
+                section,
             )
             for number, ((store, ids), (positive, negative)) in enumerate(zip(parts, shares, strict=True))
         ]
+
+    @property
+    def steps_per_round(self) -> int:
+        """Steps until every positive patient (or image) of every data set has been drawn once."""
+        return max(sampler.steps_per_round for sampler in self._samplers)
 
     def batch(self, step: int) -> tuple[Tensor, list[Tensor]]:
         """Return the batch of a step as ``SliceSampler.batch`` does, one data set after the other."""

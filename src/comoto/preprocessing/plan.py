@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,7 @@ from comoto.dicom.read import DicomHeader, DicomImage, touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
 from comoto.preprocessing.breast import Breast, find_breast
-from comoto.preprocessing.window import WindowSource, choose_window
+from comoto.preprocessing.window import WindowSource, choose_window, frame_window
 from comoto.records import FloatArray, Laterality, Modality
 
 Image = NDArray[Any]
@@ -37,8 +37,8 @@ class Plan:
     Attributes:
         orient: stored -> source; a turn by 180 degrees or nothing.
         to_grid: source -> grid without padding: crop, mirror, resize.
-        window: frame values that become 0 and 255, ``low < high``.
-        window_source: where the window comes from.
+        window: frame values that become 0 and 255, ``low < high``; with ``frame`` for pictures only.
+        window_source: where the window comes from; ``frame`` stretches every frame on its own.
         laterality: side of the patient's body.
         notes: what was odd, one sentence each.
     """
@@ -71,7 +71,7 @@ class Plan:
         Raises:
             ValueError: the frame is not of ``stored_shape``.
         """
-        low, high = self.window
+        low, high = frame_window(frame) if self.window_source == "frame" else self.window
         array = self.orient.image(frame)
         steps = self.to_grid.steps
         if steps and isinstance(steps[0], Crop):  # windowing is done pixel by pixel, so only on what is kept
@@ -112,7 +112,9 @@ class Plan:
         """
         try:
             low, high = content["window"]
-            source: WindowSource = "file" if content["window_source"] == "file" else "percentile"
+            source = content["window_source"]
+            if source not in get_args(WindowSource):
+                raise ValueError(f"window_source {source!r}")
             return Plan(
                 chain_from_json(content["orient"]),
                 chain_from_json(content["to_grid"]),
@@ -223,5 +225,8 @@ def _to_grid(shape: Shape, breast: Breast, chest_wall: Laterality, config: Prepr
         shape = steps[-1].out_shape
     if config.mirror and chest_wall is Laterality.RIGHT:
         steps.append(Mirror(*shape))
-    steps.append(Resize.to_fit(shape, (config.rows, config.columns), config.max_scale))
+    if config.fit == "stretch":
+        steps.append(Resize(*shape, config.rows, config.columns))
+    else:
+        steps.append(Resize.to_fit(shape, (config.rows, config.columns), config.max_scale))
     return Chain(steps[0].in_shape, tuple(steps))

@@ -28,6 +28,11 @@ T = TypeVar("T")
 
 _ORDER, _DRAW = 0, 1
 _POSITIVE, _BACKGROUND, _NORMAL = 0, 1, 2
+_WANTED = {
+    "both": "no slice without a lesion",
+    "background": "no slice far from every lesion of its volume (batch.negatives=background)",
+    "normal": "no image without a lesion (batch.negatives=normal)",
+}
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,12 @@ class _Annotated:
 class SliceSampler:
     """Draws batches of positive and negative slices; mammograms are volumes of one slice.
 
-    A batch holds the positives first. Patients with lesions come in shuffled rounds: each is drawn once
-    before any is drawn again; of a patient one image, one lesion and one slice within ``slice_reach`` are
-    drawn, and the slice carries the boxes of all lesions within that reach of it.
+    A batch holds the positives first. Patients with lesions (or, with ``draw=images``, their images) come in
+    shuffled rounds: each is drawn once before any is drawn again; of a patient one image, one lesion and one
+    slice within ``slice_reach`` are drawn, and the slice carries the boxes of all lesions within that reach.
     Negatives alternate between background slices of the positive volumes (farther than ``negative_distance``
-    from every lesion of the volume) and slices of images without any lesion, each again in rounds over
-    patients; where one kind does not exist the other fills its place.
+    from every lesion of the volume) and slices of images without any lesion, each again in rounds; where one
+    kind does not exist the other fills its place. ``negatives`` leaves one kind out.
 
     Args:
         store: prepared images.
@@ -83,6 +88,7 @@ class SliceSampler:
         batch: size and shares.
         augment: random changes; None draws images as they are.
         seed: of everything random.
+        section: of the configuration, for messages.
 
     Raises:
         DatasetError: no image of ``image_ids`` shows a lesion although the batch wants some.
@@ -96,6 +102,7 @@ class SliceSampler:
         batch: BatchConfig,
         augment: AugmentConfig | None,
         seed: int,
+        section: str = "batch",
     ) -> None:
         self._store, self._batch, self._augment, self._seed = store, batch, augment, seed
         self._positive: dict[str, list[_Annotated]] = {}
@@ -105,8 +112,13 @@ class SliceSampler:
             self._sort_in(image_id)
         self.num_negatives = round(batch.size * batch.negative_share)
         self.num_positives = batch.size - self.num_negatives
-        self._check()
-        self._patients = tuple(sorted(kind) for kind in (self._positive, self._background, self._normal))
+        self._check(section)
+        self._units = tuple(sorted(kind) for kind in (self._positive, self._background, self._normal))
+
+    @property
+    def steps_per_round(self) -> int:
+        """Steps until every positive patient (or image) has been drawn once; 0 if none is drawn."""
+        return -(-len(self._positive) // self.num_positives) if self.num_positives else 0
 
     def batch(self, step: int) -> tuple[Tensor, list[Tensor]]:
         """Return the batch of a step.
@@ -129,8 +141,10 @@ class SliceSampler:
         not pass for normal.
         """
         record = self._store.record(image_id)
+        unit = image_id if self._batch.draw == "images" else record.patient_id
         if not record.lesions:
-            self._normal.setdefault(record.patient_id, []).append(image_id)
+            if self._batch.negatives != "background":
+                self._normal.setdefault(unit, []).append(image_id)
             return
         boxes, lesion_slices = self._store.lesions_on_grid(image_id)
         image = _Annotated(
@@ -142,22 +156,22 @@ class SliceSampler:
         )
         reach = self._batch.slice_reach
         if len(image.near(lesion_slices, reach)):
-            self._positive.setdefault(record.patient_id, []).append(image)
+            self._positive.setdefault(unit, []).append(image)
         annotated = np.array([lesion.slice_index or 0 for lesion in record.lesions], dtype=np.int64)
         far = image.far(annotated, self._batch.negative_distance)
-        if len(far):
-            self._background.setdefault(record.patient_id, []).append((image, far))
+        if len(far) and self._batch.negatives != "normal":
+            self._background.setdefault(unit, []).append((image, far))
 
-    def _check(self) -> None:
+    def _check(self, section: str) -> None:
         if self.num_positives and not self._positive:
             raise DatasetError(
                 f"{self._store.folder}: none of the chosen images shows a lesion on a prepared slice"
             )
         if self.num_negatives and not (self._background or self._normal):
             raise ConfigError(
-                f"{self._store.folder}: batch.negative_share is {self._batch.negative_share}, but the chosen "
-                "images hold no slice without a lesion; lower batch.negative_distance, add images without "
-                "lesions, or set batch.negative_share=0"
+                f"{self._store.folder}: {section}.negative_share is {self._batch.negative_share:g}, but the "
+                f"chosen images hold {_WANTED[self._batch.negatives]}; lower batch.negative_distance, add "
+                f"images without lesions, or set {section}.negative_share=0"
             )
         distance, reach = self._batch.negative_distance, self._batch.slice_reach
         if self.num_negatives and self._background and distance < reach:
@@ -169,8 +183,7 @@ class SliceSampler:
     def _positive_example(self, step: int, place: int) -> Example:
         rng = self._rng(_DRAW, _POSITIVE, step, place)
         reach = self._batch.slice_reach
-        patient = self._patient(_POSITIVE, step * self.num_positives + place)
-        image = _pick(self._positive[patient], rng)
+        image = _pick(self._positive[self._unit(_POSITIVE, step * self.num_positives + place)], rng)
         reachable = [image.near(position, reach) for position in image.lesion_slices[:, None]]
         plane = _pick(_pick([planes.tolist() for planes in reachable if len(planes)], rng), rng)
         return self._example(image.image_id, plane, image.boxes_near(plane, reach), rng)
@@ -182,10 +195,10 @@ class SliceSampler:
         turn = index // 2 if both else index
         rng = self._rng(_DRAW, kind, step, place)
         if kind == _BACKGROUND:
-            image, far = _pick(self._background[self._patient(kind, turn)], rng)
+            image, far = _pick(self._background[self._unit(kind, turn)], rng)
             image_id, plane = image.image_id, _pick(far.tolist(), rng)
         else:
-            image_id = _pick(self._normal[self._patient(kind, turn)], rng)
+            image_id = _pick(self._normal[self._unit(kind, turn)], rng)
             plane = int(rng.integers(len(self._store.slice_indices(image_id))))
         return self._example(image_id, plane, np.zeros((0, 4), dtype=np.float32), rng)
 
@@ -196,15 +209,15 @@ class SliceSampler:
         padded = pad(pixels, config.rows, config.columns)
         shape = (pixels.shape[0], pixels.shape[1])
         change = Change() if self._augment is None else draw_change(self._augment, shape, rng)
-        image, boxes = apply_change(change, padded, boxes, shape[0])
+        image, boxes = apply_change(change, padded, boxes, shape)
         return Example(torch.from_numpy(image)[None], torch.from_numpy(boxes))
 
-    def _patient(self, kind: int, turn: int) -> str:
-        """Return the patient whose turn it is: rounds of all patients, each round in its own order."""
-        patients = self._patients[kind]
-        round_number, position = divmod(turn, len(patients))
-        order = self._rng(_ORDER, kind, round_number, 0).permutation(len(patients))
-        return patients[int(order[position])]
+    def _unit(self, kind: int, turn: int) -> str:
+        """Return the patient (or image) whose turn it is: rounds of all, each round in its own order."""
+        units = self._units[kind]
+        round_number, position = divmod(turn, len(units))
+        order = self._rng(_ORDER, kind, round_number, 0).permutation(len(units))
+        return units[int(order[position])]
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, *key))

@@ -13,11 +13,15 @@ A *plane* is a row of the array, a *slice* is a slice of the volume; ``slice_ind
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.config import PreprocessConfig
@@ -25,7 +29,7 @@ from comoto.errors import DatasetError
 from comoto.geometry import visible_boxes
 from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.slices import PrepareOptions
-from comoto.records import FloatArray, ImageRecord, IntArray, Manifest
+from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
 FORMAT = "comoto-store-1"
 
@@ -110,6 +114,31 @@ class PreparedStore:
         )
         slices = np.array([lesion.slice_index or 0 for lesion in lesions], dtype=np.int64)
         return boxes.astype(np.float32), slices[keep]
+
+    def relabelled(self, lesions: Mapping[str, tuple[Lesion, ...]]) -> PreparedStore:
+        """Return the store of the named images alone, with these lesions in place of the annotated ones.
+
+        Nothing on disk changes.
+
+        Args:
+            lesions: image id -> its lesions, in source pixels.
+
+        Raises:
+            DatasetError: an image is unknown, or a box is empty.
+        """
+        other = copy(self)
+        other._records = {name: replace(self.record(name), lesions=found) for name, found in lesions.items()}
+        rows = [
+            (name, *lesion.box_xyxy, lesion.slice_index, lesion.category)
+            for name, found in lesions.items()
+            for lesion in found
+        ]
+        other.manifest = Manifest(
+            self.manifest.name,
+            self.manifest.images[self.manifest.images["image_id"].isin(list(lesions))],
+            pd.DataFrame(rows, columns=list(LESION_COLUMNS)),
+        )
+        return other
 
     def _files(self, image_id: str) -> tuple[Path, Path]:
         return image_files(self.folder, image_id)

@@ -17,7 +17,7 @@ from comoto.dicom.read import DicomHeader
 from comoto.errors import DicomError
 from comoto.records import Modality
 
-WindowSource = Literal["file", "percentile"]
+WindowSource = Literal["file", "percentile", "frame"]
 
 PERCENTILES = (0.5, 99.8)
 _SMALLEST_SHARE = 0.05
@@ -30,7 +30,8 @@ class Window:
 
     Attributes:
         low, high: frame values (MONOCHROME1 already inverted, not rescaled), ``low < high``.
-        source: where they come from.
+        source: where they come from; ``frame``: every frame is rendered from its own minimum to its own
+            maximum, and the values here are those of the breast in the frames that were looked at.
         note: why a window that the file has was not taken although it was asked for; empty otherwise.
     """
 
@@ -72,6 +73,12 @@ def percentile_window(values: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+def frame_window(frame: NDArray[Any]) -> tuple[float, float]:
+    """Return (low, high), the least and the largest value of a frame; one grey alone becomes black."""
+    low, high = float(frame.min()), float(frame.max())
+    return (low, high) if high > low else (low, low + 1.0)
+
+
 def choose_window(
     header: DicomHeader, modality: Modality, prefer: WindowSource, values: NDArray[Any]
 ) -> Window:
@@ -83,9 +90,11 @@ def choose_window(
     Args:
         header: of the file.
         modality: decides how centre and width are read.
-        prefer: ``"file"`` or ``"percentile"``.
+        prefer: ``preprocess.window`` of the configuration.
         values: frame values of the breast, any shape, not empty.
     """
+    if prefer == "frame":
+        return Window(*frame_window(values), "frame")
     low, high = percentile_window(values)
     if prefer == "percentile":
         return Window(low, high, "percentile")
