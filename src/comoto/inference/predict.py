@@ -14,7 +14,7 @@ from comoto.errors import ComotoError, DatasetError
 from comoto.inference.inputs import Job, collect_jobs, keys_of
 from comoto.inference.journal import Journal
 from comoto.inference.model import Model
-from comoto.inference.volume import detect_mammogram, detect_volume
+from comoto.inference.volume import detect_mammogram, detect_volume, rounded
 from comoto.progress import progress_bar, say
 from comoto.records import Modality, Split, VolumeDetections
 
@@ -150,4 +150,4 @@ def _one(model: Model, job: Job, config: InferenceConfig, modality: Modality) ->
 
 def _plain_boxes(boxes: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
     for box, score in zip(boxes.tolist(), scores.tolist(), strict=True):
-        yield {"box_xyxy": [round(value, 2) for value in box], "score": score}
+        yield {"box_xyxy": rounded(box), "score": score}

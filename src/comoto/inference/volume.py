@@ -51,7 +51,7 @@ def detect_volume(
         found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
         header = image.header
-    return _on_source(result, plan), plan, header
+    return on_source(result, plan), plan, header
 
 
 def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) -> tuple[SliceDetections, Plan]:
@@ -86,6 +86,11 @@ def slice_indices(num_slices: int, step: int) -> list[int]:
     return list(range((num_slices - 1) % step // 2, num_slices, step))
 
 
+def rounded(box: Iterable[float]) -> list[float]:
+    """Return a box as prediction files hold it, in hundredths of a pixel."""
+    return [round(value, 2) for value in box]
+
+
 def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """Compute up to ``depth`` items ahead in a thread, so that decoding and the network overlap.
 
@@ -102,7 +107,8 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
         pool.shutdown(cancel_futures=True)
 
 
-def _on_source(found: StackedDetections, plan: Plan) -> StackedDetections:
+def on_source(found: StackedDetections, plan: Plan) -> StackedDetections:
+    """Return detections on the grid in source pixels, cut to the image."""
     height, width = plan.source_shape
     boxes = plan.boxes_to_source(found.boxes_xyxy)
     boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from comoto.config import SelectionConfig, TrainConfig
 from comoto.errors import DatasetError
+from comoto.evaluation.average_precision import map_2d
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
-from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
+from comoto.inference.prepared import predict_store, prediction_table
 from comoto.inference.volume import detect_slices
-from comoto.preprocessing.store import PreparedStore
-from comoto.records import PREDICTION_COLUMNS, ImageRecord, Manifest, VolumeDetections
+from comoto.records import Manifest
 from comoto.training.data import Cohort
 
 VOLUME_METRIC = "mean_sensitivity_positive"
@@ -25,6 +26,39 @@ VOLUME_TIE_BREAK = "sensitivity_at_2_fps_all"
 """The challenge's own: here volumes without a lesion count."""
 MAMMOGRAM_METRIC = "mean_sensitivity"
 MAMMOGRAM_TIE_BREAK = "sensitivity_at_0.5_fps"
+MAP_2D = "map_2d"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How a run is judged.
+
+    Attributes:
+        validate: returns metrics; the model must be in eval mode.
+        metric: names the one that chooses the checkpoint.
+        tie_break: names the one that decides between equal values of ``metric``.
+    """
+
+    validate: Callable[[], dict[str, float]]
+    metric: str
+    tie_break: str
+
+
+def volume_judge(model: Model, cohort: Cohort, config: TrainConfig) -> Judge:
+    """Return how a student is judged: as its volumes are reported, or slice by slice as published."""
+    if config.selection.metric == MAP_2D:
+        validate = partial(validate_single_images, model, [cohort], config.selection)
+        return Judge(validate, MAP_2D, MAP_2D)
+    return Judge(partial(validate_volumes, model, cohort, config), VOLUME_METRIC, VOLUME_TIE_BREAK)
+
+
+def mammogram_judge(model: Model, cohorts: Sequence[Cohort], config: TrainConfig) -> Judge:
+    """Return how a teacher is judged."""
+    if config.selection.metric == MAP_2D:
+        validate = partial(validate_single_images, model, cohorts, config.selection)
+        return Judge(validate, MAP_2D, MAP_2D)
+    validate = partial(validate_mammograms, model, cohorts, config.selection)
+    return Judge(validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK)
 
 
 def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[str, float]:
@@ -36,10 +70,23 @@ def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[
         DatasetError: no validation volume has a lesion.
     """
     manifest = chosen_images(cohort.validation, config.selection)
-    tables = [_volume(model, cohort.store, record, config).table() for record in manifest.records()]
-    predictions = pd.concat(tables) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
+    look = config.inference.model_copy(update={"slice_step": config.selection.slice_step})
+    predictions = prediction_table(predict_store(model, cohort.store, manifest, look))
     labels, boxes = challenge_tables(manifest)
     return challenge_metric(predictions, labels, boxes, config.selection.min_hit_radius)
+
+
+def validate_single_images(
+    model: Model, cohorts: Sequence[Cohort], selection: SelectionConfig
+) -> dict[str, float]:
+    """Return ``map_2d`` on the annotated slices, or on the mammograms with lesions, as the published code.
+
+    Of several data sets it is the mean. The model must be in eval mode.
+
+    Raises:
+        DatasetError: a data set has no validation image with a lesion.
+    """
+    return {MAP_2D: float(np.mean([_map_2d(model, cohort, selection) for cohort in cohorts]))}
 
 
 def validate_mammograms(
@@ -95,22 +142,16 @@ def chosen_images(validation: Manifest, selection: SelectionConfig) -> Manifest:
     return validation.select(keep)
 
 
-def _volume(model: Model, store: PreparedStore, record: ImageRecord, config: TrainConfig) -> VolumeDetections:
-    indices = store.slice_indices(record.image_id)
-    pixels = store.pixels(record.image_id)
-    step = config.selection.slice_step
-    planes: list[tuple[int, NDArray[np.uint8]]] = [
-        (int(index), pixels[plane]) for plane, index in enumerate(indices) if plane % step == step // 2
-    ] or [(int(indices[0]), pixels[0])]
-    found = detect_slices(model, planes, config.inference.batch_size)
-    boxes = aggregate(found, store.num_slices(record.image_id), config.inference.aggregation)
-    return VolumeDetections(
-        image_id=record.image_id,
-        patient_id=record.patient_id,
-        study_id=record.study_id,
-        view_key=record.view_key,
-        boxes_xyxy=store.plan(record.image_id).boxes_to_source(boxes.boxes_xyxy),
-        scores=boxes.scores,
-        first_slice=boxes.first_slice,
-        num_spanned=boxes.num_spanned,
-    )
+def _map_2d(model: Model, cohort: Cohort, selection: SelectionConfig) -> float:
+    store = cohort.store
+    detections, truths = [], []
+    for record in chosen_images(cohort.validation, selection).records():
+        lesions = np.array([lesion.box_xyxy for lesion in record.lesions]).reshape(-1, 4)
+        where = np.array([lesion.slice_index or 0 for lesion in record.lesions])
+        indices, pixels = store.slice_indices(record.image_id), store.pixels(record.image_id)
+        planes = [(int(indices[k]), pixels[k]) for k in np.flatnonzero(np.isin(indices, where))]
+        for index, found in detect_slices(model, planes, model.config.inference.batch_size).items():
+            boxes = store.plan(record.image_id).boxes_to_source(found.boxes_xyxy)
+            detections.append((boxes, found.scores))
+            truths.append(lesions[where == index])
+    return map_2d(detections, truths)

@@ -1,0 +1,72 @@
+"""Prediction of whole volumes from a prepared store, without decoding anything again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from comoto.config import InferenceConfig
+from comoto.inference.aggregate import aggregate
+from comoto.inference.model import Model
+from comoto.inference.volume import detect_slices, on_source, rounded, slice_indices
+from comoto.preprocessing.store import PreparedStore
+from comoto.records import PREDICTION_COLUMNS, ImageRecord, Manifest, VolumeDetections
+
+
+def predict_store(
+    model: Model, store: PreparedStore, manifest: Manifest, config: InferenceConfig
+) -> list[VolumeDetections]:
+    """Predict on the prepared volumes of a manifest.
+
+    Every ``slice_step``-th prepared slice is looked at. If all slices were prepared, the table of the result
+    is the one that ``comoto predict`` writes for the DICOM files.
+
+    Args:
+        model: in eval mode.
+        store: tomosynthesis, prepared as the model's preset says.
+        manifest: of the volumes, such as one split of the store's.
+        config: slices to look at, and the aggregation.
+
+    Returns:
+        Detections in source pixels, 0-based slices, in the order of the manifest.
+
+    Raises:
+        DatasetError: the store holds no such image.
+        ConfigError: the aggregation rule is unknown.
+    """
+    return [_predict_one(model, store, record, config) for record in manifest.records()]
+
+
+def prediction_table(volumes: list[VolumeDetections]) -> pd.DataFrame:
+    """Return the challenge's submission table (columns ``PREDICTION_COLUMNS``) of several volumes."""
+    tables = [volume.table() for volume in volumes if len(volume)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
+
+
+def _predict_one(
+    model: Model, store: PreparedStore, record: ImageRecord, config: InferenceConfig
+) -> VolumeDetections:
+    found = detect_slices(model, _planes(store, record.image_id, config.slice_step), config.batch_size)
+    merged = aggregate(found, store.num_slices(record.image_id), config.aggregation)
+    volume = on_source(merged, store.plan(record.image_id))
+    boxes = [rounded(box) for box in volume.boxes_xyxy.tolist()]
+    return VolumeDetections(
+        image_id=record.image_id,
+        patient_id=record.patient_id,
+        study_id=record.study_id,
+        view_key=record.view_key,
+        boxes_xyxy=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
+        scores=volume.scores,
+        first_slice=volume.first_slice,
+        num_spanned=volume.num_spanned,
+    )
+
+
+def _planes(store: PreparedStore, image_id: str, step: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield every ``step``-th plane with its slice; the same slices as in the file if all were prepared."""
+    indices, pixels = store.slice_indices(image_id), store.pixels(image_id)
+    for plane in slice_indices(len(indices), step):
+        yield int(indices[plane]), np.asarray(pixels[plane])
