@@ -9,10 +9,11 @@ from typing import Any
 
 import cv2
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from comoto.config import DataConfig, PreprocessConfig
-from comoto.datasets.splits import hold_out_validation, patient_fraction
+from comoto.config import DataConfig, PreprocessConfig, TrainConfig
+from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Manifest, Modality, Split
@@ -26,12 +27,14 @@ class Cohort:
 
     Attributes:
         train: ids of the training images, after the fraction was taken.
+        outside: manifest of the training images that the fraction left out.
         validation: manifest of the held-out images.
         patients: training patients, sorted; written to the run folder.
     """
 
     store: PreparedStore
     train: tuple[str, ...]
+    outside: Manifest
     validation: Manifest
     patients: tuple[str, ...]
 
@@ -73,7 +76,7 @@ def open_mammograms(folders: Sequence[Path], config: PreprocessConfig) -> list[P
 
 
 def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, seed: int) -> Cohort:
-    """Split a store by patient.
+    """Split a store by patient; the fraction may count images instead (``data.unit``).
 
     A validation split of the data set is taken as it is; where there is none, training patients are held out
     first, so that the fraction never touches them. The test split is never looked at.
@@ -83,10 +86,40 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
     """
     manifest = hold_out_validation(store.manifest, config.validation_share, seed)
     training = manifest.split(Split.TRAIN)
-    patients = patient_fraction(training, fraction, seed)
-    chosen = training.images["patient_id"].isin(patients)
+    if config.unit == "images":
+        chosen = training.images["image_id"].isin(image_fraction(training, fraction, seed))
+    else:
+        chosen = training.images["patient_id"].isin(patient_fraction(training, fraction, seed))
     ids = tuple(str(name) for name in training.images["image_id"][chosen])
-    return Cohort(store, ids, manifest.split(Split.VALIDATION), tuple(sorted(patients)))
+    patients = tuple(sorted(set(training.images["patient_id"][chosen])))
+    return Cohort(store, ids, training.select(~chosen), manifest.split(Split.VALIDATION), patients)
+
+
+def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
+    """Open the prepared mammograms and choose who trains and validates; all training patients are used.
+
+    Returns:
+        ``mammograms``, or ``mammograms 1`` and so on in the order of ``data.mammograms``.
+
+    Raises:
+        ConfigError, DatasetError: as ``open_mammograms`` and ``choose_cohort``.
+    """
+    stores = open_mammograms(config.data.mammograms, config.preprocess)
+    names = ["mammograms"] if len(stores) == 1 else [f"mammograms {n}" for n in range(1, len(stores) + 1)]
+    return {
+        name: choose_cohort(store, config.data, 1.0, config.seed)
+        for name, store in zip(names, stores, strict=True)
+    }
+
+
+def drawn_from(cohorts: Sequence[Cohort]) -> list[tuple[PreparedStore, tuple[str, ...]]]:
+    """Return what ``BalancedSampler`` draws from."""
+    return [(cohort.store, cohort.train) for cohort in cohorts]
+
+
+def laid_out(images: Tensor) -> Tensor:
+    """Return the batch in the memory layout in which convolutions are fastest."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 class BatchStream(Dataset[Batch]):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,18 +12,18 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from comoto.config import OptimizerConfig, TrainConfig
+from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import About, save_checkpoint
 from comoto.progress import progress_bar, say
 from comoto.training.data import Batch, stream
+from comoto.training.optimizer import build_optimizer, set_rates
 from comoto.training.record import RunRecord, State
 from comoto.training.steps import total
+from comoto.training.validate import Judge
 
-
-def group(parameters: Iterable[nn.Parameter], peak: float) -> dict[str, Any]:
-    """Return a parameter group of the optimizer with the peak of its learning rate."""
-    return {"params": list(parameters), "lr": peak, "peak": peak}
+RATIO = "distill/ratio"
+_LEAST_RATIO, _LARGEST_RATIO = 0.01, 1.0
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,11 @@ class Task:
     Attributes:
         role: of the checkpoint.
         step: forward(*batch) gives named losses; its detector is what is saved.
-        groups: parameters and the peak of their learning rate, as ``group`` makes them.
+        groups: parameters and the peak of their learning rate, as ``optimizer.group`` makes them.
         make_batch: step -> the arguments of ``step``.
-        validate: returns metrics.
-        metric: names the one that chooses the checkpoint.
-        tie_break: names the one that decides between equal values of ``metric``.
+        steps_per_epoch: of the schedule.
+        judge: measures the detector after an epoch and names the metric that chooses the checkpoint.
+        before_epoch: finished epochs -> what the log shall say; may change what ``make_batch`` returns.
     """
 
     role: Literal["teacher", "student"]
@@ -46,9 +45,9 @@ class Task:
     detector: Detector
     groups: list[dict[str, Any]]
     make_batch: Callable[[int], Batch]
-    validate: Callable[[], dict[str, float]]
-    metric: str
-    tie_break: str
+    steps_per_epoch: int
+    judge: Judge
+    before_epoch: Callable[[int], dict[str, float]] | None = None
 
 
 def fit(
@@ -58,7 +57,7 @@ def fit(
     record: RunRecord,
     stop_after: int | None = None,
 ) -> State:
-    """Train, validate, keep the best checkpoint by the reported metric, and leave a state to resume from.
+    """Train, validate, keep the best checkpoint by the judge's metric, and leave a state to resume from.
 
     Args:
         fabric: device and precision.
@@ -71,25 +70,26 @@ def fit(
         FloatingPointError: a loss is not finite.
         CheckpointError: the state to resume from is damaged.
     """
-    schedule, steps_per_epoch = config.schedule, config.schedule.steps_per_epoch or 1
-    optimizer = torch.optim.AdamW(task.groups, weight_decay=config.optimizer.weight_decay)
-    step, optimizer = fabric.setup(task.step, optimizer)
+    epochs, judge = config.schedule.epochs, task.judge
+    step, optimizer = fabric.setup(task.step, build_optimizer(task.groups, config.optimizer))
     state = State()
     if record.can_resume:
         state, tensors = record.load_state(fabric.device)
         step.load_state_dict(tensors["step"])
         optimizer.load_state_dict(tensors["optimizer"])
-    last_epoch = min(schedule.epochs, stop_after or schedule.epochs)
-    left = max(last_epoch - state.epoch, 0) * steps_per_epoch
+    last_epoch = min(epochs, stop_after or epochs)
+    left = max(last_epoch - state.epoch, 0) * task.steps_per_epoch
 
     with progress_bar(f"train {task.role} on {fabric.device}", left) as advance:
         for epoch in range(state.epoch, last_epoch):
             started, sums = time.monotonic(), defaultdict[str, list[Tensor]](list)
-            steps = range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch)
+            torch.manual_seed(config.seed * 1_000_003 + epoch)  # so that a resumed run draws the same
+            values = task.before_epoch(epoch) if task.before_epoch else {}
             step.train()
+            steps = range(epoch * task.steps_per_epoch, (epoch + 1) * task.steps_per_epoch)
             batches = stream(task.make_batch, steps, config.workers, pin=fabric.device.type == "cuda")
             for number, batch in zip(steps, batches, strict=True):
-                set_rates(optimizer, number, schedule.epochs * steps_per_epoch, config.optimizer)
+                set_rates(optimizer, number, epochs, task.steps_per_epoch, config.optimizer)
                 losses = step(*fabric.to_device(batch))
                 optimizer.zero_grad()
                 fabric.backward(total(losses))
@@ -100,44 +100,58 @@ def fit(
                     sums[key].append(loss.detach())
                 advance(1)
 
-            values = {key: float(torch.stack(each).mean()) for key, each in sums.items()}
+            values = epoch_means(sums) | values | {"train_seconds": time.monotonic() - started}
             values["learning_rate"] = optimizer.param_groups[0]["lr"]
-            values["train_seconds"] = time.monotonic() - started
             state.epoch = epoch + 1
-            if state.epoch % schedule.validate_every == 0 or state.epoch == schedule.epochs:
+            if state.epoch % config.schedule.validate_every == 0 or state.epoch == epochs:
                 step.eval()
-                metrics = task.validate()
+                metrics = judge.validate()
                 values |= {f"validation/{key}": value for key, value in metrics.items()}
-                if state.improves(metrics[task.metric], metrics[task.tie_break]):
-                    save_checkpoint(
-                        record.folder, task.detector, config, About(task.role, state.epoch, metrics)
-                    )
+                if state.improves(metrics[judge.metric], metrics[judge.tie_break]):
+                    about = About(task.role, state.epoch, metrics)
+                    save_checkpoint(record.folder, task.detector, config, about)
             record.log(state.epoch, values)
             record.save_state(state, {"step": step.state_dict(), "optimizer": optimizer.state_dict()})
-            say(_line(task, state, values))
+            _report(task, state, values)
     record.close()
     return state
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: OptimizerConfig) -> None:
-    """Set each group's learning rate for a step; a group keeps its peak under ``peak``."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * rate_factor(step, steps, config)
+def epoch_means(losses: Mapping[str, list[Tensor]]) -> dict[str, float]:
+    """Return the mean of each loss over the steps that had it, and distillation over detection.
+
+    Args:
+        losses: key -> scalars.
+
+    Returns:
+        One number a key, and ``distill/ratio`` if there was distillation: the sum of its losses over all
+        steps, divided by the sum of the detection losses.
+    """
+    columns = {key: torch.stack(each) for key, each in losses.items()}
+    values = {key: float(column.mean()) for key, column in columns.items()}
+    sums = {key: float(column.sum()) for key, column in columns.items()}
+    told = [value for key, value in sums.items() if key.startswith("distill/")]
+    seen = sum(value for key, value in sums.items() if key.startswith("detection/"))
+    if told and seen > 0:
+        values[RATIO] = sum(told) / seen
+    return values
 
 
-def rate_factor(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Return the factor on the learning rate: linear warm-up, then half a cosine down to 1 %."""
-    warm = max(1, round(config.warmup_share * steps))
-    if step < warm:
-        return (step + 1) / warm
-    done = (step - warm) / max(1, steps - warm)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def ratio_warning(values: Mapping[str, float]) -> str | None:
+    """Return a line if the distillation drowns detection or is drowned by it."""
+    ratio = values.get(RATIO)
+    if ratio is None or _LEAST_RATIO <= ratio <= _LARGEST_RATIO:
+        return None
+    way = "lower" if ratio > _LARGEST_RATIO else "raise"
+    return f"warning: the distillation loss is {ratio:.3g} times the detection loss; {way} distill.weight"
 
 
-def _line(task: Task, state: State, values: dict[str, float]) -> str:
-    losses = sum(
-        value for key, value in values.items() if key.startswith(("detection/", "impa/", "distill/"))
-    )
-    metric = values.get(f"validation/{task.metric}")
-    judged = "" if metric is None else f", {task.metric} {metric:.3f} (best {state.best_value:.3f})"
-    return f"{task.role} epoch {state.epoch}: loss {losses:.3f}{judged}"
+def _report(task: Task, state: State, values: Mapping[str, float]) -> None:
+    prefixes = ("detection/", "impa/", "distill/", "mammograms/")
+    loss = sum(value for key, value in values.items() if key.startswith(prefixes) and key != RATIO)
+    metric = values.get(f"validation/{task.judge.metric}")
+    judged = "" if metric is None else f", {task.judge.metric} {metric:.3f} (best {state.best_value:.3f})"
+    say(f"{task.role} epoch {state.epoch}: loss {loss:.3f}{judged}")
+    warning = ratio_warning(values)
+    if warning is not None:
+        say(f"{task.role} epoch {state.epoch}: {warning}")

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric, seed_everything
-from torch import Tensor
 
-from comoto import components
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_detector, load_weights, read_about
+from comoto.detectors.checkpoint import build_detector
 from comoto.detectors.device import choose_device, resolve_precision
-from comoto.distill.base import Distiller, DistillerConfig
 from comoto.distill.impa import PointAlignment
-from comoto.errors import CheckpointError, ConfigError
+from comoto.errors import ConfigError
 from comoto.inference.model import Model
 from comoto.preprocessing.balance import BalancedSampler
 from comoto.preprocessing.sampling import SliceSampler
-from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Modality
-from comoto.training.data import Batch, Cohort, choose_cohort, open_mammograms, open_store
-from comoto.training.loop import Task, fit, group
-from comoto.training.record import RunRecord
-from comoto.training.steps import StudentBatch, StudentStep, TeacherStep, distill_strength
-from comoto.training.validate import (
-    MAMMOGRAM_METRIC,
-    MAMMOGRAM_TIE_BREAK,
-    VOLUME_METRIC,
-    VOLUME_TIE_BREAK,
-    validate_mammograms,
-    validate_volumes,
+from comoto.training.data import (
+    Batch,
+    Cohort,
+    choose_cohort,
+    drawn_from,
+    laid_out,
+    mammogram_cohorts,
+    open_store,
 )
+from comoto.training.loop import Task, fit
+from comoto.training.optimizer import group
+from comoto.training.record import RunRecord
+from comoto.training.self_training import SelfTraining
+from comoto.training.steps import TeacherStep
+from comoto.training.student import (
+    StudentBatches,
+    build_student_step,
+    distiller_settings,
+    mammogram_samplers,
+)
+from comoto.training.validate import mammogram_judge, volume_judge
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def train_teacher(
     """Train a detector on mammograms: detection and ImPA.
 
     Args:
-        config: ``data.mammograms`` names the prepared store.
+        config: ``data.mammograms`` names the prepared stores.
         out: the run folder, new or empty.
         resume: continue the interrupted run in ``out``.
         stop_after: stop after this epoch, to be resumed later.
@@ -73,22 +77,24 @@ def train_teacher(
     Raises:
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
-    cohorts = _mammograms(config)
+    cohorts = mammogram_cohorts(config)
     fabric = _fabric(config)
     detector = build_detector(config)
     step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
-    sampler = BalancedSampler(_drawn_from(cohorts), config.batch, config.augment, config.seed)
+    sampler = BalancedSampler(drawn_from(list(cohorts.values())), config.batch, config.augment, config.seed)
 
     def make_batch(number: int) -> Batch:
         images, boxes = sampler.batch(number)
-        return _laid_out(images), boxes, number + config.seed * 1_000_003
+        return laid_out(images), boxes, number + config.seed * 1_000_003
 
-    validate = partial(
-        validate_mammograms, _model(config, detector, fabric, out), list(cohorts.values()), config.selection
-    )
-    groups = [group(detector.parameters(), config.optimizer.learning_rate)]
     task = Task(
-        "teacher", step, detector, groups, make_batch, validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK
+        role="teacher",
+        step=step,
+        detector=detector,
+        groups=[group(detector.parameters(), config.optimizer.learning_rate)],
+        make_batch=make_batch,
+        steps_per_epoch=_steps_per_epoch(config, sampler),
+        judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
     )
     return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
 
@@ -99,8 +105,8 @@ def train_student(
     """Train a detector on tomosynthesis slices, from scratch or from the teacher, with a distiller or not.
 
     Args:
-        config: ``data.tomosynthesis`` names the prepared store; a distiller that looks at mammograms needs
-            ``data.mammograms`` too; ``init=teacher`` and such a distiller need ``teacher``.
+        config: ``data.tomosynthesis`` names the prepared store; a distiller that looks at mammograms, and
+            joint training, need ``data.mammograms`` too; ``init=teacher`` and any distiller need ``teacher``.
         out: the run folder, new or empty.
         resume: continue the interrupted run in ``out``.
         stop_after: stop after this epoch, to be resumed later.
@@ -111,58 +117,49 @@ def train_student(
     key = "data.tomosynthesis"
     store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
     cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
-    cohorts = {"tomosynthesis": cohort}
     fabric = _fabric(config)
     detector = build_detector(config)
-    grid = (config.preprocess.rows, config.preprocess.columns)
-    distiller_class = components.resolve("distiller", config.distill.kind)
-    distiller: Distiller = distiller_class(config.distill, detector.level_specs, grid)
-    teacher = _teacher(config, detector, distiller)
-    if teacher is not None:
-        distiller.check(detector, teacher)
-    distill = cast(DistillerConfig, config.distill)
-    step = StudentStep(detector, distiller, teacher, teacher_head=distill.teacher_head)
-    step.move_teacher(fabric.device)
-    sampler = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
-    steps_per_epoch = config.schedule.steps_per_epoch or 1
-    lesions: BalancedSampler | None = None
-    if step.needs_mammograms:
-        mammograms = _mammograms(config)
-        cohorts |= mammograms
-        share = config.batch.model_copy(update={"negative_share": 0.0})
-        lesions = BalancedSampler(_drawn_from(mammograms), share, config.augment, config.seed + 1)
-
-    def make_batch(number: int) -> Batch:
-        images, boxes = sampler.batch(number)
-        strength = distill_strength(number, steps_per_epoch, distill)
-        batch = StudentBatch(_laid_out(images), boxes, strength=strength)
-        if lesions is not None and strength > 0:
-            told, told_boxes = lesions.batch(number)
-            batch = batch._replace(mammograms=_laid_out(told), mammogram_boxes=told_boxes)
-        return batch
-
-    validate = partial(validate_volumes, _model(config, detector, fabric, out), cohort, config)
+    step = build_student_step(config, detector).move_teacher(fabric.device)
+    mammograms = mammogram_cohorts(config) if step.needs_mammograms or config.joint.size else {}
+    lesions, joint = mammogram_samplers(
+        config, list(mammograms.values()), for_distiller=step.needs_mammograms
+    )
+    model = _model(config, detector, fabric, out)
+    pseudo = SelfTraining(config, model, store, cohort.outside, out) if config.self_training.size else None
+    slices = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
+    steps_per_epoch = _steps_per_epoch(config, slices)
+    settings = distiller_settings(config)
     groups = [group(detector.parameters(), config.optimizer.learning_rate)]
-    own = list(distiller.parameters())
+    own = list(step.distiller.parameters())
     if own:
-        rate = distill.learning_rate or config.optimizer.learning_rate
-        groups.append(group(own, rate))
-    task = Task("student", step, detector, groups, make_batch, validate, VOLUME_METRIC, VOLUME_TIE_BREAK)
+        groups.append(group(own, settings.learning_rate or config.optimizer.learning_rate))
+    task = Task(
+        role="student",
+        step=step,
+        detector=detector,
+        groups=groups,
+        make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        judge=volume_judge(model, cohort, config),
+        before_epoch=None if pseudo is None else pseudo.start_epoch,
+    )
+    cohorts = {"tomosynthesis": cohort, **mammograms}
     return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
 
 
-def _mammograms(config: TrainConfig) -> dict[str, Cohort]:
-    """Return who trains and validates of each set of mammograms; all training patients are used."""
-    stores = open_mammograms(config.data.mammograms, config.preprocess)
-    names = ["mammograms"] if len(stores) == 1 else [f"mammograms {n}" for n in range(1, len(stores) + 1)]
-    return {
-        name: choose_cohort(store, config.data, 1.0, config.seed)
-        for name, store in zip(names, stores, strict=True)
-    }
+def _steps_per_epoch(config: TrainConfig, sampler: SliceSampler | BalancedSampler) -> int:
+    """Return the setting, or as many steps as show every positive once.
 
-
-def _drawn_from(cohorts: dict[str, Cohort]) -> list[tuple[PreparedStore, tuple[str, ...]]]:
-    return [(cohort.store, cohort.train) for cohort in cohorts.values()]
+    Raises:
+        ConfigError: the sampler draws no positives that could be counted.
+    """
+    steps = config.schedule.steps_per_epoch or sampler.steps_per_round
+    if not steps:
+        raise ConfigError(
+            "schedule.steps_per_epoch=null counts positive images, but batch.negative_share="
+            f"{config.batch.negative_share:g} draws none; give a number of steps"
+        )
+    return steps
 
 
 def _run(
@@ -181,37 +178,16 @@ def _run(
             ("validation", sorted(set(cohort.validation.images["patient_id"]))),
         )
     }
+    if config.self_training.size and task.role == "student":
+        outside = cohorts["tomosynthesis"].outside
+        patients["tomosynthesis/self_training"] = sorted(set(outside.images["patient_id"]))
     record.start(config, patients)
     for name, cohort in cohorts.items():
         say(
             f"{name}: {len(cohort.patients)} patients train, {len(cohort.validation)} images choose the epoch"
         )
     state = fit(fabric, task, config, record, stop_after)
-    return TrainResult(record.folder, state.epoch, state.best_epoch, task.metric, state.best_value)
-
-
-def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> Detector | None:
-    """Load the student's start from the teacher, and return the frozen teacher if the distiller wants it."""
-    if config.init == "scratch" and distiller.teacher_sees == "nothing":
-        return None
-    if config.teacher is None:
-        why = "init=teacher" if config.init == "teacher" else f"distill.kind={config.distill.kind}"
-        raise ConfigError(f"teacher is not set, but {why} needs one; give the teacher's run folder")
-    theirs, about, _ = read_about(config.teacher)
-    if about.role != "teacher":
-        raise CheckpointError(
-            f"{config.teacher}: holds a {about.role}; a run of 'comoto train teacher' is needed"
-        )
-    if theirs.preprocess != config.preprocess:
-        raise ConfigError(f"{config.teacher}: the teacher was trained on another grid; use the same preset")
-    if config.init == "teacher":
-        load_weights(detector, config.teacher)
-        say(f"all weights of the student start from {config.teacher}")
-    if distiller.teacher_sees == "nothing":
-        return None
-    teacher = build_detector(config.model_copy(update={"detector": theirs.detector}))
-    load_weights(teacher, config.teacher)
-    return teacher
+    return TrainResult(record.folder, state.epoch, state.best_epoch, task.judge.metric, state.best_value)
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -232,8 +208,3 @@ def _model(config: TrainConfig, detector: Detector, fabric: Fabric, out: Path) -
     """Return the model in training as inference sees it; validation and prediction share their code."""
     precision = resolve_precision(config.precision, fabric.device)
     return Model(detector, config, fabric.device, precision, out.name, sha256="")
-
-
-def _laid_out(images: Tensor) -> Tensor:
-    """Return the batch in the memory layout in which convolutions are fastest."""
-    return images.contiguous(memory_format=torch.channels_last)

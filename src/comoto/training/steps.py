@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from comoto.config import JointConfig
 from comoto.detectors.base import Detector
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.impa import PointAlignment
+from comoto.training.joint import joint_losses, mixed_features
 
 Losses = dict[str, Tensor]
 
@@ -69,6 +71,7 @@ class StudentStep(nn.Module):
         distiller: Distiller,
         teacher: Detector | None,
         *,
+        joint: JointConfig | None = None,
         teacher_head: bool = False,
     ) -> None:
         """Freeze the teacher.
@@ -77,11 +80,13 @@ class StudentStep(nn.Module):
             detector: the student.
             distiller: compares the two.
             teacher: None where the distiller does not look at one.
+            joint: how joint mammograms are run and weighted.
             teacher_head: also run the teacher's head and drop what it says.
         """
         super().__init__()
         self.detector = detector
         self.distiller = distiller
+        self._joint = joint or JointConfig()
         self._teacher_head = teacher_head
         self._teacher = [teacher] if teacher is not None and distiller.teacher_sees != "nothing" else []
         for frozen in self._teacher:  # in a list, so it is neither trained, saved nor moved with the step
@@ -95,10 +100,17 @@ class StudentStep(nn.Module):
     def forward(self, *parts: Any) -> Losses:
         """Return the losses of a ``StudentBatch``, which is handed over in its parts."""
         batch = StudentBatch(*parts)
-        features = self.detector.features(batch.images)
-        losses = self.detector.losses(features, batch.boxes)
+        detector, joint = self.detector, None
+        if batch.joint is not None and self._joint.batch_norm == "mixed":
+            features, joint = mixed_features(detector, batch.images, batch.joint)
+        else:
+            features = detector.features(batch.images)
+        losses = detector.losses(features, batch.boxes)
+        if batch.joint is not None:
+            boxes = batch.joint_boxes or []
+            losses |= joint_losses(detector, batch.joint, boxes, self._joint.weight, joint)
         for teacher in self._teacher if batch.strength > 0 else ():
-            told = self.distiller(Side(features, batch.boxes, self.detector), self._told(teacher, batch))
+            told = self.distiller(Side(features, batch.boxes, detector), self._told(teacher, batch))
             losses |= {key: batch.strength * loss for key, loss in told.items()}
         return losses
 

@@ -1,0 +1,131 @@
+"""What the student's training is made of: the frozen teacher, the distiller, and the parts of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from comoto import components
+from comoto.config import TrainConfig
+from comoto.detectors.base import Detector
+from comoto.detectors.checkpoint import build_detector, load_weights, read_about
+from comoto.distill.base import Distiller, DistillerConfig
+from comoto.errors import CheckpointError, ConfigError
+from comoto.preprocessing.balance import BalancedSampler
+from comoto.preprocessing.sampling import SliceSampler
+from comoto.progress import say
+from comoto.training.data import Cohort, drawn_from, laid_out
+from comoto.training.self_training import SelfTraining
+from comoto.training.steps import StudentBatch, StudentStep, distill_strength
+
+_TEACHER_SEED, _JOINT_SEED = 1, 2
+
+
+def distiller_settings(config: TrainConfig) -> DistillerConfig:
+    """Return the ``distill`` section as what it is for every distiller."""
+    return cast(DistillerConfig, config.distill)
+
+
+def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
+    """Join student, distiller and teacher; the student starts from the teacher if it is to.
+
+    Raises:
+        ConfigError: a teacher is needed and none is named, or the two detectors cannot be distilled.
+        CheckpointError: the teacher's run does not hold a teacher, or one of another architecture.
+    """
+    grid = (config.preprocess.rows, config.preprocess.columns)
+    settings = distiller_settings(config)
+    distiller: Distiller = components.resolve("distiller", settings.kind)(
+        settings, detector.level_specs, grid
+    )
+    teacher = _teacher(config, detector, distiller)
+    if teacher is not None:
+        distiller.check(detector, teacher)
+    return StudentStep(detector, distiller, teacher, joint=config.joint, teacher_head=settings.teacher_head)
+
+
+@dataclass(frozen=True)
+class StudentBatches:
+    """Makes the batch of a step, a pure function of the step and of the proposals of self-training.
+
+    Attributes:
+        slices: annotated slices.
+        lesions: mammograms with lesions for the distiller, in its own step count; None if it wants none.
+        joint: mammograms in which the student detects too.
+        pseudo: slices with proposed lesions.
+        settings: of the distiller; they decide how strong it is in a step.
+        steps_per_epoch: of the run.
+    """
+
+    slices: SliceSampler
+    lesions: BalancedSampler | None
+    joint: BalancedSampler | None
+    pseudo: SelfTraining | None
+    settings: DistillerConfig
+    steps_per_epoch: int
+
+    def __call__(self, step: int) -> StudentBatch:
+        """Return the batch of a step; what the step does not use is not loaded."""
+        images, boxes = self.slices.batch(step)
+        proposed = None if self.pseudo is None else self.pseudo.batch(step)
+        if proposed is not None:
+            images, boxes = torch.cat([images, proposed[0]]), boxes + proposed[1]
+        strength = distill_strength(step, self.steps_per_epoch, self.settings)
+        told, told_boxes = _drawn(self.lesions if strength > 0 else None, step)
+        joint, joint_boxes = _drawn(self.joint, step)
+        return StudentBatch(laid_out(images), boxes, told, told_boxes, joint, joint_boxes, strength)
+
+
+def mammogram_samplers(
+    config: TrainConfig, cohorts: list[Cohort], *, for_distiller: bool
+) -> tuple[BalancedSampler | None, BalancedSampler | None]:
+    """Return the samplers of the distiller's mammograms and of the joint ones; None where not used.
+
+    Raises:
+        ConfigError, DatasetError: as ``BalancedSampler``.
+    """
+    lesions = joint = None
+    if for_distiller:
+        positive = config.batch.model_copy(update={"negative_share": 0.0})
+        lesions = BalancedSampler(drawn_from(cohorts), positive, config.augment, config.seed + _TEACHER_SEED)
+    if config.joint.size:
+        share = {"size": config.joint.size, "negative_share": config.joint.negative_share}
+        batch = config.batch.model_copy(update={**share, "negatives": "both"})
+        joint = BalancedSampler(
+            drawn_from(cohorts), batch, config.augment, config.seed + _JOINT_SEED, section="joint"
+        )
+    return lesions, joint
+
+
+def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[Tensor | None, list[Tensor] | None]:
+    if sampler is None:
+        return None, None
+    images, boxes = sampler.batch(step)
+    return laid_out(images), boxes
+
+
+def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> Detector | None:
+    """Load the student's start from the teacher, and return the frozen teacher if the distiller wants it."""
+    if config.init == "scratch" and distiller.teacher_sees == "nothing":
+        return None
+    if config.teacher is None:
+        why = "init=teacher" if config.init == "teacher" else f"distill.kind={config.distill.kind}"
+        raise ConfigError(f"teacher is not set, but {why} needs one; give the teacher's run folder")
+    theirs, about, _ = read_about(config.teacher)
+    if about.role != "teacher":
+        raise CheckpointError(
+            f"{config.teacher}: holds a {about.role}; a run of 'comoto train teacher' is needed"
+        )
+    if theirs.preprocess != config.preprocess:
+        raise ConfigError(f"{config.teacher}: the teacher was trained on another grid; use the same preset")
+    if config.init == "teacher":
+        load_weights(detector, config.teacher)
+        say(f"all weights of the student start from {config.teacher}")
+    if distiller.teacher_sees == "nothing":
+        return None
+    teacher = build_detector(config.model_copy(update={"detector": theirs.detector}))
+    load_weights(teacher, config.teacher)
+    return teacher
