@@ -11,7 +11,7 @@ from comoto.distill.base import Side
 from comoto.distill.image_level import ImageLevelConfig, ImageLevelDistiller
 from comoto.distill.impa import PointAlignment
 from comoto.distill.lesion_points import LesionPointsConfig, LesionPointsDistiller
-from comoto.distill.points import lesion_matrix
+from comoto.distill.points import read_bilinear
 from comoto.errors import ConfigError
 
 GRID = (64, 32)
@@ -46,7 +46,7 @@ def side(seed: int, num_images: int, *, empty: int | None = None) -> Side:
 
 def profile(one: Side) -> Array:
     rows = [
-        lesion_matrix(image, boxes, 9, GRID).numpy().astype(np.float64)
+        read_bilinear(image, boxes, GRID, 9).mean(dim=0).numpy().astype(np.float64)
         for image, boxes in zip(one.features.levels["p3"], one.boxes, strict=True)
         if len(boxes)
     ]
@@ -119,7 +119,7 @@ def test_impa_draws_no_background_from_lesion_or_margin() -> None:
     boxes = [torch.tensor([[8.0, 16.0, 24.0, 32.0]])]
     module = PointAlignment(ImpaConfig(level="p3", margin=8.0, num_points=9), {"p3": LevelSpec(1, 8)})
     for seed in range(20):
-        drawn = module._background(features[0], boxes[0], torch.Generator().manual_seed(seed))
+        drawn = module._background(features[0], boxes[0], GRID, torch.Generator().manual_seed(seed))
         assert drawn is not None
         assert float(drawn.abs().max()) == 0.0
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comoto.distill.points import box_points, lesion_matrix, sample_bilinear
+from comoto.distill.points import box_points, read_bilinear, sample_bilinear
 
 
 def test_nine_points_of_a_hand_worked_box() -> None:
@@ -49,13 +49,13 @@ def test_sampling_equals_bilinear_by_hand(x: float, y: float, stride: int, seed:
     np.testing.assert_allclose(found, bilinear_by_hand(values, x, y, stride), atol=1e-4)
 
 
-def test_lesion_matrix_is_the_mean_over_boxes() -> None:
+def test_boxes_are_read_one_by_one() -> None:
     feature_map = torch.randn(5, 16, 8)
     boxes = torch.tensor([[4.0, 4.0, 30.0, 40.0], [20.0, 60.0, 50.0, 90.0]])
-    each = [lesion_matrix(feature_map, boxes[k : k + 1], 9, (128, 64)) for k in range(2)]
-    both = lesion_matrix(feature_map, boxes, 9, (128, 64))
-    torch.testing.assert_close(both, (each[0] + each[1]) / 2)
-    assert both.shape == (5, 9)
+    each = [read_bilinear(feature_map, boxes[k : k + 1], (128, 64), 9)[0] for k in range(2)]
+    both = read_bilinear(feature_map, boxes, (128, 64), 9)
+    torch.testing.assert_close(both, torch.stack(each))
+    assert both.shape == (2, 5, 9)
 
 
 def test_unknown_number_of_points_is_refused() -> None:

@@ -93,14 +93,14 @@ class PrototypeDistiller(Distiller):
 
         Nothing if the student shows no lesion, or the teacher never showed any.
         """
-        told = self._vectors(teacher)
-        for image, vectors in told.items():
-            self.lesions.add(vectors)
-            self.backgrounds.add(self._background(teacher, image, vectors))
-        own = list(self._vectors(student).values())
-        if not own or not (told or bool(self.lesions.filled.any())):
-            return {}
-        with torch.autocast(own[0].device.type, enabled=False):
+        with torch.autocast(self.lesions.vectors.device.type, enabled=False):
+            told = self._vectors(teacher)
+            for image, vectors in told.items():
+                self.lesions.add(vectors)
+                self.backgrounds.add(self._background(teacher, image, vectors))
+            own = list(self._vectors(student).values())
+            if not own or not (told or bool(self.lesions.filled.any())):
+                return {}
             loss = self._contrast(functional.normalize(torch.cat(own), dim=1))
         return {"distill/prototypes": self.config.weight * loss}
 
