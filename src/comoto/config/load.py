@@ -18,7 +18,7 @@ from comoto.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-PRESETS = ("demo", "small", "full")
+PRESETS = ("demo", "small", "full", "paper")
 _SECTIONS = ("common", "teacher", "student")
 
 
