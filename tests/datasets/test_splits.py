@@ -1,5 +1,6 @@
 """Patient splits: nested, stratified, reproducible, and saved."""
 
+import hashlib
 import math
 
 import pandas as pd
@@ -7,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comoto.datasets.splits import PatientSplit, hold_out_validation, load_split, patient_fraction, save_split
+from comoto.datasets.splits import (
+    PatientSplit,
+    hold_out_validation,
+    image_fraction,
+    load_split,
+    patient_fraction,
+    save_split,
+)
 from comoto.errors import DatasetError
 from comoto.records import Manifest, Split
 
@@ -89,8 +97,6 @@ def test_fraction_depends_on_the_seed_and_on_nothing_else():
 
 def test_the_hash_decides_the_rank():
     """Worked out apart from the code: sha256 of "fraction 7", a line feed and the patient."""
-    import hashlib
-
     ranked = sorted(
         (f"P{number:04d}" for number in range(10)),
         key=lambda name: hashlib.sha256(f"fraction 7\n{name}".encode()).hexdigest(),
@@ -175,3 +181,21 @@ def test_other_files_are_no_splits(tmp_path, text):
         load_split(tmp_path / "split.json")
     with pytest.raises(DatasetError, match="no such file"):
         load_split(tmp_path / "none.json")
+
+
+def test_images_can_be_counted_in_place_of_patients():
+    """Worked out apart from the code: sha256 of "image fraction 7", a line feed and the image."""
+    manifest = cohort(10, 10)  # 20 patients with two views; 10 of 40 images show a lesion
+    with_lesion = [f"P{number:04d}-0" for number in range(10)]
+    others = [name for name in manifest.images["image_id"] if name not in with_lesion]
+
+    def ranked(names):
+        return sorted(names, key=lambda name: hashlib.sha256(f"image fraction 7\n{name}".encode()).digest())
+
+    assert image_fraction(manifest, 0.3, 7) == {*ranked(with_lesion)[:3], *ranked(others)[:9]}
+    assert image_fraction(manifest, 0.1, 7) <= image_fraction(manifest, 0.3, 7)
+    assert image_fraction(manifest, 1.0, 7) == set(manifest.images["image_id"])
+    torn = {name[:-2] for name in image_fraction(manifest, 0.3, 7)}
+    assert len(torn) > 6  # the views of a patient are torn apart: 12 images of more than 6 patients
+    with pytest.raises(DatasetError, match=r"a fraction of 2 of the images"):
+        image_fraction(manifest, 2, 7)

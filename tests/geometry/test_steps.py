@@ -185,6 +185,31 @@ def test_shrinking_averages_areas():
     assert Resize(2, 4, 1, 2).image(image).dtype == np.uint16
 
 
+def test_each_axis_is_resampled_in_its_own_way():
+    # Rows shrink to the mean of pairs; 2 columns with centres 0.5 and 1.5 become 4, at 0.25, 0.75, 1.25 and
+    # 1.75 of the old ones, linear in between.
+    image = np.array([[0, 80], [40, 160]], dtype=np.float32)
+    step = Resize(2, 2, 1, 4)
+    assert step.image(image) == pytest.approx(np.array([[20, 45, 95, 120]]))
+    assert step.boxes([[0, 0, 1, 2]]).tolist() == [[0, 0, 2, 1]]
+    assert step.undo_boxes([[0, 0, 2, 1]]).tolist() == [[0, 0, 1, 2]]
+
+
+@settings(max_examples=100)
+@given(boxes_in(97, 20), st.integers(20, 97), st.integers(2, 5))
+def test_a_rectangle_that_shrinks_along_one_axis_and_grows_along_the_other(box, rows, factor):
+    step = Resize(97, 20, rows, 20 * factor)
+    image = step.image(painted(box, (97, 20)).astype(np.float32) / 200)
+    x1, y1, x2, y2 = step.boxes([box])[0]
+    column = image[:, round((x1 + x2) / 2)]
+    assert column / column.max() == pytest.approx(
+        covered(y1, y2, rows) / covered(y1, y2, rows).max(), abs=1e-3
+    )
+    bright = np.flatnonzero(image.max(axis=0) > image.max() / 2)
+    assert abs(bright[0] - x1) <= 1
+    assert abs(bright[-1] + 1 - x2) <= 1
+
+
 @pytest.mark.parametrize(
     ("make", "what"),
     [

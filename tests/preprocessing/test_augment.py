@@ -21,6 +21,7 @@ def lesions(draw):
 changes = st.builds(
     Change,
     flip=st.booleans(),
+    mirror=st.booleans(),
     down=st.integers(-12, 12),
     left=st.integers(0, 9),
     gain=st.floats(0.5, 1.5),
@@ -54,13 +55,13 @@ def test_image_and_box_move_together(change, box):
 
 
 @given(changes)
-def test_the_chest_wall_stays_at_column_0(change):
+def test_no_air_opens_at_the_chest_wall(change):
     breast = np.zeros((ROWS, COLUMNS), np.uint8)
     breast[:HEIGHT, :WIDTH] = 120
     image = change.image(breast, SHAPE)
     filled = image.any(axis=1)
     assert filled.any()
-    assert image[filled, 0].all()
+    assert image[filled, WIDTH - 1 if change.mirror else 0].all()
 
 
 @given(changes)
@@ -86,6 +87,23 @@ def test_flip_and_shift_by_hand():
     assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 255)
     boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], (4, 2))
     assert boxes.tolist() == [[0, 2, 1, 5]]
+
+
+def test_mirror_by_hand():
+    # 2 of 3 columns are image; one column towards the chest wall leaves 5 and 6, then the columns turn round.
+    image = np.array([[1, 5, 0], [2, 6, 0]], dtype=np.uint8)
+    change = Change(mirror=True, left=1)
+    moved, boxes = apply_change(change, image, [[1, 0, 2, 1], [0, 0, 1, 2]], (2, 2))
+    assert moved == pytest.approx(np.array([[0, 5, 0], [0, 6, 0]]) / 255)
+    assert boxes.tolist() == [[1, 0, 2, 1]]  # the other box left the image with column 0
+    assert apply_change(Change(mirror=True), image, [[0, 0, 1, 2]], (2, 2))[1].tolist() == [[1, 0, 2, 2]]
+
+
+def test_columns_are_reversed_as_often_as_asked():
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.3, 1.0):
+        drawn = [draw_change(AugmentConfig(horizontal_flip=share), (40, 30), rng) for _ in range(2000)]
+        assert np.mean([change.mirror for change in drawn]) == pytest.approx(share, abs=0.03)
 
 
 def test_nothing_drawn_changes_nothing():

@@ -261,3 +261,49 @@ def test_pad_fills_below_and_right():
     assert padded.sum() == 24
     with pytest.raises(ValueError, match="does not fit"):
         pad(np.ones((3, 4)), 2, 9)
+
+
+STRETCHED = PreprocessConfig(
+    rows=128, columns=128, fit="stretch", window="frame", crop_air=False, mirror=False
+)
+
+
+@pytest.mark.parametrize("side", ["L", "R"])
+@pytest.mark.parametrize("crop", [False, True])
+def test_stretch_fills_the_grid_and_boxes_come_back(plan_of, breast, side, crop):
+    """640 x 400 onto 128 x 128: rows shrink by 5 and columns by 3.125."""
+    box = (60, 300, 100, 350) if side == "L" else (300, 300, 340, 350)
+    config = STRETCHED.model_copy(update={"crop_air": crop})
+    plan, read = plan_of(
+        [with_lesion(breast((640, 400), side=side), box, 1023)] * 3, Laterality(side), config=config
+    )
+    assert plan.grid_shape == (128, 128)
+    on_grid = plan.boxes_to_grid([box])[0]
+    if not crop:
+        assert on_grid == pytest.approx([box[0] / 3.125, 60, box[2] / 3.125, 70])
+    assert np.abs(np.array(bright_box(plan.render(read[1]), 220)) - on_grid).max() <= 1
+    assert plan.boxes_to_source([on_grid])[0] == pytest.approx(box, abs=1e-3)
+
+
+def test_stretch_enlarges_whatever_the_limit_says(plan_of, breast):
+    plan, _ = plan_of([breast()] * 3, config=STRETCHED.model_copy(update={"rows": 512, "max_scale": 1.0}))
+    assert plan.grid_shape == (512, 128)
+
+
+def test_every_frame_is_stretched_from_its_own_minimum_to_its_own_maximum(plan_of):
+    ramp = np.linspace(1, 0, 128 * 128).reshape(128, 128)
+    frames = [np.rint(low + ramp * (high - low)) for low, high in ((0, 1000), (200, 400), (7, 7), (10, 20))]
+    plan, read = plan_of(frames, config=STRETCHED, window=(450, 500))
+    assert plan.window_source == "frame"
+    for index in (0, 1, 3):
+        frame = read[index].astype(float)
+        expected = (frame - frame.min()) / (frame.max() - frame.min()) * 255
+        assert np.abs(plan.render(read[index]) - expected).max() <= 0.501
+    assert not plan.render(read[2]).any()  # one grey alone is black
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_an_unknown_window_is_no_plan(plan_of, breast):
+    content = plan_of([breast()] * 3)[0].to_json() | {"window_source": "guessed"}
+    with pytest.raises(DatasetError, match="guessed"):
+        Plan.from_json(content)

@@ -130,6 +130,61 @@ def test_negatives_are_far_from_lesions_or_of_normal_volumes_in_equal_parts(stor
     assert max(by_patient) - min(by_patient) <= 1
 
 
+@pytest.mark.parametrize(
+    ("negatives", "owners"), [("background", {0, 1, 2}), ("normal", {3, 4}), ("both", {0, 1, 2, 3, 4})]
+)
+def test_one_kind_of_negative_can_be_asked_for(store, negatives, owners):
+    drawn = sampler(store, size=2, negative_share=1, negatives=negatives)
+    assert {identify(image)[0] for step in range(60) for image in drawn.batch(step)[0]} == owners
+
+
+@pytest.mark.parametrize(
+    ("ids", "negatives", "message"),
+    [
+        (("A", "B"), "normal", "no image without a lesion"),
+        (("C", "N1"), "background", "far from every lesion"),
+    ],
+)
+def test_the_kind_that_is_missing_is_named(store, ids, negatives, message):
+    with pytest.raises(ConfigError, match=message):
+        sampler(store, ids=ids, negatives=negatives, negative_distance=0.25 if ids[0] == "A" else 1.0)
+
+
+def views(tmp_path, write_dicom, breast, make_manifest):
+    """Patient P has three volumes with a lesion, Q has one; R is normal."""
+    rows, owners = [], ("P", "P", "P", "Q", "R")
+    for seed, owner in enumerate(owners):
+        path = write_dicom(tmp_path / f"{seed}.dcm", marked(breast, seed), window=(510, 1020))
+        rows.append({"image_id": str(seed), "patient_id": owner, "path": str(path)})
+    lesions = [(str(seed), 5, 40, 15, 60, 4) for seed in range(4)]
+    return prepare(make_manifest(rows, lesions), tmp_path / "store", GRID, workers=1)
+
+
+def test_images_can_come_in_rounds_in_place_of_patients(tmp_path, write_dicom, breast, make_manifest):
+    store = views(tmp_path, write_dicom, breast, make_manifest)
+    shares = {}
+    for draw, units in (("patients", 2), ("images", 4)):
+        drawn = sampler(store, size=1, negative_share=0, slice_reach=0, draw=draw)
+        assert drawn.steps_per_round == units
+        order = [identify(drawn.batch(step)[0][0]) for step in range(120)]
+        assert {plane for _, plane in order} == {4}  # the annotated slice alone
+        shares[draw] = sum(owner == 3 for owner, _ in order)
+        if draw == "images":
+            rounds = [sorted(owner for owner, _ in order[k : k + 4]) for k in range(0, 120, 4)]
+            assert all(one == [0, 1, 2, 3] for one in rounds)
+    assert shares == {"patients": 60, "images": 30}
+
+
+@pytest.mark.parametrize(("size", "share", "steps"), [(2, 0, 2), (8, 0.5, 1), (1, 0, 3), (2, 1, 0)])
+def test_steps_until_every_positive_patient_was_drawn(store, size, share, steps):
+    assert sampler(store, size=size, negative_share=share).steps_per_round == steps
+
+
+def test_messages_name_the_section(store):
+    with pytest.raises(ConfigError, match=r"joint\.negative_share is 0\.5.*joint\.negative_share=0"):
+        SliceSampler(store, ["A", "B"], BatchConfig(negative_distance=1.0), None, 0, "joint")
+
+
 @pytest.mark.parametrize(("ids", "owners"), [(("A", "B"), {0, 1}), (("A", "N1", "N2"), {3, 4})])
 def test_one_kind_of_negative_fills_in_for_the_other(store, ids, owners):
     distance = 0.25 if ids == ("A", "B") else 1.0

@@ -16,7 +16,7 @@ from comoto.preprocessing.slices import (
     near_lesions,
     slices_to_prepare,
 )
-from comoto.records import Laterality, Modality
+from comoto.records import Laterality, Lesion, Modality, Split
 
 SMALL = PreprocessConfig(rows=128, columns=64)
 
@@ -30,6 +30,22 @@ def volumes(tmp_path, write_dicom, breast, make_manifest):
         path = write_dicom(tmp_path / "files" / f"{name[:4]}.dcm", frames, window=(450, 500))
         rows.append({"image_id": name, "path": str(path), "laterality": side, "num_slices": 12})
     return make_manifest(rows, lesions)
+
+
+def test_other_lesions_on_the_same_planes(tmp_path, volumes):
+    store = prepare(volumes, tmp_path / "store", SMALL, workers=1)
+    mine = Lesion((30.0, 70.0, 50.0, 100.0), 7, "pseudo")
+    other = store.relabelled({"normal": (mine,), "left": ()})
+    assert set(other.image_ids) == set(other.manifest.images["image_id"]) == {"normal", "left"}
+    boxes, slices = other.lesions_on_grid("normal")
+    assert boxes == pytest.approx(store.plan("normal").boxes_to_grid([mine.box_xyxy]))
+    assert slices.tolist() == [7]
+    assert len(other.lesions_on_grid("left")[0]) == 0
+    assert np.array_equal(other.pixels("normal"), store.pixels("normal"))
+    assert list(next(iter(other.manifest.split(Split.TRAIN).records())).lesions) in ([], [mine])
+    with pytest.raises(DatasetError, match="holds no image 'right/1'"):
+        other.record("right/1")
+    assert [len(store.record(name).lesions) for name in store.image_ids] == [1, 1, 0]  # untouched
 
 
 def damage(manifest, image_id):

@@ -65,14 +65,11 @@ class Change:
         return np.asarray(np.minimum(self.gain * values**self.gamma, 1.0), dtype=np.float32)
 
     def boxes(self, boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> Float64Array:
-        """Return the boxes (N, 4) as ``image`` moves them; nothing is cut."""
+        """Return the boxes (N, 4) as ``image`` moves them before it reverses the columns; nothing is cut."""
         boxes = as_boxes(boxes_xyxy)
         if self.flip:
             boxes[:, [1, 3]] = shape[0] - boxes[:, [3, 1]]
-        boxes = boxes + np.array([-self.left, self.down, -self.left, self.down])
-        if self.mirror:
-            boxes[:, [0, 2]] = shape[1] - boxes[:, [2, 0]]
-        return np.asarray(boxes)
+        return np.asarray(boxes + np.array([-self.left, self.down, -self.left, self.down]))
 
 
 def draw_change(config: AugmentConfig, shape: tuple[int, int], rng: np.random.Generator) -> Change:
@@ -112,4 +109,6 @@ def apply_change(
     """
     moved = change.image(image, shape)
     boxes, _ = visible_boxes(change.boxes(boxes_xyxy, shape), (image.shape[0], image.shape[1]))
+    if change.mirror:  # after the cut: what left the image at column 0 must not come back at its last column
+        boxes[:, [0, 2]] = shape[1] - boxes[:, [2, 0]]
     return moved, boxes.astype(np.float32)
