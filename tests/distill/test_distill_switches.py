@@ -16,7 +16,7 @@ from comoto.distill.lesion_points import LesionPointsConfig, LesionPointsDistill
 from comoto.distill.lesions import lesion_matrices, mean_profile
 from comoto.distill.levels import fitting_levels, level_channels, num_cells
 from comoto.distill.points import point_reader
-from comoto.distill.prototypes import PrototypesConfig, PrototypeDistiller
+from comoto.distill.prototypes import PrototypeDistiller, PrototypesConfig
 from comoto.errors import ConfigError
 
 GRID = (128, 64)
@@ -63,25 +63,33 @@ def test_sampling_cells_reads_whole_cells_bilinear_reads_between_them() -> None:
     # column of x = 9, 30 and the middle: 9 / 8 - 1/2 = 0.625, 3.25, 1.9375; whole cells: 1, 3, 2
     side = Side(ramp(1), [boxes(BOX)])
     read = {
-        kind: lesion_matrices(side, "p3", point_reader(5, kind, width_ratio=False))[0]  # type: ignore[arg-type]
+        kind: lesion_matrices(side, "p3", point_reader(5, kind))[0]  # type: ignore[arg-type]
         for kind in ("bilinear", "cells")
     }
     assert read["bilinear"].flatten().tolist() == [1.9375, 0.625, 3.25, 1.9375, 1.9375]
     assert read["cells"].flatten().tolist() == [2.0, 1.0, 3.0, 2.0, 2.0]
 
 
-def test_width_ratio_moves_rows_where_the_ratios_differ() -> None:
-    # 16 rows over 256 pixels: 16 pixels a row, but 8 a column; rows of 18, 50: 1, 3, with the width ratio 2, 6
+@pytest.mark.parametrize(
+    ("sampling", "width_ratio", "rows"),
+    [
+        ("cells", False, [1.0, 1.0, 3.0, 3.0]),  # 18 / 16 -> 1, 50 / 16 -> 3
+        ("cells", True, [2.0, 2.0, 6.0, 6.0]),  # 18 / 8 -> 2, 50 / 8 -> 6
+        ("bilinear", False, [0.625, 0.625, 2.625, 2.625]),  # 18 / 16 - 1/2, 50 / 16 - 1/2
+        ("bilinear", True, [1.75, 1.75, 5.75, 5.75]),  # 18 / 8 - 1/2, 50 / 8 - 1/2
+    ],
+)
+def test_width_ratio_moves_rows_where_the_ratios_differ(
+    sampling: Any, width_ratio: bool, rows: list[float]
+) -> None:
+    # 16 rows over 256 pixels: 16 pixels a row, but 8 a column
     side = Side(Features(ramp(0).levels, (256, 64)), [boxes(BOX)])
-    read = {
-        ratio: lesion_matrices(side, "p3", point_reader(4, "cells", width_ratio=ratio))[0].flatten().tolist()
-        for ratio in (False, True)
-    }
-    assert read == {False: [1.0, 1.0, 3.0, 3.0], True: [2.0, 2.0, 6.0, 6.0]}
+    read = point_reader(4, sampling, width_ratio=width_ratio)
+    assert lesion_matrices(side, "p3", read)[0].flatten().tolist() == rows
 
 
 def test_width_ratio_changes_nothing_where_the_ratios_agree() -> None:
-    own = loss(STUDENT, TEACHER, sampling="cells", width_ratio=False)
+    own = loss(STUDENT, TEACHER, sampling="cells")
     assert own == loss(STUDENT, TEACHER, sampling="cells", width_ratio=True)
 
 
@@ -101,7 +109,7 @@ def test_fit_takes_the_coarsest_level_with_three_cells(longer_side: float, level
 def test_fit_reads_each_lesion_of_an_image_on_its_own_level() -> None:
     maps = features(2)
     small, large = [8.0, 8.0, 30.0, 20.0], [2.0, 10.0, 60.0, 110.0]
-    read = point_reader(9, "bilinear", width_ratio=False)
+    read = point_reader(9, "bilinear")
     found = lesion_matrices(Side(maps, [boxes(small, large)]), "fit", read)[0]
     expected = [
         lesion_matrices(Side(maps, [boxes(box)]), level, read)[0]
@@ -113,12 +121,20 @@ def test_fit_reads_each_lesion_of_an_image_on_its_own_level() -> None:
 def test_level_fit_distils_each_side_from_its_own_levels() -> None:
     own = Side(features(0), [boxes([8.0, 8.0, 30.0, 20.0])])  # on p3
     told = Side(features(1), [boxes([2.0, 10.0, 60.0, 110.0])])  # on p5
-    read = point_reader(9, "bilinear", width_ratio=False)
+    read = point_reader(9, "bilinear")
     source, target = (
         mean_profile(lesion_matrices(side, level, read)).numpy().astype(np.float64)
         for side, level in ((own, "p3"), (told, "p5"))
     )
     assert loss(own, told, level="fit") == pytest.approx(divergence(source, target, 4.0), rel=1e-4)
+
+
+def test_fit_and_cells_go_together() -> None:
+    # 96 pixels are three cells of p5, 32 pixels each: column 10 / 32 -> 0, 42 -> 1; rows 16 -> 0, 112 -> 3
+    side = Side(features(2), [boxes([10.0, 16.0, 42.0, 112.0])])
+    found = lesion_matrices(side, "fit", point_reader(4, "cells"))[0][0]
+    p5 = side.features.levels["p5"][0]
+    assert torch.equal(found, torch.stack((p5[:, 0, 0], p5[:, 0, 1], p5[:, 3, 0], p5[:, 3, 1]), dim=1))
 
 
 def test_level_decides_which_map_is_read() -> None:
@@ -127,7 +143,7 @@ def test_level_decides_which_map_is_read() -> None:
 
 
 def test_temperature_softens_both_sides() -> None:
-    read = point_reader(9, "bilinear", width_ratio=False)
+    read = point_reader(9, "bilinear")
     source, target = (
         mean_profile(lesion_matrices(side, "p3", read)).numpy().astype(np.float64)
         for side in (STUDENT, TEACHER)
@@ -159,20 +175,18 @@ def test_empty_skip_leaves_the_image_out() -> None:
     first = Features({name: each[:1] for name, each in two.levels.items()}, GRID)
     with_empty = Side(two, [boxes(BOX), boxes()])
     assert loss(with_empty, TEACHER) == loss(Side(first, [boxes(BOX)]), TEACHER)
-    with pytest.raises(ConfigError, match="distill.empty=skip to leave them out"):
+    with pytest.raises(ConfigError, match=r"distill\.empty=skip to leave them out"):
         loss(with_empty, TEACHER, empty="refuse")
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["distill.width_ratio=true"], "width_ratio=true needs sampling=cells"),
-        (["distill.level=fit", "distill.sampling=cells"], "level=fit needs sampling=bilinear"),
         (["distill.num_points=7"], r"distill\.num_points"),
         (["distill.samplin=cells"], "did you mean 'sampling'"),
     ],
 )
-def test_settings_that_contradict_are_refused(overrides: list[str], message: str) -> None:
+def test_bad_settings_are_named(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_train_config("demo", ["distill.kind=lesion_points", *overrides])
 

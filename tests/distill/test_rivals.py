@@ -86,7 +86,7 @@ def test_unknown_level_is_named(kind: str) -> None:
 
 
 def test_regions_of_a_ramp_are_the_centres_of_their_cells() -> None:
-    # the map holds its own column number; the box from 6 to 26 has k = 4 cells of 5 pixels, centred at 8.5, 13.5 ..
+    # the map holds its column number; the box from 6 to 26 has 4 cells of 5 pixels, centred at 8.5, 13.5 ...
     columns = torch.arange(4.0).expand(1, 8, 4)
     found = read_regions(columns, torch.tensor([[6.0, 10.0, 26.0, 50.0]]), GRID, 4)
     centres = np.array([8.5, 13.5, 18.5, 23.5]) / 8 - 0.5

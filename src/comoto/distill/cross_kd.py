@@ -71,7 +71,7 @@ class CrossKdDistiller(Distiller):
         if type(student) is not type(teacher) or student.head_depth != teacher.head_depth:
             raise ConfigError(
                 f"distill.kind=cross_kd: student and teacher need the same kind and depth of head; they have "
-                f"{kinds[0]} with {student.head_depth} convolutions and {kinds[1]} with {teacher.head_depth}"
+                f"{kinds[0]} of depth {student.head_depth} and {kinds[1]} of depth {teacher.head_depth}"
             )
         if self.config.layer is not None and self.config.layer > student.head_depth:
             raise ConfigError(

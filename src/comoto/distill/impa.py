@@ -39,7 +39,7 @@ class PointAlignment(nn.Module):
             raise ConfigError("impa.level=fit: background cells have no size to fit; name one level")
         level_channels(config.level, specs, "impa.level")
         self.config = config
-        self.read = point_reader(config.num_points, config.sampling, width_ratio=True)
+        self.read = point_reader(config.num_points, config.sampling, width_ratio=config.sampling == "cells")
 
     def forward(
         self, features: Features, boxes: list[Tensor], generator: torch.Generator

@@ -56,7 +56,7 @@ class LesionMatchingDistiller(Distiller):
         level_channels(config.level, specs, "distill.level")
         self.config = config
         self.levels = (config.level,)
-        self.read = point_reader(config.num_points, "bilinear", width_ratio=False)
+        self.read = point_reader(config.num_points, "bilinear")
         self.projection = point_projection(config.num_points, config.projection_init)
 
     def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.lesions import lesion_matrices, mean_profile
-from comoto.distill.levels import FIT, level_channels
+from comoto.distill.levels import level_channels
 from comoto.distill.points import NumPoints, Sampling, point_reader
 from comoto.distill.projection import ProjectionInit, point_projection
 from comoto.errors import ConfigError
@@ -34,20 +34,12 @@ class LesionPointsConfig(DistillerConfig):
     sampling: Sampling = "bilinear"
     """``cells`` reads whole cells without interpolation, as published."""
     width_ratio: bool = False
-    """With ``cells``: w / W along both axes, as published, instead of each axis's own ratio."""
+    """Pixels become cells by w / W along both axes, as published, instead of each axis's own ratio."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
     projection_init: ProjectionInit = "identity"
     """``default`` is torch's random start, as published."""
     empty: Literal["skip", "refuse"] = "skip"
     """What an image without lesions is: left out, or an error (the published code makes NaN of it)."""
-
-    @model_validator(mode="after")
-    def _cells_have_one_level(self) -> Self:
-        if self.width_ratio and self.sampling != "cells":
-            raise ValueError("width_ratio=true needs sampling=cells")
-        if self.level == FIT and self.sampling == "cells":
-            raise ValueError("level=fit needs sampling=bilinear")
-        return self
 
 
 class LesionPointsDistiller(Distiller):

@@ -34,18 +34,30 @@ class Read(Protocol):
         ...
 
 
-def point_reader(num_points: NumPoints, sampling: Sampling, *, width_ratio: bool) -> Read:
-    """Return what reads the points of lesions; ``width_ratio`` matters to ``cells`` only."""
-    if sampling == "cells":
-        return partial(read_cells, num_points=num_points, width_ratio=width_ratio)
-    return partial(read_bilinear, num_points=num_points)
+def point_reader(num_points: NumPoints, sampling: Sampling, *, width_ratio: bool = False) -> Read:
+    """Return what reads the points of lesions.
+
+    Args:
+        num_points: P.
+        sampling: between cells, or whole cells.
+        width_ratio: w / W turns pixels into cells along both axes, as published, instead of h / H along y.
+    """
+    reader = {"bilinear": read_bilinear, "cells": read_cells}[sampling]
+    return partial(reader, num_points=num_points, width_ratio=width_ratio)
 
 
 def read_bilinear(
-    feature_map: Tensor, boxes_xyxy: Tensor, image_shape: Shape, num_points: NumPoints
+    feature_map: Tensor,
+    boxes_xyxy: Tensor,
+    image_shape: Shape,
+    num_points: NumPoints,
+    *,
+    width_ratio: bool = False,
 ) -> Tensor:
     """Return (N, C, P): the map at the points of each box, interpolated."""
-    return sample_bilinear(feature_map, box_points(boxes_xyxy, num_points), image_shape).transpose(0, 1)
+    height, width = feature_map.shape[-2:]
+    covered = (height * image_shape[1] / width, image_shape[1]) if width_ratio else image_shape
+    return sample_bilinear(feature_map, box_points(boxes_xyxy, num_points), covered).transpose(0, 1)
 
 
 def read_cells(
@@ -93,18 +105,18 @@ def box_cells(boxes_xyxy: Tensor, map_shape: Shape, image_shape: Shape, *, width
     return cells.minimum(cells.new_tensor((width - 1, height - 1) * 2))
 
 
-def sample_bilinear(feature_map: Tensor, points_xy: Tensor, image_shape: Shape) -> Tensor:
+def sample_bilinear(feature_map: Tensor, points_xy: Tensor, covered: tuple[float, float]) -> Tensor:
     """Read a feature map at points, bilinearly; points outside the image read its border.
 
     Args:
-        feature_map: (C, h, w); it covers the whole grid, whatever its strides.
+        feature_map: (C, h, w).
         points_xy: (..., 2) pixels of the grid; pixel edges are whole numbers, so pixel k spans [k, k + 1).
-        image_shape: (H, W).
+        covered: height and width in pixels of what the map shows, (H, W) of the grid whatever its strides.
 
     Returns:
         (C, ...) float32.
     """
-    size = points_xy.new_tensor((image_shape[1], image_shape[0]))
+    size = points_xy.new_tensor((covered[1], covered[0]))
     # align_corners=False: -1 and 1 are the outer edges of the image, which is right for every stride
     where = (points_xy / size * 2 - 1).reshape(1, 1, -1, 2)
     values = functional.grid_sample(

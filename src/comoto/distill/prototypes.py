@@ -84,7 +84,7 @@ class PrototypeDistiller(Distiller):
         channels = level_channels(config.level, specs, "distill.level")
         self.config = config
         self.levels = (config.level,)
-        self.read = point_reader(config.num_points, "bilinear", width_ratio=False)
+        self.read = point_reader(config.num_points, "bilinear")
         self.lesions = Memory(config.memory, channels)
         self.backgrounds = Memory(config.memory, channels)
 

@@ -56,7 +56,7 @@ class UniDistiller(Distiller):
         level_channels(config.level, specs, "distill.level")
         self.config = config
         self.levels = (config.level,)
-        self.read = point_reader(config.num_points, "bilinear", width_ratio=False)
+        self.read = point_reader(config.num_points, "bilinear")
 
     def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
         """Return ``distill/unidistill_points`` and ``distill/unidistill_relations``.
