@@ -5,7 +5,7 @@ A run's folder holds::
     spec.json        what to do; written before each try
     worker.log       what the worker said; later tries are appended
     run/             the training, with its log and checkpoints
-    alive            touched every second while a worker is at it
+    alive            process and host of the worker, written every half second while it is at it
     predictions.csv  the test volumes, the challenge's columns (students)
     done.json        the run is complete
     failed.json      the last try failed, and how
@@ -32,7 +32,7 @@ WORKER_LOG, PREDICTIONS = "worker.log", "predictions.csv"
 STOP = "stop"
 """File in the study's folder at whose sight workers end."""
 ALIVE_SECONDS = 20.0
-"""A worker that has not touched ``alive`` for so long is gone."""
+"""A worker that has not written ``alive`` for so long is gone."""
 
 Status = Literal["done", "running", "failed", "left"]
 

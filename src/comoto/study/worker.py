@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -17,15 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import pandas as pd
 
 from comoto.errors import ComotoError
 from comoto.inference.model import load_model
+from comoto.inference.prepared import predict_store, prediction_table
 from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
-from comoto.records import PREDICTION_COLUMNS, Split
-from comoto.study.predict import predict_store
+from comoto.records import Split
 from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, load_spec
 from comoto.training.record import CONFIG, LOG, STATE, read_log
 from comoto.training.run import train_student, train_teacher
@@ -80,8 +80,7 @@ def predict_test(spec: RunSpec) -> None:
     manifest = store.manifest.split(Split.TEST)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
     say(f"predict {len(manifest)} test volumes")
-    tables = [each.table() for each in predict_store(model, store, manifest, spec.config.inference)]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
+    table = prediction_table(predict_store(model, store, manifest, spec.config.inference))
     with whole_file(spec.predictions) as part:
         table.to_csv(part, index=False)
 
@@ -117,9 +116,12 @@ def _watched(spec: RunSpec, parent: int) -> Iterator[None]:
     alive = spec.folder / ALIVE
     over = threading.Event()
 
+    def show() -> None:
+        alive.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+
     def watch() -> None:
         while not over.wait(_LOOK_EVERY):
-            alive.touch()
+            show()
             if os.getppid() != parent or spec.stop.exists():
                 alive.unlink(missing_ok=True)
                 os._exit(STOPPED)  # every file is whole, so nothing has to be tidied up
@@ -128,7 +130,7 @@ def _watched(spec: RunSpec, parent: int) -> Iterator[None]:
     watcher.start()
     with (spec.folder / "lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        alive.touch()
+        show()
         try:
             yield
         finally:

@@ -1,0 +1,190 @@
+"""A tiny study through the real command line: crashes, kills, Ctrl-C, and that the same command continues."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study_files import study_content, write_study
+
+from comoto import api
+from comoto.config import load_train_config
+from comoto.records import PREDICTION_COLUMNS
+from comoto.study.config import load_study
+from comoto.study.grid import build_grid
+from comoto.study.spec import run_state
+from tiny_exams import Exams
+
+OUTSIDE_CODE = """
+from comoto.distill.base import Distiller, DistillerConfig
+
+
+class CrashingConfig(DistillerConfig):
+    kind: str
+
+
+class Crashing(Distiller):
+    Config = CrashingConfig
+
+    def __init__(self, config, specs, grid_shape):
+        super().__init__()
+
+    def forward(self, student, teacher):
+        raise RuntimeError("this distiller always fails")
+"""
+
+
+def study_command(*words: object, folder: Path) -> subprocess.Popen[str]:
+    """Start ``comoto study`` in a process of its own, with outside code on the path."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "comoto", "study", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
+    """Return the text of a file that the process writes soon."""
+    while process.poll() is None:
+        if path.is_file() and (text := path.read_text(encoding="utf-8")).endswith("\n"):
+            return text
+        time.sleep(0.02)
+    raise AssertionError(f"{path} was not written: {process.communicate()}")
+
+
+@pytest.fixture(scope="module")
+def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A study after its first call, in which one worker was killed and one arm always fails."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "outside_code.py").write_text(OUTSIDE_CODE, encoding="utf-8")
+    content = study_content(exams.stores)
+    content["arms"]["crashing"] = {
+        "impa": False,
+        "settings": ["distill.kind=outside_code:Crashing"],
+        "fractions": [0.5],
+    }
+    path = write_study(folder / "study.yaml", content)
+    out = folder / "out"
+    process = study_command("run", path, "--out", out, "--workers", 2, folder=folder)
+    victim = out / "students/standard/50/scratch/seed0-rep0"
+    wait_for(victim / "run" / "config.yaml", process)
+    os.kill(int(wait_for(victim / "alive", process).split()[0]), signal.SIGKILL)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    return path, out, said + errors
+
+
+def test_a_killed_worker_and_a_crashing_arm_do_not_stop_the_others(
+    crashed: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out, said = crashed
+    monkeypatch.syspath_prepend(str(path.parent))
+    grid = build_grid(load_study(path), out)
+    status = {run.name: run_state(run, out).status for run in (*grid.teachers, *grid.students)}
+    failed = {name for name, each in status.items() if each == "failed"}
+    assert failed == {
+        "students/standard/50/scratch/seed0-rep0",
+        "students/standard/50/crashing/seed0-rep0",
+        "students/standard/50/crashing/seed1-rep0",
+    }
+    assert sum(each == "done" for each in status.values()) == 2 + 8 - 1
+    assert "9 of 12 runs are complete, 3 failed" in said
+    assert "killed by SIGKILL" in said
+    assert said.count("RuntimeError: this distiller always fails") == 2
+    about = json.loads((out / "students/standard/50/crashing/seed0-rep0/failed.json").read_text())
+    assert about["exit_code"] == 1
+    assert any("in forward" in line for line in about["last_lines"])
+    assert not (out / "students/standard/50/crashing/seed0-rep0/predictions.csv").exists()
+
+
+def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
+    crashed: tuple[Path, Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out, _ = crashed
+    kept = out / "students/standard/50/scratch/seed1-rep0"
+    before = {name: (kept / name).read_bytes() for name in ("done.json", "predictions.csv", "spec.json")}
+    words = [
+        "run",
+        path,
+        "--out",
+        out,
+        "--only",
+        "scratch",
+        "--only",
+        "pretraining",
+        "--backend",
+        "threading",
+    ]
+    process = study_command(*words, folder=path.parent)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "10 of 10 runs are complete, 0 failed" in said
+    assert {name: (kept / name).read_bytes() for name in before} == before
+    mended = out / "students/standard/50/scratch/seed0-rep0"
+    assert not (mended / "failed.json").exists()
+    assert not (mended / "run" / "state.pt").exists()
+    table = pd.read_csv(mended / "predictions.csv")
+    assert tuple(table.columns) == PREDICTION_COLUMNS
+    labels = pd.read_csv(out / "labels.csv")
+    assert set(table["StudyUID"]) <= set(labels["StudyUID"])
+
+
+def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str], tmp_path: Path) -> None:
+    _, out, _ = crashed
+    run = out / "students/standard/100/scratch/seed1-rep0"
+    config = load_train_config(run / "run" / "config.yaml")
+    assert config.seed == 1000
+    api.train_student(tmp_path / "run", preset=str(run / "run" / "config.yaml"))
+    ours, theirs = (folder / "model.safetensors" for folder in (run / "run", tmp_path / "run"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path, Path, str]) -> None:
+    path, out, _ = crashed
+    content = study_content(Path("/unused"))
+    content["data"] = {key: str(value) for key, value in _stores(path).items()}
+    content["arms"]["scratch"]["settings"] = ["init=scratch", "batch.size=2"]
+    other = write_study(path.parent / "other.yaml", content)
+    process = study_command("run", other, "--out", out, folder=path.parent)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "scratch/seed0-rep0: was run with other settings: batch.size 4 (now 2)" in errors
+    assert load_study(out / "study.yaml") == load_study(path)  # the kept study is the former one
+
+
+def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tmp_path: Path) -> None:
+    content = study_content(exams.stores, seeds=[0], fractions=[1.0])
+    content["settings"] = [*content["settings"][:-2], "schedule.epochs=500", "schedule.steps_per_epoch=1"]
+    content["arms"] = {"pretraining": {"impa": "none", "settings": ["init=scratch"]}}
+    path, out = write_study(tmp_path / "study.yaml", content), tmp_path / "out"
+    process = study_command("run", path, "--out", out, "--workers", 1, folder=tmp_path)
+    run = out / "students/standard/100/pretraining/seed0-rep0"
+    wait_for(run / "run" / "log.csv", process)
+    worker = int(wait_for(run / "alive", process).split()[0])
+    second = study_command("run", path, "--out", out, folder=tmp_path)
+    assert "is working there already" in second.communicate(timeout=120)[1]
+    assert second.returncode == 2
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted; run the same command again" in errors
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    assert not (out / "stop").exists()
+    assert not (run / "failed.json").exists()
+    (planned,) = build_grid(load_study(path), out).students
+    state = run_state(planned, out)
+    assert state.status == "left"
+    assert 1 <= state.epochs < 500
+
+
+def _stores(path: Path) -> dict[str, Path]:
+    data = load_study(path).data
+    return {"mammograms": data.mammograms[0], "tomosynthesis": data.tomosynthesis}
