@@ -35,6 +35,8 @@ DATASETS = {
 AGGREGATORS = {
     "local_maximum": "comoto.inference.aggregate.local_maximum:LocalMaximum",
     "nms_3d": "comoto.inference.aggregate.nms_3d:Nms3d",
+    "box_fusion": "comoto.inference.aggregate.box_fusion:BoxFusion",
+    "tracks": "comoto.inference.aggregate.tracks:Tracks",
 }
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 

@@ -62,18 +62,57 @@ slices = st.dictionaries(
 
 
 @settings(max_examples=300)
-@given(content=slices, border=st.sampled_from([0, 4]))
+@given(content=slices, border=st.sampled_from([0, 4]), n=st.sampled_from([20, 23, 47]))
 def test_local_maximum_is_the_published_rule(
-    content: dict[int, list[tuple[int, float]]], border: int
+    content: dict[int, list[tuple[int, float]]], border: int, n: int
 ) -> None:
-    found = aggregate(stack(content), 20, AggregationConfig(kind="local_maximum", border_slices=border))
+    found = aggregate(stack(content), n, AggregationConfig(kind="local_maximum", border_slices=border))
     got = {
         (int(k), SQUARES.index(tuple(int(v) for v in box)), float(score))
         for k, box, score in zip(found.first_slice, found.boxes_xyxy, found.scores, strict=True)
     }
-    assert got == published_rule(content, 20, border)
+    assert got == published_rule(content, n, border)
     assert (found.num_spanned == 0).all()
     assert (np.diff(found.scores) <= 0).all()
+
+
+PAPER = AggregationConfig(kind="local_maximum", border_slices=4)
+"""The published rule with the border of the published code."""
+
+
+def kept(content: dict[int, list[tuple[int, float]]], n: int) -> list[tuple[int, float]]:
+    """(slice, score) of what the published rule leaves of ``n`` slices, in slice order."""
+    found = aggregate(stack(content), n, PAPER)
+    return sorted(zip(found.first_slice.tolist(), found.scores.tolist(), strict=True))
+
+
+def test_the_published_code_looks_at_slices_4_to_n_minus_5() -> None:
+    everywhere: dict[int, list[tuple[int, float]]] = {k: [(0, 0.5)] for k in range(20)}
+    assert kept(everywhere, 20) == [(k, 0.5) for k in range(4, 16)]
+    assert kept({k: [(0, 0.5)] for k in range(8)}, 8) == []
+
+
+@pytest.mark.parametrize(("n", "reach"), [(20, 3), (23, 3), (24, 4), (47, 9), (48, 10)])
+def test_the_published_reach_is_a_quarter_of_the_slices_that_are_left(n: int, reach: int) -> None:
+    # d = floor((n - 8) / 4): a higher box d slices below is a rival, one d + 1 below is not.
+    low = n - 5
+    assert kept({low - reach: [(0, 0.75)], low: [(0, 0.5)]}, n) == [(low - reach, 0.75)]
+    assert kept({low - reach - 1: [(0, 0.75)], low: [(0, 0.5)]}, n) == [(low - reach - 1, 0.75), (low, 0.5)]
+
+
+def test_equal_scores_all_survive_the_published_rule() -> None:
+    assert kept({9: [(0, 0.5)], 10: [(0, 0.5), (1, 0.5)], 11: [(2, 0.5)]}, 20) == [
+        (9, 0.5),
+        (10, 0.5),
+        (10, 0.5),
+        (11, 0.5),
+    ]
+
+
+def test_a_box_alone_in_its_published_window_survives_whatever_its_score() -> None:
+    assert kept({9: [(0, 0.0)]}, 20) == [(9, 0.0)]
+    # With a box anywhere in the window the least score of 0.001 holds.
+    assert kept({9: [(0, 0.0), (3, 0.5)]}, 20) == [(9, 0.5)]
 
 
 def test_the_published_window_is_asymmetric() -> None:

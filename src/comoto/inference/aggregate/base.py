@@ -100,6 +100,12 @@ class Aggregator(ABC):
         inside = (boxes.first_slice >= border) & (boxes.first_slice < stack.num_slices - border)
         return boxes.chosen(np.flatnonzero(inside))
 
+    def usable(self, stack: Stack) -> IntArray:
+        """Return the slices looked at without the ``border_slices`` at either end of the volume."""
+        border = self.config.border_slices
+        inside = (stack.looked_at >= border) & (stack.looked_at < stack.num_slices - border)
+        return stack.looked_at[inside]
+
     def confident(self, boxes: StackedDetections) -> StackedDetections:
         """Leave out the boxes whose score is below ``min_score``."""
         return boxes.chosen(np.flatnonzero(boxes.scores >= self.config.min_score))

@@ -1,0 +1,43 @@
+"""What the boxes of one lesion say together.
+
+A group is numbered from 0; G groups, N boxes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comoto.geometry.boxes import Float64Array
+from comoto.inference.aggregate.base import StackedDetections
+from comoto.records import FloatArray, IntArray
+
+STRONG_SHARE = 0.5
+"""A box counts for the depth of its group from this share of the group's best score on."""
+
+
+def weights(scores: FloatArray) -> Float64Array:
+    """Return scores (N,) as weights of a mean; boxes whose scores are all 0 weigh the same."""
+    return np.maximum(scores.astype(np.float64), 1e-9)
+
+
+def mean_boxes(boxes: StackedDetections, group: IntArray, num_groups: int) -> Float64Array:
+    """Return the score-weighted mean box of each group, (G, 4); ``group`` is (N,)."""
+    weight = weights(boxes.scores)
+    total = np.bincount(group, weight, num_groups)
+    sums = [np.bincount(group, weight * side, num_groups) for side in boxes.boxes_xyxy.T]
+    return np.stack(sums, axis=1) / total[:, np.newaxis]
+
+
+def strong_spans(boxes: StackedDetections, group: IntArray, num_groups: int) -> tuple[IntArray, IntArray]:
+    """Return first slice and number of slices (G,) that the strong boxes of each group span.
+
+    One noisy peak says little about the depth; the middle of the strong boxes says more.
+    """
+    best = np.zeros(num_groups, dtype=np.float32)
+    np.maximum.at(best, group, boxes.scores)
+    strong = boxes.scores >= STRONG_SHARE * best[group]
+    first = np.full(num_groups, np.iinfo(np.int64).max)
+    last = np.full(num_groups, -1, dtype=np.int64)
+    np.minimum.at(first, group[strong], boxes.first_slice[strong])
+    np.maximum.at(last, group[strong], boxes.first_slice[strong])
+    return first, last - first + 1
