@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.config import InferenceConfig
+from comoto.errors import ConfigError
 from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_slices, on_source, rounded, slice_indices
@@ -35,8 +36,14 @@ def predict_store(
 
     Raises:
         DatasetError: the store holds no such image.
-        ConfigError: the aggregation rule is unknown.
+        ConfigError: the store was prepared otherwise than the model's images, or the aggregation rule is
+            unknown.
     """
+    if store.config != model.config.preprocess:
+        raise ConfigError(
+            f"{store.folder}: prepared with other preprocess settings than {model.name} was trained with; "
+            "prepare the volumes again with the model's preset"
+        )
     return [_predict_one(model, store, record, config) for record in manifest.records()]
 
 

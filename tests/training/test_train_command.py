@@ -1,0 +1,45 @@
+"""``comoto train`` hands its options over as settings."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from comoto import api
+from comoto.cli.train import app
+from comoto.config import load_train_config
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the public call was given."""
+    kept: dict[str, Any] = {}
+
+    def train(out: Path, **arguments: Any) -> SimpleNamespace:
+        kept.update(arguments)
+        return SimpleNamespace(run=out, epoch=1, best_epoch=1, metric="m", value=0.5)
+
+    monkeypatch.setattr(api, "train_teacher", train)
+    monkeypatch.setattr(api, "train_student", train)
+    return kept
+
+
+@pytest.mark.parametrize("folders", [["one"], ["one", "two: of three, [odd]"]])
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_mammograms_can_be_given_several_times(told: dict[str, Any], role: str, folders: list[str]) -> None:
+    options = ["--out", "run", *(part for folder in folders for part in ("--mammograms", folder))]
+    more = ["--tomosynthesis", "dbt"] if role == "student" else []
+    result = CliRunner().invoke(app, [role, *options, *more])
+    assert result.exit_code == 0, result.output
+    config = load_train_config(told["preset"], told["overrides"], role=role)
+    assert config.data.mammograms == tuple(Path(folder) for folder in folders)
+
+
+def test_a_student_without_mammograms_names_none(told: dict[str, Any]) -> None:
+    result = CliRunner().invoke(app, ["student", "--tomosynthesis", "dbt", "--out", "run"])
+    assert result.exit_code == 0, result.output
+    config = load_train_config(told["preset"], told["overrides"])
+    assert config.data.mammograms == ()
+    assert config.data.tomosynthesis == Path("dbt")
