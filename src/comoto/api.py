@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from comoto.records import Manifest, Modality, Split, VolumeDetections
 
 if TYPE_CHECKING:
+    from comoto.detectors.published import ImportedRun
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
@@ -28,6 +29,7 @@ AnyPath = str | PathLike[str]
 __all__ = [
     "evaluate",
     "evaluate_mammograms",
+    "import_checkpoint",
     "index",
     "load_model",
     "predict",
@@ -165,6 +167,25 @@ def train_student(
 
     config = load_train_config(preset, overrides, role="student")
     return run(config, Path(out), resume=resume, stop_after=stop_after)
+
+
+def import_checkpoint(
+    path: AnyPath, out: AnyPath, *, role: Literal["teacher", "student"], overrides: Sequence[str] = ()
+) -> ImportedRun:
+    """Turn a checkpoint of the published CoMoTo code into a run folder (``comoto import-checkpoint``).
+
+    Args:
+        path: what the published code saved; nothing in it is executed.
+        out: the run folder, new or empty; ``load_model`` and ``train_student`` take it.
+        role: ``teacher`` (mammograms) or ``student`` (tomosynthesis).
+        overrides: settings in which the checkpoint differs from the preset ``paper``.
+
+    Returns:
+        ``.run``, ``.resnet`` (which ResNet it holds) and ``.config``.
+    """
+    from comoto.detectors.published import import_checkpoint as run
+
+    return run(Path(path), Path(out), role, overrides)
 
 
 def load_model(run: AnyPath, device: str = "auto") -> Model:

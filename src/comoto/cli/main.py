@@ -18,6 +18,7 @@ from comoto.cli import study, train
 from comoto.cli.demo import demo
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
+from comoto.cli.import_checkpoint import import_checkpoint
 from comoto.cli.index import index
 from comoto.cli.options import show_log, state
 from comoto.cli.predict import predict
@@ -34,7 +35,18 @@ class InOrderOfWork(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names for the help page."""
-        order = ("demo", "simulate", "index", "draw", "prepare", "train", "predict", "evaluate", "study")
+        order = (
+            "demo",
+            "simulate",
+            "index",
+            "draw",
+            "prepare",
+            "train",
+            "import-checkpoint",
+            "predict",
+            "evaluate",
+            "study",
+        )
         return sorted(super().list_commands(ctx), key=order.index)
 
 
@@ -82,6 +94,7 @@ app.command("index")(index)
 app.command("draw")(draw)
 app.command("prepare")(prepare)
 app.add_typer(train.app, name="train")
+app.command("import-checkpoint")(import_checkpoint)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")

@@ -36,7 +36,8 @@ class BackboneConfig(StrictModel):
     """``thin``; ``torchvision/resnet50`` (18, 34, 101), as published, with three input channels; or a timm
     model with maps at strides 8, 16, 32 (resnet50, convnext_tiny, swin_tiny_patch4_window7_224, ...)."""
     weights: Literal["none", "imagenet"] | Path = "none"
-    """``imagenet`` fetches the weights; a path is a ``.safetensors`` file of this backbone."""
+    """``imagenet`` fetches the weights. A path is a ``.safetensors`` file of this backbone, as torchvision or
+    timm publish it, or as saved from one of ours."""
 
 
 class Backbone(nn.Module):
@@ -135,20 +136,26 @@ def build_backbone(config: BackboneConfig, image_shape: tuple[int, int] | None =
             this shape cannot enter.
     """
     pretrained = config.weights == "imagenet"
+    weights = read_weights(config.weights) if isinstance(config.weights, Path) else None
+    ours = weights is None or all(key.startswith("body.") for key in weights)
     if config.name == "thin":
-        backbone = Backbone(ThinResNet(), THIN_WIDTHS[1:])
         if pretrained:
             raise ConfigError(
                 "detector.backbone.weights: the thin backbone has no ImageNet weights; use 'none'"
             )
+        backbone = Backbone(ThinResNet(), THIN_WIDTHS[1:])
     elif config.name.startswith(TORCHVISION):
         backbone = _torchvision_backbone(config.name, pretrained=pretrained)
+        if weights is not None and not ours:
+            weights = {f"body.resnet.{key}": value for key, value in weights.items()}
     else:
-        backbone = _timm_backbone(config.name, pretrained=pretrained)
+        file = None if ours else config.weights
+        backbone = _timm_backbone(config.name, pretrained=pretrained, file=file)
+        weights = weights if ours else None
         if timm.get_pretrained_cfg(config.name).fixed_input_size and image_shape is not None:
-            _check_shape(backbone, (1, input_channels(config), *image_shape), config.name)
-    if isinstance(config.weights, Path):
-        load_matching(backbone, read_weights(config.weights), str(config.weights))
+            _check_shape(backbone, (1, 1, *image_shape), config.name)
+    if weights is not None:
+        load_matching(backbone, weights, str(config.weights))
     return backbone
 
 
@@ -167,11 +174,14 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> Backbone:
     return Backbone(CompleteResNet(resnet), widths)
 
 
-def _timm_backbone(name: str, *, pretrained: bool) -> Backbone:
+def _timm_backbone(name: str, *, pretrained: bool, file: str | Path | None) -> Backbone:
     if not timm.is_model(name):
         raise ConfigError(f"detector.backbone.name: timm knows no model '{name}'; 'resnet50' is the default")
+    if file is not None:
+        # timm takes what fits and does not mention the rest, so the whole model is compared first
+        load_matching(timm.create_model(name), read_weights(Path(file)), str(file))
     try:
-        body = _timm_body(name, pretrained=pretrained)
+        body = _timm_body(name, pretrained, file)
     except (OSError, RuntimeError, ValueError) as error:
         if pretrained:
             raise _unfetched(name, error) from error
@@ -183,8 +193,11 @@ def _timm_backbone(name: str, *, pretrained: bool) -> Backbone:
     return Backbone(body, tuple(body.feature_info.channels()), channels_last=channels_last)
 
 
-def _timm_body(name: str, *, pretrained: bool) -> Any:
-    options = {"pretrained": pretrained, "features_only": True, "in_chans": 1, "out_indices": (-3, -2, -1)}
+def _timm_body(name: str, pretrained: bool, file: str | Path | None) -> Any:
+    options = {"features_only": True, "in_chans": 1, "out_indices": (-3, -2, -1)}
+    options |= {"pretrained": pretrained or file is not None}
+    if file is not None:
+        options |= {"pretrained_cfg_overlay": {"file": str(file)}}
     if timm.get_pretrained_cfg(name).fixed_input_size:
         try:  # window attention (Swin) that pads its windows takes any size
             return timm.create_model(name, strict_img_size=False, **options)

@@ -118,7 +118,8 @@ def match_points(points: Tensor, boxes: Tensor, radius: Tensor, limits: tuple[Te
     """Say which box each point answers for.
 
     A point answers for a box that it lies in, nearer than ``radius`` to the centre along both axes, if its
-    distance to the farthest side is within the limits; of several such boxes for the smallest.
+    distance to the farthest side is within the limits; of several such boxes for the smallest. A box for
+    which no point would answer drops the limits.
 
     Args:
         points: (A, 2).
@@ -137,9 +138,10 @@ def match_points(points: Tensor, boxes: Tensor, radius: Tensor, limits: tuple[Te
     farthest = distances.amax(dim=2)
     belongs = distances.amin(dim=2) > 0
     belongs &= (where - (low + high) / 2).abs().amax(dim=2) < radius[:, None]
-    belongs &= (farthest >= limits[0][:, None]) & (farthest < limits[1][:, None])
-    areas = (high - low).prod(dim=2).expand_as(belongs)
-    smallest, index = torch.where(belongs, areas, torch.inf).min(dim=1)
+    fits = belongs & (farthest >= limits[0][:, None]) & (farthest < limits[1][:, None])
+    fits |= belongs & ~fits.any(dim=0)  # a long narrow box may lie between the points of its own level
+    areas = (high - low).prod(dim=2).expand_as(fits)
+    smallest, index = torch.where(fits, areas, torch.inf).min(dim=1)
     return torch.where(smallest.isinf(), -1, index)
 
 

@@ -1,0 +1,44 @@
+"""``comoto import-checkpoint``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Role(StrEnum):
+    """What the checkpoint was trained on."""
+
+    teacher = "teacher"
+    student = "student"
+
+
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the published code saved (.pt, .pth).")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    role: Annotated[
+        Role, typer.Option("--role", help="teacher: trained on mammograms; student: on tomosynthesis.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Where it differs from the preset paper; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the published CoMoTo code into a run folder.
+
+    The file must hold the weights of a RetinaNet on a plain ResNet under the key network. Only tensors are
+    read, nothing in the file is executed. The run folder gets the settings of the preset paper.
+
+    Example: comoto import-checkpoint best.pt --role student --out runs/published
+    """
+    from comoto.api import import_checkpoint as run
+
+    imported = run(file, out, role=role.value, overrides=settings or [])
+    typer.echo(f"{imported.run}: a {role.value} on {imported.resnet}, for 'comoto predict --model'")
