@@ -23,6 +23,8 @@ from comoto.records import IntArray
 LEVEL = 0.95
 BAND_FPS: Float64Array = np.unique(np.concatenate([np.linspace(0.0, 8.0, 81), np.geomspace(0.05, 1.0, 21)]))
 """FP rates at which the band of a figure is kept."""
+_DRAWS_AT_ONCE = 500
+"""Replicates in one matrix product; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,50 @@ class ResampledFroc:
         keep[[0, -1]] = True
         keep[drawn_hits] = True
         return np.asarray(np.interp(fps_per_image, fps[keep], found[keep]), dtype=np.float64)
+
+    def sensitivity_at_draws(self, fps_per_image: Float64Array, copies: IntArray) -> Float64Array:
+        """Return ``sensitivity_at`` for many draws at once, (R, K), NaN rows where no lesion is drawn.
+
+        The counts above every threshold become one matrix product, which pays where a curve has few
+        thresholds and many draws: many runs that meet the same draws.
+
+        Args:
+            fps_per_image: (K,).
+            copies: (R, num_patients + 1).
+        """
+        width = copies.shape[1]
+        fps_of = self._counts_above(self._fp_patient, self._fps_above, width)
+        found_of = self._counts_above(self._lesion_patient, self._found_above, width)
+        hits_of = np.zeros((len(self._thresholds), width))
+        hits_of[self._hit_threshold, self._hit_patient] = 1.0
+        hits_of[[0, -1]] = 1.0
+        result = np.full((len(copies), len(fps_per_image)), np.nan)
+        for start in range(0, len(copies), _DRAWS_AT_ONCE):
+            drawn = copies[start : start + _DRAWS_AT_ONCE].astype(np.float64)
+            num_lesions = drawn[:, self._lesion_patient].sum(axis=1)
+            num_images = drawn[:, self._image_patient].sum(axis=1)
+            fps, found = drawn @ fps_of.T, drawn @ found_of.T
+            keep = drawn @ hits_of.T > 0
+            for row in np.flatnonzero(num_lesions > 0):
+                kept = keep[row]
+                result[start + row] = np.interp(
+                    fps_per_image, fps[row, kept] / num_images[row], found[row, kept] / num_lesions[row]
+                )
+        return result
+
+    def _counts_above(self, patients: IntArray, above: IntArray, width: int) -> Float64Array:
+        """Return how many things of each patient reach each threshold, (T, num_patients + 1).
+
+        Args:
+            patients: of the things by falling score, as ``_ranked`` returns them.
+            above: (T,) how many things reach each threshold.
+            width: num_patients + 1.
+        """
+        counts = np.zeros((len(above), width))
+        threshold = np.searchsorted(above, np.arange(len(patients)), side="right")
+        reached = threshold < len(above)
+        np.add.at(counts, (threshold[reached], patients[reached]), 1.0)
+        return np.cumsum(counts, axis=0)
 
 
 def patient_draws(num_patients: int, replicates: int, seed: int) -> Iterator[IntArray]:

@@ -58,7 +58,7 @@ def paired_difference(
     if bootstrap < 1:
         raise ValueError(f"a paired interval needs at least 1 replicate, got {bootstrap}")
     fps: Float64Array = np.array(FPS_POSITIVE)
-    curves = [(_resampled(found, truth), fps) for found in (a, b)]
+    curves = [(resampled_positive(found, truth), fps) for found in (a, b)]
     at_a, at_b = resample(curves, len(truth.patients), bootstrap, seed)
     differences = at_a.mean(axis=1) - at_b.mean(axis=1)
     return PairedDifference(
@@ -86,7 +86,8 @@ def _positive_froc(found: ChallengePredictions, truth: ChallengeTruth) -> Froc:
     return froc(found.scores[kept], found.hit_lesion[kept], len(truth.lesion_volume), num_volumes)
 
 
-def _resampled(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
+def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
+    """Return the curve over the volumes with a box, ready for draws of patients."""
     kept = _on_positive(found, truth)
     cohort = Cohort(
         num_patients=len(truth.patients),
