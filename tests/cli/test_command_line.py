@@ -16,7 +16,7 @@ from comoto import progress
 from comoto.cli.main import app
 
 HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "pydicom", "cv2", "yaml", "pydantic")
-ORDER = ["demo", "simulate", "index", "draw", "prepare", "train", "predict", "evaluate"]
+ORDER = ["demo", "simulate", "index", "draw", "prepare", "train", "import-checkpoint", "predict", "evaluate"]
 
 
 def walk(command, name=("comoto",)):
