@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-LOSS_PREFIXES = ("detection/", "impa/", "distill/")
+LOSS_PREFIXES = ("detection/", "impa/", "distill/", "mammograms/")
+_RATIO = "distill/ratio"  # in the log beside the losses, but none
 # Okabe and Ito's colours; marks and dashes tell the lines apart without them.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _MARKS = ("o", "s", "^", "D", "v")
@@ -50,7 +51,7 @@ def curves_figure(runs: Sequence[tuple[str, LogRows, str, int]]) -> Figure:
 def loss_terms(rows: LogRows) -> list[str]:
     """Return the names of the loss terms in a log, in its order."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return [name for name in names if name.startswith(LOSS_PREFIXES)]
+    return [name for name in names if name.startswith(LOSS_PREFIXES) and name != _RATIO]
 
 
 def _draw_losses(panel: Axes, rows: LogRows) -> None:
