@@ -73,7 +73,9 @@ def test_curves_mark_the_kept_epoch_and_share_a_scale():
         {"epoch": 1.0, "detection/box": 2.0, "learning_rate": 1e-3},
         {"epoch": 2.0, "detection/box": 0.5, "validation/score": 0.25},
     ]
-    other = [{"epoch": 1.0, "detection/box": 0.4, "distill/x": 0.1, "distill/ratio": 0.25, "validation/score": 0.5}]
+    other = [
+        {"epoch": 1.0, "detection/box": 0.4, "distill/x": 0.1, "distill/ratio": 0.25, "validation/score": 0.5}
+    ]
     figure = curves_figure([("One", rows, "score", 2), ("Two", other, "score", 1)])
     above_one, above_two, below_one, below_two = figure.axes
     assert above_one.get_ylim() == above_two.get_ylim()
