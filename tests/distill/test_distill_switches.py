@@ -106,6 +106,13 @@ def test_fit_takes_the_coarsest_level_with_three_cells(longer_side: float, level
     assert fitting_levels(boxes(upright, lying), features(0)) == [level, level]
 
 
+def test_fit_counts_cells_along_each_axis_by_its_own_ratio() -> None:
+    # p4 has cells of 16 columns and 32 rows: 40 x 90 pixels are 2.5 x 2.8 cells there, 48 x 60 are 3 x 1.9
+    stretched = Features({"p3": torch.zeros(1, 4, 16, 8), "p4": torch.zeros(1, 4, 8, 4)}, (256, 64))
+    found = fitting_levels(boxes([0.0, 0.0, 40.0, 90.0], [0.0, 0.0, 48.0, 60.0]), stretched)
+    assert found == ["p3", "p4"]
+
+
 def test_fit_reads_each_lesion_of_an_image_on_its_own_level() -> None:
     maps = features(2)
     small, large = [8.0, 8.0, 30.0, 20.0], [2.0, 10.0, 60.0, 110.0]

@@ -25,7 +25,7 @@ class PkdConfig(DistillerConfig):
     """Which maps."""
 
     kind: Literal["pkd"] = "pkd"
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 0.5
     levels: tuple[str, ...] = ()
     """Names of the maps; none are all levels of the pyramid."""
 

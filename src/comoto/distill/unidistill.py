@@ -26,7 +26,7 @@ class UniDistillConfig(DistillerConfig):
     """Which map, which points, how much the relations count."""
 
     kind: Literal["unidistill"] = "unidistill"
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 0.2
     relation_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the relations, besides ``weight``."""
     level: str = "p3"
