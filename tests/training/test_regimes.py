@@ -212,6 +212,17 @@ def test_two_and_two_epochs_equal_four_with_everything_on(
         assert texts[0] == texts[1]
 
 
+def test_processes_that_load_data_change_no_number(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+    """Batches of named parts, with empty ones, cross the process; so do the proposals of a new round."""
+    overrides = [*exams.student_data, *EVERYTHING, f"teacher={teacher_run}"]
+    states = []
+    for workers in (0, 1):
+        run = tmp_path / str(workers)
+        api.train_student(run, preset="demo", overrides=[*overrides, f"workers={workers}"], stop_after=2)
+        states.append(state_of(run))
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
 def test_a_late_distiller_loads_no_mammograms_before(
     exams: Exams, teacher_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
