@@ -72,7 +72,7 @@ def paired_difference(
 
 def mean_sensitivity_positive(found: ChallengePredictions, truth: ChallengeTruth) -> float:
     """Return the challenge's ranking figure of predictions that are matched already."""
-    return float(_positive_froc(found, truth).sensitivity_at(FPS_POSITIVE).mean())
+    return float(positive_froc(found, truth).sensitivity_at(FPS_POSITIVE).mean())
 
 
 def _on_positive(found: ChallengePredictions, truth: ChallengeTruth) -> BoolArray:
@@ -80,7 +80,8 @@ def _on_positive(found: ChallengePredictions, truth: ChallengeTruth) -> BoolArra
     return (found.volume >= 0) & truth.is_positive[found.volume]
 
 
-def _positive_froc(found: ChallengePredictions, truth: ChallengeTruth) -> Froc:
+def positive_froc(found: ChallengePredictions, truth: ChallengeTruth) -> Froc:
+    """Return the curve over the volumes with a box."""
     kept = _on_positive(found, truth)
     num_volumes = int(truth.is_positive.sum())
     return froc(found.scores[kept], found.hit_lesion[kept], len(truth.lesion_volume), num_volumes)
