@@ -42,6 +42,7 @@ def test_another_kind_drops_the_settings_of_the_former_one() -> None:
     [
         ("batch.sise=4", "unknown configuration key 'batch.sise'; did you mean 'size'?"),
         ("detector.backbone.nme=x", "'detector.backbone.nme'; did you mean 'name'?"),
+        ("detector.inner_resize.min_sid=3", "'detector.inner_resize.min_sid'; did you mean 'min_side'?"),
         ("distill.kind=lesion_point", "unknown distiller 'lesion_point'; did you mean 'lesion_points'?"),
         ("batch.size=0", "'batch.size'.*greater than or equal to 1"),
         ("preprocess.rows=100", "'preprocess.rows'.*multiple of 32"),

@@ -35,7 +35,7 @@ def complete_dataset() -> list[str]:
 
 def complete_preset() -> list[str]:
     """Return presets for shell completion."""
-    return ["demo", "small", "full"]
+    return ["demo", "small", "full", "paper"]
 
 
 def complete_size() -> list[str]:

@@ -25,7 +25,7 @@ def prepare(
         str,
         typer.Option(
             autocompletion=complete_preset,
-            help="demo, small, full, or a YAML file; its 'preprocess' section counts.",
+            help="demo, small, full, paper, or a YAML file; its 'preprocess' section counts.",
         ),
     ] = "small",
     overrides: Annotated[

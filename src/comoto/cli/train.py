@@ -17,7 +17,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         autocompletion=complete_preset,
-        help="demo, small, full, or a YAML file.",
+        help="demo, small, full, paper, or a YAML file.",
     ),
 ]
 SetOption = Annotated[

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -156,5 +156,12 @@ def _keys_beside(section: type[BaseModel], path: list[str], content: dict[str, A
     for part in path[:-1]:
         content = content.get(part) or {}
         chosen = {part: {"kind": content["kind"]}} if "kind" in content else {}
-        section = type(getattr(section.model_validate(chosen), part))
+        value = getattr(section.model_validate(chosen), part)
+        section = type(value) if value is not None else _optional(section.model_fields[part].annotation)
     return list(section.model_fields)
+
+
+def _optional(annotation: Any) -> type[BaseModel]:
+    """Return the model of a section that may be null, from its annotation ``Model | None``."""
+    models: list[type[BaseModel]] = [each for each in get_args(annotation) if each is not type(None)]
+    return models[0]
