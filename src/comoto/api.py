@@ -7,6 +7,7 @@ call raises subclasses of ``comoto.errors.ComotoError`` for wrong input. Coordin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -256,6 +257,7 @@ def evaluate(
     bootstrap: int = 0,
     seed: int = 0,
     min_radius: float = 100.0,
+    published_metric: bool = False,
 ) -> ChallengeResult:
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
 
@@ -266,10 +268,16 @@ def evaluate(
         bootstrap: replicates over patients; 0 gives no intervals.
         seed: of the bootstrap.
         min_radius: least hit radius in pixels; the challenge's is 100.
+        published_metric: also score with the published code's metric, to see what its defects are worth.
     """
     from comoto.evaluation.challenge import evaluate as run
+    from comoto.evaluation.published import published_challenge_metric
 
-    return run(Path(predictions), Path(labels), Path(boxes), bootstrap, seed, min_radius)
+    paths = Path(predictions), Path(labels), Path(boxes)
+    result = run(*paths, bootstrap, seed, min_radius)
+    if published_metric:
+        return replace(result, published=published_challenge_metric(*paths, min_radius))
+    return result
 
 
 def evaluate_mammograms(
@@ -281,6 +289,7 @@ def evaluate_mammograms(
     iou: float = 0.1,
     bootstrap: int = 0,
     seed: int = 0,
+    published_metric: bool = False,
 ) -> MammogramResult:
     """Draw the FROC of predictions on mammograms (``comoto evaluate --mammogram-predictions``).
 
@@ -293,13 +302,18 @@ def evaluate_mammograms(
         iou: least overlap of a hit.
         bootstrap: replicates over patients; 0 gives no intervals.
         seed: of the bootstrap.
+        published_metric: also score with the published code's metric, to see what its defects are worth.
     """
     from comoto.evaluation import evaluate_mammograms as run
+    from comoto.evaluation.published import published_on_manifest
 
     loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
     chosen = _split(split)
     images = loaded if chosen is None else loaded.split(chosen)
-    return run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
+    result = run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
+    if published_metric:
+        return replace(result, published=published_on_manifest(Path(predictions), images))
+    return result
 
 
 def _split(word: str | None) -> Split | None:

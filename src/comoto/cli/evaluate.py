@@ -48,6 +48,13 @@ def evaluate(
             help="Least hit radius on volumes, pixels. 100 is the challenge's, for pixels of about 0.085 mm.",
         ),
     ] = 100.0,
+    published_metric: Annotated[
+        bool,
+        typer.Option(
+            "--published-metric",
+            help="Also print the published code's metric beside this one, to see what its defects are worth.",
+        ),
+    ] = False,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
     ] = 0,
@@ -80,11 +87,24 @@ def evaluate(
     result: ChallengeResult | MammogramResult
     if mammogram_predictions is not None and manifest is not None and not (predictions or labels or boxes):
         result = api.evaluate_mammograms(
-            mammogram_predictions, manifest, split=split, rule=rule, iou=iou, bootstrap=bootstrap, seed=seed
+            mammogram_predictions,
+            manifest,
+            split=split,
+            rule=rule,
+            iou=iou,
+            bootstrap=bootstrap,
+            seed=seed,
+            published_metric=published_metric,
         )
     elif predictions and labels and boxes and not (mammogram_predictions or manifest or split):
         result = api.evaluate(
-            predictions, labels, boxes, bootstrap=bootstrap, seed=seed, min_radius=min_radius
+            predictions,
+            labels,
+            boxes,
+            bootstrap=bootstrap,
+            seed=seed,
+            min_radius=min_radius,
+            published_metric=published_metric,
         )
     else:
         raise ConfigError(

@@ -69,7 +69,7 @@ def _average_precisions(
     for found, truth in zip(detections, lesions, strict=True):
         boxes, own_scores = _best(found)
         scores.append(own_scores)
-        hits.append(_hits(iou_matrix(boxes, truth), ious))
+        hits.append(greedy_hits(iou_matrix(boxes, truth), ious))
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return np.array([_area(row[order], num_lesions) for row in np.concatenate(hits, axis=1)])
 
@@ -83,7 +83,7 @@ def _best(found: ImageDetections) -> tuple[Float64Array, Float64Array]:
     return boxes[order], scores[order]
 
 
-def _hits(overlap: Float64Array, ious: Float64Array) -> BoolArray:
+def greedy_hits(overlap: Float64Array, ious: Float64Array) -> BoolArray:
     """Say which detections hit a lesion of their own, (K, N).
 
     Args:

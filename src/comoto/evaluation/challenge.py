@@ -36,6 +36,7 @@ from comoto.evaluation.challenge_tables import (
 )
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.matching import CENTER_RADIUS
+from comoto.evaluation.side_by_side import side_by_side
 from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
 
 FPS_ALL = (2.0,)
@@ -59,6 +60,7 @@ class ChallengeResult:
         bootstrap: intervals, None if not asked for.
         min_radius: least hit radius in source pixels; 100 is the challenge's.
         warnings: what is odd about the tables.
+        published: the same figures by the published code's metric, None if not asked for.
     """
 
     metric: dict[str, float]
@@ -73,6 +75,7 @@ class ChallengeResult:
     bootstrap: Bootstrap | None
     min_radius: float
     warnings: tuple[str, ...]
+    published: dict[str, float] | None = None
 
     @property
     def mean_sensitivity_positive(self) -> float:
@@ -116,6 +119,7 @@ class ChallengeResult:
                 )
             ],
             "warnings": list(self.warnings),
+            **({} if self.published is None else {"published_metric": self.published}),
         }
 
     def to_json(self) -> str:
@@ -155,6 +159,8 @@ class ChallengeResult:
                 "",
                 f"least hit radius {self.min_radius:g} pixels; the challenge's is {CENTER_RADIUS:g}",
             ]
+        if self.published is not None:
+            lines += side_by_side(self.metric, self.published)
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -200,7 +206,7 @@ def evaluate(
     froc_all, froc_positive = _curves(truth, found)
     keys = list(truth.volumes)
     return ChallengeResult(
-        metric=_metric(froc_all, froc_positive),
+        metric=metric_of(froc_all, froc_positive),
         froc_all=froc_all,
         froc_positive=froc_positive,
         lesion_volumes=tuple(keys[number] for number in truth.lesion_volume),
@@ -220,7 +226,7 @@ def challenge_metric(
 ) -> dict[str, float]:
     """Return the challenge's six figures by their official names; arguments and errors as ``evaluate``."""
     truth = read_truth(labels, boxes, min_radius)
-    return _metric(*_curves(truth, read_predictions(predictions, truth)))
+    return metric_of(*_curves(truth, read_predictions(predictions, truth)))
 
 
 def _on_positive(truth: ChallengeTruth, found: ChallengePredictions) -> BoolArray:
@@ -245,7 +251,8 @@ def _curves(truth: ChallengeTruth, found: ChallengePredictions) -> tuple[Froc, F
     )
 
 
-def _metric(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
+def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
+    """Read the challenge's six figures off the curves."""
     positive = froc_positive.sensitivity_at(FPS_POSITIVE)
     return {
         _ALL_NAME: float(froc_all.sensitivity_at(FPS_ALL)[0]),

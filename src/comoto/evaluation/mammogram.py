@@ -27,13 +27,14 @@ from comoto.evaluation.bootstrap import (
 )
 from comoto.evaluation.froc import Froc, finite_or_none, froc
 from comoto.evaluation.matching import hits_by_center, hits_by_iou
+from comoto.evaluation.side_by_side import side_by_side
 from comoto.evaluation.tables import Float64Array, Table, TableSource, read_table
 from comoto.records import IntArray, Manifest, Modality
 
 Rule = Literal["iou", "center"]
 
 FPS_PER_IMAGE = (0.5, 1.0, 2.0, 3.0, 4.0)
-_MEAN_NAME = "mean_sensitivity"
+MEAN_NAME = "mean_sensitivity"
 _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 
 
@@ -48,6 +49,7 @@ class MammogramResult:
         rule, iou: what a hit is; ``iou`` plays no part under the rule ``center``.
         num_predictions: detections in the table.
         bootstrap: intervals, None if not asked for.
+        published: the published code's figures for the same detections, None if not asked for.
     """
 
     metric: dict[str, float]
@@ -57,6 +59,7 @@ class MammogramResult:
     iou: float
     num_predictions: int
     bootstrap: Bootstrap | None
+    published: dict[str, float] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain numbers, lists and dicts; infinite numbers become None."""
@@ -71,13 +74,16 @@ class MammogramResult:
             "num_lesions": self.froc.num_lesions,
             "num_images": self.froc.num_images,
             "num_predictions": self.num_predictions,
-            "thresholds": {_name(fps): finite_or_none(self.froc.threshold_at(fps)) for fps in FPS_PER_IMAGE},
+            "thresholds": {
+                figure_name(fps): finite_or_none(self.froc.threshold_at(fps)) for fps in FPS_PER_IMAGE
+            },
             "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
             "froc": curve,
             "lesions": [
                 {"image_id": image, "best_score": finite_or_none(score)}
                 for image, score in zip(self.lesion_images, self.froc.lesion_scores, strict=True)
             ],
+            **({} if self.published is None else {"published_metric": self.published}),
         }
 
     def to_json(self) -> str:
@@ -97,11 +103,13 @@ class MammogramResult:
             f"  images       {self.froc.num_images}",
             f"  predictions  {self.num_predictions}",
             "",
-            self._line(_MEAN_NAME, "mean sensitivity, 1-4 FP/image"),
+            self._line(MEAN_NAME, "mean sensitivity, 1-4 FP/image"),
         ]
-        lines += [self._line(_name(fps), f"sensitivity, {fps:g} FP/image") for fps in FPS_PER_IMAGE]
+        lines += [self._line(figure_name(fps), f"sensitivity, {fps:g} FP/image") for fps in FPS_PER_IMAGE]
         if self.bootstrap is not None:
             lines += ["", f"intervals: {self.bootstrap.text()}"]
+        if self.published is not None:
+            lines += side_by_side(self.metric, self.published)
         return "\n".join(lines)
 
     def _line(self, name: str, text: str) -> str:
@@ -165,6 +173,27 @@ def evaluate_mammograms(
 
 
 @dataclass(frozen=True)
+class MammogramBoxes:
+    """Detections (N,) and lesions (L,) with the number of their image.
+
+    Attributes:
+        detection_image: (N,).
+        detection_boxes: (N, 4) source pixels.
+        scores: (N,), NaN where the cell is empty.
+        lesion_image: (L,).
+        lesion_boxes: (L, 4).
+        num_images: all images that were looked at.
+    """
+
+    detection_image: IntArray
+    detection_boxes: Float64Array
+    scores: Float64Array
+    lesion_image: IntArray
+    lesion_boxes: Float64Array
+    num_images: int
+
+
+@dataclass(frozen=True)
 class _Match:
     """Detections (N,) and lesions (L,) by the number of their image, and what hits what."""
 
@@ -185,6 +214,16 @@ def _match(
         raise ValueError(f"rule must be 'iou' or 'center', got {rule!r}")
     if not 0.0 < iou <= 1.0:
         raise ValueError(f"iou must be above 0 and at most 1, got {iou}")
+    boxes = read_mammogram_boxes(detections, lesions, image_ids)
+    places = (boxes.detection_image, boxes.detection_boxes, boxes.lesion_image, boxes.lesion_boxes)
+    hit = hits_by_iou(*places, iou) if rule == "iou" else hits_by_center(*places)
+    return _Match(boxes.detection_image, boxes.lesion_image, boxes.scores, hit, boxes.num_images)
+
+
+def read_mammogram_boxes(
+    detections: TableSource, lesions: TableSource, image_ids: Sequence[str]
+) -> MammogramBoxes:
+    """Read the boxes of detections and lesions; arguments and errors as ``mammogram_froc``."""
     images = {name: number for number, name in enumerate(image_ids)}
     if len(images) != len(image_ids):
         raise ValueError("image_ids holds an image twice")
@@ -195,11 +234,9 @@ def _match(
     found.require(~np.isinf(found.numbers["score"]), "score is infinite", "write finite scores")
     detection_image, detection_boxes = _boxes(found, images)
     lesion_image, lesion_boxes = _boxes(truth, images)
-    if rule == "iou":
-        hit = hits_by_iou(detection_image, detection_boxes, lesion_image, lesion_boxes, iou)
-    else:
-        hit = hits_by_center(detection_image, detection_boxes, lesion_image, lesion_boxes)
-    return _Match(detection_image, lesion_image, found.numbers["score"], hit, len(images))
+    return MammogramBoxes(
+        detection_image, detection_boxes, found.numbers["score"], lesion_image, lesion_boxes, len(images)
+    )
 
 
 def _boxes(table: Table, images: dict[str, int]) -> tuple[IntArray, Float64Array]:
@@ -220,12 +257,13 @@ def _boxes(table: Table, images: dict[str, int]) -> tuple[IntArray, Float64Array
 
 def _metric(curve: Froc) -> dict[str, float]:
     values = curve.sensitivity_at(FPS_PER_IMAGE)
-    metric = {_name(fps): float(value) for fps, value in zip(FPS_PER_IMAGE, values, strict=True)}
-    metric[_MEAN_NAME] = float(values[1:].mean())
+    metric = {figure_name(fps): float(value) for fps, value in zip(FPS_PER_IMAGE, values, strict=True)}
+    metric[MEAN_NAME] = float(values[1:].mean())
     return metric
 
 
-def _name(fps: float) -> str:
+def figure_name(fps: float) -> str:
+    """Return the name of the sensitivity at an FP rate."""
     return f"sensitivity_at_{fps:g}_fps"
 
 
@@ -241,8 +279,8 @@ def _bootstrap(match: _Match, patient_names: list[str], replicates: int, seed: i
     curve = ResampledFroc(match.scores, match.hit_lesion, cohort)
     wanted = np.concatenate([np.array(FPS_PER_IMAGE), BAND_FPS])
     (values,) = resample([(curve, wanted)], len(numbers), replicates, seed)
-    intervals = {_name(fps): percentile_interval(values[:, k]) for k, fps in enumerate(FPS_PER_IMAGE)}
-    intervals[_MEAN_NAME] = percentile_interval(values[:, 1 : len(FPS_PER_IMAGE)].mean(axis=1))
+    intervals = {figure_name(fps): percentile_interval(values[:, k]) for k, fps in enumerate(FPS_PER_IMAGE)}
+    intervals[MEAN_NAME] = percentile_interval(values[:, 1 : len(FPS_PER_IMAGE)].mean(axis=1))
     return Bootstrap(
         replicates=replicates,
         seed=seed,
