@@ -21,7 +21,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from comoto.config import ComponentConfig
 from comoto.detectors.base import Detections, Features
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import PyramidConfig, PyramidDetector, check_anchors
+from comoto.detectors.pyramid import ANCHOR_SIZES, PyramidConfig, PyramidDetector, check_anchors
 
 LESION = 1
 """The only class; 0 is the second stage's background."""
@@ -33,13 +33,7 @@ class FasterRcnnConfig(PyramidConfig):
     """Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on the levels p3 to p5, p3 to p7, or on c5 alone."""
 
     kind: Literal["faster_rcnn"] = "faster_rcnn"
-    anchor_sizes: tuple[tuple[int, ...], ...] = (
-        (32, 40, 51),
-        (64, 81, 102),
-        (128, 161, 203),
-        (256, 323, 406),
-        (512, 645, 813),
-    )
+    anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
     """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.7

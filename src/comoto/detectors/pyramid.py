@@ -21,6 +21,9 @@ from comoto.detectors.base import Detections, Detector, Features, LevelSpec
 from comoto.detectors.intake import InnerResizeConfig, Intake, Shape
 from comoto.errors import ConfigError
 
+ANCHOR_SIZES = ((32, 40, 51), (64, 81, 102), (128, 161, 203), (256, 323, 406), (512, 645, 813))
+"""RetinaNet's own, three sizes on each of p3 to p7."""
+
 
 class PyramidConfig(ComponentConfig):
     """From pixels to feature maps; the same for every kind of detector."""

@@ -14,7 +14,7 @@ from torchvision.models.detection.retinanet import RetinaNetClassificationHead, 
 from comoto.config import ComponentConfig
 from comoto.detectors.base import Features
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import PyramidConfig, check_anchors
+from comoto.detectors.pyramid import ANCHOR_SIZES, PyramidConfig, check_anchors
 from comoto.detectors.towers import TowerDetector, flattened
 
 
@@ -29,13 +29,7 @@ class RetinaNetConfig(PyramidConfig):
     classes: Literal[1, 2] = 1
     """2: lesions are label 1, label 0 is never a target and left out of the detections, as published."""
     tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
-    anchor_sizes: tuple[tuple[int, ...], ...] = (
-        (32, 40, 51),
-        (64, 81, 102),
-        (128, 161, 203),
-        (256, 323, 406),
-        (512, 645, 813),
-    )
+    anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
     """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
