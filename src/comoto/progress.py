@@ -13,6 +13,7 @@ Advance = Callable[[int], None]
 
 _SECONDS_BETWEEN_LINES = 5.0
 _enabled = False
+_showing = False
 
 
 def enable_progress(on: bool = True) -> None:
@@ -37,18 +38,23 @@ def say(line: str) -> None:
 def progress_bar(label: str, total: int) -> Iterator[Advance]:
     """Show how far ``label`` is; the yielded function advances by a number of steps.
 
+    Work inside work that is shown already is silent: the outer bar speaks for it.
+
     Args:
         label: what is being done, in a few words.
         total: number of steps.
     """
-    if not _enabled:
+    global _showing
+    if not _enabled or _showing:
         yield lambda steps: None
-    elif sys.stderr.isatty():
-        with _rich_bar(label, total) as advance:
+        return
+    _showing = True
+    show = _rich_bar if sys.stderr.isatty() else _plain_lines
+    try:
+        with show(label, total) as advance:
             yield advance
-    else:
-        with _plain_lines(label, total) as advance:
-            yield advance
+    finally:
+        _showing = False
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
-from comoto.study.config import StudyConfig
+from comoto.records import PREDICTION_COLUMNS
+from comoto.study.config import StudyConfig, save_study
+from comoto.study.grid import build_grid
 from tiny_exams import TINY
 
 SHORT = [
@@ -40,3 +43,39 @@ def write_study(path: Path, content: dict[str, Any]) -> Path:
     """Write a study file."""
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
+
+
+def hand_made_study(
+    folder: Path, found: dict[tuple[str, float, str, int, int], list[int]], **changes: Any
+) -> Path:
+    """A study folder as it stands after its runs, with detections chosen by hand.
+
+    Four patients with a volume each, which holds one lesion of 10, 20, 30 and 40 pixels.
+
+    Args:
+        folder: to be made.
+        found: (regime, fraction, arm, seed, repetition) -> the lesions that the run finds, without any
+            false positive; runs that are not named are not complete.
+        changes: of ``study_content``.
+    """
+    study = study_of(**changes)
+    folder.mkdir()
+    save_study(study, folder)
+    names = [{"PatientID": f"p{number}", "StudyUID": f"s{number}", "View": "lcc"} for number in range(4)]
+    pd.DataFrame(names).to_csv(folder / "labels.csv", index=False)
+    box = {"Slice": 10, "X": 100, "Y": 100, "Class": "mass", "VolumeSlices": 20}
+    sides = [{"Width": 10 * (number + 1), "Height": 10} for number in range(4)]
+    boxes = [{**name, **box, **side} for name, side in zip(names, sides, strict=True)]
+    pd.DataFrame(boxes).to_csv(folder / "boxes.csv", index=False)
+    for cell in build_grid(study, folder.absolute()).cells:
+        key = (cell.regime, cell.fraction, cell.arm, cell.seed, cell.repetition)
+        if key in found:
+            rows = [
+                {**names[number], "X": 100, "Y": 100, "Z": 10, "Depth": 0, "Score": 0.9, **sides[number]}
+                for number in found[key]
+            ]
+            table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))
+            (folder / cell.run).mkdir(parents=True)
+            table.to_csv(folder / cell.run / "predictions.csv", index=False)
+            (folder / cell.run / "done.json").write_text('{"seconds": 10.0}\n', encoding="utf-8")
+    return folder

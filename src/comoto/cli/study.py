@@ -88,3 +88,27 @@ def status(folder: FolderArgument) -> None:
     Console().print(found.table())
     for name, reason in found.failed:
         typer.echo(f"failed: {name}: {reason}")
+
+
+@app.command("table")
+def table(
+    folder: FolderArgument,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option("--bootstrap", min=1, help="Replicates of the intervals; the study's if not given."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the replicates.")] = 0,
+) -> None:
+    """Write table.md, table.csv and report.html of the runs that are complete.
+
+    Example: comoto study table studies/low_data
+    """
+    from comoto.report.study_report import write_study_report
+    from comoto.study.results import read_results
+    from comoto.study.table import markdown, summarise, write_tables
+
+    results = read_results(folder)
+    rows = summarise(results, bootstrap, seed)
+    written = [*write_tables(folder, results, rows), write_study_report(folder, results, rows)]
+    typer.echo(markdown(results, rows))
+    typer.echo("wrote " + ", ".join(map(str, written)))

@@ -34,12 +34,22 @@ from comoto.study.backends import Backend, joblib_backend
 from comoto.study.config import StudyConfig, save_study, saved_study
 from comoto.study.grid import TRAINED, Grid, Run, build_grid
 from comoto.study.progress import watch
-from comoto.study.spec import DONE, FAILED, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
+from comoto.study.spec import (
+    BOXES,
+    DONE,
+    FAILED,
+    LABELS,
+    STOP,
+    WORKER_LOG,
+    RunSpec,
+    RunState,
+    load_spec,
+    run_state,
+)
 from comoto.study.worker import STOPPED
 from comoto.training.data import open_store
 from comoto.training.record import CONFIG
 
-LABELS, BOXES = "labels.csv", "boxes.csv"
 _TAIL_LINES = 20
 
 
@@ -105,7 +115,11 @@ def run_study(study: StudyConfig, out: Path, options: StudyOptions | None = None
     not_after = None if options.max_hours is None else time.time() + 3600 * options.max_hours
     with _alone(out):
         _keep(study, out, test)
-        with _stop_on_signal(out / STOP) as interrupted, watch(grid, out, options.workers):
+        with (
+            joblib_backend(options.backend, options.workers, options.address),
+            _stop_on_signal(out / STOP) as interrupted,
+            watch(grid, out, options.workers),
+        ):
             for runs in (grid.teachers, grid.students):
                 _run_all(runs, study, out, options, not_after)
         states = {run.name: run_state(run, out) for run in (*grid.teachers, *grid.students)}
@@ -154,9 +168,7 @@ def _run_all(
     runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, not_after: float | None
 ) -> None:
     specs = [str(_spec(run, study, out, options).save()) for run in runs if _can_start(run, out)]
-    if not specs:
-        return
-    with joblib_backend(options.backend, options.workers, options.address):
+    if specs:
         Parallel(n_jobs=options.workers, batch_size=1, pre_dispatch="all")(
             delayed(run_one)(path, os.getpid(), not_after) for path in specs
         )

@@ -29,6 +29,8 @@ from comoto.training.record import LOG, read_log
 
 SPEC, DONE, FAILED, ALIVE = "spec.json", "done.json", "failed.json", "alive"
 WORKER_LOG, PREDICTIONS = "worker.log", "predictions.csv"
+LABELS, BOXES = "labels.csv", "boxes.csv"
+"""The test volumes and their lesions, in the study's folder."""
 STOP = "stop"
 """File in the study's folder at whose sight workers end."""
 ALIVE_SECONDS = 20.0

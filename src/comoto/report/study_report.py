@@ -1,0 +1,160 @@
+"""``report.html`` of a study: one page that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
+from comoto.evaluation.tables import Float64Array
+from comoto.output_files import write_text
+from comoto.report.pictures import figure_image
+from comoto.report.study_figures import (
+    differences_figure,
+    fractions_figure,
+    froc_curves_figure,
+    size_name,
+    sizes_figure,
+)
+from comoto.report.wording import count
+from comoto.study.power_note import POWER_COLUMNS, power_lines, power_sentences
+from comoto.study.results import Place, StudyResults, nested
+from comoto.study.table import (
+    FIGURES,
+    MEAN,
+    Row,
+    difference_text,
+    notes,
+    percent,
+    runs_text,
+    spread,
+)
+
+REPORT = "report.html"
+CURVE_FPS: Float64Array = np.linspace(0.0, 5.0, 51)
+"""FP rates at which the curves of the runs are averaged."""
+SIZE_GROUPS = 3
+SIZES_FPS = 2.0
+
+
+@dataclass(frozen=True)
+class TableLine:
+    """A row of the table in words."""
+
+    regime: str
+    patients: str
+    arm: str
+    runs: str
+    mean: str
+    figures: tuple[str, ...]
+    difference: str
+    excludes_zero: bool
+
+
+@dataclass(frozen=True)
+class ArmLine:
+    """What distinguishes an arm."""
+
+    name: str
+    teacher: str
+    settings: str
+
+
+def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...]) -> Path:
+    """Write ``report.html`` into the study's folder; a former one is replaced.
+
+    Args:
+        folder: of the study.
+        results: what ``read_results`` returned.
+        rows: what ``summarise`` made of them.
+    """
+    environment = Environment(
+        loader=PackageLoader("comoto.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("study.html.j2").render(_page(results, rows))
+    write_text(folder / REPORT, page)
+    return folder / REPORT
+
+
+def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
+    study, truth = results.study, results.truth
+    positive = count(int(truth.is_positive.sum()), "volume")
+    groups, power = _size_groups(results), power_lines(results)
+    return {
+        "study": study,
+        "denominators": (
+            f"{count(len(truth.lesion_volume), 'lesion')} in {positive}; "
+            f"{count(len(truth.volumes), 'test volume')} of {count(len(truth.patients), 'patient')} in all"
+        ),
+        "notes": [note.replace(" (bold)", " (bold in the table)") for note in notes(results, rows)],
+        "power": power_sentences(results, power),
+        "power_columns": POWER_COLUMNS,
+        "power_lines": [line.cells() for line in power],
+        "fractions": figure_image(
+            fractions_figure(study, rows), "Mean sensitivity against the share of the training patients"
+        ),
+        "differences": figure_image(
+            differences_figure(study, rows), f"Mean sensitivity of each arm minus {study.reference}"
+        ),
+        "froc": figure_image(froc_curves_figure(study, _curves(results)), "Mean FROC curves of the arms"),
+        "sizes": figure_image(sizes_figure(study, groups), "Share of lesions found by size of the lesion"),
+        "size_counts": _size_counts(groups),
+        "lines": [_line(row) for row in rows],
+        "has_comparisons": any(row.comparison is not None for row in rows),
+        "arms": [_arm(name, results) for name in study.arms],
+        "regimes": {name: ", ".join(settings) or "none" for name, settings in study.regimes.items()},
+        "yaml": yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False),
+    }
+
+
+def _line(row: Row) -> TableLine:
+    return TableLine(
+        regime=row.regime,
+        patients=percent(row.fraction),
+        arm=row.arm,
+        runs=runs_text(row),
+        mean=spread(row.mean[MEAN], row.sd[MEAN]),
+        figures=tuple(spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN),
+        difference=difference_text(row).strip("*"),
+        excludes_zero=row.comparison is not None and row.comparison.excludes_zero,
+    )
+
+
+def _arm(name: str, results: StudyResults) -> ArmLine:
+    arm = results.study.arms[name]
+    teacher = {None: "none", True: "with ImPA", False: "without ImPA"}[arm.impa]
+    return ArmLine(name, teacher, ", ".join(arm.settings) or "none of its own")
+
+
+def _curves(results: StudyResults) -> dict[Place, RunsFroc]:
+    replicates = results.study.bootstrap
+    return {
+        place: froc_over_runs(nested(runs, sorted(runs)), results.truth, CURVE_FPS, replicates)
+        for place, runs in results.runs.items()
+        if runs
+    }
+
+
+def _size_groups(results: StudyResults) -> dict[Place, list[SizeGroup]]:
+    sizes = LesionSizes.in_equal_groups(results.lesion_size, SIZE_GROUPS)
+    replicates = results.study.bootstrap
+    return {
+        place: sensitivity_by_size(nested(runs, sorted(runs)), results.truth, sizes, SIZES_FPS, replicates)
+        for place, runs in results.runs.items()
+        if runs
+    }
+
+
+def _size_counts(groups: dict[Place, list[SizeGroup]]) -> str:
+    one = next(iter(groups.values()), [])
+    return "; ".join(f"{size_name(group)} px: {count(group.num_lesions, 'lesion')}" for group in one)

@@ -1,0 +1,117 @@
+"""What the complete runs of a study found on the test volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from comoto.errors import DatasetError
+from comoto.evaluation.challenge import ChallengeResult, evaluate
+from comoto.evaluation.challenge_tables import (
+    ChallengePredictions,
+    ChallengeTruth,
+    read_predictions,
+    read_truth,
+)
+from comoto.evaluation.tables import Float64Array, read_table
+from comoto.progress import track
+from comoto.study.config import StudyConfig, saved_study
+from comoto.study.grid import Grid, build_grid
+from comoto.study.spec import BOXES, DONE, LABELS, PREDICTIONS
+
+Place = tuple[str, float, str]
+"""Regime, fraction and arm: one row of the table."""
+Pair = tuple[int, int]
+"""Seed and repetition: what makes two runs of different arms comparable."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One complete run.
+
+    Attributes:
+        found: its detections, matched to the lesions.
+        result: the challenge's figures and curves.
+    """
+
+    found: ChallengePredictions
+    result: ChallengeResult
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Everything that is complete.
+
+    Attributes:
+        grid: everything that was planned.
+        truth: the test volumes and lesions.
+        lesion_size: (L,) longer side of each lesion's box in source pixels, in the order of the boxes.
+        runs: the complete runs of each row; rows in the order of the study, empty ones included.
+    """
+
+    study: StudyConfig
+    grid: Grid
+    truth: ChallengeTruth
+    lesion_size: Float64Array
+    runs: dict[Place, dict[Pair, RunResult]]
+
+    @property
+    def planned(self) -> dict[Place, int]:
+        """Number of runs that each row will have."""
+        counts = dict.fromkeys(self.runs, 0)
+        for cell in self.grid.cells:
+            counts[cell.regime, cell.fraction, cell.arm] += 1
+        return counts
+
+
+def read_results(folder: Path) -> StudyResults:
+    """Read the predictions of every complete run; each is evaluated once, however many rows share it.
+
+    Args:
+        folder: of a study, moved or not.
+
+    Raises:
+        ConfigError: the folder holds no study.
+        DatasetError: no run is complete, or a table is damaged.
+    """
+    folder = folder.absolute()
+    study = saved_study(folder)
+    grid = build_grid(study, folder)
+    labels, boxes = folder / LABELS, folder / BOXES
+    truth = read_truth(labels, boxes, study.min_hit_radius)
+    complete = [run.name for run in grid.students if (folder / run.name / DONE).is_file()]
+    if not complete:
+        raise DatasetError(f"{folder}: no student is complete yet; 'comoto study run' goes on")
+    results = {}
+    for name in track(complete, "evaluate the runs", len(complete)):
+        path = folder / name / PREDICTIONS
+        result = evaluate(path, labels, boxes, min_radius=study.min_hit_radius)
+        results[name] = RunResult(read_predictions(path, truth), result)
+    runs: dict[Place, dict[Pair, RunResult]] = {}
+    for cell in sorted(grid.cells, key=lambda cell: _row_order(study, cell.regime, cell.fraction, cell.arm)):
+        row = runs.setdefault((cell.regime, cell.fraction, cell.arm), {})
+        if cell.run in results:
+            row[cell.seed, cell.repetition] = results[cell.run]
+    return StudyResults(study, grid, truth, _sizes(boxes), runs)
+
+
+def common_pairs(one: dict[Pair, RunResult], other: dict[Pair, RunResult]) -> list[Pair]:
+    """Return the seeds and repetitions that both rows have, sorted."""
+    return sorted(set(one) & set(other))
+
+
+def nested(row: dict[Pair, RunResult], pairs: list[Pair]) -> list[list[ChallengePredictions]]:
+    """Return the detections as [seed][repetition], for the hierarchical bootstrap."""
+    seeds = list(dict.fromkeys(seed for seed, _ in pairs))
+    return [[row[pair].found for pair in pairs if pair[0] == seed] for seed in seeds]
+
+
+def _row_order(study: StudyConfig, regime: str, fraction: float, arm: str) -> tuple[int, float, int]:
+    return list(study.regimes).index(regime), fraction, list(study.arms).index(arm)
+
+
+def _sizes(boxes: Path) -> Float64Array:
+    table = read_table(boxes, "boxes", (), ("Width", "Height"))
+    return np.maximum(table.numbers["Width"], table.numbers["Height"])

@@ -1,0 +1,240 @@
+"""``comoto study table``: what each arm reaches, and how much more than the reference.
+
+Means and standard deviations are over runs; intervals of differences are over draws of seeds, repetitions
+and test patients, on the runs that both arms have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comoto.evaluation.bootstrap import LEVEL, Interval
+from comoto.evaluation.hierarchical import hierarchical_difference, hierarchical_interval
+from comoto.output_files import write_text
+from comoto.progress import track
+from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pairs, nested
+
+MEAN = "mean_sensitivity_positive"
+FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
+TABLE_MD, TABLE_CSV = "table.md", "table.csv"
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm minus the reference in one regime at one fraction.
+
+    Attributes:
+        runs: pairs of runs that both have.
+        value: mean over the pairs of the difference in mean sensitivity.
+        interval: of the hierarchical bootstrap.
+        run_values: difference of each pair, [seed][repetition].
+    """
+
+    runs: int
+    value: float
+    interval: Interval
+    run_values: tuple[tuple[float, ...], ...]
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval does not hold 0; an interval of NaN does not exclude anything."""
+        return self.interval.low > 0.0 or self.interval.high < 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm in one regime at one fraction.
+
+    Attributes:
+        runs, planned: complete runs, and all.
+        mean, sd: over the complete runs, by the challenge's name of the figure; NaN where there are too few.
+        interval: of the mean sensitivity, over runs and patients; NaN without a run.
+        comparison: with the reference; None for the reference itself, or if they share no run.
+    """
+
+    regime: str
+    fraction: float
+    arm: str
+    runs: int
+    planned: int
+    mean: dict[str, float]
+    sd: dict[str, float]
+    interval: Interval
+    comparison: Comparison | None
+
+
+def summarise(results: StudyResults, bootstrap: int | None = None, seed: int = 0) -> tuple[Row, ...]:
+    """Work out every row of the table.
+
+    Args:
+        results: what ``read_results`` returned.
+        bootstrap: replicates of the intervals; None takes the study's.
+        seed: of the draws.
+    """
+    replicates = results.study.bootstrap if bootstrap is None else bootstrap
+    planned = results.planned
+    return tuple(
+        _row(results, place, planned[place], replicates, seed)
+        for place in track(results.runs, "compare the arms", len(results.runs))
+    )
+
+
+def comparisons(rows: Sequence[Row]) -> list[Comparison]:
+    """Return the comparisons that were made."""
+    return [row.comparison for row in rows if row.comparison is not None]
+
+
+def write_tables(folder: Path, results: StudyResults, rows: Sequence[Row]) -> tuple[Path, Path]:
+    """Write ``table.md`` and ``table.csv`` into the study's folder; former ones are replaced."""
+    write_text(folder / TABLE_MD, markdown(results, rows))
+    write_text(folder / TABLE_CSV, frame(rows).to_csv(index=False))
+    return folder / TABLE_MD, folder / TABLE_CSV
+
+
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the table with one column a number, unrounded."""
+    lines = []
+    for row in rows:
+        line: dict[str, object] = {
+            "regime": row.regime,
+            "fraction": row.fraction,
+            "arm": row.arm,
+            "runs": row.runs,
+            "planned": row.planned,
+        }
+        for name in FIGURES:
+            line[name], line[f"{name}_sd"] = row.mean[name], row.sd[name]
+        line[f"{MEAN}_low"], line[f"{MEAN}_high"] = row.interval.low, row.interval.high
+        found = row.comparison
+        line["paired_runs"] = 0 if found is None else found.runs
+        line["difference"] = math.nan if found is None else found.value
+        line["difference_low"] = math.nan if found is None else found.interval.low
+        line["difference_high"] = math.nan if found is None else found.interval.high
+        line["excludes_zero"] = found is not None and found.excludes_zero
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
+    """Return the table for a README, with what it rests on."""
+    study, truth = results.study, results.truth
+    level = f"{100 * LEVEL:.0f} %"
+    lines = [
+        f"# Study {study.name}",
+        "",
+        f"Mean sensitivity at 1 to 4 false positives (FP) per volume with a lesion, mean ± SD over runs. "
+        f"{len(truth.lesion_volume)} lesions, {len(truth.volumes)} test volumes of "
+        f"{len(truth.patients)} patients.",
+        "",
+        f"| regime | patients | arm | runs | mean sensitivity | at 2 FP, all volumes | "
+        f"minus {study.reference} ({level} interval) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        both = [spread(row.mean[name], row.sd[name]) for name in (MEAN, "sensitivity_at_2_fps_all")]
+        cells = [row.regime, percent(row.fraction), row.arm, runs_text(row), *both, difference_text(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *notes(results, rows), ""])
+
+
+def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
+    """Return what has to be known to read the table, a sentence each."""
+    found = comparisons(rows)
+    sure = sum(each.excludes_zero for each in found)
+    chance = len(found) * (1 - LEVEL)
+    missing = sum(row.planned - row.runs for row in rows)
+    sentences = [
+        f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
+        f"then patients, {results.study.bootstrap} times.",
+        f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If no arm "
+        f"differed from the reference, chance alone would be expected to give about {chance:.1f}.",
+    ]
+    if missing:
+        sentences.append(f"The study is not complete: {missing} runs are missing.")
+    if len(results.study.seeds) < 3:
+        sentences.append(
+            "With fewer than three seeds the intervals hardly know how much teachers differ: too narrow."
+        )
+    return sentences
+
+
+def percent(fraction: float) -> str:
+    """Return "10 %"."""
+    return f"{100 * fraction:g} %"
+
+
+def spread(mean: float, sd: float) -> str:
+    """Return "0.612 ± 0.021"; the part that is not known is left out."""
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.3f}" if math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def runs_text(row: Row) -> str:
+    """Return "9", or "7 of 9" of an unfinished row."""
+    return str(row.runs) if row.runs == row.planned else f"{row.runs} of {row.planned}"
+
+
+def difference_text(row: Row) -> str:
+    """Return "+0.031 [−0.004, +0.066]", bold if the interval excludes 0."""
+    found = row.comparison
+    if found is None:
+        return ""
+    text = f"{signed(found.value)} [{signed(found.interval.low)}, {signed(found.interval.high)}]"
+    return f"**{text}**" if found.excludes_zero else text
+
+
+def signed(value: float) -> str:
+    """Return a difference with three digits and its sign."""
+    if math.isnan(value):
+        return "not known"
+    text = f"{abs(value):.3f}"
+    return text if float(text) == 0.0 else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def _row(results: StudyResults, place: Place, planned: int, replicates: int, seed: int) -> Row:
+    regime, fraction, arm = place
+    runs = results.runs[place]
+    values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in FIGURES}
+    reference = results.runs.get((regime, fraction, results.study.reference), {})
+    own = arm == results.study.reference
+    return Row(
+        regime=regime,
+        fraction=fraction,
+        arm=arm,
+        runs=len(runs),
+        planned=planned,
+        mean={name: float(each.mean()) if len(each) else math.nan for name, each in values.items()},
+        sd={name: float(each.std(ddof=1)) if len(each) > 1 else math.nan for name, each in values.items()},
+        interval=_interval(results, runs, replicates, seed),
+        comparison=None if own else _compare(results, runs, reference, replicates, seed),
+    )
+
+
+def _compare(
+    results: StudyResults,
+    runs: dict[Pair, RunResult],
+    reference: dict[Pair, RunResult],
+    replicates: int,
+    seed: int,
+) -> Comparison | None:
+    pairs = common_pairs(runs, reference)
+    if not pairs:
+        return None
+    found = hierarchical_difference(
+        nested(runs, pairs), nested(reference, pairs), results.truth, replicates, seed
+    )
+    return Comparison(len(pairs), found.value, found.interval, found.run_values)
+
+
+def _interval(results: StudyResults, runs: dict[Pair, RunResult], replicates: int, seed: int) -> Interval:
+    if not runs:
+        return Interval(math.nan, math.nan)
+    return hierarchical_interval(nested(runs, sorted(runs)), results.truth, replicates, seed).interval

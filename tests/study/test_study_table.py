@@ -1,0 +1,175 @@
+"""The table of a study on detections made by hand, with means worked out by hand."""
+
+import base64
+import math
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from study_files import hand_made_study
+
+from comoto.cli.main import run
+from comoto.errors import ConfigError, DatasetError
+from comoto.study.power_note import independent_pairs, power_lines
+from comoto.study.results import read_results
+from comoto.study.table import MEAN, frame, markdown, summarise
+
+ONE = {"fractions": [1.0], "seeds": [0, 1]}
+
+
+def keys(arm: str, lesions: dict[tuple[int, int], list[int]]) -> dict:
+    return {("standard", 1.0, arm, seed, repetition): found for (seed, repetition), found in lesions.items()}
+
+
+def test_means_spread_and_differences_worked_out_by_hand(tmp_path: Path) -> None:
+    found = keys("pretraining", {(0, 0): [0], (1, 0): [0, 1]}) | keys(
+        "scratch", {(0, 0): [0, 1, 2], (1, 0): [0, 1]}
+    )
+    results = read_results(hand_made_study(tmp_path / "study", found, **ONE))
+    reference, scratch = summarise(results)
+    assert (reference.arm, reference.runs, reference.planned) == ("pretraining", 2, 2)
+    # without false positives the sensitivity is the same at every rate: 1/4 and 2/4, 3/4 and 2/4
+    assert reference.mean[MEAN] == pytest.approx(0.375)
+    assert reference.sd[MEAN] == pytest.approx(0.25 / math.sqrt(2))
+    assert scratch.mean["sensitivity_at_1_fps_positive"] == pytest.approx(0.625)
+    assert scratch.mean["sensitivity_at_2_fps_all"] == pytest.approx(0.625)
+    assert reference.comparison is None
+    assert scratch.comparison is not None
+    assert scratch.comparison.value == pytest.approx(0.25)
+    assert scratch.comparison.run_values == ((0.5,), (0.0,))
+    assert not scratch.comparison.excludes_zero  # drawing seed 1 twice gives 0
+
+
+def test_a_difference_that_is_the_same_in_every_draw_excludes_zero(tmp_path: Path) -> None:
+    found = keys("pretraining", {(0, 0): [], (1, 0): []}) | keys(
+        "scratch", {(0, 0): [0, 1, 2, 3], (1, 0): [0, 1, 2, 3]}
+    )
+    results = read_results(hand_made_study(tmp_path / "study", found, **ONE))
+    rows = summarise(results)
+    comparison = rows[1].comparison
+    assert comparison is not None
+    assert (comparison.value, comparison.interval.low, comparison.interval.high) == (1.0, 1.0, 1.0)
+    assert comparison.excludes_zero
+    text = markdown(results, rows)
+    assert (
+        "| standard | 100 % | scratch | 2 | 1.000 ± 0.000 | 1.000 ± 0.000 | **+1.000 [+1.000, +1.000]** |"
+        in text
+    )
+    assert "1 comparisons were made, and 1 of their intervals exclude 0 (bold)" in text
+    assert "give about 0.1." in text  # 5 % of one comparison, rounded
+    assert "4 lesions, 4 test volumes of 4 patients" in text
+
+
+def test_only_runs_that_both_arms_have_are_compared(tmp_path: Path) -> None:
+    found = keys("pretraining", {(0, 0): [0], (0, 1): [0, 1, 2, 3], (1, 0): [0]})
+    found |= keys("scratch", {(0, 0): [0, 1], (1, 0): [0, 1], (1, 1): []})
+    study = hand_made_study(tmp_path / "study", found, repetitions=2, **ONE)
+    results = read_results(study)
+    reference, scratch = summarise(results)
+    assert reference.mean[MEAN] == pytest.approx((0.25 + 1 + 0.25) / 3)
+    assert scratch.mean[MEAN] == pytest.approx((0.5 + 0.5 + 0) / 3)
+    assert scratch.comparison is not None
+    assert scratch.comparison.runs == 2  # (0, 0) and (1, 0)
+    assert scratch.comparison.value == pytest.approx(0.25)  # and not the difference of the two means
+    text = markdown(results, (reference, scratch))
+    assert "| 3 of 4 |" in text
+    assert "2 runs are missing" in text
+
+
+def test_the_csv_holds_unrounded_numbers_of_every_row(tmp_path: Path) -> None:
+    found = keys("pretraining", {(0, 0): [0, 1, 2]})
+    rows = summarise(read_results(hand_made_study(tmp_path / "study", found, **ONE)))
+    table = frame(rows)
+    assert list(table["arm"]) == ["pretraining", "scratch"]
+    assert list(table["runs"]) == [1, 0]
+    assert table[MEAN][0] == pytest.approx(0.75)
+    assert table.drop(columns="excludes_zero").iloc[1].isna().sum() == 17  # nothing is known of scratch
+    assert pd.isna(table[f"{MEAN}_sd"][0])  # one run has no spread
+
+
+def test_a_row_of_the_table_may_share_its_run_with_another(tmp_path: Path) -> None:
+    regimes = {"one": [], "other": []}
+    found = {("one", 1.0, arm, seed, 0): [seed] for arm in ("pretraining", "scratch") for seed in (0, 1)}
+    rows = summarise(read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE)))
+    assert [(row.regime, row.runs) for row in rows] == [("one", 2), ("one", 2), ("other", 2), ("other", 2)]
+
+
+def test_what_is_no_study_or_has_no_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no study\.yaml; give the --out of 'comoto study run'"):
+        read_results(tmp_path)
+    with pytest.raises(DatasetError, match="no student is complete yet"):
+        read_results(hand_made_study(tmp_path / "study", {}, **ONE))
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and shows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.pictures: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.cells: list[str] = []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.pictures += [found["src"] or ""] if tag == "img" else []
+        self.links += [found["href"] or ""] if tag == "a" else []
+        self.anchors.add(found.get("id") or "")
+        self._in_cell = tag in ("td", "th", "strong")
+        assert tag not in ("script", "link")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell and data.strip():
+            self.cells.append(data.strip())
+
+
+def test_the_command_writes_tables_and_a_page_that_needs_nothing_else(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    arms = {"pretraining": {"impa": False}, "scratch": {"impa": "none", "settings": ["init=scratch"]}}
+    places = [(regime, fraction) for regime in ("paper", "strong") for fraction in (0.5, 1.0)]
+    found = {
+        (regime, fraction, arm, seed, 0): [0, 1, 2][: 1 + seed + (arm == "scratch") + (fraction == 1.0)]
+        for regime, fraction in places
+        for arm in arms
+        for seed in (0, 1)
+    }
+    regimes = {"paper": ["batch.negative_share=0"], "strong": []}
+    folder = hand_made_study(tmp_path / "study", found, regimes=regimes, arms=arms)
+    monkeypatch.setattr(sys, "argv", ["comoto", "study", "table", str(folder), "--bootstrap", "40"])
+    with pytest.raises(SystemExit) as leaving:
+        run()
+    said = capsys.readouterr().out
+    assert leaving.value.code == 0
+    assert "| paper | 50 % | scratch | 2 | 0.625 ± 0.177 |" in said  # 2/4 and 3/4
+    assert (folder / "table.md").read_text(encoding="utf-8") in said
+    assert len(pd.read_csv(folder / "table.csv")) == 8
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert len(page.pictures) == 4
+    for uri in page.pictures:
+        kind, content = uri.split(",", 1)
+        assert kind == "data:image/svg+xml;base64"
+        assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
+    assert {link.removeprefix("#") for link in page.links} <= page.anchors
+    assert page.cells.count("0.625 ± 0.177") == 2 * 2  # pretraining at 100 % and scratch at 50 %, two regimes
+
+
+def test_the_power_of_runs_that_always_differ_alike_is_full(tmp_path: Path) -> None:
+    found = keys("pretraining", {(0, 0): [], (1, 0): []}) | keys(
+        "scratch", {(0, 0): [0, 1, 2, 3], (1, 0): [0, 1, 2, 3]}
+    )
+    results = read_results(hand_made_study(tmp_path / "study", found, **ONE))
+    (line,) = power_lines(results)
+    assert (line.power, line.half_width, line.runs_needed, line.volumes_needed) == (1.0, 0.0, 1, (1, 1, 1))
+    assert line.cells()[:6] == ("standard", "100 %", "scratch", "2", "0.000", "± 0.000")
+
+
+def test_pairs_of_one_teacher_are_not_counted_as_independent() -> None:
+    assert independent_pairs([(0, 0), (0, 1), (2, 1), (2, 2)]) == [(0, 0), (2, 1)]
+    assert independent_pairs([(1, 0), (1, 1)]) == [(1, 0), (1, 1)]
