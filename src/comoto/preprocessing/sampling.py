@@ -30,8 +30,8 @@ _ORDER, _DRAW = 0, 1
 _POSITIVE, _BACKGROUND, _NORMAL = 0, 1, 2
 _WANTED = {
     "both": "no slice without a lesion",
-    "background": "no slice far from every lesion of its volume (batch.negatives=background)",
-    "normal": "no image without a lesion (batch.negatives=normal)",
+    "background": "no slice far from every lesion of its volume",
+    "normal": "no image without a lesion",
 }
 
 

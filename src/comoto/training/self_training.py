@@ -119,6 +119,7 @@ class SelfTraining:
         """Return what the file of a round holds."""
         settings = self._config.self_training
         look = self._config.inference.model_copy(update={"slice_step": settings.slice_step})
+        say(f"student epoch {epoch}: looking for lesions in {len(self._outside)} unannotated volumes")
         self._model.detector.eval()
         found = [
             volume for volume in predict_store(self._model, self._store, self._outside, look) if len(volume)
