@@ -1,8 +1,9 @@
 """Compare the rules that put slices together on one student and one set of volumes.
 
 The network runs once per volume; its detections on slices stay in memory, and every rule gets the same ones.
-A rule may carry settings: nms_3d:iou=0.1,window_share=0.5. Rules that are tuned on these volumes are flattered
-by them: choose on validation volumes, report on others.
+A rule may carry settings: nms_3d:iou=0.1,window_share=0.5. The last column is the paired difference to the
+first rule. Rules that are tuned on these volumes are flattered by them: choose on validation volumes, report
+on others.
 
 Run: python benchmarks/aggregation.py --run demo-output/runs/comoto --manifest demo-output/manifests/bcs-dbt \
          --split test --min-radius 10.62
@@ -19,7 +20,13 @@ from comoto import api, components
 from comoto.config import AggregationConfig, override
 from comoto.dicom.read import DicomImage
 from comoto.evaluation.challenge import ChallengeResult, evaluate
-from comoto.evaluation.challenge_tables import challenge_tables
+from comoto.evaluation.challenge_tables import (
+    ChallengePredictions,
+    challenge_tables,
+    read_predictions,
+    read_truth,
+)
+from comoto.evaluation.paired import paired_difference
 from comoto.inference.aggregate import SliceDetections, StackedDetections, aggregate
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_slices, slice_indices
@@ -34,23 +41,25 @@ MEAN, TIE_BREAK = "mean_sensitivity_positive", "sensitivity_at_2_fps_all"
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    model = api.load_model(options.run)
-    manifest = volumes(options.manifest, options.split)
     rules = {text: rule(text, options.border_slices) for text in options.rules}
+    manifest = volumes(options.manifest, options.split)
+    model = api.load_model(options.run)
     started = time.monotonic()
     found = [slices(model, record, options.slice_step) for record in manifest.records()]
     seconds = (time.monotonic() - started) / len(found)
     boxes = sum(len(one) for *_, by_slice in found for one in by_slice.values())
     print(
-        f"{options.run.name}: {len(found)} volumes, {len(manifest.lesions)} lesions, 1 of {options.slice_step} "
-        f"slices, {boxes} boxes on them; reading and network {seconds:.2f} s per volume; "
+        f"{options.run.name}: {len(found)} volumes, {len(manifest.lesions)} lesions, {boxes} boxes on "
+        f"1 of {options.slice_step} slices; reading and network {seconds:.2f} s per volume; "
         f"least hit radius {options.min_radius:g} pixels"
     )
     print(
         f"{'rule':<34}{'mean sensitivity 1-4 FP [95 %]':>32}{'2 FP, all':>11}"
-        f"{'detections':>12}{'s/volume':>10}"
+        f"{'detections':>12}{'s/volume':>10}{'minus the first':>26}"
     )
     tables = challenge_tables(manifest)
+    truth = read_truth(*tables, options.min_radius)
+    first: ChallengePredictions | None = None
     for text, config in rules.items():
         started = time.perf_counter()
         merged = [aggregate(one, num_slices, config) for _, _, num_slices, one in found]
@@ -59,8 +68,13 @@ def main() -> None:
             table(record, plan, boxes) for (record, plan, *_), boxes in zip(found, merged, strict=True)
         )
         result = evaluate(predictions, *tables, options.bootstrap, options.seed, options.min_radius)
+        matched = read_predictions(predictions, truth)
+        first = first or matched
+        paired = paired_difference(matched, first, truth, max(options.bootstrap, 1), options.seed)
+        difference = f"{paired.value:+.3f} [{paired.interval.low:+.3f}, {paired.interval.high:+.3f}]"
         detections = len(predictions) / len(found)
-        print(f"{text:<34}{figures(result)}{detections:>12.1f}{seconds:>10.4f}", flush=True)
+        line = f"{text:<34}{figures(result)}{detections:>12.1f}{seconds:>10.4f}{difference:>26}"
+        print(line, flush=True)
 
 
 def arguments() -> argparse.Namespace:
