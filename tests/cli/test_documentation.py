@@ -51,7 +51,8 @@ def test_the_pages_hold_every_command():
     told = {words[0] for page, words in documented() if page == "command-line.md"}
     assert told >= set(APPLICATION.commands)
     assert sum(page == "README.md" for page, _ in documented()) >= 8
-    assert sum(page == "help" for page, _ in documented()) == 9
+    each = [command for command in commands(APPLICATION) if not getattr(command, "commands", None)]
+    assert sum(page == "help" for page, _ in documented()) == len(each) >= 13  # an example in every help
 
 
 @pytest.mark.parametrize(("page", "words"), documented(), ids=lambda value: " ".join(value)[:60])

@@ -14,9 +14,11 @@ from study_files import study_content, write_study
 
 from comoto import api
 from comoto.config import load_train_config
+from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.records import PREDICTION_COLUMNS
 from comoto.study.config import load_study
 from comoto.study.grid import build_grid
+from comoto.study.run import StudyOptions, run_study
 from comoto.study.spec import run_state
 from tiny_exams import Exams
 
@@ -64,7 +66,7 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """A study after its first call, in which one worker was killed and one arm always fails."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "outside_code.py").write_text(OUTSIDE_CODE, encoding="utf-8")
-    content = study_content(exams.stores)
+    content = study_content(exams.stores, seeds=[1])
     content["arms"]["crashing"] = {
         "impa": False,
         "settings": ["distill.kind=outside_code:Crashing"],
@@ -73,7 +75,7 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     path = write_study(folder / "study.yaml", content)
     out = folder / "out"
     process = study_command("run", path, "--out", out, "--workers", 2, folder=folder)
-    victim = out / "students/standard/50/scratch/seed0-rep0"
+    victim = out / "students/standard/50/scratch/seed1-rep0"
     wait_for(victim / "run" / "config.yaml", process)
     os.kill(int(wait_for(victim / "alive", process).split()[0]), signal.SIGKILL)
     said, errors = process.communicate(timeout=300)
@@ -90,25 +92,24 @@ def test_a_killed_worker_and_a_crashing_arm_do_not_stop_the_others(
     status = {run.name: run_state(run, out).status for run in (*grid.teachers, *grid.students)}
     failed = {name for name, each in status.items() if each == "failed"}
     assert failed == {
-        "students/standard/50/scratch/seed0-rep0",
-        "students/standard/50/crashing/seed0-rep0",
+        "students/standard/50/scratch/seed1-rep0",
         "students/standard/50/crashing/seed1-rep0",
     }
-    assert sum(each == "done" for each in status.values()) == 2 + 8 - 1
-    assert "9 of 12 runs are complete, 3 failed" in said
+    assert sum(each == "done" for each in status.values()) == 1 + 4 - 1
+    assert "4 of 6 runs are complete, 2 failed" in said
     assert "killed by SIGKILL" in said
-    assert said.count("RuntimeError: this distiller always fails") == 2
-    about = json.loads((out / "students/standard/50/crashing/seed0-rep0/failed.json").read_text())
+    assert said.count("RuntimeError: this distiller always fails") == 1
+    about = json.loads((out / "students/standard/50/crashing/seed1-rep0/failed.json").read_text())
     assert about["exit_code"] == 1
     assert any("in forward" in line for line in about["last_lines"])
-    assert not (out / "students/standard/50/crashing/seed0-rep0/predictions.csv").exists()
+    assert not (out / "students/standard/50/crashing/seed1-rep0/predictions.csv").exists()
 
 
 def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
     crashed: tuple[Path, Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out, _ = crashed
-    kept = out / "students/standard/50/scratch/seed1-rep0"
+    kept = out / "students/standard/100/scratch/seed1-rep0"
     before = {name: (kept / name).read_bytes() for name in ("done.json", "predictions.csv", "spec.json")}
     words = [
         "run",
@@ -125,9 +126,9 @@ def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
     process = study_command(*words, folder=path.parent)
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "10 of 10 runs are complete, 0 failed" in said
+    assert "5 of 5 runs are complete, 0 failed" in said
     assert {name: (kept / name).read_bytes() for name in before} == before
-    mended = out / "students/standard/50/scratch/seed0-rep0"
+    mended = out / "students/standard/50/scratch/seed1-rep0"
     assert not (mended / "failed.json").exists()
     assert not (mended / "run" / "state.pt").exists()
     table = pd.read_csv(mended / "predictions.csv")
@@ -148,14 +149,12 @@ def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str],
 
 def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path, Path, str]) -> None:
     path, out, _ = crashed
-    content = study_content(Path("/unused"))
+    content = study_content(Path("/unused"), seeds=[1])
     content["data"] = {key: str(value) for key, value in _stores(path).items()}
     content["arms"]["scratch"]["settings"] = ["init=scratch", "batch.size=2"]
     other = write_study(path.parent / "other.yaml", content)
-    process = study_command("run", other, "--out", out, folder=path.parent)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "scratch/seed0-rep0: was run with other settings: batch.size 4 (now 2)" in errors
+    with pytest.raises(OutputExistsError, match=r"rep0: was run with other settings: batch.size 4 \(now 2\)"):
+        run_study(load_study(other), out)
     assert load_study(out / "study.yaml") == load_study(path)  # the kept study is the former one
 
 
@@ -168,9 +167,8 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tm
     run = out / "students/standard/100/pretraining/seed0-rep0"
     wait_for(run / "run" / "log.csv", process)
     worker = int(wait_for(run / "alive", process).split()[0])
-    second = study_command("run", path, "--out", out, folder=tmp_path)
-    assert "is working there already" in second.communicate(timeout=120)[1]
-    assert second.returncode == 2
+    with pytest.raises(OutputExistsError, match="is working there already"):
+        run_study(load_study(path), out)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -183,6 +181,58 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tm
     state = run_state(planned, out)
     assert state.status == "left"
     assert 1 <= state.epochs < 500
+
+
+@pytest.mark.slow
+def test_a_whole_study_gives_a_whole_table(exams: Exams, tmp_path: Path) -> None:
+    path, out = write_study(tmp_path / "study.yaml", study_content(exams.stores)), tmp_path / "out"
+    process = study_command("run", path, "--out", out, "--workers", 2, folder=tmp_path)
+    said, errors = process.communicate(timeout=1200)
+    assert process.returncode == 0, errors
+    assert "10 of 10 runs are complete, 0 failed" in said
+    process = study_command("table", out, folder=tmp_path)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    table = pd.read_csv(out / "table.csv")
+    assert list(table["runs"]) == [2, 2, 2, 2]
+    assert list(table["paired_runs"]) == [0, 2, 0, 2]
+    assert "runs are missing" not in said
+
+
+def test_no_run_is_started_after_the_hours_are_over(exams: Exams, tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path / "study.yaml", study_content(exams.stores)))
+    outcome = run_study(study, tmp_path / "out", StudyOptions(max_hours=0.0, backend="threading"))
+    assert outcome.count("left") == len(outcome.states) == 10
+    assert not list((tmp_path / "out").rglob("worker.log"))
+    assert not outcome.interrupted
+
+
+def test_stores_are_checked_before_anything_starts(exams: Exams, tmp_path: Path) -> None:
+    content = study_content(exams.stores)
+    for changes, error, message in (
+        ({"tomosynthesis": str(exams.stores / "nothing")}, DatasetError, r"nothing: no store\.json"),
+        (
+            {"test": str(exams.stores / "vindr-mammo")},
+            ConfigError,
+            r"data\.test: .* does not hold tomosynthesis",
+        ),
+    ):
+        wrong = content | {"data": content["data"] | changes}
+        study = load_study(write_study(tmp_path / "study.yaml", wrong))
+        with pytest.raises(error, match=message):
+            run_study(study, tmp_path / "out")
+    wrong = content | {"settings": [*content["settings"], "preprocess.rows=256"]}
+    with pytest.raises(ConfigError, match="was prepared with rows 128 instead of 256"):
+        run_study(load_study(write_study(tmp_path / "study.yaml", wrong)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_refused(exams: Exams, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine", encoding="utf-8")
+    study = load_study(write_study(tmp_path / "study.yaml", study_content(exams.stores)))
+    with pytest.raises(OutputExistsError, match="exists and is no study"):
+        run_study(study, tmp_path / "out")
 
 
 def _stores(path: Path) -> dict[str, Path]:

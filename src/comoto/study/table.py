@@ -23,6 +23,7 @@ from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pa
 MEAN = "mean_sensitivity_positive"
 FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
 TABLE_MD, TABLE_CSV = "table.md", "table.csv"
+_FEW_SEEDS = 5
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -158,9 +159,11 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
     ]
     if missing:
         sentences.append(f"The study is not complete: {missing} runs are missing.")
-    if len(results.study.seeds) < 3:
+    seeds = len(results.study.seeds)
+    if seeds < _FEW_SEEDS:
+        of_seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
         sentences.append(
-            "With fewer than three seeds the intervals hardly know how much teachers differ: too narrow."
+            f"With {of_seeds} the intervals are too narrow: they hardly know how teachers differ."
         )
     return sentences
 
