@@ -26,7 +26,7 @@ class PrototypesConfig(DistillerConfig):
     """Which map, how much is remembered, how sharp the contrast is."""
 
     kind: Literal["prototypes"] = "prototypes"
-    weight: Annotated[float, Field(ge=0)] = 0.1
+    weight: Annotated[float, Field(ge=0)] = 0.03
     level: str = "p3"
     num_points: NumPoints = 5
     """A lesion's vector is the mean over its points; 5 are the centre and the middles of the edges."""
