@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from comoto.config import InferenceConfig
+from comoto.config import AggregationConfig, InferenceConfig
 from comoto.errors import ConfigError
 from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_slices, on_source, rounded, slice_indices
 from comoto.preprocessing.store import PreparedStore
-from comoto.records import PREDICTION_COLUMNS, ImageRecord, Manifest, VolumeDetections
+from comoto.records import (
+    PREDICTION_COLUMNS,
+    ImageRecord,
+    Manifest,
+    SliceDetections,
+    VolumeDetections,
+)
 
 
 def predict_store(
@@ -39,12 +45,42 @@ def predict_store(
         ConfigError: the store was prepared otherwise than the model's images, or the aggregation rule is
             unknown.
     """
+    return predict_store_by_rules(model, store, manifest, config, {"": config.aggregation})[""]
+
+
+def predict_store_by_rules(
+    model: Model,
+    store: PreparedStore,
+    manifest: Manifest,
+    config: InferenceConfig,
+    rules: Mapping[str, AggregationConfig],
+) -> dict[str, list[VolumeDetections]]:
+    """Predict as ``predict_store`` does, under several aggregation rules; the network runs once.
+
+    Args:
+        model: in eval mode.
+        store: tomosynthesis, prepared as the model's preset says.
+        manifest: of the volumes.
+        config: slices to look at.
+        rules: by any name.
+
+    Returns:
+        For each name what ``predict_store`` returns with that rule.
+
+    Raises:
+        DatasetError, ConfigError: as ``predict_store``.
+    """
     if store.config != model.config.preprocess:
         raise ConfigError(
             f"{store.folder}: prepared with other preprocess settings than {model.name} was trained with; "
             "prepare the volumes again with the model's preset"
         )
-    return [_predict_one(model, store, record, config) for record in manifest.records()]
+    volumes: dict[str, list[VolumeDetections]] = {name: [] for name in rules}
+    for record in manifest.records():
+        found = detect_slices(model, _planes(store, record.image_id, config.slice_step), config.batch_size)
+        for name, rule in rules.items():
+            volumes[name].append(_merged(store, record, found, rule))
+    return volumes
 
 
 def prediction_table(volumes: list[VolumeDetections]) -> pd.DataFrame:
@@ -53,11 +89,10 @@ def prediction_table(volumes: list[VolumeDetections]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
 
 
-def _predict_one(
-    model: Model, store: PreparedStore, record: ImageRecord, config: InferenceConfig
+def _merged(
+    store: PreparedStore, record: ImageRecord, found: dict[int, SliceDetections], rule: AggregationConfig
 ) -> VolumeDetections:
-    found = detect_slices(model, _planes(store, record.image_id, config.slice_step), config.batch_size)
-    merged = aggregate(found, store.num_slices(record.image_id), config.aggregation)
+    merged = aggregate(found, store.num_slices(record.image_id), rule)
     volume = on_source(merged, store.plan(record.image_id))
     boxes = [rounded(box) for box in volume.boxes_xyxy.tolist()]
     return VolumeDetections(

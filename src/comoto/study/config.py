@@ -95,9 +95,14 @@ class StudyConfig(StrictModel):
     """Of the teachers."""
     repetitions: Annotated[int, Field(ge=1, le=MOST_REPETITIONS)] = 1
     """Patient subsets for each seed."""
+    fraction_repetitions: dict[Fraction, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """At most so many repetitions at that fraction; at 1.0 all subsets are the same patients."""
     regimes: dict[Name, Settings] = Field(default={"standard": ()}, min_length=1)
     """Settings of every student, beside each other; such as the published recipe and a stronger one."""
     arms: dict[Name, ArmConfig] = Field(min_length=1)
+    rules: dict[Name, Settings] = Field(default_factory=dict)
+    """Further rules from slices to volumes, as ``inference.aggregation`` settings; the test volumes are
+    predicted under each, and the table can be made for any of them."""
     reference: Name = "pretraining"
     """The arm that all others are compared with."""
     min_hit_radius: Annotated[float, Field(gt=0)] = 100.0
@@ -113,6 +118,7 @@ class StudyConfig(StrictModel):
         if self.reference not in self.arms:
             raise ValueError(f"reference '{self.reference}' is no arm; {suggest(self.reference, self.arms)}")
         _subset("fraction_settings", self.fraction_settings, self.fractions)
+        _subset("fraction_repetitions", self.fraction_repetitions, self.fractions)
         for name, arm in self.arms.items():
             _subset(f"arms.{name}.fractions", arm.fractions or (), self.fractions)
             _subset(f"arms.{name}.fraction_settings", arm.fraction_settings, self.fractions)

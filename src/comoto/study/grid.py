@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from comoto import components
-from comoto.config import TrainConfig, config_hash, load_train_config
+from comoto.config import AggregationConfig, TrainConfig, config_hash, load_train_config, override
 from comoto.errors import ConfigError
 from comoto.study.config import MOST_REPETITIONS, ArmConfig, StudyConfig
 
@@ -100,6 +100,8 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
         ConfigError: a setting of an arm is unknown or wrong; arm, regime and fraction are named.
     """
     bases = {place: _student_base(study, *place) for place in _places(study)}
+    for base in bases.values():
+        rules_of(study, base)
     teacher_bases = {
         name: _teacher_base(study, name) for name, arm in study.arms.items() if arm.impa is not None
     }
@@ -125,6 +127,25 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
         cells.append(Cell(regime, fraction, name, seed, repetition, run.name))
     ordered = sorted(teachers.values(), key=lambda run: run.config.seed)
     return Grid(tuple(ordered), tuple(students.values()), tuple(cells))
+
+
+def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationConfig]:
+    """Return the study's further rules from slices to volumes, laid over a student's own.
+
+    Raises:
+        ConfigError: a setting is not one of ``inference.aggregation``, or is wrong.
+    """
+    rules = {}
+    for name, settings in study.rules.items():
+        for text in settings:
+            if not text.startswith("inference.aggregation."):
+                raise ConfigError(f"rules.{name}: '{text}' is no setting of inference.aggregation")
+        try:
+            rules[name] = override(config, settings).inference.aggregation
+        except ConfigError as error:
+            raise ConfigError(f"rules.{name}: {error}") from error
+        components.resolve("aggregator", rules[name].kind)
+    return rules
 
 
 def student_seed(seed: int, repetition: int) -> int:
@@ -153,7 +174,8 @@ def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
     for repetition in range(most):
         for seed in study.seeds:
             for regime, fraction, name in places:
-                if repetition < (study.arms[name].repetitions or study.repetitions):
+                wanted = study.arms[name].repetitions or study.repetitions
+                if repetition < min(wanted, study.fraction_repetitions.get(fraction, wanted)):
                     yield regime, fraction, name, seed, repetition
 
 

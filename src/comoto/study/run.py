@@ -32,7 +32,7 @@ from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.study.backends import Backend, joblib_backend
 from comoto.study.config import StudyConfig, save_study, saved_study
-from comoto.study.grid import TRAINED, Grid, Run, build_grid
+from comoto.study.grid import TRAINED, Grid, Run, build_grid, rules_of
 from comoto.study.progress import watch
 from comoto.study.spec import (
     BOXES,
@@ -194,6 +194,7 @@ def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> Run
         test=test if run.role == "student" else None,
         stop=out / STOP,
         keep_state=options.keep_states,
+        rules=rules_of(study, run.config) if run.role == "student" else {},
     )
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from comoto.config import StrictModel, TrainConfig
+from comoto.config import AggregationConfig, StrictModel, TrainConfig
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
 from comoto.study.grid import TRAINED, Run
@@ -47,6 +47,7 @@ class RunSpec(StrictModel):
         test: prepared store whose test split is predicted; a teacher has none.
         stop: the worker ends when this file appears.
         keep_state: keep what only a resumed training needs.
+        rules: further rules from slices to volumes under which the test volumes are predicted.
     """
 
     name: str
@@ -57,22 +58,27 @@ class RunSpec(StrictModel):
     test: Path | None
     stop: Path
     keep_state: bool
+    rules: dict[str, AggregationConfig] = Field(default_factory=dict)
 
     @property
     def trained(self) -> Path:
         """The training's own folder."""
         return self.folder / TRAINED
 
-    @property
-    def predictions(self) -> Path:
-        """The table of detections on the test volumes."""
-        return self.folder / PREDICTIONS
+    def predictions(self, rule: str = "") -> Path:
+        """Return where the detections on the test volumes lie, under the run's own rule or a further one."""
+        return self.folder / predictions_name(rule)
 
     def save(self) -> Path:
         """Write ``spec.json`` into the run's folder."""
         path = self.folder / SPEC
         write_text(path, self.model_dump_json(indent=1) + "\n")
         return path
+
+
+def predictions_name(rule: str = "") -> str:
+    """Return the name of the file with the detections under a rule; "" is the run's own."""
+    return f"predictions-{rule}.csv" if rule else PREDICTIONS
 
 
 def load_spec(path: Path) -> RunSpec:

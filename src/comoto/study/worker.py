@@ -21,7 +21,7 @@ import cv2
 
 from comoto.errors import ComotoError
 from comoto.inference.model import load_model
-from comoto.inference.prepared import predict_store, prediction_table
+from comoto.inference.prepared import predict_store_by_rules, prediction_table
 from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
@@ -80,9 +80,11 @@ def predict_test(spec: RunSpec) -> None:
     manifest = store.manifest.split(Split.TEST)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
     say(f"predict {len(manifest)} test volumes")
-    table = prediction_table(predict_store(model, store, manifest, spec.config.inference))
-    with whole_file(spec.predictions) as part:
-        table.to_csv(part, index=False)
+    rules = {"": spec.config.inference.aggregation, **spec.rules}
+    found = predict_store_by_rules(model, store, manifest, spec.config.inference, rules)
+    for rule, volumes in found.items():
+        with whole_file(spec.predictions(rule)) as part:
+            prediction_table(volumes).to_csv(part, index=False)
 
 
 def main(arguments: Sequence[str]) -> int:
