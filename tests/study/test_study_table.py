@@ -147,6 +147,7 @@ def test_the_command_writes_tables_and_a_page_that_needs_nothing_else(
         run()
     said = capsys.readouterr().out
     assert leaving.value.code == 0
+    assert "then patients, 40 times." in said
     assert "| paper | 50 % | scratch | 2 | 0.625 ± 0.177 |" in said  # 2/4 and 3/4
     assert (folder / "table.md").read_text(encoding="utf-8") in said
     assert len(pd.read_csv(folder / "table.csv")) == 8

@@ -107,8 +107,8 @@ def table(
     from comoto.study.results import read_results
     from comoto.study.table import markdown, summarise, write_tables
 
-    results = read_results(folder)
-    rows = summarise(results, bootstrap, seed)
+    results = read_results(folder, bootstrap)
+    rows = summarise(results, seed)
     written = [*write_tables(folder, results, rows), write_study_report(folder, results, rows)]
     typer.echo(markdown(results, rows))
     typer.echo("wrote " + ", ".join(map(str, written)))

@@ -66,11 +66,12 @@ class StudyResults:
         return counts
 
 
-def read_results(folder: Path) -> StudyResults:
+def read_results(folder: Path, bootstrap: int | None = None) -> StudyResults:
     """Read the predictions of every complete run; each is evaluated once, however many rows share it.
 
     Args:
         folder: of a study, moved or not.
+        bootstrap: replicates of every interval; None takes the study's.
 
     Raises:
         ConfigError: the folder holds no study.
@@ -78,6 +79,8 @@ def read_results(folder: Path) -> StudyResults:
     """
     folder = folder.absolute()
     study = saved_study(folder)
+    if bootstrap is not None:
+        study = study.model_copy(update={"bootstrap": bootstrap})
     grid = build_grid(study, folder)
     labels, boxes = folder / LABELS, folder / BOXES
     truth = read_truth(labels, boxes, study.min_hit_radius)

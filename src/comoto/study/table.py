@@ -71,18 +71,16 @@ class Row:
     comparison: Comparison | None
 
 
-def summarise(results: StudyResults, bootstrap: int | None = None, seed: int = 0) -> tuple[Row, ...]:
+def summarise(results: StudyResults, seed: int = 0) -> tuple[Row, ...]:
     """Work out every row of the table.
 
     Args:
         results: what ``read_results`` returned.
-        bootstrap: replicates of the intervals; None takes the study's.
         seed: of the draws.
     """
-    replicates = results.study.bootstrap if bootstrap is None else bootstrap
     planned = results.planned
     return tuple(
-        _row(results, place, planned[place], replicates, seed)
+        _row(results, place, planned[place], seed)
         for place in track(results.runs, "compare the arms", len(results.runs))
     )
 
@@ -202,7 +200,7 @@ def signed(value: float) -> str:
     return text if float(text) == 0.0 else f"{'+' if value > 0 else MINUS}{text}"
 
 
-def _row(results: StudyResults, place: Place, planned: int, replicates: int, seed: int) -> Row:
+def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Row:
     regime, fraction, arm = place
     runs = results.runs[place]
     values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in FIGURES}
@@ -216,8 +214,8 @@ def _row(results: StudyResults, place: Place, planned: int, replicates: int, see
         planned=planned,
         mean={name: float(each.mean()) if len(each) else math.nan for name, each in values.items()},
         sd={name: float(each.std(ddof=1)) if len(each) > 1 else math.nan for name, each in values.items()},
-        interval=_interval(results, runs, replicates, seed),
-        comparison=None if own else _compare(results, runs, reference, replicates, seed),
+        interval=_interval(results, runs, seed),
+        comparison=None if own else _compare(results, runs, reference, seed),
     )
 
 
@@ -225,19 +223,20 @@ def _compare(
     results: StudyResults,
     runs: dict[Pair, RunResult],
     reference: dict[Pair, RunResult],
-    replicates: int,
     seed: int,
 ) -> Comparison | None:
     pairs = common_pairs(runs, reference)
     if not pairs:
         return None
     found = hierarchical_difference(
-        nested(runs, pairs), nested(reference, pairs), results.truth, replicates, seed
+        nested(runs, pairs), nested(reference, pairs), results.truth, results.study.bootstrap, seed
     )
     return Comparison(len(pairs), found.value, found.interval, found.run_values)
 
 
-def _interval(results: StudyResults, runs: dict[Pair, RunResult], replicates: int, seed: int) -> Interval:
+def _interval(results: StudyResults, runs: dict[Pair, RunResult], seed: int) -> Interval:
     if not runs:
         return Interval(math.nan, math.nan)
-    return hierarchical_interval(nested(runs, sorted(runs)), results.truth, replicates, seed).interval
+    return hierarchical_interval(
+        nested(runs, sorted(runs)), results.truth, results.study.bootstrap, seed
+    ).interval
