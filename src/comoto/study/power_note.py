@@ -23,8 +23,8 @@ class PowerLine:
 
     Attributes:
         variance: of the difference, and the runs and volumes that it was estimated from.
-        runs_needed: pairs of runs on the study's own volumes; None if no number up to 100 suffices.
-        volumes_needed: test volumes with a lesion for 3, 5 and 9 pairs; None if no number suffices.
+        runs_needed: pairs of runs on the study's own volumes; None if not even 100 are enough.
+        volumes_needed: test volumes with a lesion for 3, 5 and 9 pairs; None if none is enough.
     """
 
     regime: str
@@ -124,4 +124,4 @@ def power_sentences(results: StudyResults, lines: Sequence[PowerLine]) -> list[s
 
 
 def _number(value: int | None) -> str:
-    return "no number suffices" if value is None else str(value)
+    return "none is enough" if value is None else str(value)
