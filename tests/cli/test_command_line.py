@@ -16,7 +16,18 @@ from comoto import progress
 from comoto.cli.main import app
 
 HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "pydicom", "cv2", "yaml", "pydantic")
-ORDER = ["demo", "simulate", "index", "draw", "prepare", "train", "import-checkpoint", "predict", "evaluate"]
+ORDER = [
+    "demo",
+    "simulate",
+    "index",
+    "draw",
+    "prepare",
+    "train",
+    "import-checkpoint",
+    "predict",
+    "evaluate",
+    "study",
+]
 
 
 def walk(command, name=("comoto",)):
@@ -36,6 +47,11 @@ def test_the_tree_is_complete():
     assert {words[1:] for words in COMMANDS if len(words) == 3} == {
         ("train", "teacher"),
         ("train", "student"),
+        ("study", "init"),
+        ("study", "run"),
+        ("study", "status"),
+        ("study", "table"),
+        ("study", "rules"),
     }
 
 
@@ -95,8 +111,8 @@ class TestCompletion:
             ("comoto index v", {"vindr-mammo"}),
             ("comoto predict --spl", {"--split"}),
             ("comoto predict --split t", {"train", "test"}),
-            ("comoto predict --aggregation ", {"local_maximum", "nms_3d"}),
-            ("comoto prepare --preset ", {"demo", "small", "full"}),
+            ("comoto predict --aggregation ", {"local_maximum", "nms_3d", "box_fusion", "tracks"}),
+            ("comoto prepare --preset ", {"demo", "small", "full", "paper"}),
             ("comoto simulate --size t", {"tiny"}),
         ],
     )

@@ -15,6 +15,7 @@ from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.study.power_note import independent_pairs, power_lines
 from comoto.study.results import read_results
+from comoto.study.rules import compare_rules
 from comoto.study.table import MEAN, frame, markdown, summarise
 
 ONE = {"fractions": [1.0], "seeds": [0, 1]}
@@ -22,6 +23,14 @@ ONE = {"fractions": [1.0], "seeds": [0, 1]}
 
 def keys(arm: str, lesions: dict[tuple[int, int], list[int]]) -> dict:
     return {("standard", 1.0, arm, seed, repetition): found for (seed, repetition), found in lesions.items()}
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    """Run ``comoto study`` and expect success."""
+    monkeypatch.setattr(sys, "argv", ["comoto", "study", *map(str, words)])
+    with pytest.raises(SystemExit) as leaving:
+        run()
+    assert leaving.value.code == 0
 
 
 def test_means_spread_and_differences_worked_out_by_hand(tmp_path: Path) -> None:
@@ -86,7 +95,8 @@ def test_the_csv_holds_unrounded_numbers_of_every_row(tmp_path: Path) -> None:
     assert list(table["arm"]) == ["pretraining", "scratch"]
     assert list(table["runs"]) == [1, 0]
     assert table[MEAN][0] == pytest.approx(0.75)
-    assert table.drop(columns="excludes_zero").iloc[1].isna().sum() == 17  # nothing is known of scratch
+    flags = ["excludes_zero", "regime_excludes_zero"]
+    assert table.drop(columns=flags).iloc[1].isna().sum() == 20  # nothing is known of scratch
     assert pd.isna(table[f"{MEAN}_sd"][0])  # one run has no spread
 
 
@@ -95,6 +105,48 @@ def test_a_row_of_the_table_may_share_its_run_with_another(tmp_path: Path) -> No
     found = {("one", 1.0, arm, seed, 0): [seed] for arm in ("pretraining", "scratch") for seed in (0, 1)}
     rows = summarise(read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE)))
     assert [(row.regime, row.runs) for row in rows] == [("one", 2), ("one", 2), ("other", 2), ("other", 2)]
+
+
+def test_a_regime_is_compared_with_the_first_on_the_same_arm(tmp_path: Path) -> None:
+    regimes = {"paper": [], "strong": ["batch.size=2"]}
+    found = {("paper", 1.0, arm, seed, 0): [0] for arm in ("pretraining", "scratch") for seed in (0, 1)}
+    found |= {("strong", 1.0, "pretraining", seed, 0): [0, 1, 2] for seed in (0, 1)}
+    found |= {("strong", 1.0, "scratch", seed, 0): [0, 1] for seed in (0, 1)}
+    results = read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE))
+    rows = summarise(results)
+    assert [row.between is None for row in rows] == [True, True, False, False]
+    assert [row.between.value for row in rows if row.between] == [pytest.approx(0.5), pytest.approx(0.25)]
+    assert rows[3].comparison is not None
+    assert rows[3].comparison.value == pytest.approx(-0.25)  # within its own regime
+    assert markdown(results, rows).count("| minus paper |") == 1
+
+
+def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = keys("pretraining", {(0, 0): [0], (1, 0): [0]}) | keys("scratch", {(0, 0): [], (1, 0): []})
+    changes = {**ONE, "rules": {"tracks": ["inference.aggregation.kind=tracks"]}}
+    folder = hand_made_study(tmp_path / "study", found, **changes)
+    for path in folder.rglob("predictions.csv"):
+        both = pd.concat([pd.read_csv(other) for other in folder.rglob("predictions.csv")])
+        both.to_csv(path.with_name("predictions-tracks.csv"), index=False)
+    turned = summarise(read_results(folder, reference="scratch"))
+    assert turned[0].comparison is not None
+    assert turned[0].comparison.value == pytest.approx(0.25)
+    tracks = read_results(folder, rule="tracks")
+    assert [row.mean[MEAN] for row in summarise(tracks)] == [pytest.approx(0.25)] * 2
+    rows, against = compare_rules(folder)
+    assert rows[1].means == {"own": 0.0, "tracks": pytest.approx(0.25)}
+    assert against["tracks"].value == pytest.approx(0.0)  # of the reference arm
+    call(monkeypatch, "rules", folder)
+    assert (
+        "| standard | 100 % | scratch | 0.000 ± 0.000 | 0.250 ± 0.000 |" in (folder / "rules.md").read_text()
+    )
+    call(monkeypatch, "table", folder, "--rule", "tracks")
+    assert (folder / "table-tracks.md").is_file()
+    assert (folder / "report-tracks.html").is_file()
+    with pytest.raises(ConfigError, match=r"--rule track: .*did you mean 'tracks'"):
+        read_results(folder, rule="track")
+    with pytest.raises(ConfigError, match=r"--reference scrtch: .*did you mean 'scratch'"):
+        read_results(folder, reference="scrtch")
 
 
 def test_what_is_no_study_or_has_no_results_is_refused(tmp_path: Path) -> None:

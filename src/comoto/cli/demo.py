@@ -15,7 +15,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other patients.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
 ) -> None:
-    """Run the main job on simulated exams, from DICOM to a report.
+    """Run the main job on simulated exams, up to a report.
 
     Simulates, indexes, prepares, trains, predicts, evaluates and writes report.html. Takes minutes on two
     cores. An interrupted demo continues with the same command.

@@ -37,9 +37,10 @@ def draw(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
-    """Draw a slice with its lesions (green) and detections (orange).
+    """Draw a slice, its lesions and its detections.
 
-    The slice is in its corrected orientation. Dashed boxes belong to another slice.
+    The slice is in its corrected orientation. Lesions are green, detections
+    orange; dashed boxes belong to another slice.
 
     Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
     """

@@ -68,7 +68,7 @@ def evaluate(
     log_axis: Annotated[bool, typer.Option("--log-axis", help="Logarithmic FP axis in the figure.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
 ) -> None:
-    """Score predictions: FROC, sensitivities and their intervals.
+    """Score predictions: FROC, sensitivities, intervals.
 
     Volumes by the DBTex challenge's metric, mammograms by overlap or centre.
 

@@ -31,7 +31,7 @@ def import_checkpoint(
         ),
     ] = None,
 ) -> None:
-    """Turn a checkpoint of the published CoMoTo code into a run folder.
+    """Make a run folder of a published checkpoint.
 
     The file must hold the weights of a RetinaNet on a plain ResNet under the key network. Only tensors are
     read, nothing in the file is executed. The run folder gets the settings of the preset paper.

@@ -52,7 +52,7 @@ def prepare(
         bool, typer.Option("--skip-broken", help="Leave out files that cannot be read, with a note.")
     ] = False,
 ) -> None:
-    """Render every image once, so that training reads it fast.
+    """Render every image once; training then reads fast.
 
     Orients, windows, crops and resizes.
 

@@ -48,7 +48,7 @@ def simulate(
         ),
     ] = None,
 ) -> None:
-    """Simulate patients: DICOM files and tables like the real ones.
+    """Simulate patients: DICOM files and their tables.
 
     Compressed breasts with masses are drawn at random, projected, reconstructed and written as DICOM with the
     tables of VinDr-Mammo (mammograms) and BCS-DBT (tomosynthesis). Nothing in them is patient data. The same

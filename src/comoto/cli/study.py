@@ -7,9 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Compare ways of training on few patients: many runs, one table.")
+app = typer.Typer(help="Compare ways of training, with intervals.")
 
 FolderArgument = Annotated[Path, typer.Argument(help="The study's folder.")]
+
+
+BootstrapOption = Annotated[
+    int | None,
+    typer.Option("--bootstrap", min=1, help="Replicates of the intervals; the study's if not given."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the replicates.")]
 
 
 @app.command("init")
@@ -93,11 +100,15 @@ def status(folder: FolderArgument) -> None:
 @app.command("table")
 def table(
     folder: FolderArgument,
-    bootstrap: Annotated[
-        int | None,
-        typer.Option("--bootstrap", min=1, help="Replicates of the intervals; the study's if not given."),
+    bootstrap: BootstrapOption = None,
+    seed: SeedOption = 0,
+    rule: Annotated[
+        str,
+        typer.Option("--rule", help="One of the study's further rules from slices to volumes."),
+    ] = "",
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Arm to compare with; the study's if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the replicates.")] = 0,
 ) -> None:
     """Write table.md, table.csv and report.html of the runs that are complete.
 
@@ -107,8 +118,23 @@ def table(
     from comoto.study.results import read_results
     from comoto.study.table import markdown, summarise, write_tables
 
-    results = read_results(folder, bootstrap)
+    results = read_results(folder, bootstrap, rule=rule, reference=reference)
     rows = summarise(results, seed)
     written = [*write_tables(folder, results, rows), write_study_report(folder, results, rows)]
     typer.echo(markdown(results, rows))
     typer.echo("wrote " + ", ".join(map(str, written)))
+
+
+@app.command("rules")
+def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedOption = 0) -> None:
+    """Write rules.md: the complete runs under every rule from slices to volumes that the study names.
+
+    Example: comoto study rules studies/low_data
+    """
+    from comoto.study.config import saved_study
+    from comoto.study.rules import compare_rules, rules_markdown, write_rules
+
+    rows, against = compare_rules(folder, bootstrap, seed)
+    written = write_rules(folder, rows, against)
+    typer.echo(rules_markdown(saved_study(folder).reference, rows, against))
+    typer.echo(f"wrote {written}")

@@ -10,7 +10,7 @@ import typer
 
 from comoto.cli.options import complete_preset
 
-app = typer.Typer(help="Train a teacher on mammograms or a student on tomosynthesis.")
+app = typer.Typer(help="Train a teacher or a student.")
 
 PresetOption = Annotated[
     str,

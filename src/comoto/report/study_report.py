@@ -30,6 +30,7 @@ from comoto.study.table import (
     MEAN,
     Row,
     difference_text,
+    named,
     notes,
     percent,
     runs_text,
@@ -55,6 +56,8 @@ class TableLine:
     figures: tuple[str, ...]
     difference: str
     excludes_zero: bool
+    between: str
+    regime_matters: bool
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...
         lstrip_blocks=True,
     )
     page = environment.get_template("study.html.j2").render(_page(results, rows))
-    write_text(folder / REPORT, page)
-    return folder / REPORT
+    path = folder / named(results, REPORT)
+    write_text(path, page)
+    return path
 
 
 def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
@@ -110,6 +114,7 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
         "sizes": figure_image(sizes_figure(study, groups), "Share of lesions found by size of the lesion"),
         "size_counts": _size_counts(groups),
         "lines": [_line(row) for row in rows],
+        "first_regime": next(iter(study.regimes)) if len(study.regimes) > 1 else "",
         "has_comparisons": any(row.comparison is not None for row in rows),
         "arms": [_arm(name, results) for name in study.arms],
         "regimes": {name: ", ".join(settings) or "none" for name, settings in study.regimes.items()},
@@ -125,8 +130,10 @@ def _line(row: Row) -> TableLine:
         runs=runs_text(row),
         mean=spread(row.mean[MEAN], row.sd[MEAN]),
         figures=tuple(spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN),
-        difference=difference_text(row).strip("*"),
+        difference=difference_text(row.comparison).strip("*"),
         excludes_zero=row.comparison is not None and row.comparison.excludes_zero,
+        between=difference_text(row.between).strip("*"),
+        regime_matters=row.between is not None and row.between.excludes_zero,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from comoto.errors import DatasetError
+from comoto.components import suggest
+from comoto.errors import ConfigError, DatasetError
 from comoto.evaluation.challenge import ChallengeResult, evaluate
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
@@ -19,7 +21,7 @@ from comoto.evaluation.tables import Float64Array, read_table
 from comoto.progress import track
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import Grid, build_grid
-from comoto.study.spec import BOXES, DONE, LABELS, PREDICTIONS
+from comoto.study.spec import BOXES, DONE, LABELS, predictions_name
 
 Place = tuple[str, float, str]
 """Regime, fraction and arm: one row of the table."""
@@ -49,6 +51,7 @@ class StudyResults:
         truth: the test volumes and lesions.
         lesion_size: (L,) longer side of each lesion's box in source pixels, in the order of the boxes.
         runs: the complete runs of each row; rows in the order of the study, empty ones included.
+        rule: name of the further rule from slices to volumes; "" is the students' own.
     """
 
     study: StudyConfig
@@ -56,6 +59,12 @@ class StudyResults:
     truth: ChallengeTruth
     lesion_size: Float64Array
     runs: dict[Place, dict[Pair, RunResult]]
+    rule: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """What distinguishes the names of files made with this rule."""
+        return f"-{self.rule}" if self.rule else ""
 
     @property
     def planned(self) -> dict[Place, int]:
@@ -66,21 +75,30 @@ class StudyResults:
         return counts
 
 
-def read_results(folder: Path, bootstrap: int | None = None) -> StudyResults:
+def read_results(
+    folder: Path, bootstrap: int | None = None, *, rule: str = "", reference: str | None = None
+) -> StudyResults:
     """Read the predictions of every complete run; each is evaluated once, however many rows share it.
 
     Args:
         folder: of a study, moved or not.
         bootstrap: replicates of every interval; None takes the study's.
+        rule: one of the study's further rules from slices to volumes; "" is the students' own.
+        reference: arm that the others are compared with; None takes the study's.
 
     Raises:
-        ConfigError: the folder holds no study.
+        ConfigError: the folder holds no study, or the study has no such rule or arm.
         DatasetError: no run is complete, or a table is damaged.
     """
     folder = folder.absolute()
     study = saved_study(folder)
     if bootstrap is not None:
         study = study.model_copy(update={"bootstrap": bootstrap})
+    if reference is not None:
+        _known("--reference", reference, study.arms)
+        study = study.model_copy(update={"reference": reference})
+    if rule:
+        _known("--rule", rule, study.rules)
     grid = build_grid(study, folder)
     labels, boxes = folder / LABELS, folder / BOXES
     truth = read_truth(labels, boxes, study.min_hit_radius)
@@ -89,7 +107,7 @@ def read_results(folder: Path, bootstrap: int | None = None) -> StudyResults:
         raise DatasetError(f"{folder}: no student is complete yet; 'comoto study run' goes on")
     results = {}
     for name in track(complete, "evaluate the runs", len(complete)):
-        path = folder / name / PREDICTIONS
+        path = folder / name / predictions_name(rule)
         result = evaluate(path, labels, boxes, min_radius=study.min_hit_radius)
         results[name] = RunResult(read_predictions(path, truth), result)
     runs: dict[Place, dict[Pair, RunResult]] = {}
@@ -97,7 +115,7 @@ def read_results(folder: Path, bootstrap: int | None = None) -> StudyResults:
         row = runs.setdefault((cell.regime, cell.fraction, cell.arm), {})
         if cell.run in results:
             row[cell.seed, cell.repetition] = results[cell.run]
-    return StudyResults(study, grid, truth, _sizes(boxes), runs)
+    return StudyResults(study, grid, truth, _sizes(boxes), runs, rule)
 
 
 def common_pairs(one: dict[Pair, RunResult], other: dict[Pair, RunResult]) -> list[Pair]:
@@ -109,6 +127,11 @@ def nested(row: dict[Pair, RunResult], pairs: list[Pair]) -> list[list[Challenge
     """Return the detections as [seed][repetition], for the hierarchical bootstrap."""
     seeds = list(dict.fromkeys(seed for seed, _ in pairs))
     return [[row[pair].found for pair in pairs if pair[0] == seed] for seed in seeds]
+
+
+def _known(option: str, name: str, names: Mapping[str, object]) -> None:
+    if name not in names:
+        raise ConfigError(f"{option} {name}: the study has none of that name; {suggest(name, names)}")
 
 
 def _row_order(study: StudyConfig, regime: str, fraction: float, arm: str) -> tuple[int, float, int]:

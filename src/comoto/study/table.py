@@ -23,6 +23,7 @@ from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pa
 MEAN = "mean_sensitivity_positive"
 FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
 TABLE_MD, TABLE_CSV = "table.md", "table.csv"
+OWN_RULE = "the students' own"
 _FEW_SEEDS = 5
 MINUS = "\N{MINUS SIGN}"
 
@@ -58,6 +59,7 @@ class Row:
         mean, sd: over the complete runs, by the challenge's name of the figure; NaN where there are too few.
         interval: of the mean sensitivity, over runs and patients; NaN without a run.
         comparison: with the reference; None for the reference itself, or if they share no run.
+        between: with the same arm in the study's first regime; None there, or if they share no run.
     """
 
     regime: str
@@ -69,6 +71,7 @@ class Row:
     sd: dict[str, float]
     interval: Interval
     comparison: Comparison | None
+    between: Comparison | None = None
 
 
 def summarise(results: StudyResults, seed: int = 0) -> tuple[Row, ...]:
@@ -87,14 +90,22 @@ def summarise(results: StudyResults, seed: int = 0) -> tuple[Row, ...]:
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     """Return the comparisons that were made."""
-    return [row.comparison for row in rows if row.comparison is not None]
+    made = (one for row in rows for one in (row.comparison, row.between))
+    return [one for one in made if one is not None]
 
 
 def write_tables(folder: Path, results: StudyResults, rows: Sequence[Row]) -> tuple[Path, Path]:
     """Write ``table.md`` and ``table.csv`` into the study's folder; former ones are replaced."""
-    write_text(folder / TABLE_MD, markdown(results, rows))
-    write_text(folder / TABLE_CSV, frame(rows).to_csv(index=False))
-    return folder / TABLE_MD, folder / TABLE_CSV
+    texts = {TABLE_MD: markdown(results, rows), TABLE_CSV: frame(rows).to_csv(index=False)}
+    paths = [folder / named(results, name) for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths[0], paths[1]
+
+
+def named(results: StudyResults, name: str) -> str:
+    """Return the name of a file with the results' rule in it: "table.md", "table-published.md"."""
+    return f"{Path(name).stem}{results.suffix}{Path(name).suffix}"
 
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -111,20 +122,25 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
         for name in FIGURES:
             line[name], line[f"{name}_sd"] = row.mean[name], row.sd[name]
         line[f"{MEAN}_low"], line[f"{MEAN}_high"] = row.interval.low, row.interval.high
-        found = row.comparison
-        line["paired_runs"] = 0 if found is None else found.runs
-        line["difference"] = math.nan if found is None else found.value
-        line["difference_low"] = math.nan if found is None else found.interval.low
-        line["difference_high"] = math.nan if found is None else found.interval.high
-        line["excludes_zero"] = found is not None and found.excludes_zero
+        line |= _numbers(row.comparison, "")
+        line |= _numbers(row.between, "regime_")
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _numbers(found: Comparison | None, prefix: str) -> dict[str, object]:
+    values: tuple[object, ...] = (0, math.nan, math.nan, math.nan, False)
+    if found is not None:
+        values = (found.runs, found.value, found.interval.low, found.interval.high, found.excludes_zero)
+    names = ("paired_runs", "difference", "difference_low", "difference_high", "excludes_zero")
+    return {prefix + name: value for name, value in zip(names, values, strict=True)}
 
 
 def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
     """Return the table for a README, with what it rests on."""
     study, truth = results.study, results.truth
     level = f"{100 * LEVEL:.0f} %"
+    several, first = len(study.regimes) > 1, next(iter(study.regimes))
     lines = [
         f"# Study {study.name}",
         "",
@@ -133,12 +149,13 @@ def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
         f"{len(truth.patients)} patients.",
         "",
         f"| regime | patients | arm | runs | mean sensitivity | at 2 FP, all volumes | "
-        f"minus {study.reference} ({level} interval) |",
-        "|---|---|---|---|---|---|---|",
+        f"minus {study.reference} ({level} interval) |" + (f" minus {first} |" if several else ""),
+        "|---|---|---|---|---|---|---|" + ("---|" if several else ""),
     ]
     for row in rows:
         both = [spread(row.mean[name], row.sd[name]) for name in (MEAN, "sensitivity_at_2_fps_all")]
-        cells = [row.regime, percent(row.fraction), row.arm, runs_text(row), *both, difference_text(row)]
+        cells = [row.regime, percent(row.fraction), row.arm, runs_text(row), *both]
+        cells += [difference_text(row.comparison), *([difference_text(row.between)] if several else [])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *notes(results, rows), ""])
 
@@ -150,6 +167,7 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
     chance = len(found) * (1 - LEVEL)
     missing = sum(row.planned - row.runs for row in rows)
     sentences = [
+        f"Rule from slices to volumes: {results.rule or OWN_RULE}.",
         f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
         f"then patients, {results.study.bootstrap} times.",
         f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If no arm "
@@ -183,9 +201,8 @@ def runs_text(row: Row) -> str:
     return str(row.runs) if row.runs == row.planned else f"{row.runs} of {row.planned}"
 
 
-def difference_text(row: Row) -> str:
-    """Return "+0.031 [−0.004, +0.066]", bold if the interval excludes 0."""
-    found = row.comparison
+def difference_text(found: Comparison | None) -> str:
+    """Return "+0.031 [−0.004, +0.066]", bold if the interval excludes 0, empty without a comparison."""
     if found is None:
         return ""
     text = f"{signed(found.value)} [{signed(found.interval.low)}, {signed(found.interval.high)}]"
@@ -206,6 +223,8 @@ def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Row:
     values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in FIGURES}
     reference = results.runs.get((regime, fraction, results.study.reference), {})
     own = arm == results.study.reference
+    first = next(iter(results.study.regimes))
+    same_arm = results.runs.get((first, fraction, arm), {})
     return Row(
         regime=regime,
         fraction=fraction,
@@ -216,6 +235,7 @@ def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Row:
         sd={name: float(each.std(ddof=1)) if len(each) > 1 else math.nan for name, each in values.items()},
         interval=_interval(results, runs, seed),
         comparison=None if own else _compare(results, runs, reference, seed),
+        between=None if regime == first else _compare(results, runs, same_arm, seed),
     )
 
 

@@ -1,0 +1,114 @@
+"""``comoto study rules``: the same runs under every rule from slices to volumes, in one table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from comoto.errors import ConfigError
+from comoto.evaluation.hierarchical import hierarchical_difference
+from comoto.output_files import write_text
+from comoto.progress import track
+from comoto.study.config import saved_study
+from comoto.study.results import Place, StudyResults, common_pairs, nested, read_results
+from comoto.study.table import MEAN, Comparison, difference_text, percent, spread
+
+RULES_MD = "rules.md"
+OWN = "own"
+"""What the students' own rule is called in the table."""
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """One arm in one regime at one fraction, under every rule.
+
+    Attributes:
+        means, sds: of the mean sensitivity over the runs, by rule; NaN where there are too few runs.
+    """
+
+    place: Place
+    means: dict[str, float]
+    sds: dict[str, float]
+
+
+def compare_rules(
+    folder: Path, bootstrap: int | None = None, seed: int = 0
+) -> tuple[list[RuleRow], dict[str, Comparison]]:
+    """Evaluate every complete run under every rule of the study.
+
+    Args:
+        folder: of a study.
+        bootstrap: replicates of the intervals; None takes the study's.
+        seed: of the draws.
+
+    Returns:
+        The rows in the order of the study, and for each further rule how much higher it scores than the
+        students' own on the reference arm, in the last regime at the smallest fraction.
+
+    Raises:
+        ConfigError: the study names no further rules.
+        DatasetError: no run is complete.
+    """
+    study = saved_study(folder)
+    if not study.rules:
+        raise ConfigError(f"{folder}: the study names no further rules; add 'rules' to its file and run it")
+    each = {OWN: read_results(folder, bootstrap)}
+    for rule in track(study.rules, "rules", len(study.rules)):
+        each[rule] = read_results(folder, bootstrap, rule=rule)
+    rows = [_row(each, place) for place, runs in each[OWN].runs.items() if runs]
+    place = (list(study.regimes)[-1], min(study.fractions), study.reference)
+    against = {rule: _compare(each[rule], each[OWN], place, seed) for rule in study.rules}
+    return rows, {rule: found for rule, found in against.items() if found is not None}
+
+
+def write_rules(folder: Path, rows: list[RuleRow], against: dict[str, Comparison]) -> Path:
+    """Write ``rules.md`` into the study's folder."""
+    write_text(folder / RULES_MD, rules_markdown(saved_study(folder).reference, rows, against))
+    return folder / RULES_MD
+
+
+def rules_markdown(reference: str, rows: list[RuleRow], against: dict[str, Comparison]) -> str:
+    """Return the table, with the reference arm's differences below."""
+    names = list(rows[0].means)
+    lines = [
+        "Mean sensitivity at 1 to 4 false positives per volume with a lesion, mean ± SD over runs.",
+        "",
+        f"| regime | patients | arm | {' | '.join(names)} |",
+        f"|---|---|---|{'---|' * len(names)}",
+    ]
+    for row in rows:
+        regime, fraction, arm = row.place
+        cells = [regime, percent(fraction), arm, *(spread(row.means[name], row.sds[name]) for name in names)]
+        lines.append(f"| {' | '.join(cells)} |")
+    for rule, found in against.items():
+        lines += ["", f"{rule} minus {OWN}, {reference}, {found.runs} runs: {difference_text(found)}."]
+    return "\n".join([*lines, ""])
+
+
+def _row(each: dict[str, StudyResults], place: Place) -> RuleRow:
+    values = {
+        rule: np.array([run.result.metric[MEAN] for run in results.runs[place].values()])
+        for rule, results in each.items()
+    }
+    return RuleRow(
+        place,
+        {rule: float(one.mean()) for rule, one in values.items()},
+        {rule: float(one.std(ddof=1)) if len(one) > 1 else math.nan for rule, one in values.items()},
+    )
+
+
+def _compare(one: StudyResults, own: StudyResults, place: Place, seed: int) -> Comparison | None:
+    pairs = common_pairs(one.runs.get(place, {}), own.runs.get(place, {}))
+    if not pairs:
+        return None
+    found = hierarchical_difference(
+        nested(one.runs[place], pairs),
+        nested(own.runs[place], pairs),
+        own.truth,
+        own.study.bootstrap,
+        seed,
+    )
+    return Comparison(len(pairs), found.value, found.interval, found.run_values)
