@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from comoto.records import Manifest, Modality, Split, VolumeDetections
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from comoto.detectors.published import ImportedRun
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from comoto.preprocessing.slices import PrepareOptions
     from comoto.preprocessing.store import PreparedStore
     from comoto.simulate import SimulatedPaths
+    from comoto.study.run import StudyOutcome
     from comoto.training.run import TrainResult
 
 AnyPath = str | PathLike[str]
@@ -36,7 +39,9 @@ __all__ = [
     "predict",
     "predict_volume",
     "prepare",
+    "run_study",
     "simulate",
+    "study_table",
     "train_student",
     "train_teacher",
 ]
@@ -323,3 +328,57 @@ def _split(word: str | None) -> Split | None:
     if word is not None and word not in {split.value for split in Split}:
         raise ConfigError(f"unknown split '{word}'; {suggest(word, [split.value for split in Split])}")
     return None if word is None else Split(word)
+
+
+def run_study(
+    study: AnyPath,
+    out: AnyPath,
+    *,
+    workers: int = 2,
+    backend: Literal["loky", "threading", "ray", "dask"] = "loky",
+    address: str | None = None,
+) -> StudyOutcome:
+    """Run what is not complete of a study (``comoto study run``).
+
+    Args:
+        study: the study file, docs/studies.md.
+        out: the study's folder; the same call continues there.
+        workers: runs at a time.
+        backend: what spreads the runs: processes, threads, or a cluster.
+        address: of a running Ray or Dask cluster; None starts one on this machine.
+
+    Returns:
+        How every run stands; ``.count("failed")``. A run that failed does not raise.
+    """
+    from comoto.study.config import load_study
+    from comoto.study.run import StudyOptions
+    from comoto.study.run import run_study as run
+
+    return run(load_study(Path(study)), Path(out), StudyOptions(workers, backend, address))
+
+
+def study_table(
+    folder: AnyPath,
+    *,
+    rule: str = "",
+    reference: str | None = None,
+    bootstrap: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare the arms of a study (``comoto study table``).
+
+    Args:
+        folder: the study's.
+        rule: one of the study's further rules from slices to volumes; "" is the students' own.
+        reference: arm that the others are compared with; the study's if not given.
+        bootstrap: replicates of the intervals; the study's if not given.
+        seed: of the replicates.
+
+    Returns:
+        One row an arm, regime and fraction: means, standard deviations over runs, and differences to the
+        reference and to the first regime with their intervals; nothing is written.
+    """
+    from comoto.study.results import read_results
+    from comoto.study.table import frame, summarise
+
+    return frame(summarise(read_results(Path(folder), bootstrap, rule=rule, reference=reference), seed))

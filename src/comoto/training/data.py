@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -139,6 +138,9 @@ class BatchStream(Dataset[Batch]):
 def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
     """Yield the batches of some steps, made ahead in ``workers`` processes.
 
+    Making a batch must not call OpenCV: the processes are forked, and OpenCV hangs in a process that was forked
+    beside its threads.
+
     Args:
         make: step -> batch.
         steps: which steps.
@@ -150,12 +152,6 @@ def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: boo
         batch_size=None,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_single_threaded if workers else None,
         prefetch_factor=2 if workers else None,
     )
     return iter(loader)
-
-
-def _single_threaded(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

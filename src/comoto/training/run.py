@@ -12,7 +12,7 @@ from lightning_fabric import Fabric, seed_everything
 
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_detector
+from comoto.detectors.checkpoint import build_blank_detector, build_detector
 from comoto.detectors.device import choose_device, resolve_precision
 from comoto.distill.impa import PointAlignment
 from comoto.errors import ConfigError
@@ -118,7 +118,8 @@ def train_student(
     store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
     cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
     fabric = _fabric(config)
-    detector = build_detector(config)
+    # the teacher's weights replace the first ones, so none are fetched for them
+    detector = build_blank_detector(config) if config.init == "teacher" else build_detector(config)
     step = build_student_step(config, detector).move_teacher(fabric.device)
     mammograms = mammogram_cohorts(config) if step.needs_mammograms or config.joint.size else {}
     lesions, joint = mammogram_samplers(

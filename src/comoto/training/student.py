@@ -11,7 +11,7 @@ from torch import Tensor
 from comoto import components
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_detector, load_weights, read_about
+from comoto.detectors.checkpoint import build_blank_detector, load_weights, read_about
 from comoto.distill.base import Distiller, DistillerConfig
 from comoto.errors import CheckpointError, ConfigError
 from comoto.preprocessing.balance import BalancedSampler
@@ -126,6 +126,6 @@ def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> D
         say(f"all weights of the student start from {config.teacher}")
     if distiller.teacher_sees == "nothing":
         return None
-    teacher = build_detector(config.model_copy(update={"detector": theirs.detector}))
+    teacher = build_blank_detector(config.model_copy(update={"detector": theirs.detector}))
     load_weights(teacher, config.teacher)
     return teacher
