@@ -138,8 +138,7 @@ class BatchStream(Dataset[Batch]):
 def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
     """Yield the batches of some steps, made ahead in ``workers`` processes.
 
-    Making a batch must not call OpenCV: the processes are forked, and OpenCV hangs in a process that was forked
-    beside its threads.
+    Making a batch must not call OpenCV, which hangs in a process that was forked beside its threads.
 
     Args:
         make: step -> batch.
