@@ -52,6 +52,25 @@ def test_teachers_are_shared_and_students_are_all_there() -> None:
         assert student.config.selection.min_hit_radius == 5.3
 
 
+def test_fewer_repetitions_at_a_fraction() -> None:
+    study = study_of(arms=ARMS, seeds=[0], repetitions=3, fractions=[0.1, 1.0], fraction_repetitions={1.0: 2})
+    found = Counter((cell.fraction, cell.arm) for cell in build_grid(study, OUT).cells)
+    assert found == {(f, arm): n for f, n in ((0.1, 3), (1.0, 2)) for arm in ARMS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["batch.size=4"], r"rules.other: 'batch.size=4' is no setting of inference.aggregation"),
+        (["inference.aggregation.iuo=0.1"], r"rules.other: unknown configuration key .*did you mean 'iou'"),
+        (["inference.aggregation.kind=trakcs"], r"unknown aggregator 'trakcs'; did you mean 'tracks'"),
+    ],
+)
+def test_wrong_rules_are_refused_before_anything_starts(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_grid(study_of(arms=ARMS, rules={"other": settings}), OUT)
+
+
 def test_arms_share_patients_repetitions_do_not_and_fractions_nest() -> None:
     study = study_of(arms=ARMS, seeds=[0, 1], repetitions=2, fractions=[0.1, 0.25, 0.5, 1.0])
     grid = build_grid(study, OUT)

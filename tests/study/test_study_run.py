@@ -15,11 +15,13 @@ from study_files import study_content, write_study
 from comoto import api
 from comoto.config import load_train_config
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
-from comoto.records import PREDICTION_COLUMNS
+from comoto.preprocessing.store import PreparedStore
+from comoto.records import PREDICTION_COLUMNS, Split
 from comoto.study.config import load_study
 from comoto.study.grid import build_grid
 from comoto.study.run import StudyOptions, run_study
-from comoto.study.spec import run_state
+from comoto.study.spec import load_spec, run_state
+from comoto.study.worker import predict_test
 from tiny_exams import Exams
 
 OUTSIDE_CODE = """
@@ -67,6 +69,10 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     folder = tmp_path_factory.mktemp("study")
     (folder / "outside_code.py").write_text(OUTSIDE_CODE, encoding="utf-8")
     content = study_content(exams.stores, seeds=[1])
+    content["rules"] = {
+        "again": ["inference.aggregation.kind=nms_3d"],
+        "published": ["inference.aggregation.kind=local_maximum"],
+    }
     content["arms"]["crashing"] = {
         "impa": False,
         "settings": ["distill.kind=outside_code:Crashing"],
@@ -135,6 +141,36 @@ def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
     assert tuple(table.columns) == PREDICTION_COLUMNS
     labels = pd.read_csv(out / "labels.csv")
     assert set(table["StudyUID"]) <= set(labels["StudyUID"])
+
+
+def test_every_rule_has_its_predictions(crashed: tuple[Path, Path, str]) -> None:
+    _, out, _ = crashed
+    run = out / "students/standard/100/pretraining/seed1-rep0"
+    own, again, published = (
+        (run / f"predictions{name}.csv").read_bytes() for name in ("", "-again", "-published")
+    )
+    assert own == again
+    assert own != published
+
+
+def test_validation_volumes_can_stand_in_for_the_test_volumes(
+    crashed: tuple[Path, Path, str], tmp_path: Path, exams: Exams
+) -> None:
+    """The worker of a complete run predicts the split that its spec names."""
+    _, out, _ = crashed
+    spec = load_spec(out / "students/standard/100/pretraining/seed1-rep0" / "spec.json")
+    (tmp_path / "run").symlink_to(spec.trained)
+    predict_test(spec.model_copy(update={"folder": tmp_path, "split": Split.VALIDATION}))
+    images = PreparedStore(exams.stores / "bcs-dbt").manifest.split(Split.VALIDATION).images
+    found = pd.read_csv(tmp_path / "predictions.csv")
+    assert len(found)
+    assert set(found["StudyUID"]) <= set(images["study_id"])
+    study = study_content(exams.stores)
+    study["data"]["split"] = "validation"
+    assert load_study(write_study(tmp_path / "study.yaml", study)).data.split == "validation"
+    study["data"]["test"] = "elsewhere"
+    with pytest.raises(ConfigError, match="another store is for the test split"):
+        load_study(write_study(tmp_path / "study.yaml", study))
 
 
 def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str], tmp_path: Path) -> None:

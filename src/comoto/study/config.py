@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -37,12 +37,20 @@ class StudyData(StrictModel):
     """Training and validation volumes."""
     test: Path | None = None
     """Store whose test split is predicted; none: the test split of ``tomosynthesis``."""
+    split: Literal["test", "validation"] = "test"
+    """What is predicted. ``validation`` is for choosing between settings, so that no test volume does."""
 
     @field_validator("mammograms", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """Accept one path in place of a list of one."""
         return (value,) if isinstance(value, str | Path) else value or ()
+
+    @model_validator(mode="after")
+    def _own_validation(self) -> Self:
+        if self.split == "validation" and self.test is not None:
+            raise ValueError("test: another store is for the test split; leave it out with split: validation")
+        return self
 
     def absolute(self) -> Self:
         """Return the same stores with absolute paths, for workers that start elsewhere."""

@@ -194,6 +194,7 @@ def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> Run
         test=test if run.role == "student" else None,
         stop=out / STOP,
         keep_state=options.keep_states,
+        split=Split(study.data.split),
         rules=rules_of(study, run.config) if run.role == "student" else {},
     )
 
@@ -216,14 +217,14 @@ def _check_data(study: StudyConfig, grid: Grid) -> Manifest:
             if (key, path, run.config.preprocess) not in seen:
                 open_store(path, key, modality, run.config.preprocess)
                 seen.add((key, path, run.config.preprocess))
-    return _test_volumes(data.tomosynthesis, data.test)
+    return _test_volumes(data.tomosynthesis, data.test, Split(data.split))
 
 
-def _test_volumes(training: Path, test: Path | None) -> Manifest:
+def _test_volumes(training: Path, test: Path | None, split: Split) -> Manifest:
     path = test or training
-    manifest = PreparedStore(path).manifest.split(Split.TEST)
+    manifest = PreparedStore(path).manifest.split(split)
     if not len(manifest.lesions):
-        raise ConfigError(f"data.test: {path} has no volume with a lesion in its test split")
+        raise ConfigError(f"data.test: {path} has no volume with a lesion in its {split.value} split")
     if test is not None:
         others = PreparedStore(training).manifest.images
         others = others[others["split"] != Split.TEST.value]

@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from comoto.config import AggregationConfig, StrictModel, TrainConfig
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
+from comoto.records import Split
 from comoto.study.grid import TRAINED, Run
 from comoto.training.record import LOG, read_log
 
@@ -44,9 +45,10 @@ class RunSpec(StrictModel):
 
     Attributes:
         folder: of the run, absolute.
-        test: prepared store whose test split is predicted; a teacher has none.
+        test: prepared store whose volumes are predicted; a teacher has none.
         stop: the worker ends when this file appears.
         keep_state: keep what only a resumed training needs.
+        split: which of its volumes are predicted.
         rules: further rules from slices to volumes under which the test volumes are predicted.
     """
 
@@ -58,6 +60,7 @@ class RunSpec(StrictModel):
     test: Path | None
     stop: Path
     keep_state: bool
+    split: Split = Split.TEST
     rules: dict[str, AggregationConfig] = Field(default_factory=dict)
 
     @property

@@ -25,7 +25,6 @@ from comoto.inference.prepared import predict_store_by_rules, prediction_table
 from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
-from comoto.records import Split
 from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, load_spec
 from comoto.training.record import CONFIG, LOG, STATE, read_log
 from comoto.training.run import train_student, train_teacher
@@ -73,13 +72,13 @@ def work(spec: RunSpec) -> None:
 
 
 def predict_test(spec: RunSpec) -> None:
-    """Predict the test split of the store with the best checkpoint; the table is written whole."""
+    """Predict the volumes of the spec with the best checkpoint; each table is written whole."""
     if spec.test is None:
         raise ValueError(f"{spec.name}: has no test store")
     store = PreparedStore(spec.test)
-    manifest = store.manifest.split(Split.TEST)
+    manifest = store.manifest.split(spec.split)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
-    say(f"predict {len(manifest)} test volumes")
+    say(f"predict {len(manifest)} {spec.split.value} volumes")
     rules = {"": spec.config.inference.aggregation, **spec.rules}
     found = predict_store_by_rules(model, store, manifest, spec.config.inference, rules)
     for rule, volumes in found.items():
