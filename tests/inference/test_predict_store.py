@@ -51,6 +51,27 @@ def test_every_nth_of_the_prepared_slices_is_looked_at(
         assert {int(first) for first in volume.first_slice} <= prepared
 
 
+def test_where_the_lesions_are_decides_nothing_about_what_is_looked_at(
+    exams: Exams, student_run: Path, tmp_path: Path
+) -> None:
+    """Sampled stores hold more slices near lesions; predictions are those of a store without annotations."""
+    told = Manifest.load(exams.manifests / "bcs-dbt").split(Split.TEST)
+    hidden = Manifest(told.name, told.images, told.lesions.iloc[:0])
+    options = PrepareOptions(slices="sampled", step=4, reach=0.15)
+    model = api.load_model(student_run)
+    tables, planes = [], []
+    for name, manifest in (("told", told), ("hidden", hidden)):
+        store = api.prepare(
+            manifest, tmp_path / name, preset="demo", overrides=TINY, workers=1, options=options
+        )
+        config = override(model.config.inference, ["slice_step=1"])
+        tables.append(prediction_table(predict_store(model, store, manifest, config)))
+        planes.append(sum(len(store.slice_indices(image_id)) for image_id in store.image_ids))
+    assert planes[0] > planes[1]
+    assert len(tables[1]) > 0
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_a_store_prepared_otherwise_is_refused(exams: Exams, student_run: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(exams.manifests / "bcs-dbt").split(Split.TEST)
     overrides = [*TINY, "preprocess.fit=stretch"]

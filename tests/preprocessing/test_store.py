@@ -253,6 +253,9 @@ def test_a_sampled_store_knows_the_slice_of_each_plane(tmp_path, volumes):
     every = prepare(volumes, tmp_path / "all", SMALL, workers=1)
     assert np.array_equal(store.pixels("left"), every.pixels("left")[[3, 4, 5, 6, 9]])
     assert store.num_slices("left") == 12
+    assert store.regular_planes("left").tolist() == [0, 4]  # slices 3 and 9, with or without a lesion
+    assert store.regular_planes("normal").tolist() == [0, 1]
+    assert every.regular_planes("left").tolist() == list(range(12))
 
 
 def test_a_new_lesion_adds_its_slices_to_a_sampled_store(tmp_path, volumes, make_manifest):

@@ -12,12 +12,12 @@ from comoto.config import TrainConfig, load_train_config
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store
-from comoto.preprocessing import PreparedStore
+from comoto.preprocessing import PreparedStore, PrepareOptions
 from comoto.records import Lesion, Manifest, Split, VolumeDetections
 from comoto.training import self_training
 from comoto.training.data import choose_cohort
 from comoto.training.self_training import SelfTraining, read_proposals
-from tiny_exams import Exams
+from tiny_exams import TINY, Exams
 
 SETTINGS = [
     "self_training.size=3",
@@ -219,6 +219,23 @@ def test_a_model_that_finds_nothing_proposes_nothing(
     training = made(config_of(exams), model, store, tmp_path)
     assert training.start_epoch(1) == {"self_training/kept": 0.0}
     assert training.batch(3) is None
+
+
+def test_sampled_slices_would_tell_where_the_hidden_lesions_are(
+    exams: Exams, model: Model, tmp_path: Path
+) -> None:
+    store = api.prepare(
+        exams.manifests / "bcs-dbt",
+        tmp_path / "store",
+        preset="demo",
+        overrides=TINY,
+        workers=1,
+        options=PrepareOptions(slices="sampled"),
+    )
+    with pytest.raises(
+        ConfigError, match=r"sampled slices.*prepare all slices, or set self_training\.size=0"
+    ):
+        made(config_of(exams), model, store, tmp_path)
 
 
 def test_nothing_outside_the_fraction_is_one_clear_error(exams: Exams, tmp_path: Path) -> None:

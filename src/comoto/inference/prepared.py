@@ -28,8 +28,9 @@ def predict_store(
 ) -> list[VolumeDetections]:
     """Predict on the prepared volumes of a manifest.
 
-    Every ``slice_step``-th prepared slice is looked at. If all slices were prepared, the table of the result
-    is the one that ``comoto predict`` writes for the DICOM files.
+    Every ``slice_step``-th prepared slice is looked at, without those that were prepared only because a
+    lesion is near. If all slices were prepared, the table of the result is the one that ``comoto predict``
+    writes for the DICOM files.
 
     Args:
         model: in eval mode.
@@ -110,5 +111,6 @@ def _merged(
 def _planes(store: PreparedStore, image_id: str, step: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield every ``step``-th plane with its slice; the same slices as in the file if all were prepared."""
     indices, pixels = store.slice_indices(image_id), store.pixels(image_id)
-    for plane in slice_indices(len(indices), step):
+    planes = store.regular_planes(image_id)
+    for plane in planes[slice_indices(len(planes), step)]:
         yield int(indices[plane]), np.asarray(pixels[plane])

@@ -46,11 +46,16 @@ def far_from_lesions(
     return np.asarray(distance_to_nearest(slice_indices, lesion_slices) > distance * num_slices)
 
 
-def slices_to_prepare(num_slices: int, lesion_slices: Sequence[int], options: PrepareOptions) -> IntArray:
-    """Return the source slices that are prepared, ascending."""
+def regular_slices(num_slices: int, options: PrepareOptions) -> IntArray:
+    """Return the source slices that are prepared wherever the lesions are, ascending."""
     every = np.arange(num_slices, dtype=np.int64)
     if options.slices == "all":
         return every
-    regular = every % options.step == options.step // 2 % num_slices
-    keep = regular | near_lesions(every, lesion_slices, num_slices, options.reach)
-    return np.asarray(every[keep])
+    return np.asarray(every[every % options.step == options.step // 2 % num_slices])
+
+
+def slices_to_prepare(num_slices: int, lesion_slices: Sequence[int], options: PrepareOptions) -> IntArray:
+    """Return the source slices that are prepared, ascending."""
+    every = np.arange(num_slices, dtype=np.int64)
+    near = every[near_lesions(every, lesion_slices, num_slices, options.reach)]
+    return np.union1d(regular_slices(num_slices, options), near)

@@ -28,7 +28,7 @@ from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.geometry import visible_boxes
 from comoto.preprocessing.plan import Plan
-from comoto.preprocessing.slices import PrepareOptions
+from comoto.preprocessing.slices import PrepareOptions, regular_slices
 from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
 FORMAT = "comoto-store-1"
@@ -92,6 +92,15 @@ class PreparedStore:
     def slice_indices(self, image_id: str) -> IntArray:
         """Return the source slice of each plane, int64 (planes,), ascending."""
         return np.array(self._about(image_id)["slice_indices"], dtype=np.int64)
+
+    def regular_planes(self, image_id: str) -> IntArray:
+        """Return the planes (N,) that are there wherever the lesions are, ascending.
+
+        A search for lesions may look at these alone: in a store of sampled slices the other planes tell where
+        the annotated lesions are.
+        """
+        regular = regular_slices(self.num_slices(image_id), self.options)
+        return np.flatnonzero(np.isin(self.slice_indices(image_id), regular))
 
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
         """Return the planes memory-mapped, uint8 (planes, h, w); h and w are the plan's ``grid_shape``."""

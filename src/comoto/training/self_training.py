@@ -58,7 +58,7 @@ class SelfTraining:
         run: the run folder; each round leaves a file in it, from which a resumed run goes on.
 
     Raises:
-        ConfigError: no volume lies outside the fraction.
+        ConfigError: no volume lies outside the fraction, or the store's slices were sampled.
     """
 
     def __init__(
@@ -69,6 +69,11 @@ class SelfTraining:
                 f"self_training.size is {config.self_training.size}, but data.fraction "
                 f"{config.data.fraction:g} leaves no training volume to propose lesions on; lower "
                 "data.fraction, or set self_training.size=0"
+            )
+        if store.options.slices != "all":
+            raise ConfigError(
+                f"{store.folder}: prepared with sampled slices, and which slices are there tells where the "
+                "hidden lesions are; for self-training prepare all slices, or set self_training.size=0"
             )
         self._config, self._model, self._store = config, model, store
         self._outside, self._folder = outside, run / FOLDER
