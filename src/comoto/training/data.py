@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,16 @@ def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
         name: choose_cohort(store, config.data, 1.0, config.seed)
         for name, store in zip(names, stores, strict=True)
     }
+
+
+def held_out_elsewhere(volumes: Cohort, mammograms: Iterable[Cohort]) -> list[str]:
+    """Return the patients whose mammograms train although their volumes validate or test, sorted.
+
+    Equal names need not be equal people: two data sets may both count from 1.
+    """
+    test = volumes.store.manifest.split(Split.TEST).images["patient_id"]
+    held_out = {*test, *volumes.validation.images["patient_id"]}
+    return sorted(held_out & {name for cohort in mammograms for name in cohort.patients})
 
 
 def drawn_from(cohorts: Sequence[Cohort]) -> list[tuple[PreparedStore, tuple[str, ...]]]:

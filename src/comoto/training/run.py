@@ -26,6 +26,7 @@ from comoto.training.data import (
     Cohort,
     choose_cohort,
     drawn_from,
+    held_out_elsewhere,
     laid_out,
     mammogram_cohorts,
     open_store,
@@ -33,6 +34,7 @@ from comoto.training.data import (
 from comoto.training.loop import Task, fit
 from comoto.training.optimizer import group
 from comoto.training.record import RunRecord
+from comoto.training.roles import check_settings
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import TeacherStep
 from comoto.training.student import (
@@ -77,6 +79,7 @@ def train_teacher(
     Raises:
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
+    check_settings(config, "teacher")
     cohorts = mammogram_cohorts(config)
     fabric = _fabric(config)
     detector = build_detector(config)
@@ -114,6 +117,7 @@ def train_student(
     Raises:
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
+    check_settings(config, "student")
     key = "data.tomosynthesis"
     store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
     cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
@@ -122,6 +126,12 @@ def train_student(
     detector = build_blank_detector(config) if config.init == "teacher" else build_detector(config)
     step = build_student_step(config, detector).move_teacher(fabric.device)
     mammograms = mammogram_cohorts(config) if step.needs_mammograms or config.joint.size else {}
+    known = held_out_elsewhere(cohort, mammograms.values())
+    if known:
+        say(
+            f"warning: {len(known)} patients are named alike among the training mammograms and the held-out "
+            f"volumes (first: {known[0]}); if they are the same people, leave their mammograms out"
+        )
     lesions, joint = mammogram_samplers(
         config, list(mammograms.values()), for_distiller=step.needs_mammograms
     )

@@ -1,0 +1,50 @@
+"""Settings that contradict each other, or would do nothing in a run of this role."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from comoto.config import TrainConfig, flat_settings
+from comoto.errors import ConfigError
+from comoto.progress import say
+
+STUDENT_ONLY = ("init", "teacher", "data.fraction", "distill.", "joint.", "self_training.")
+TEACHER_ONLY = ("impa.",)
+
+
+def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> None:
+    """Refuse what cannot be meant.
+
+    A teacher with settings of a student is refused: it would be trained on all patients, without a distiller,
+    and its run folder would say otherwise. A student with settings of ImPA is told that they do nothing,
+    for a study's settings may be shared by both.
+
+    Raises:
+        ConfigError: names the settings and the way out.
+    """
+    if config.preprocess.mirror and config.augment.horizontal_flip > 0:
+        raise ConfigError(
+            f"augment.horizontal_flip={config.augment.horizontal_flip:g} reverses images that "
+            "preprocess.mirror=true has turned alike, so the network would learn from breasts that it "
+            "is never shown again; set augment.horizontal_flip=0, or preprocess.mirror=false as published"
+        )
+    without_effect = _changed(config, STUDENT_ONLY if role == "teacher" else TEACHER_ONLY)
+    if not without_effect:
+        return
+    named = f"{', '.join(without_effect[:4])}{', ...' if len(without_effect) > 4 else ''}"
+    if role == "teacher":
+        raise ConfigError(f"a teacher has no use for {named}; leave out what is meant for the student")
+    say(f"note: {named} does nothing in a student's run; ImPA is part of the teacher's")
+
+
+def _changed(config: TrainConfig, prefixes: tuple[str, ...]) -> list[str]:
+    """Return the settings with these prefixes that are not the defaults, as ``key=value``."""
+    own, default = (flat_settings(one.model_dump(mode="json")) for one in (config, TrainConfig()))
+    if own["distill.kind"] != default["distill.kind"]:  # its further settings follow from the kind
+        own = {key: value for key, value in own.items() if not key.startswith("distill.")}
+        own["distill.kind"] = config.distill.kind
+    return [
+        f"{key}={value}"
+        for key, value in own.items()
+        if key.startswith(prefixes) and value != default.get(key)
+    ]
