@@ -94,6 +94,20 @@ def test_the_student_starts_from_the_teacher(exams: Exams, teacher_run: Path, tm
     assert all(torch.allclose(teacher[key], student[key], atol=1e-9) for key in trained)
 
 
+def test_the_distillers_own_learning_rate(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+    """The student hardly moves; the map over the points, which starts as the identity, does if it may."""
+    still = ["optimizer.kind=sgd", "optimizer.learning_rate=1e-12", "optimizer.weight_decay=0"]
+    still += ["distill.kind=lesion_points", "schedule.epochs=1", "optimizer.gradient_clip=null"]
+    moved = {}
+    for name, own in (("none", "null"), ("own", "1.0")):
+        overrides = [*exams.student_data, f"teacher={teacher_run}", *still, f"distill.learning_rate={own}"]
+        api.train_student(tmp_path / name, preset="demo", overrides=overrides)
+        weight = tensors_of(tmp_path / name)["distiller.projection.weight"]
+        moved[name] = float((weight - torch.eye(9)).abs().max())
+    assert moved["none"] < 1e-9
+    assert moved["own"] > 1e-6
+
+
 def test_from_scratch_needs_no_teacher_and_no_mammogram(exams: Exams, tmp_path: Path) -> None:
     overrides = [one for one in exams.student_data if not one.startswith("data.mammograms")]
     result = api.train_student(
