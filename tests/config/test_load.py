@@ -48,6 +48,7 @@ def test_another_kind_drops_the_settings_of_the_former_one() -> None:
         ("preprocess.rows=100", "'preprocess.rows'.*multiple of 32"),
         ("batch.size", "expected key.subkey=value"),
         ("distill.kind=no_module_here:X", "cannot be imported"),
+        ("distill.weight=1", r"settings of a distiller \(weight\) without its kind, one of cross_kd, "),
     ],
 )
 def test_a_mistake_is_named(text: str, message: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from comoto import components
+from comoto.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -245,5 +246,8 @@ class TrainConfig(StrictModel):
 def _component(table: str, value: Any) -> Any:
     """Validate the settings of a component with the component's own ``Config``."""
     if isinstance(value, dict):
-        return components.resolve(table, str(value.get("kind"))).Config.model_validate(value)
+        if "kind" not in value:
+            known = ", ".join(sorted(components.TABLES[table]))
+            raise ConfigError(f"settings of a {table} ({', '.join(value)}) without its kind, one of {known}")
+        return components.resolve(table, str(value["kind"])).Config.model_validate(value)
     return value
