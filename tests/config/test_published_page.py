@@ -49,12 +49,8 @@ def test_the_preset_is_what_the_page_says(key: str, value: str, role: str) -> No
 
 @pytest.mark.parametrize(("key", "value", "role"), published())
 def test_each_habit_can_be_switched_alone(key: str, value: str, role: str) -> None:
-    """Laid over the default, the published value is accepted and is the only thing that changes.
-
-    The ratio of the width is a habit of whole cells, so it needs them.
-    """
+    """Laid over the default, the published value is accepted and is the only thing that changes."""
     base = ["distill.kind=lesion_points"] if key.startswith("distill.") else []
-    base += ["distill.sampling=cells"] if key == "distill.width_ratio" else []
     before = flat_settings(load_train_config("small", base, role).model_dump(mode="json"))
     after = flat_settings(load_train_config("small", [*base, f"{key}={value}"], role).model_dump(mode="json"))
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}

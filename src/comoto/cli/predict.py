@@ -32,7 +32,7 @@ def predict(
         typer.Option(
             "--aggregation",
             autocompletion=complete_aggregation,
-            help="local_maximum (the paper's rule) or nms_3d.",
+            help="local_maximum (the paper's rule), nms_3d, box_fusion or tracks.",
         ),
     ] = None,
     slice_step: Annotated[
