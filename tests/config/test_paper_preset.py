@@ -58,7 +58,13 @@ BOTH: dict[str, Any] = {
     "inference.aggregation.min_score": 0.001,
     "inference.aggregation.border_slices": 4,
 }
-TEACHER = {"impa.weight": 2.0, "impa.num_points": 9, "impa.level": "c5", "impa.margin": 0.0}
+TEACHER = {
+    "impa.empty": "refuse",
+    "impa.weight": 2.0,
+    "impa.num_points": 9,
+    "impa.level": "c5",
+    "impa.margin": 0.0,
+}
 STUDENT = {
     "init": "teacher",
     "distill.kind": "lesion_points",

@@ -124,6 +124,21 @@ def test_impa_draws_no_background_from_lesion_or_margin() -> None:
         assert float(drawn.abs().max()) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("boxes", "what"),
+    [(torch.zeros(0, 4), "no lesion"), (torch.tensor([[0.0, 0.0, 64.0, 64.0]]), "too little background")],
+)
+def test_impa_can_refuse_what_the_published_code_cannot_do(boxes: torch.Tensor, what: str) -> None:
+    specs = {"p3": LevelSpec(2, 8)}
+    features = Features({"p3": torch.rand(2, 2, 8, 8)}, (64, 64))
+    batch = [torch.tensor([[16.0, 16.0, 32.0, 32.0]]), boxes]
+    refusing = PointAlignment(ImpaConfig(level="p3", empty="refuse"), specs)
+    with pytest.raises(ConfigError, match=f"impa.empty=refuse: image 1 of the batch shows {what}"):
+        refusing(features, batch, torch.Generator().manual_seed(0))
+    skipping = PointAlignment(ImpaConfig(level="p3"), specs)
+    assert set(skipping(features, batch, torch.Generator().manual_seed(0))) == {"impa/alignment"}
+
+
 def test_impa_skips_images_without_room_for_background() -> None:
     boxes = [torch.tensor([[0.0, 0.0, 32.0, 64.0]])]
     module = PointAlignment(ImpaConfig(level="p3"), {"p3": LevelSpec(1, 8)})

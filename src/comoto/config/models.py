@@ -203,6 +203,9 @@ class ImpaConfig(StrictModel):
     """``cells`` reads the nearest cells without interpolation, as published."""
     margin: Annotated[float, Field(ge=0)] = 8.0
     """Pixels around a lesion from which no background point is taken."""
+    empty: Literal["skip", "refuse"] = "skip"
+    """What an image without lesions, or with too little background, is: left out, or an error (the published
+    code makes NaN of the one and crashes at the other)."""
 
 
 class TrainConfig(StrictModel):

@@ -50,10 +50,19 @@ class PointAlignment(nn.Module):
             features: the teacher's maps.
             boxes: per image (N, 4) pixels of the grid.
             generator: draws the background cells, on the CPU.
+
+        Raises:
+            ConfigError: an image shows no lesion or too little background, and ``empty=refuse``.
         """
         lesions, backgrounds = [], []
         for image, own in zip(features.levels[self.config.level], boxes, strict=True):
             background = self._background(image, own, features.image_shape, generator) if len(own) else None
+            if background is None and self.config.empty == "refuse":
+                raise ConfigError(
+                    f"impa.empty=refuse: image {len(lesions)} of the batch shows "
+                    + ("too little background" if len(own) else "no lesion")
+                    + "; set batch.negative_share=0 and a smaller impa.margin, or impa.empty=skip"
+                )
             if background is not None:
                 lesions.append(self.read(image, own, features.image_shape).mean(dim=0).flatten())
                 backgrounds.append(background.float().flatten())  # channel by channel, in the order drawn
