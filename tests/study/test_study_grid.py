@@ -71,6 +71,13 @@ def test_wrong_rules_are_refused_before_anything_starts(settings: list[str], mes
         build_grid(study_of(arms=ARMS, rules={"other": settings}), OUT)
 
 
+def test_a_students_setting_for_all_is_refused_before_anything_starts() -> None:
+    with pytest.raises(
+        ConfigError, match=r"its teacher: a teacher has no use for joint.size=4.*student_settings"
+    ):
+        build_grid(study_of(arms=ARMS, settings=["joint.size=4"]), OUT)
+
+
 def test_arms_share_patients_repetitions_do_not_and_fractions_nest() -> None:
     study = study_of(arms=ARMS, seeds=[0, 1], repetitions=2, fractions=[0.1, 0.25, 0.5, 1.0])
     grid = build_grid(study, OUT)

@@ -54,12 +54,13 @@ class PointAlignment(nn.Module):
         Raises:
             ConfigError: an image shows no lesion or too little background, and ``empty=refuse``.
         """
-        lesions, backgrounds = [], []
-        for image, own in zip(features.levels[self.config.level], boxes, strict=True):
+        lesions: list[Tensor] = []
+        backgrounds: list[Tensor] = []
+        for number, (image, own) in enumerate(zip(features.levels[self.config.level], boxes, strict=True)):
             background = self._background(image, own, features.image_shape, generator) if len(own) else None
             if background is None and self.config.empty == "refuse":
                 raise ConfigError(
-                    f"impa.empty=refuse: image {len(lesions)} of the batch shows "
+                    f"impa.empty=refuse: image {number} of the batch shows "
                     + ("too little background" if len(own) else "no lesion")
                     + "; set batch.negative_share=0 and a smaller impa.margin, or impa.empty=skip"
                 )

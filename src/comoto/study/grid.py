@@ -15,6 +15,7 @@ from comoto import components
 from comoto.config import AggregationConfig, TrainConfig, config_hash, load_train_config, override
 from comoto.errors import ConfigError
 from comoto.study.config import MOST_REPETITIONS, ArmConfig, StudyConfig
+from comoto.training.roles import check_settings
 
 TRAINED = "run"
 """Folder of the training inside a run's folder."""
@@ -207,6 +208,10 @@ def _teacher_base(study: StudyConfig, name: str) -> TrainConfig:
     config = _own(study, _layered(study.preset, layers, "teacher"), 1.0)
     if arm.impa and config.impa.weight == 0:
         raise ConfigError(f"arms.{name}: impa is true, but impa.weight is 0")
+    try:
+        check_settings(config, "teacher")
+    except ConfigError as error:
+        raise ConfigError(f"arms.{name}, its teacher: {error}; student_settings are a student's") from error
     return config
 
 
