@@ -47,6 +47,12 @@ def test_another_kind_drops_the_settings_of_the_former_one() -> None:
         ("batch.size=0", "'batch.size'.*greater than or equal to 1"),
         ("preprocess.rows=100", "'preprocess.rows'.*multiple of 32"),
         ("batch.size", "expected key.subkey=value"),
+        ("joint=3", r"'joint': Input should be a section .* such as joint.KEY=VALUE \(got 3\)"),
+        ("distill=pkd", "'distill': .*did you mean distill.kind=pkd"),
+        (
+            "detector.anchor_sizes=8",
+            r"'detector.anchor_sizes': Input should be a list, such as \[8\] \(got 8\)",
+        ),
         ("distill.kind=no_module_here:X", "cannot be imported"),
         ("distill.weight=1", r"settings of a distiller \(weight\) without its kind, one of cross_kd, "),
     ],

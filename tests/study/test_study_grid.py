@@ -62,8 +62,12 @@ def test_fewer_repetitions_at_a_fraction() -> None:
     ("settings", "message"),
     [
         (["batch.size=4"], r"rules.other: 'batch.size=4' is no setting of inference.aggregation"),
+        (["kind=tracks"], r"write it in full, such as inference\.aggregation\.kind=tracks"),
         (["inference.aggregation.iuo=0.1"], r"rules.other: unknown configuration key .*did you mean 'iou'"),
-        (["inference.aggregation.kind=trakcs"], r"unknown aggregator 'trakcs'; did you mean 'tracks'"),
+        (
+            ["inference.aggregation.kind=trakcs"],
+            r"rules.other: unknown aggregator 'trakcs'; did you mean 'tracks'",
+        ),
     ],
 )
 def test_wrong_rules_are_refused_before_anything_starts(settings: list[str], message: str) -> None:
@@ -247,7 +251,14 @@ class TestMistakes:
                 {"arms": {"pretraining": {"impa": False, "regimes": ["x"]}}},
                 "arms.pretraining.regimes: x is none",
             ),
-            ({"arms": {"../x": {"impa": False}}}, r"arms.*String should match pattern"),
+            ({"arms": {"../x": {"impa": False}}}, "key 'arms.../x': names become folders; use letters"),
+            (
+                {"arms": {"pretraining": {"impa": "maybe"}}},
+                r"impa': Input should be true, false or none \(got",
+            ),
+            ({"seeds": 3}, r"key 'seeds': Input should be a list, such as \[3\] \(got 3\)"),
+            ({"preset": "dmeo"}, "preset 'dmeo' is neither a file nor one of .*did you mean 'demo'"),
+            ({"rules": {"own": []}}, "rules: 'own' is what the students' own rule is called"),
         ],
     )
     def test_in_the_file(self, tmp_path: Path, changes: dict, message: str) -> None:

@@ -1,6 +1,13 @@
 """Typed configuration: models, presets, overrides."""
 
-from comoto.config.load import PRESETS, config_hash, flat_settings, load_train_config, override
+from comoto.config.load import (
+    PRESETS,
+    config_hash,
+    flat_settings,
+    load_train_config,
+    override,
+    plain_problem,
+)
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -40,4 +47,5 @@ __all__ = [
     "flat_settings",
     "load_train_config",
     "override",
+    "plain_problem",
 ]

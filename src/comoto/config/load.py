@@ -147,8 +147,25 @@ def _explain(model: type[BaseModel], error: ValidationError, content: dict[str, 
                 f"unknown configuration key '{name}'; {suggest(path[-1], _keys_beside(model, path, content))}"
             )
         else:
-            lines.append(f"configuration key '{name}': {problem['msg']} (got {problem['input']!r})")
+            lines.append(f"configuration key '{name}': {plain_problem(problem)}")
     return "; ".join(lines)
+
+
+def plain_problem(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value, without pydantic's names of Python types.
+
+    Args:
+        problem: an entry of ``ValidationError.errors()``.
+    """
+    value, key = problem["input"], str(problem["loc"][-1])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in ("tuple_type", "list_type"):
+        message = f"Input should be a list, such as [{value}]"
+    elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"Input should be a section with keys of its own, such as {key}.KEY=VALUE"
+        if key in ("distill", "detector"):
+            message += f"; did you mean {key}.kind={value}?"
+    return f"{message} (got {value!r})"
 
 
 def _keys_beside(section: type[BaseModel], path: list[str], content: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from comoto.components import suggest
-from comoto.config import PRESETS, StrictModel
+from comoto.config import PRESETS, StrictModel, plain_problem
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
 
@@ -25,6 +25,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 """Names become folders."""
 
 MOST_REPETITIONS = 1000
+OWN_RULE = "own"
+"""What the students' own rule from slices to volumes is called in tables."""
 _STUDY_FILE = "study.yaml"
 
 
@@ -123,6 +125,10 @@ class StudyConfig(StrictModel):
         for key, values in (("seeds", self.seeds), ("fractions", self.fractions)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: a value stands twice")
+        if OWN_RULE in self.rules:
+            raise ValueError(
+                f"rules: '{OWN_RULE}' is what the students' own rule is called; take another name"
+            )
         if self.reference not in self.arms:
             raise ValueError(f"reference '{self.reference}' is no arm; {suggest(self.reference, self.arms)}")
         _subset("fraction_settings", self.fraction_settings, self.fractions)
@@ -156,6 +162,11 @@ def load_study(path: Path) -> StudyConfig:
         study = StudyConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from error
+    if study.preset not in PRESETS and not Path(study.preset).is_file():
+        raise ConfigError(
+            f"{path}: preset '{study.preset}' is neither a file nor one of {', '.join(PRESETS)}; "
+            f"{suggest(study.preset, PRESETS)}"
+        )
     preset = study.preset if study.preset in PRESETS else str(Path(study.preset).absolute())
     return study.model_copy(update={"data": study.data.absolute(), "preset": preset})
 
@@ -195,8 +206,14 @@ def _explain(error: ValidationError) -> str:
         name = ".".join(parts)
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key '{name}'; {suggest(parts[-1], _section(parts).model_fields)}")
+        elif parts[-1:] == ["[key]"]:
+            lines.append(
+                f"key '{'.'.join(parts[:-1])}': names become folders; use letters, digits, '_', '-' and '.'"
+            )
+        elif parts[-1:] == ["impa"] and problem["type"] != "missing":
+            lines.append(f"key '{name}': Input should be true, false or none (got {problem['input']!r})")
         elif name:
-            lines.append(f"key '{name}': {problem['msg']} (got {problem['input']!r})")
+            lines.append(f"key '{name}': {plain_problem(problem)}")
         else:
             lines.append(problem["msg"].removeprefix("Value error, "))
     return "; ".join(lines)

@@ -140,12 +140,15 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
     for name, settings in study.rules.items():
         for text in settings:
             if not text.startswith("inference.aggregation."):
-                raise ConfigError(f"rules.{name}: '{text}' is no setting of inference.aggregation")
+                raise ConfigError(
+                    f"rules.{name}: '{text}' is no setting of inference.aggregation; "
+                    "write it in full, such as inference.aggregation.kind=tracks"
+                )
         try:
             rules[name] = override(config, settings).inference.aggregation
+            components.resolve("aggregator", rules[name].kind)
         except ConfigError as error:
             raise ConfigError(f"rules.{name}: {error}") from error
-        components.resolve("aggregator", rules[name].kind)
     return rules
 
 

@@ -12,13 +12,12 @@ from comoto.errors import ConfigError
 from comoto.evaluation.hierarchical import hierarchical_difference
 from comoto.output_files import write_text
 from comoto.progress import track
+from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import saved_study
 from comoto.study.results import Place, StudyResults, common_pairs, nested, read_results
 from comoto.study.table import MEAN, Comparison, difference_text, percent, spread
 
 RULES_MD = "rules.md"
-OWN = "own"
-"""What the students' own rule is called in the table."""
 
 
 @dataclass(frozen=True)
