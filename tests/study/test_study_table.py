@@ -16,7 +16,7 @@ from comoto.errors import ConfigError, DatasetError
 from comoto.study.power_note import independent_pairs, power_lines
 from comoto.study.results import read_results
 from comoto.study.rules import compare_rules
-from comoto.study.table import MEAN, frame, markdown, summarise
+from comoto.study.table import MEAN, comparisons, frame, markdown, summarise
 
 ONE = {"fractions": [1.0], "seeds": [0, 1]}
 
@@ -105,6 +105,9 @@ def test_a_row_of_the_table_may_share_its_run_with_another(tmp_path: Path) -> No
     found = {("one", 1.0, arm, seed, 0): [seed] for arm in ("pretraining", "scratch") for seed in (0, 1)}
     rows = summarise(read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE)))
     assert [(row.regime, row.runs) for row in rows] == [("one", 2), ("one", 2), ("other", 2), ("other", 2)]
+    # scratch minus pretraining in each regime; a run minus itself is no comparison
+    assert [row.between for row in rows] == [None] * 4
+    assert len(comparisons(rows)) == 2
 
 
 def test_a_regime_is_compared_with_the_first_on_the_same_arm(tmp_path: Path) -> None:

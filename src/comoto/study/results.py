@@ -119,8 +119,8 @@ def read_results(
 
 
 def common_pairs(one: dict[Pair, RunResult], other: dict[Pair, RunResult]) -> list[Pair]:
-    """Return the seeds and repetitions that both rows have, sorted."""
-    return sorted(set(one) & set(other))
+    """Return the seeds and repetitions that both rows have, sorted; a run is not compared with itself."""
+    return [pair for pair in sorted(set(one) & set(other)) if one[pair] is not other[pair]]
 
 
 def nested(row: dict[Pair, RunResult], pairs: list[Pair]) -> list[list[ChallengePredictions]]:

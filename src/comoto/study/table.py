@@ -58,8 +58,8 @@ class Row:
         runs, planned: complete runs, and all.
         mean, sd: over the complete runs, by the challenge's name of the figure; NaN where there are too few.
         interval: of the mean sensitivity, over runs and patients; NaN without a run.
-        comparison: with the reference; None for the reference itself, or if they share no run.
-        between: with the same arm in the study's first regime; None there, or if they share no run.
+        comparison: with the reference; None for the reference itself, or where no two runs can be paired.
+        between: with the same arm in the study's first regime; None there, or where both are the same runs.
     """
 
     regime: str
@@ -170,8 +170,8 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
         f"Rule from slices to volumes: {results.rule or OWN_RULE}.",
         f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
         f"then patients, {results.study.bootstrap} times.",
-        f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If no arm "
-        f"differed from the reference, chance alone would be expected to give about {chance:.1f}.",
+        f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If "
+        f"nothing truly differed, chance alone would be expected to give about {chance:.1f}.",
     ]
     if missing:
         sentences.append(f"The study is not complete: {missing} runs are missing.")
