@@ -347,6 +347,13 @@ class TestExistingOutput:
         (tmp_path / "a.png").write_text("precious")
         refused(("draw", volume, "--out", tmp_path / "a.png"), tmp_path / "a.png", "--overwrite")
 
+    def test_a_study_file_is_never_replaced(self, comoto, tmp_path):
+        (tmp_path / "study.yaml").write_text("mine", encoding="utf-8")
+        answer = comoto("study", "init", tmp_path / "study.yaml")
+        assert answer.code == 2
+        assert answer.error.endswith("study.yaml: exists; choose another name")  # there is no --overwrite
+        assert (tmp_path / "study.yaml").read_text(encoding="utf-8") == "mine"
+
 
 def tiny_settings() -> dict:
     from comoto.config import load_train_config

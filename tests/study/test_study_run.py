@@ -243,6 +243,16 @@ def test_no_run_is_started_after_the_hours_are_over(exams: Exams, tmp_path: Path
     assert not outcome.interrupted
 
 
+def test_a_line_of_progress_is_not_said_twice(exams: Exams, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("comoto.progress._enabled", True)
+    study = load_study(write_study(tmp_path / "study.yaml", study_content(exams.stores)))
+    run_study(study, tmp_path / "out", StudyOptions(max_hours=0.0, backend="threading"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("study: ")] == [
+        "study: 0 done, 0 running, 10 left, 0 failed"
+    ]
+
+
 def test_stores_are_checked_before_anything_starts(exams: Exams, tmp_path: Path) -> None:
     content = study_content(exams.stores)
     for changes, error, message in (

@@ -9,8 +9,7 @@ import typer
 
 app = typer.Typer(help="Compare ways of training, with intervals.")
 
-FolderArgument = Annotated[Path, typer.Argument(help="The study's folder.")]
-
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")]
 
 BootstrapOption = Annotated[
     int | None,
@@ -25,10 +24,12 @@ def init(out: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file 
 
     Example: comoto study init study.yaml
     """
-    from comoto.output_files import refuse_existing, write_text
+    from comoto.errors import OutputExistsError
+    from comoto.output_files import write_text
     from comoto.study.config import starting_file
 
-    refuse_existing([out], overwrite=False)
+    if out.exists():  # somebody's study stands in it: there is no --overwrite
+        raise OutputExistsError(f"{out}: exists; choose another name")
     write_text(out, starting_file())
     typer.echo(
         f"wrote {out}; name your prepared stores under data, then: comoto study run {out} --out FOLDER"
@@ -57,9 +58,10 @@ def run(
         bool, typer.Option("--keep-states", help="Keep the optimizer's state of complete runs.")
     ] = False,
 ) -> None:
-    """Run what is not complete; a run that fails is written down and the others go on.
+    """Run what is not complete, as often as it takes.
 
-    Exit code 1 if a run failed; the same command tries it again.
+    A run that fails is written down and the others go on. Exit code 1 if a run failed; the same command
+    tries it again. After Ctrl-C the same command continues.
 
     Example: comoto study run study.yaml --out studies/low_data --workers 2
     """
@@ -81,7 +83,9 @@ def run(
 
 @app.command("status")
 def status(folder: FolderArgument) -> None:
-    """Show how far a study is, from this or another machine.
+    """Show how far a study is.
+
+    It reads the runs' folders, so it works from any machine that sees them.
 
     Example: comoto study status studies/low_data
     """
@@ -110,7 +114,9 @@ def table(
         str | None, typer.Option("--reference", help="Arm to compare with; the study's if not given.")
     ] = None,
 ) -> None:
-    """Write table.md, table.csv and report.html of the runs that are complete.
+    """Compare the complete runs.
+
+    Writes table.md, table.csv and report.html into the study's folder; former ones are replaced.
 
     Example: comoto study table studies/low_data
     """
@@ -127,7 +133,10 @@ def table(
 
 @app.command("rules")
 def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedOption = 0) -> None:
-    """Write rules.md: the complete runs under every rule from slices to volumes that the study names.
+    """Compare rules from slices to volumes.
+
+    Writes rules.md into the study's folder: the complete runs under the students' own rule and each further
+    one that the study names under rules.
 
     Example: comoto study rules studies/low_data
     """

@@ -110,7 +110,6 @@ def watch(grid: Grid, out: Path, workers: int) -> Iterator[None]:
     else:
         with _lines(grid, out, workers):
             yield
-            say(look(grid, out).line(workers))
 
 
 def duration(seconds: float) -> str:
@@ -146,6 +145,7 @@ def _lines(grid: Grid, out: Path, workers: int) -> Iterator[None]:
 
     with _repeated(show, _SECONDS_BETWEEN_LINES):
         yield
+    show()
 
 
 @contextmanager
