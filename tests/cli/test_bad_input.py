@@ -358,7 +358,7 @@ class TestExistingOutput:
 def tiny_settings() -> dict:
     from comoto.config import load_train_config
 
-    return load_train_config("demo", TINY).model_dump(mode="json")
+    return load_train_config("demo", TINY, role="teacher").model_dump(mode="json")
 
 
 class TestOperatingSystem:
