@@ -143,9 +143,14 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     assert (
         "| standard | 100 % | scratch | 0.000 ± 0.000 | 0.250 ± 0.000 |" in (folder / "rules.md").read_text()
     )
+    said = (folder / "rules.md").read_text(encoding="utf-8")
+    assert "own: the students' own (nms_3d). Further rules: tracks (kind=tracks)." in said
+    assert (
+        "tracks minus own, arm pretraining, regime standard, 100 % of the patients, 2 runs: 0.000 [" in said
+    )
     call(monkeypatch, "table", folder, "--rule", "tracks")
-    assert (folder / "table-tracks.md").is_file()
-    assert (folder / "report-tracks.html").is_file()
+    assert "Rule from slices to volumes: tracks (kind=tracks)." in (folder / "table-tracks.md").read_text()
+    assert "tracks (kind=tracks)" in (folder / "report-tracks.html").read_text(encoding="utf-8")
     with pytest.raises(ConfigError, match=r"--rule track: .*did you mean 'tracks'"):
         read_results(folder, rule="track")
     with pytest.raises(ConfigError, match=r"--reference scrtch: .*did you mean 'scratch'"):

@@ -145,5 +145,5 @@ def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedO
 
     rows, against = compare_rules(folder, bootstrap, seed)
     written = write_rules(folder, rows, against)
-    typer.echo(rules_markdown(saved_study(folder).reference, rows, against))
+    typer.echo(rules_markdown(saved_study(folder), rows, against))
     typer.echo(f"wrote {written}")

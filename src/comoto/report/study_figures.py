@@ -28,6 +28,9 @@ _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", "--", "-.", ":")
 _FPS_END = 5.0
 _BAND = f"band: {100 * LEVEL:.0f} % interval over runs and patients"
+MOST_BANDS = 4
+"""Bands of more arms cover each other and hide the lines."""
+_NO_BANDS = "without bands, which would cover each other; the intervals are in table.csv"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ def fractions_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
         for name, style in styles(study).items():
             own = [row for row in rows if (row.regime, row.arm) == (regime, name) and row.runs]
             if own:
-                _draw_arm(panel, own, style, name)
+                _draw_arm(panel, own, style, name, _has_bands(study))
         panel.set_title(regime, loc="left", fontsize=11)
         _fraction_axis(panel, study.fractions)
         _clean(panel)
     panels[0].set_ylabel("Mean sensitivity at 1-4 FP per volume")
-    _legend(figure, panels, _BAND)
+    _legend(figure, panels, _BAND if _has_bands(study) else _NO_BANDS)
     return figure
 
 
@@ -99,7 +102,7 @@ def froc_curves_figure(study: StudyConfig, curves: Mapping[Place, RunsFroc]) -> 
     for (regime, fraction, arm), curve in curves.items():
         panel, style = panels[regime, fraction], looks[arm]
         panel.plot(curve.fps_per_image, curve.mean, style.dashes, color=style.color, linewidth=1.7, label=arm)
-        if curve.band is not None:
+        if curve.band is not None and _has_bands(study):
             panel.fill_between(
                 curve.band.fps_per_image,
                 curve.band.low,
@@ -115,7 +118,7 @@ def froc_curves_figure(study: StudyConfig, curves: Mapping[Place, RunsFroc]) -> 
             panel.set_ylabel("Sensitivity")
         if regime == list(study.regimes)[-1]:
             panel.set_xlabel("FP per volume with a lesion")
-    _legend(figure, list(panels.values()), _BAND)
+    _legend(figure, list(panels.values()), _BAND if _has_bands(study) else _NO_BANDS)
     return figure
 
 
@@ -123,11 +126,12 @@ def sizes_figure(study: StudyConfig, groups: Mapping[Place, Sequence[SizeGroup]]
     """Draw the share of lesions found in each group of sizes with its interval, panels as the curves'."""
     figure, panels = _grid_of_panels(study)
     looks = styles(study)
+    step = min(0.2, 0.7 / len(looks))  # arms of a group stay closer together than groups
     names: list[str] = []
     for (regime, fraction, arm), own in groups.items():
         panel, style = panels[regime, fraction], looks[arm]
         names = [size_name(group) for group in own]
-        place = np.arange(len(own)) + 0.7 * (list(looks).index(arm) / max(len(looks) - 1, 1) - 0.5)
+        place = np.arange(len(own)) + step * (list(looks).index(arm) - (len(looks) - 1) / 2)
         panel.plot(
             place,
             [group.sensitivity for group in own],
@@ -144,7 +148,7 @@ def sizes_figure(study: StudyConfig, groups: Mapping[Place, Sequence[SizeGroup]]
     for (_, fraction), panel in panels.items():
         panel.set_xlim(-0.5, len(names) - 0.5)
         panel.set_xticks(range(len(names)), names, fontsize=8)
-        panel.set_ylim(0.0, 1.03)
+        panel.set_ylim(-0.03, 1.03)
         panel.grid(visible=False, axis="x")
         if fraction == min(study.fractions):
             panel.set_ylabel("Lesions found at 2 FP")
@@ -182,14 +186,19 @@ def _figure(study: StudyConfig, width: float, height: float) -> tuple[Figure, li
     return figure, list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
 
 
-def _draw_arm(panel: Axes, rows: Sequence[Row], style: Style, name: str) -> None:
+def _has_bands(study: StudyConfig) -> bool:
+    return len(study.arms) <= MOST_BANDS
+
+
+def _draw_arm(panel: Axes, rows: Sequence[Row], style: Style, name: str, band: bool) -> None:
     ordered = sorted(rows, key=lambda row: row.fraction)
     x = [100 * row.fraction for row in ordered]
     mean = [row.mean[MEAN] for row in ordered]
     low, high = ([getattr(row.interval, side) for row in ordered] for side in ("low", "high"))
     look: dict[str, Any] = {"color": style.color, "label": name}
     panel.plot(x, mean, style.dashes, marker=style.mark, markersize=5, linewidth=1.7, **look)
-    panel.fill_between(x, low, high, color=style.color, alpha=0.10, linewidth=0)
+    if band:
+        panel.fill_between(x, low, high, color=style.color, alpha=0.10, linewidth=0)
 
 
 def _draw_difference(panel: Axes, place: int, row: Row, style: Style) -> None:

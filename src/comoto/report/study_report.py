@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
 from comoto.evaluation.tables import Float64Array
 from comoto.output_files import write_text
+from comoto.progress import track
 from comoto.report.pictures import figure_image
 from comoto.report.study_figures import (
     differences_figure,
@@ -23,11 +24,13 @@ from comoto.report.study_figures import (
     sizes_figure,
 )
 from comoto.report.wording import count
+from comoto.study.grid import rule_texts
 from comoto.study.power_note import POWER_COLUMNS, power_lines, power_sentences
 from comoto.study.results import Place, StudyResults, nested
 from comoto.study.table import (
     FIGURES,
     MEAN,
+    Comparison,
     Row,
     difference_text,
     named,
@@ -117,7 +120,10 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
         "first_regime": next(iter(study.regimes)) if len(study.regimes) > 1 else "",
         "has_comparisons": any(row.comparison is not None for row in rows),
         "arms": [_arm(name, results) for name in study.arms],
-        "regimes": {name: ", ".join(settings) or "none" for name, settings in study.regimes.items()},
+        "rules": rule_texts(study, results.grid) if study.rules else {},
+        "regimes": {
+            name: ", ".join(settings) or "no further settings" for name, settings in study.regimes.items()
+        },
         "yaml": yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False),
     }
 
@@ -130,11 +136,16 @@ def _line(row: Row) -> TableLine:
         runs=runs_text(row),
         mean=spread(row.mean[MEAN], row.sd[MEAN]),
         figures=tuple(spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN),
-        difference=difference_text(row.comparison).strip("*"),
+        difference=_two_lines(row.comparison),
         excludes_zero=row.comparison is not None and row.comparison.excludes_zero,
-        between=difference_text(row.between).strip("*"),
+        between=_two_lines(row.between),
         regime_matters=row.between is not None and row.between.excludes_zero,
     )
+
+
+def _two_lines(found: Comparison | None) -> str:
+    """Return a difference with its interval on a line of its own."""
+    return difference_text(found).strip("*").replace(" [", "\n[")
 
 
 def _arm(name: str, results: StudyResults) -> ArmLine:
@@ -147,7 +158,7 @@ def _curves(results: StudyResults) -> dict[Place, RunsFroc]:
     replicates = results.study.bootstrap
     return {
         place: froc_over_runs(nested(runs, sorted(runs)), results.truth, CURVE_FPS, replicates)
-        for place, runs in results.runs.items()
+        for place, runs in track(results.runs.items(), "average the curves", len(results.runs))
         if runs
     }
 
@@ -157,7 +168,7 @@ def _size_groups(results: StudyResults) -> dict[Place, list[SizeGroup]]:
     replicates = results.study.bootstrap
     return {
         place: sensitivity_by_size(nested(runs, sorted(runs)), results.truth, sizes, SIZES_FPS, replicates)
-        for place, runs in results.runs.items()
+        for place, runs in track(results.runs.items(), "sizes of lesions", len(results.runs))
         if runs
     }
 

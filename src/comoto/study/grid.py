@@ -19,6 +19,7 @@ from comoto.training.roles import check_settings
 
 TRAINED = "run"
 """Folder of the training inside a run's folder."""
+_AGGREGATION = "inference.aggregation."
 _OWN_KEYS = (
     "seed",
     "teacher",
@@ -139,7 +140,7 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
     rules = {}
     for name, settings in study.rules.items():
         for text in settings:
-            if not text.startswith("inference.aggregation."):
+            if not text.startswith(_AGGREGATION):
                 raise ConfigError(
                     f"rules.{name}: '{text}' is no setting of inference.aggregation; "
                     "write it in full, such as inference.aggregation.kind=tracks"
@@ -150,6 +151,16 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
         except ConfigError as error:
             raise ConfigError(f"rules.{name}: {error}") from error
     return rules
+
+
+def rule_texts(study: StudyConfig, grid: Grid) -> dict[str, str]:
+    """Say what each rule from slices to volumes is: "" is the students' own, then the further ones."""
+    own = sorted({run.config.inference.aggregation.kind for run in grid.students})
+    further = {
+        name: f"{name} ({', '.join(text.removeprefix(_AGGREGATION) for text in settings)})"
+        for name, settings in study.rules.items()
+    }
+    return {"": f"the students' own ({', '.join(own)})", **further}
 
 
 def student_seed(seed: int, repetition: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comoto.evaluation.power import DIFFERENCE, POWER, DifferenceVariance, difference_variance, needed
+from comoto.progress import track
 from comoto.study.results import Pair, StudyResults, common_pairs
 from comoto.study.table import percent
 
@@ -75,7 +76,8 @@ POWER_COLUMNS = (
 def power_lines(results: StudyResults) -> list[PowerLine]:
     """Work out every comparison that has at least two independent pairs of runs."""
     lines = []
-    for (regime, fraction, arm), runs in results.runs.items():
+    rows = track(results.runs.items(), "what can be told apart", len(results.runs))
+    for (regime, fraction, arm), runs in rows:
         reference = results.runs.get((regime, fraction, results.study.reference), {})
         pairs = independent_pairs(common_pairs(runs, reference))
         if arm == results.study.reference or len(pairs) < 2 or len(results.truth.patients) < 2:

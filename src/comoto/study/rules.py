@@ -13,7 +13,8 @@ from comoto.evaluation.hierarchical import hierarchical_difference
 from comoto.output_files import write_text
 from comoto.progress import track
 from comoto.study.config import OWN_RULE as OWN
-from comoto.study.config import saved_study
+from comoto.study.config import StudyConfig, saved_study
+from comoto.study.grid import build_grid, rule_texts
 from comoto.study.results import Place, StudyResults, common_pairs, nested, read_results
 from comoto.study.table import MEAN, Comparison, difference_text, percent, spread
 
@@ -58,18 +59,21 @@ def compare_rules(
     for rule in track(study.rules, "rules", len(study.rules)):
         each[rule] = read_results(folder, bootstrap, rule=rule)
     rows = [_row(each, place) for place, runs in each[OWN].runs.items() if runs]
-    place = (list(study.regimes)[-1], min(study.fractions), study.reference)
-    against = {rule: _compare(each[rule], each[OWN], place, seed) for rule in study.rules}
+    place = _reference_place(study)
+    against = {
+        rule: _compare(each[rule], each[OWN], place, seed)
+        for rule in track(study.rules, "compare the rules", len(study.rules))
+    }
     return rows, {rule: found for rule, found in against.items() if found is not None}
 
 
 def write_rules(folder: Path, rows: list[RuleRow], against: dict[str, Comparison]) -> Path:
     """Write ``rules.md`` into the study's folder."""
-    write_text(folder / RULES_MD, rules_markdown(saved_study(folder).reference, rows, against))
+    write_text(folder / RULES_MD, rules_markdown(saved_study(folder), rows, against))
     return folder / RULES_MD
 
 
-def rules_markdown(reference: str, rows: list[RuleRow], against: dict[str, Comparison]) -> str:
+def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, Comparison]) -> str:
     """Return the table, with the reference arm's differences below."""
     names = list(rows[0].means)
     lines = [
@@ -82,9 +86,19 @@ def rules_markdown(reference: str, rows: list[RuleRow], against: dict[str, Compa
         regime, fraction, arm = row.place
         cells = [regime, percent(fraction), arm, *(spread(row.means[name], row.sds[name]) for name in names)]
         lines.append(f"| {' | '.join(cells)} |")
+    texts = rule_texts(study, build_grid(study, Path()))
+    lines += ["", f"{OWN}: {texts.pop('')}. Further rules: {', '.join(texts.values())}."]
+    regime, fraction, reference = _reference_place(study)
+    where = f"arm {reference}, regime {regime}, {percent(fraction)} of the patients"
     for rule, found in against.items():
-        lines += ["", f"{rule} minus {OWN}, {reference}, {found.runs} runs: {difference_text(found)}."]
+        runs = "1 run" if found.runs == 1 else f"{found.runs} runs"
+        lines += ["", f"{rule} minus {OWN}, {where}, {runs}: {difference_text(found)}."]
     return "\n".join([*lines, ""])
+
+
+def _reference_place(study: StudyConfig) -> Place:
+    """Return where rules are compared: the reference in the last regime at the smallest fraction."""
+    return list(study.regimes)[-1], min(study.fractions), study.reference
 
 
 def _row(each: dict[str, StudyResults], place: Place) -> RuleRow:

@@ -18,12 +18,12 @@ from comoto.evaluation.bootstrap import LEVEL, Interval
 from comoto.evaluation.hierarchical import hierarchical_difference, hierarchical_interval
 from comoto.output_files import write_text
 from comoto.progress import track
+from comoto.study.grid import rule_texts
 from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pairs, nested
 
 MEAN = "mean_sensitivity_positive"
 FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
 TABLE_MD, TABLE_CSV = "table.md", "table.csv"
-OWN_RULE = "the students' own"
 _FEW_SEEDS = 5
 MINUS = "\N{MINUS SIGN}"
 
@@ -167,7 +167,7 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
     chance = len(found) * (1 - LEVEL)
     missing = sum(row.planned - row.runs for row in rows)
     sentences = [
-        f"Rule from slices to volumes: {results.rule or OWN_RULE}.",
+        f"Rule from slices to volumes: {rule_texts(results.study, results.grid)[results.rule]}.",
         f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
         f"then patients, {results.study.bootstrap} times.",
         f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If "
