@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from study_files import study_content, write_study
 
 from comoto import api
@@ -192,6 +193,39 @@ def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path
     with pytest.raises(OutputExistsError, match=r"rep0: was run with other settings: batch.size 4 \(now 2\)"):
         run_study(load_study(other), out)
     assert load_study(out / "study.yaml") == load_study(path)  # the kept study is the former one
+
+
+def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
+    crashed: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    path, out, _ = crashed
+    run = out / "students/standard/100/pretraining/seed1-rep0"
+    kept = ("done.json", "predictions.csv", "predictions-published.csv", "run/model.safetensors")
+    before = {name: (run / name).stat().st_mtime_ns for name in kept}
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["rules"]["few"] = ["inference.aggregation.kind=nms_3d", "inference.aggregation.min_score=0.9999"]
+    longer = write_study(tmp_path / "longer.yaml", content)
+    words = ["run", longer, "--out", out, "--only", "pretraining", "--backend", "threading"]
+    process = study_command(*words, folder=path.parent)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "2 complete runs lack predictions under a rule of the study" in errors
+    assert "3 of 3 runs are complete, 0 failed" in said
+    assert len(pd.read_csv(run / "predictions-few.csv")) < len(pd.read_csv(run / "predictions.csv"))
+    assert {name: (run / name).stat().st_mtime_ns for name in kept} == before
+    assert not list(run.parent.rglob("alive"))
+
+    content["rules"]["published"] = ["inference.aggregation.kind=tracks"]
+    changed = load_study(write_study(tmp_path / "changed.yaml", content))
+    with pytest.raises(
+        OutputExistsError, match=r"under rules\.published; give the changed rule another name"
+    ):
+        run_study(changed, out)
+    content["rules"].pop("published")
+    content["data"]["split"] = "validation"
+    elsewhere = load_study(write_study(tmp_path / "elsewhere.yaml", content))
+    with pytest.raises(OutputExistsError, match=r"predicted the test split of .*, now it is the validation"):
+        run_study(elsewhere, out)
 
 
 def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tmp_path: Path) -> None:

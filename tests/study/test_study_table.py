@@ -151,6 +151,9 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     call(monkeypatch, "table", folder, "--rule", "tracks")
     assert "Rule from slices to volumes: tracks (kind=tracks)." in (folder / "table-tracks.md").read_text()
     assert "tracks (kind=tracks)" in (folder / "report-tracks.html").read_text(encoding="utf-8")
+    next(folder.rglob("predictions-tracks.csv")).unlink()
+    with pytest.raises(DatasetError, match=r"no predictions under the rule tracks.*'comoto study run' with"):
+        read_results(folder, rule="tracks")
     with pytest.raises(ConfigError, match=r"--rule track: .*did you mean 'tracks'"):
         read_results(folder, rule="track")
     with pytest.raises(ConfigError, match=r"--reference scrtch: .*did you mean 'scratch'"):

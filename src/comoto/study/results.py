@@ -21,7 +21,7 @@ from comoto.evaluation.tables import Float64Array, read_table
 from comoto.progress import track
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import Grid, build_grid
-from comoto.study.spec import BOXES, DONE, LABELS, predictions_name
+from comoto.study.spec import BOXES, DONE, LABELS, lacking, predictions_name
 
 Place = tuple[str, float, str]
 """Regime, fraction and arm: one row of the table."""
@@ -105,6 +105,7 @@ def read_results(
     complete = [run.name for run in grid.students if (folder / run.name / DONE).is_file()]
     if not complete:
         raise DatasetError(f"{folder}: no student is complete yet; 'comoto study run' goes on")
+    _check_rule(folder, complete, rule)
     results = {}
     for name in track(complete, "evaluate the runs", len(complete)):
         path = folder / name / predictions_name(rule)
@@ -132,6 +133,16 @@ def nested(row: dict[Pair, RunResult], pairs: list[Pair]) -> list[list[Challenge
 def _known(option: str, name: str, names: Mapping[str, object]) -> None:
     if name not in names:
         raise ConfigError(f"{option} {name}: the study has none of that name; {suggest(name, names)}")
+
+
+def _check_rule(folder: Path, complete: list[str], rule: str) -> None:
+    without = [name for name in complete if lacking(folder / name, [rule])]
+    if without:
+        under = f"under the rule {rule}" if rule else "of the test volumes"
+        raise DatasetError(
+            f"{folder / without[0]}: no predictions {under}, nor in {len(without) - 1} other complete runs; "
+            "'comoto study run' with the study's file makes them"
+        )
 
 
 def _row_order(study: StudyConfig, regime: str, fraction: float, arm: str) -> tuple[int, float, int]:

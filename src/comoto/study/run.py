@@ -39,10 +39,12 @@ from comoto.study.spec import (
     DONE,
     FAILED,
     LABELS,
+    SPEC,
     STOP,
     WORKER_LOG,
     RunSpec,
     RunState,
+    lacking,
     load_spec,
     run_state,
 )
@@ -111,7 +113,7 @@ def run_study(study: StudyConfig, out: Path, options: StudyOptions | None = None
     whole = build_grid(study, out)
     grid = whole.only(options.only) if options.only else whole
     test = _check_data(study, grid)
-    _check_folder(out, whole)
+    _check_folder(out, study, whole)
     not_after = None if options.max_hours is None else time.time() + 3600 * options.max_hours
     with _alone(out):
         _keep(study, out, test)
@@ -167,7 +169,11 @@ def run_one(spec_path: str, study_process: int, not_after: float | None) -> str:
 def _run_all(
     runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, not_after: float | None
 ) -> None:
-    specs = [str(_spec(run, study, out, options).save()) for run in runs if _can_start(run, out)]
+    mended = [run for run in runs if _lacks_rules(run, study, out)]
+    if mended:
+        say(f"{len(mended)} complete runs lack predictions under a rule of the study and make them now")
+    startable = [run for run in runs if run in mended or _can_start(run, out)]
+    specs = [str(_spec(run, study, out, options).save()) for run in startable]
     if specs:
         Parallel(n_jobs=options.workers, batch_size=1, pre_dispatch="all")(
             delayed(run_one)(path, os.getpid(), not_after) for path in specs
@@ -181,6 +187,13 @@ def _can_start(run: Run, out: Path) -> bool:
     if run.teacher is not None and not (out / run.teacher / DONE).exists():
         return False
     return not (out / STOP).exists()
+
+
+def _lacks_rules(run: Run, study: StudyConfig, out: Path) -> bool:
+    """Whether a run was complete before the study named all of its rules."""
+    if run.role == "teacher" or not (out / run.name / DONE).exists() or (out / STOP).exists():
+        return False
+    return bool(lacking(out / run.name, ["", *rules_of(study, run.config)]))
 
 
 def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> RunSpec:
@@ -234,7 +247,7 @@ def _test_volumes(training: Path, test: Path | None, split: Split) -> Manifest:
     return manifest
 
 
-def _check_folder(out: Path, grid: Grid) -> None:
+def _check_folder(out: Path, study: StudyConfig, grid: Grid) -> None:
     """Refuse a folder of something else, and runs that were started with other settings."""
     if not out.exists():
         return
@@ -246,6 +259,8 @@ def _check_folder(out: Path, grid: Grid) -> None:
         path = out / run.name / TRAINED / CONFIG
         if path.is_file():
             _check_run(run, path)
+        if run.role == "student" and (out / run.name / DONE).is_file() and (out / run.name / SPEC).is_file():
+            _check_predictions(run, study, out / run.name / SPEC)
 
 
 def _check_run(run: Run, path: Path) -> None:
@@ -260,6 +275,23 @@ def _check_run(run: Run, path: Path) -> None:
             f"{path.parents[1]}: was run with other settings: {changes}; give changed arms another name, "
             "remove that folder to run it again, or choose another --out"
         )
+
+
+def _check_predictions(run: Run, study: StudyConfig, path: Path) -> None:
+    """Refuse a complete run whose predictions are of other volumes, or under a rule that has changed."""
+    earlier, rules = load_spec(path), rules_of(study, run.config)
+    volumes = (study.data.test or study.data.tomosynthesis, Split(study.data.split))
+    if (earlier.test, earlier.split) != volumes:
+        raise OutputExistsError(
+            f"{path.parent}: predicted the {earlier.split.value} split of {earlier.test}, now it is the "
+            f"{volumes[1].value} split of {volumes[0]}; choose another --out"
+        )
+    for name in rules:
+        if name in earlier.rules and earlier.rules[name] != rules[name]:
+            raise OutputExistsError(
+                f"{path.parent}: was predicted with other settings under rules.{name}; give the changed rule "
+                "another name"
+            )
 
 
 def _keep(study: StudyConfig, out: Path, test: Manifest) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,6 +85,11 @@ def predictions_name(rule: str = "") -> str:
     return f"predictions-{rule}.csv" if rule else PREDICTIONS
 
 
+def lacking(folder: Path, rules: Iterable[str]) -> list[str]:
+    """Return the rules under which a run's folder holds no predictions."""
+    return [rule for rule in rules if not (folder / predictions_name(rule)).is_file()]
+
+
 def load_spec(path: Path) -> RunSpec:
     """Read a ``spec.json``.
 
@@ -115,13 +121,12 @@ class RunState:
 def run_state(run: Run, out: Path) -> RunState:
     """Read a run's folder; it may be worked on at the same time, on another machine."""
     folder = out / run.name
-    done = _read(folder / DONE)
-    if done is not None:
+    done, failed = _read(folder / DONE), _read(folder / FAILED)
+    if done is not None and failed is None:
         return RunState("done", run.config.schedule.epochs, float(str(done.get("seconds", 0))))
     epochs = _epochs(folder / TRAINED / LOG)
     if _is_alive(folder / ALIVE):
         return RunState("running", epochs)
-    failed = _read(folder / FAILED)
     if failed is not None:
         return RunState("failed", epochs, reason=str(failed.get("reason", "")))
     return RunState("left", epochs)

@@ -25,7 +25,7 @@ from comoto.inference.prepared import predict_store_by_rules, prediction_table
 from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
-from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, load_spec
+from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, lacking, load_spec
 from comoto.training.record import CONFIG, LOG, STATE, read_log
 from comoto.training.run import train_student, train_teacher
 from comoto.versions import versions
@@ -52,6 +52,7 @@ def work(spec: RunSpec) -> None:
     trained = time.monotonic()
     if spec.test is not None:
         predict_test(spec)
+    (spec.folder / FAILED).unlink(missing_ok=True)
     write_json(
         spec.folder / DONE,
         {
@@ -66,20 +67,28 @@ def work(spec: RunSpec) -> None:
             "versions": versions(),
         },
     )
-    (spec.folder / FAILED).unlink(missing_ok=True)
     if not spec.keep_state:
         (spec.trained / STATE).unlink(missing_ok=True)
 
 
-def predict_test(spec: RunSpec) -> None:
-    """Predict the volumes of the spec with the best checkpoint; each table is written whole."""
+def predict_test(spec: RunSpec, *, missing: bool = False) -> None:
+    """Predict the volumes of the spec with the best checkpoint; each table is written whole.
+
+    Args:
+        spec: of a student whose training is complete.
+        missing: only under the rules for which there is no table yet.
+    """
     if spec.test is None:
         raise ValueError(f"{spec.name}: has no test store")
+    rules = {"": spec.config.inference.aggregation, **spec.rules}
+    if missing:
+        rules = {rule: rules[rule] for rule in lacking(spec.folder, rules)}
+    if not rules:
+        return
     store = PreparedStore(spec.test)
     manifest = store.manifest.split(spec.split)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
     say(f"predict {len(manifest)} {spec.split.value} volumes")
-    rules = {"": spec.config.inference.aggregation, **spec.rules}
     found = predict_store_by_rules(model, store, manifest, spec.config.inference, rules)
     for rule, volumes in found.items():
         with whole_file(spec.predictions(rule)) as part:
@@ -102,6 +111,9 @@ def main(arguments: Sequence[str]) -> int:
         with _watched(spec, int(parent)):
             if not (spec.folder / DONE).exists():  # an orphan of an earlier call may have finished it
                 work(spec)
+            elif spec.test is not None:
+                predict_test(spec, missing=True)
+                (spec.folder / FAILED).unlink(missing_ok=True)
     except ComotoError as error:
         say(f"comoto: {error}")
         return WRONG_INPUT
