@@ -27,7 +27,7 @@ def published() -> list[tuple[str, str, str]]:
         marks = {mark for *_, mark in settings if mark}
         roles = marks if len(marks) == 1 else {"t", "s"}
         for key, value, _, mark in settings:
-            for role in {mark} if mark else roles:
+            for role in sorted({mark} if mark else roles):
                 found.append((key, value, {"t": "teacher", "s": "student"}[role]))
     return found
 
