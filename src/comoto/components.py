@@ -49,16 +49,30 @@ def resolve(table: str, name: str) -> Any:
         name: a name of that table, or ``"module:attribute"`` of outside code.
 
     Raises:
-        ConfigError: the name is unknown, or outside code cannot be imported.
+        ConfigError: the name is unknown, or outside code cannot be imported or is no whole component.
     """
     target = TABLES[table].get(name, name)
     if ":" not in target:
         raise ConfigError(f"unknown {table} '{name}'; {suggest(name, TABLES[table])}")
     module_name, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{table} '{name}' cannot be imported: {error}") from error
+        away = isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]
+        way_out = f"; name the folder that holds {error.name} in PYTHONPATH" if away else ""
+        raise ConfigError(f"{table} '{name}' cannot be imported: {error}{way_out}") from error
+    if name not in TABLES[table]:
+        _check_outside(table, name, found)
+    return found
+
+
+def _check_outside(table: str, name: str, found: Any) -> None:
+    """Refuse outside code that is no class of a component, or an unfinished one."""
+    if table in ("detector", "distiller") and not hasattr(found, "Config"):
+        raise ConfigError(f"{table} '{name}' has no Config; name the {table}'s class")
+    unfinished = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+    if unfinished:
+        raise ConfigError(f"{table} '{name}' does not define {unfinished}")
 
 
 def suggest(name: str, known: Any) -> str:

@@ -53,13 +53,29 @@ def test_another_kind_drops_the_settings_of_the_former_one() -> None:
             "detector.anchor_sizes=8",
             r"'detector.anchor_sizes': Input should be a list, such as \[8\] \(got 8\)",
         ),
-        ("distill.kind=no_module_here:X", "cannot be imported"),
+        (
+            "distill.kind=no_module_here.losses:X",
+            "cannot be imported: .*; name the folder that holds no_module_here in PYTHONPATH",
+        ),
+        ("distill.kind=comoto.distill.pkd:NoSuch", "cannot be imported: .*no attribute 'NoSuch'$"),
+        (
+            "distill.kind=comoto.distill.pkd:PkdConfig",
+            "'comoto.distill.pkd:PkdConfig' has no Config; name the distiller's class",
+        ),
         ("distill.weight=1", r"settings of a distiller \(weight\) without its kind, one of cross_kd, "),
     ],
 )
 def test_a_mistake_is_named(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_train_config("demo", [text])
+
+
+def test_an_unfinished_component_of_outside_code_is_refused(tmp_path: Path, monkeypatch) -> None:
+    text = "from comoto.distill.base import Distiller, DistillerConfig\n\nclass Half(Distiller):\n"
+    (tmp_path / "half_done.py").write_text(f"{text}    Config = DistillerConfig\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match="distiller 'half_done:Half' does not define forward"):
+        load_train_config("demo", ["distill.kind=half_done:Half"])
 
 
 def test_a_key_of_a_chosen_component_is_compared_with_that_component() -> None:

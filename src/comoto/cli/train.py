@@ -60,7 +60,7 @@ def student(
     teacher: Annotated[Path | None, typer.Option("--teacher", help="Run folder of the teacher.")] = None,
     mammograms: Annotated[
         list[Path] | None,
-        typer.Option("--mammograms", help="Prepared mammograms, for a distiller; repeatable."),
+        typer.Option("--mammograms", help="Prepared mammograms, for a distiller or joint.size; repeatable."),
     ] = None,
     preset: PresetOption = "small",
     settings: SetOption = None,

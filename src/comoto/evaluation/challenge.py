@@ -171,8 +171,11 @@ class ChallengeResult:
             line += f"  [{interval.low:.4f}, {interval.high:.4f}]"
         if threshold is None:
             return line
-        everything = threshold == self.froc_all.thresholds[-1]
-        return f"{line}  every prediction" if everything else f"{line}  score >= {threshold:.6g}"
+        if threshold == self.froc_all.thresholds[-1]:
+            return f"{line}  every prediction"
+        if threshold == self.froc_all.thresholds[0]:  # the end of the curve, above every score
+            return f"{line}  before the first hit"
+        return f"{line}  score >= {threshold:.6g}"
 
 
 def evaluate(
