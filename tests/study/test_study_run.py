@@ -240,8 +240,9 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tm
     with pytest.raises(OutputExistsError, match="is working there already"):
         run_study(load_study(path), out)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=60)
     assert process.returncode == 1
+    assert "0 of 1 runs are complete, 0 failed, 1 left" in said
     assert "interrupted; run the same command again" in errors
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)

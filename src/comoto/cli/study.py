@@ -71,7 +71,9 @@ def run(
     options = StudyOptions(workers, backend, address, tuple(only or ()), max_hours, keep_states)
     outcome = run_study(load_study(study), out, options)
     done, failed = outcome.count("done"), outcome.count("failed")
-    typer.echo(f"{out}: {done} of {len(outcome.states)} runs are complete, {failed} failed")
+    left = len(outcome.states) - done - failed
+    not_made = f", {left} left" if left else ""
+    typer.echo(f"{out}: {done} of {len(outcome.states)} runs are complete, {failed} failed{not_made}")
     for name, state in outcome.states.items():
         if state.status == "failed":
             typer.echo(f"failed: {name}: {state.reason} (see {out / name / 'worker.log'})")
