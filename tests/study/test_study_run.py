@@ -196,9 +196,10 @@ def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path
 
 
 def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
-    crashed: tuple[Path, Path, str], tmp_path: Path
+    crashed: tuple[Path, Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, out, _ = crashed
+    monkeypatch.syspath_prepend(str(path.parent))
     run = out / "students/standard/100/pretraining/seed1-rep0"
     kept = ("done.json", "predictions.csv", "predictions-published.csv", "run/model.safetensors")
     before = {name: (run / name).stat().st_mtime_ns for name in kept}
