@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric, seed_everything
@@ -33,6 +32,7 @@ from comoto.training.data import (
 )
 from comoto.training.loop import Task, fit
 from comoto.training.optimizer import group
+from comoto.training.precision import ExactInputs
 from comoto.training.record import RunRecord
 from comoto.training.roles import check_settings
 from comoto.training.self_training import SelfTraining
@@ -209,10 +209,12 @@ def _fabric(config: TrainConfig) -> Fabric:
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed, workers=True, verbose=False)
-    precision: Literal["32-true", "bf16-mixed"] = (
-        "bf16-mixed" if resolve_precision(config.precision, device) == "bf16-mixed" else "32-true"
-    )
-    return Fabric(accelerator="cuda" if device.type == "cuda" else "cpu", devices=1, precision=precision)
+    accelerator = "cuda" if device.type == "cuda" else "cpu"
+    if resolve_precision(config.precision, device) == "bf16-mixed":
+        return Fabric(
+            accelerator=accelerator, devices=1, plugins=ExactInputs("bf16-mixed", device=device.type)
+        )
+    return Fabric(accelerator=accelerator, devices=1, precision="32-true")
 
 
 def _model(config: TrainConfig, detector: Detector, fabric: Fabric, out: Path) -> Model:
