@@ -77,7 +77,7 @@ def evaluate(
     """
     from comoto import api
     from comoto.errors import ConfigError
-    from comoto.output_files import refuse_existing, write_text
+    from comoto.output_files import refuse_existing
 
     refuse_existing([path for path in (json_path, figure) if path is not None], overwrite)
     if figure is not None:
@@ -112,13 +112,26 @@ def evaluate(
             "or --mammogram-predictions and --manifest, perhaps --split (mammograms)"
         )
     typer.echo(result.summary())
+    scored = predictions or mammogram_predictions
+    _write(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+
+
+def _write(
+    result: ChallengeResult | MammogramResult,
+    name: str,
+    json_path: Path | None,
+    figure: Path | None,
+    *,
+    log_axis: bool,
+) -> None:
+    """Write the figures and draw the curve, each where it is asked for."""
+    from comoto.output_files import write_text
+
     if json_path is not None:
         write_text(json_path, result.to_json())
         typer.echo(f"wrote {json_path}")
     if figure is not None:
         from comoto.report.froc_figure import froc_figure, save_figure
 
-        save_figure(
-            froc_figure([((predictions or mammogram_predictions or figure).stem, result)], log_axis), figure
-        )
+        save_figure(froc_figure([(name, result)], log_axis), figure)
         typer.echo(f"wrote {figure}")

@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import DistillerConfig
 from comoto.distill.divergence import softened_divergence
-from comoto.distill.lesions import lesion_matrices
-from comoto.distill.levels import level_channels
+from comoto.distill.lesion_based import LesionDistiller
 from comoto.distill.points import point_reader
 from comoto.distill.projection import ProjectionInit, point_projection
 
@@ -34,7 +33,7 @@ class LesionMatchingConfig(DistillerConfig):
     projection_init: ProjectionInit = "identity"
 
 
-class LesionMatchingDistiller(Distiller):
+class LesionMatchingDistiller(LesionDistiller):
     """Each lesion of the student follows its most similar lesion of the teacher, of whatever patient.
 
     S_n and T_m (C, P) are lesion matrices, m(n) = argmax_m cos(S_n, T_m) of the flattened ones; with
@@ -52,25 +51,16 @@ class LesionMatchingDistiller(Distiller):
         Raises:
             ConfigError: the detector has no such level.
         """
-        super().__init__()
-        level_channels(config.level, specs, "distill.level")
-        self.config = config
-        self.levels = (config.level,)
-        self.read = point_reader(config.num_points, "bilinear")
+        super().__init__(config, config.level, specs, point_reader(config.num_points, "bilinear"))
+        self.config: LesionMatchingConfig = config
         self.projection = point_projection(config.num_points, config.projection_init)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
-        """Return ``distill/lesion_matching``; nothing if either side shows no lesion."""
-        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
-        if not own or not told:
-            return {}
+    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+        """Return ``distill/lesion_matching``."""
         lesions, candidates = torch.cat(own), torch.cat(told).detach()  # (N, C, P), (M, C, P)
-        with torch.autocast(lesions.device.type, enabled=False):
-            followed = candidates[most_similar(lesions, candidates)]  # (N, C, P)
-            projected = self.projection(lesions)
-            loss = softened_divergence(
-                projected.flatten(0, 1), followed.flatten(0, 1), self.config.temperature
-            )
+        followed = candidates[most_similar(lesions, candidates)]  # (N, C, P)
+        projected = self.projection(lesions)
+        loss = softened_divergence(projected.flatten(0, 1), followed.flatten(0, 1), self.config.temperature)
         return {"distill/lesion_matching": self.config.weight * loss}
 
 

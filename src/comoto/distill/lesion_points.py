@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
-from comoto.distill.divergence import softened_divergence
-from comoto.distill.lesions import lesion_matrices, mean_profile
-from comoto.distill.levels import level_channels
+from comoto.distill.base import DistillerConfig, Side
+from comoto.distill.lesion_based import LesionDistiller, profile_divergence
 from comoto.distill.points import NumPoints, Sampling, point_reader
 from comoto.distill.projection import ProjectionInit, point_projection
 from comoto.errors import ConfigError
@@ -42,7 +39,7 @@ class LesionPointsConfig(DistillerConfig):
     """What an image without lesions is: left out, or an error (the published code makes NaN of it)."""
 
 
-class LesionPointsDistiller(Distiller):
+class LesionPointsDistiller(LesionDistiller):
     """The student's mean lesion profile follows the teacher's, whoever the patients are.
 
     S and T (C, P) are the batch means of the lesion matrices of student and teacher, S' = S A^T + a is
@@ -60,11 +57,9 @@ class LesionPointsDistiller(Distiller):
         Raises:
             ConfigError: the detector has no such level.
         """
-        super().__init__()
-        level_channels(config.level, specs, "distill.level")
-        self.config = config
-        self.levels = (config.level,)
-        self.read = point_reader(config.num_points, config.sampling, width_ratio=config.width_ratio)
+        read = point_reader(config.num_points, config.sampling, width_ratio=config.width_ratio)
+        super().__init__(config, config.level, specs, read)
+        self.config: LesionPointsConfig = config
         self.projection = point_projection(config.num_points, config.projection_init)
 
     def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
@@ -76,12 +71,11 @@ class LesionPointsDistiller(Distiller):
         if self.config.empty == "refuse":
             _refuse_empty(student, "student")
             _refuse_empty(teacher, "teacher")
-        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
-        if not own or not told:
-            return {}
-        with torch.autocast(own[0].device.type, enabled=False):
-            projected = self.projection(mean_profile(own))  # (C, P)
-            loss = softened_divergence(projected, mean_profile(told), self.config.temperature)
+        return super().forward(student, teacher)
+
+    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+        """Return ``distill/lesion_points``."""
+        loss = profile_divergence(own, told, self.projection, self.config.temperature)
         return {"distill/lesion_points": self.config.weight * loss}
 
 

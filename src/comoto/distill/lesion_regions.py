@@ -15,10 +15,8 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
-from comoto.distill.divergence import softened_divergence
-from comoto.distill.lesions import lesion_matrices, mean_profile
-from comoto.distill.levels import level_channels
+from comoto.distill.base import DistillerConfig
+from comoto.distill.lesion_based import LesionDistiller, profile_divergence
 from comoto.distill.points import Shape
 from comoto.distill.projection import ProjectionInit, point_projection
 
@@ -39,7 +37,7 @@ class LesionRegionsConfig(DistillerConfig):
     projection_init: ProjectionInit = "identity"
 
 
-class LesionRegionsDistiller(Distiller):
+class LesionRegionsDistiller(LesionDistiller):
     """The student's mean lesion region follows the teacher's, whoever the patients are.
 
     S and T (C, k k) are the batch means of the regions of student and teacher, S' = S A^T + a is learned;
@@ -57,21 +55,14 @@ class LesionRegionsDistiller(Distiller):
         Raises:
             ConfigError: the detector has no such level.
         """
-        super().__init__()
-        level_channels(config.level, specs, "distill.level")
-        self.config = config
-        self.levels = (config.level,)
-        self.read = partial(read_regions, region_cells=config.region_cells)
+        read = partial(read_regions, region_cells=config.region_cells)
+        super().__init__(config, config.level, specs, read)
+        self.config: LesionRegionsConfig = config
         self.projection = point_projection(config.region_cells**2, config.projection_init)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
-        """Return ``distill/lesion_regions``; nothing if either side shows no lesion."""
-        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
-        if not own or not told:
-            return {}
-        with torch.autocast(own[0].device.type, enabled=False):
-            projected = self.projection(mean_profile(own))  # (C, k k)
-            loss = softened_divergence(projected, mean_profile(told), self.config.temperature)
+    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+        """Return ``distill/lesion_regions``."""
+        loss = profile_divergence(own, told, self.projection, self.config.temperature)
         return {"distill/lesion_regions": self.config.weight * loss}
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
-from comoto.distill.lesions import lesion_matrices, mean_profile
-from comoto.distill.levels import level_channels
+from comoto.distill.base import DistillerConfig
+from comoto.distill.lesion_based import LesionDistiller
+from comoto.distill.lesions import mean_profile
 from comoto.distill.points import point_reader
 
 
@@ -34,7 +33,7 @@ class UniDistillConfig(DistillerConfig):
     num_points: Literal[4, 5, 9] = 9
 
 
-class UniDistiller(Distiller):
+class UniDistiller(LesionDistiller):
     """Features at the points, and how alike the points are, follow the batch means of the teacher.
 
     F (C, P) is the mean of the lesions' matrices over each image, then over the images; R (P, P) is the same
@@ -52,23 +51,13 @@ class UniDistiller(Distiller):
         Raises:
             ConfigError: the detector has no such level.
         """
-        super().__init__()
-        level_channels(config.level, specs, "distill.level")
-        self.config = config
-        self.levels = (config.level,)
-        self.read = point_reader(config.num_points, "bilinear")
+        super().__init__(config, config.level, specs, point_reader(config.num_points, "bilinear"))
+        self.config: UniDistillConfig = config
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
-        """Return ``distill/unidistill_points`` and ``distill/unidistill_relations``.
-
-        Nothing if either side shows no lesion.
-        """
-        own, told = (lesion_matrices(side, self.config.level, self.read) for side in (student, teacher))
-        if not own or not told:
-            return {}
-        with torch.autocast(own[0].device.type, enabled=False):
-            points = functional.l1_loss(mean_profile(own), mean_profile(told).detach())
-            relations = functional.l1_loss(mean_relation(own), mean_relation(told).detach())
+    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+        """Return ``distill/unidistill_points`` and ``distill/unidistill_relations``."""
+        points = functional.l1_loss(mean_profile(own), mean_profile(told).detach())
+        relations = functional.l1_loss(mean_relation(own), mean_relation(told).detach())
         return {
             "distill/unidistill_points": self.config.weight * points,
             "distill/unidistill_relations": self.config.weight * self.config.relation_weight * relations,
