@@ -25,6 +25,13 @@ def silent_library() -> Iterator[None]:
     logger.setLevel(logging.NOTSET)
 
 
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """What is said; the library is silent unless asked."""
+    enable_progress()
+    return capsys
+
+
 @pytest.fixture(scope="session")
 def exams(tmp_path_factory: pytest.TempPathFactory) -> Exams:
     from comoto import api

@@ -60,3 +60,13 @@ def in_own_process(*words: object, **options) -> Answer:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its bytes; folders without files do not count."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def index_words(dataset, root, tmp_path):
+    """Return the words that index a release into ``tmp_path / "manifest"``."""
+    return "index", dataset, root, "--out", tmp_path / "manifest"
+
+
+def predict_words(student_run, tmp_path, *inputs):
+    """Return the words that predict into ``tmp_path / "p.csv"``."""
+    return "predict", "--model", student_run, "--out", tmp_path / "p.csv", *inputs

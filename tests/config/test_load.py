@@ -37,6 +37,14 @@ def test_another_kind_drops_the_settings_of_the_former_one() -> None:
     assert config.distill.kind == "none"
 
 
+def test_settings_may_stand_before_their_kind() -> None:
+    config = load_train_config("demo", ["distill.weight=0.7", "distill.kind=pkd"])
+    assert config.distill == load_train_config("demo", ["distill.kind=pkd", "distill.weight=0.7"]).distill
+    assert config.distill.model_dump()["weight"] == 0.7
+    changed = override(config, ["distill.weight=0.3", "distill.kind=lesion_points"])
+    assert changed.distill.model_dump()["weight"] == 0.3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

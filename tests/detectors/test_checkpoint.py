@@ -25,6 +25,8 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.config == config
     assert loaded.about == About("teacher", 3, {"mean_sensitivity": 0.5})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.json", "model.safetensors"]
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1  # whoever can read one can read the other
 
 
 def test_another_architecture_is_refused_with_the_keys(tmp_path: Path) -> None:

@@ -189,6 +189,11 @@ def with_a_pyramid(weights: Weights) -> dict[str, Any]:
     return {"network": {**weights, "backbone.fpn.inner_blocks.0.0.weight": torch.zeros(1)}}
 
 
+def with_nan(weights: Weights) -> dict[str, Any]:
+    key = "head.classification_head.cls_logits.bias"
+    return {"network": {**weights, key: torch.full_like(weights[key], torch.nan)}}
+
+
 def with_one_class(weights: Weights) -> dict[str, Any]:
     key = "head.classification_head.cls_logits.weight"
     return {"network": {**weights, key: weights[key][:15]}}
@@ -204,6 +209,8 @@ def of_a_deeper_resnet(weights: Weights) -> dict[str, Any]:
     [
         (lambda w: {"model": w, "epoch": 3}, "no key 'network'.*there are 2: model, epoch"),
         (lambda w: [1, 2], "holds no named entries"),
+        (dict, r"bare weights, without the key 'network'.*torch\.save\(\{'network'"),
+        (with_nan, r"'head\.classification_head\.cls_logits\.bias' holds NaN"),
         (lambda w: {"network": [1, 2]}, "something else than named tensors"),
         (lambda w: {"network": {"a": torch.zeros(1)}}, "0 keys end with 'layer1.0.conv1.weight'.*1: a"),
         (without_a_layer, r"1 missing \(.*layer4\.1\.conv2\.weight\)"),
@@ -250,7 +257,8 @@ def test_a_whole_pickled_model_is_refused(published: RetinaNet, tmp_path: Path) 
     ("content", "message"),
     [
         (b"", "not a file of torch.save"),
-        (b"PatientID,x\n1,2\n", "not a file of torch.save"),
+        (b"PatientID,x\n1,2\n", "not a file of torch.save, or damaged$"),
+        (b"eleven", "not a file of torch.save, or damaged$"),
         (pickle.dumps({"network": 1}), "not a file of torch.save|something else"),
         (b"PK\x03\x04 and so on", "not a file of torch.save"),
     ],

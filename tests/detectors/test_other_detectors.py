@@ -73,6 +73,15 @@ def test_fcos_equals_torchvision() -> None:
         assert torch.allclose(one.boxes_xyxy, other["boxes"], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [({}, (64.0, 128.0)), ({"coarse_levels": True}, (64.0, 128.0, 256.0, 512.0))],
+)
+def test_fcos_limits_follow_from_the_strides(settings: dict[str, Any], limits: tuple[float, ...]) -> None:
+    detector = FcosDetector(FcosConfig.model_validate({**THIN, **settings}))
+    assert detector._limits == limits
+
+
 def test_points_answer_for_the_box_they_lie_in() -> None:
     """Worked out by hand: a point each for inside, off centre, outside, too far, the smaller of two."""
     boxes = torch.tensor([[0.0, 0.0, 40.0, 40.0], [16.0, 16.0, 28.0, 28.0]])

@@ -1,6 +1,5 @@
 """Settings that contradict each other or do nothing are refused before anything is read."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ from comoto import api
 from comoto.config import load_train_config
 from comoto.errors import ConfigError
 from comoto.preprocessing import PreparedStore
-from comoto.progress import enable_progress
 from comoto.records import Manifest, Split
 from comoto.training.data import Cohort, choose_cohort, held_out_elsewhere
 from comoto.training.roles import check_settings
@@ -53,13 +51,6 @@ def test_every_preset_is_free_of_such_settings(preset: str, told: pytest.Capture
     assert told.readouterr().err == ""
 
 
-@pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
-    """What is said; the library is silent unless asked."""
-    enable_progress()
-    return capsys
-
-
 def test_a_student_is_told_that_impa_does_nothing(told: pytest.CaptureFixture[str]) -> None:
     check_settings(load_train_config("demo", ["impa.weight=0"]), "student")
     assert "impa.weight=0.0 does nothing in a student's run" in told.readouterr().err
@@ -71,6 +62,23 @@ def renamed(cohort: Cohort, names: dict[str, str]) -> Cohort:
     """The same cohort with other names for some of its patients."""
     patients = tuple(names.get(name, name) for name in cohort.patients)
     return Cohort(cohort.store, cohort.train, cohort.outside, cohort.validation, patients)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["self_training.size=2"], r"self_training\.start_epoch=3 is never reached: schedule\.epochs=3; "),
+        (
+            ["distill.kind=lesion_points", "distill.start_epoch=4"],
+            r"distill\.start_epoch=4 is never reached: .* set it to 2 or less, or train longer",
+        ),
+    ],
+)
+def test_what_would_never_begin_is_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_settings(load_train_config("demo", ["schedule.epochs=3", *settings]), "student")
+    reached = ["schedule.epochs=5", "self_training.start_epoch=4", "self_training.size=2"]
+    check_settings(load_train_config("demo", reached), "student")
 
 
 def test_held_out_patients_are_found_among_the_mammograms(exams: Exams) -> None:

@@ -175,6 +175,36 @@ def test_a_run_folder_is_never_overwritten(exams: Exams, teacher_run: Path) -> N
         api.train_teacher(teacher_run, preset="demo", overrides=[*exams.teacher_data, "seed=1"], resume=True)
 
 
+def test_a_folder_in_the_way_is_told_before_anything_else(
+    exams: Exams, teacher_run: Path, tmp_path: Path, told: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    overrides = [*exams.student_data, f"teacher={teacher_run}", "init=teacher"]
+    with pytest.raises(OutputExistsError, match="add --resume"):
+        api.train_student(tmp_path, preset="demo", overrides=overrides)
+    assert told.readouterr().err == ""
+
+
+def test_only_patients_that_judge_are_said_to_choose_the_epoch(
+    exams: Exams, teacher_run: Path, tmp_path: Path, told: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [*exams.student_data, f"teacher={teacher_run}", "distill.kind=lesion_points"]
+    api.train_student(tmp_path / "run", preset="demo", overrides=overrides, stop_after=1)
+    lines = told.readouterr().err.splitlines()
+    assert next(line for line in lines if "tomosynthesis:" in line).endswith("images choose the epoch")
+    assert next(line for line in lines if "mammograms:" in line).endswith("patients train")
+
+
+def test_cross_kd_says_which_heads_differ_before_weights_do(
+    exams: Exams, teacher_run: Path, tmp_path: Path
+) -> None:
+    overrides = [*exams.student_data, f"teacher={teacher_run}", "init=teacher", "distill.kind=cross_kd"]
+    with pytest.raises(ConfigError, match="need the same kind and depth of head"):
+        api.train_student(
+            tmp_path / "run", preset="demo", overrides=[*overrides, "detector.tower_convolutions=1"]
+        )
+
+
 def test_a_finished_run_resumes_to_itself(exams: Exams, teacher_run: Path) -> None:
     before = (teacher_run / "log.csv").read_text()
     assert api.train_teacher(teacher_run, preset="demo", overrides=exams.teacher_data, resume=True).epoch == 4
@@ -207,6 +237,12 @@ def test_learning_rate_warms_up_then_falls_to_one_percent() -> None:
     assert factors[55] == pytest.approx(0.01 + 0.99 * 0.5)  # half way down the cosine
     assert all(a >= b for a, b in pairwise(factors[9:]))
     assert rate_factor(100, 20, 5, config) == pytest.approx(0.01)
+
+
+def test_a_loss_that_is_no_scalar_is_named() -> None:
+    losses = {"detection/box": torch.tensor(1.0), "distill/own": torch.ones(3)}
+    with pytest.raises(ValueError, match=r"distill/own has the shape \(3,\); losses must be scalars"):
+        total(losses)
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:

@@ -46,9 +46,7 @@ def load_train_config(
     if any(isinstance(content.get(section), dict) for section in _SECTIONS):
         _only_known(content, _SECTIONS, str(preset))
         content = _merged(content.get("common") or {}, content.get(role) or {})
-    for text in overrides:
-        content = _merged(content, _override(text))
-    return _validated(TrainConfig, content)
+    return _validated(TrainConfig, _merged(content, _together(overrides)))
 
 
 def override(config: Model, overrides: Sequence[str]) -> Model:
@@ -61,10 +59,7 @@ def override(config: Model, overrides: Sequence[str]) -> Model:
     Raises:
         ConfigError: unknown key (the nearest valid one is named) or bad value.
     """
-    content = config.model_dump(mode="json")
-    for text in overrides:
-        content = _merged(content, _override(text))
-    return _validated(type(config), content)
+    return _validated(type(config), _merged(config.model_dump(mode="json"), _together(overrides)))
 
 
 def config_hash(config: BaseModel) -> str:
@@ -105,6 +100,14 @@ def _read_yaml(preset: str | Path) -> dict[str, Any]:
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{preset}: expected 'key: value' lines, found {type(content).__name__}")
     return content or {}
+
+
+def _together(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what all overrides say; a component's settings may stand before its kind."""
+    together: dict[str, Any] = {}
+    for text in overrides:
+        together = _merged(together, _override(text))
+    return together
 
 
 def _override(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -77,10 +78,12 @@ def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: A
     weights = {key: value.detach().cpu().contiguous() for key, value in detector.state_dict().items()}
     # the description is renamed last: without it the folder holds no checkpoint
     with whole_file(run / ABOUT) as about_part, whole_file(run / WEIGHTS) as weights_part:
+        about_part.touch()
         try:
             save_file(weights, weights_part)
         except SafetensorError as error:
             raise CheckpointError(f"{run / WEIGHTS}: cannot be written: {error}") from error
+        shutil.copymode(about_part, weights_part)  # safetensors leaves a file that only its owner can read
         content = {
             "format": FORMAT,
             **asdict(about),

@@ -23,6 +23,8 @@ from comoto.errors import ConfigError
 
 GROUPS = 32
 """Of torchvision's group norm in the towers."""
+LIMIT_STRIDES = 8
+"""Strides of a level at which the next coarser one takes over."""
 
 
 class FcosConfig(PyramidConfig):
@@ -33,9 +35,10 @@ class FcosConfig(PyramidConfig):
 
     kind: Literal["fcos"] = "fcos"
     tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
-    scale_limits: tuple[float, ...] = (64, 128, 256, 512)
+    scale_limits: tuple[float, ...] | None = None
     """Distance in pixels from a point to the farthest side of its box at which the next coarser level takes
-    over, one number per level but the last: 64 gives p3 the boxes up to about 128 pixels."""
+    over, one number per level but the last: 64 gives p3 the boxes up to about 128 pixels. None is eight
+    strides of each level, as published: 64, 128, 256 and 512 with the coarse levels."""
     center_radius: Annotated[float, Field(gt=0)] = 1.5
     """Only points within so many strides of a box's centre belong to it."""
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -62,9 +65,10 @@ class FcosDetector(TowerDetector):
         """
         super().__init__(config, grid_shape, config.tower_convolutions, label=0)
         pyramid = self._build_pyramid(config)
-        _check(config, self.head_levels, pyramid.out_channels)
         # one square of a stride's side around each point: distances are divided by its side
         self._sides = [int(pyramid.level_specs[name].stride) for name in self.head_levels]
+        self._limits = _scale_limits(config, self.head_levels, self._sides)
+        _check_channels(pyramid.out_channels)
         anchors = AnchorGenerator(tuple((side,) for side in self._sides), ((1.0,),) * len(self._sides))
         self.config = config
         head = FCOSHead(pyramid.out_channels, 1, 1, config.tower_convolutions)
@@ -87,7 +91,7 @@ class FcosDetector(TowerDetector):
         targets: list[dict[str, Tensor]],
         features: Features,
     ) -> dict[str, Tensor]:
-        limits = [0.0, *self.config.scale_limits, float("inf")]
+        limits = [0.0, *self._limits, float("inf")]
         counts = torch.tensor(self._cells(features))
         lower, upper, radius = (
             torch.tensor(values).repeat_interleave(counts).to(anchors[0])
@@ -145,7 +149,10 @@ def match_points(points: Tensor, boxes: Tensor, radius: Tensor, limits: tuple[Te
     return torch.where(smallest.isinf(), -1, index)
 
 
-def _check(config: FcosConfig, levels: tuple[str, ...], channels: int) -> None:
+def _scale_limits(config: FcosConfig, levels: tuple[str, ...], strides: list[int]) -> tuple[float, ...]:
+    """Return the limits that are set, or those that follow from the strides."""
+    if config.scale_limits is None:
+        return tuple(float(LIMIT_STRIDES * stride) for stride in strides[:-1])
     limits = config.scale_limits
     if len(limits) != len(levels) - 1:
         raise ConfigError(
@@ -154,6 +161,10 @@ def _check(config: FcosConfig, levels: tuple[str, ...], channels: int) -> None:
         )
     if any(a >= b for a, b in zip((0.0, *limits), limits, strict=False)):
         raise ConfigError(f"detector.scale_limits: {list(limits)} must be positive and rise")
+    return limits
+
+
+def _check_channels(channels: int) -> None:
     if channels % GROUPS:
         raise ConfigError(
             f"detector.pyramid_channels: FCOS normalises {GROUPS} groups of channels, {channels} cannot be "

@@ -93,15 +93,27 @@ def read_network(path: Path) -> dict[str, Tensor]:
         CheckpointError: no torch file, pickled code, no such key, or something else than tensors under it.
     """
     content = _read_tensors(path)
+    if isinstance(content, dict) and _is_weights(content):
+        raise CheckpointError(
+            f"{path}: bare weights, without the key '{NETWORK}' under which the published code saves them; "
+            f"save them again: torch.save({{'{NETWORK}': torch.load(file, weights_only=True)}}, other_file)"
+        )
     if not isinstance(content, dict) or NETWORK not in content:
         there = f"there are {_named(content)}" if isinstance(content, dict) else "it holds no named entries"
         raise CheckpointError(
             f"{path}: no key '{NETWORK}', under which the published code saves the weights; {there}"
         )
     network = content[NETWORK]
-    if not isinstance(network, dict) or not all(isinstance(value, Tensor) for value in network.values()):
+    if not isinstance(network, dict) or not _is_weights(network):
         raise CheckpointError(f"{path}: '{NETWORK}' holds something else than named tensors")
+    for key, value in network.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path}: '{key}' holds NaN or infinite values; the training had failed")
     return {str(key).removeprefix("module."): value for key, value in network.items()}
+
+
+def _is_weights(content: dict[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _read_tensors(path: Path) -> Any:
@@ -119,8 +131,10 @@ def _read_tensors(path: Path) -> Any:
                 f"torch.save({{'{NETWORK}': model.state_dict()}}, file)"
             ) from error
         raise CheckpointError(f"{path}: not a file of torch.save, or damaged") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:
-        raise CheckpointError(f"{path}: not a file of torch.save, or damaged: {error}") from error
+        raise CheckpointError(f"{path}: not a file of torch.save, or damaged") from error
 
 
 def _pickled_code(path: Path, message: str) -> str:

@@ -46,7 +46,9 @@ def open_store(folder: Path | None, key: str, modality: Modality, config: Prepro
         DatasetError: the folder is no finished store.
     """
     if folder is None:
-        raise ConfigError(f"{key} is not set; give the folder that 'comoto prepare' wrote")
+        raise ConfigError(
+            f"{key} is not set; give the folder that 'comoto prepare' wrote (--{key.removeprefix('data.')})"
+        )
     store = PreparedStore(folder)
     if set(store.manifest.images["modality"]) != {modality.value}:
         raise ConfigError(f"{key}: {folder} does not hold {modality.value} images only")

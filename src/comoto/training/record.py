@@ -52,22 +52,26 @@ class RunRecord:
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
+        """Look at the folder; nothing is written before ``start``.
+
+        Raises:
+            OutputExistsError: the folder is not empty and the run is not to be resumed.
+        """
+        self._exists = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if self._exists and not resume:
+            raise OutputExistsError(f"{folder} is not empty; choose another --out, or add --resume")
         self.folder = folder
         self.can_resume = False
-        self._resume = resume
         self._writer: SummaryWriter | None = None
 
     def start(self, config: TrainConfig, patients: dict[str, list[str]]) -> None:
         """Make the folder, or check that it holds an interrupted run of the same configuration.
 
         Raises:
-            OutputExistsError: the folder is not empty and the run is not to be resumed.
             ConfigError: the folder was made with another configuration; the differing keys are named.
         """
         content = config.model_dump(mode="json")
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            if not self._resume:
-                raise OutputExistsError(f"{self.folder} is not empty; choose another --out, or add --resume")
+        if self._exists:
             self._compare(content)
             self.can_resume = (self.folder / STATE).is_file()
             return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from comoto.config import TrainConfig, flat_settings
+from comoto.distill.base import DistillerConfig
 from comoto.errors import ConfigError
 from comoto.progress import say
 
@@ -28,6 +29,8 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
             "preprocess.mirror=true has turned alike, so the network would learn from breasts that it "
             "is never shown again; set augment.horizontal_flip=0, or preprocess.mirror=false as published"
         )
+    if role == "student":
+        _check_epochs(config)
     without_effect = _changed(config, STUDENT_ONLY if role == "teacher" else TEACHER_ONLY)
     if not without_effect:
         return
@@ -35,6 +38,21 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
     if role == "teacher":
         raise ConfigError(f"a teacher has no use for {named}; leave out what is meant for the student")
     say(f"note: {named} does nothing in a student's run; ImPA is part of the teacher's")
+
+
+def _check_epochs(config: TrainConfig) -> None:
+    """Refuse what would begin only after the last epoch."""
+    epochs = config.schedule.epochs
+    self_training = config.self_training.start_epoch if config.self_training.size else 0
+    for key, start in (
+        ("self_training.start_epoch", self_training),
+        ("distill.start_epoch", cast(DistillerConfig, config.distill).start_epoch),
+    ):
+        if start >= epochs:
+            raise ConfigError(
+                f"{key}={start} is never reached: schedule.epochs={epochs}; "
+                f"set it to {epochs - 1} or less, or train longer"
+            )
 
 
 def _changed(config: TrainConfig, prefixes: tuple[str, ...]) -> list[str]:

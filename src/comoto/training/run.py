@@ -80,6 +80,7 @@ def train_teacher(
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
     check_settings(config, "teacher")
+    record = RunRecord(out, resume=resume)
     cohorts = mammogram_cohorts(config)
     fabric = _fabric(config)
     detector = build_detector(config)
@@ -99,7 +100,7 @@ def train_teacher(
         steps_per_epoch=_steps_per_epoch(config, sampler),
         judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
     )
-    return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
+    return _run(fabric, task, config, record, cohorts, stop_after)
 
 
 def train_student(
@@ -118,6 +119,7 @@ def train_student(
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
     check_settings(config, "student")
+    record = RunRecord(out, resume=resume)
     key = "data.tomosynthesis"
     store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
     cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
@@ -155,7 +157,7 @@ def train_student(
         before_epoch=None if pseudo is None else pseudo.start_epoch,
     )
     cohorts = {"tomosynthesis": cohort, **mammograms}
-    return _run(fabric, task, config, RunRecord(out, resume=resume), cohorts, stop_after)
+    return _run(fabric, task, config, record, cohorts, stop_after)
 
 
 def _steps_per_epoch(config: TrainConfig, sampler: SliceSampler | BalancedSampler) -> int:
@@ -194,9 +196,9 @@ def _run(
         patients["tomosynthesis/self_training"] = sorted(set(outside.images["patient_id"]))
     record.start(config, patients)
     for name, cohort in cohorts.items():
-        say(
-            f"{name}: {len(cohort.patients)} patients train, {len(cohort.validation)} images choose the epoch"
-        )
+        judges = task.role == "teacher" or name == "tomosynthesis"
+        chosen = f", {len(cohort.validation)} images choose the epoch" if judges else ""
+        say(f"{name}: {len(cohort.patients)} patients train{chosen}")
     state = fit(fabric, task, config, record, stop_after)
     return TrainResult(record.folder, state.epoch, state.best_epoch, task.judge.metric, state.best_value)
 

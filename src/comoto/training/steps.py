@@ -149,7 +149,11 @@ def total(losses: Losses) -> Tensor:
 
     Raises:
         FloatingPointError: a loss is not finite; names it.
+        ValueError: a loss is not a scalar; names it.
     """
+    for key, loss in losses.items():
+        if loss.dim():
+            raise ValueError(f"the loss {key} has the shape {tuple(loss.shape)}; losses must be scalars")
     result = torch.stack(list(losses.values())).sum()
     if not torch.isfinite(result):
         bad = [

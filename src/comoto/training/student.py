@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -41,9 +42,16 @@ def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
     distiller: Distiller = components.resolve("distiller", settings.kind)(
         settings, detector.level_specs, grid
     )
-    teacher = _teacher(config, detector, distiller)
-    if teacher is not None:
-        distiller.check(detector, teacher)
+    teacher = None
+    if config.init == "teacher" or distiller.teacher_sees != "nothing":
+        folder, theirs = _teacher_run(config)
+        if distiller.teacher_sees != "nothing":
+            teacher = build_blank_detector(config.model_copy(update={"detector": theirs.detector}))
+            distiller.check(detector, teacher)
+            load_weights(teacher, folder)
+        if config.init == "teacher":
+            load_weights(detector, folder)
+            say(f"all weights of the student start from {folder}")
     return StudentStep(detector, distiller, teacher, joint=config.joint, teacher_head=settings.teacher_head)
 
 
@@ -107,13 +115,18 @@ def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[Tensor | None, l
     return laid_out(images), boxes
 
 
-def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> Detector | None:
-    """Load the student's start from the teacher, and return the frozen teacher if the distiller wants it."""
-    if config.init == "scratch" and distiller.teacher_sees == "nothing":
-        return None
+def _teacher_run(config: TrainConfig) -> tuple[Path, TrainConfig]:
+    """Return the teacher's run folder and how it was trained.
+
+    Raises:
+        ConfigError: none is set, or it was trained on another grid.
+        CheckpointError: the folder does not hold a teacher.
+    """
     if config.teacher is None:
         why = "init=teacher" if config.init == "teacher" else f"distill.kind={config.distill.kind}"
-        raise ConfigError(f"teacher is not set, but {why} needs one; give the teacher's run folder")
+        raise ConfigError(
+            f"teacher is not set, but {why} needs one; give the teacher's run folder (--teacher)"
+        )
     theirs, about, _ = read_about(config.teacher)
     if about.role != "teacher":
         raise CheckpointError(
@@ -121,11 +134,4 @@ def _teacher(config: TrainConfig, detector: Detector, distiller: Distiller) -> D
         )
     if theirs.preprocess != config.preprocess:
         raise ConfigError(f"{config.teacher}: the teacher was trained on another grid; use the same preset")
-    if config.init == "teacher":
-        load_weights(detector, config.teacher)
-        say(f"all weights of the student start from {config.teacher}")
-    if distiller.teacher_sees == "nothing":
-        return None
-    teacher = build_blank_detector(config.model_copy(update={"detector": theirs.detector}))
-    load_weights(teacher, config.teacher)
-    return teacher
+    return config.teacher, theirs
