@@ -75,27 +75,32 @@ def index(
     tables: AnyPath | None = None,
     categories: Sequence[str] | None = None,
     allow_missing: bool = False,
+    strict: bool = False,
+    **options: Any,
 ) -> Manifest:
     """Read a data set's own files and tables (``comoto index``).
 
     Args:
-        dataset: ``bcs-dbt`` or ``vindr-mammo``.
+        dataset: a name that ``comoto datasets`` lists.
         root: the folder that holds the images and the tables.
         tables: ``bcs-dbt``: folder of the tables, if it is not ``root``.
         categories: ``vindr-mammo``: findings that count as lesions; all inside the breast if not given.
-        allow_missing: leave out images that are not on disk, with a note, instead of refusing.
+        allow_missing: leave out images that are not on disk, and say so, instead of refusing.
+        strict: refuse whatever the reader would leave out.
+        options: further options of the data set's reader.
 
     Returns:
         Patients, studies, views and lesions; ``.save(folder)`` writes it, ``.summary()`` describes it.
     """
     from comoto.datasets import index as run
 
-    options: dict[str, Any] = {
+    named: dict[str, Any] = {
         "tables": None if tables is None else Path(tables),
         "categories": categories or None,
         "allow_missing": allow_missing or None,
     }
-    return run(dataset, Path(root), **{name: value for name, value in options.items() if value is not None})
+    given = options | {name: value for name, value in named.items() if value is not None}
+    return run(dataset, Path(root), strict=strict, **given)
 
 
 def prepare(

@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 
 from comoto.dicom.syntaxes import ACCEPTED, TransferSyntax
 from comoto.errors import DicomError
+from comoto.records import ImageHeader
 
 logger = logging.getLogger("comoto.dicom")
 
@@ -41,50 +42,22 @@ class PixelElement:
     length: int | None
 
 
-@dataclass(frozen=True)
-class DicomHeader:
-    """What a file says about its pixels, checked.
+@dataclass(frozen=True, kw_only=True)
+class DicomHeader(ImageHeader):
+    """What a DICOM file says about its pixels, checked; see ``ImageHeader``.
+
+    The window is the first of several; shared, then per-frame, then top-level attribute. The spacing is that
+    of Pixel Spacing, else of Imager Pixel Spacing.
 
     Attributes:
-        path: the file.
         sop_class_uid: empty where the file does not say (VinDr-Mammo removes it).
         transfer_syntax_uid: one of ``comoto.dicom.syntaxes.ACCEPTED``.
-        num_frames: 1 for a mammogram.
-        bits_allocated: 8 or 16.
-        photometric: ``MONOCHROME1`` or ``MONOCHROME2``.
-        window: (center, width) in rescaled values; the first of several; shared, then per-frame, then
-            top-level attribute. None where the file has none.
-        rescale: (slope, intercept); (1, 0) where the file has none.
-        laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
-        view_position: such as ``CC`` or ``MLO``; None where the file does not say.
-        spacing_mm: (row, column) of Pixel Spacing, else of Imager Pixel Spacing.
         pixels: where Pixel Data lies.
     """
 
-    path: Path
     sop_class_uid: str
     transfer_syntax_uid: str
-    rows: int
-    columns: int
-    num_frames: int
-    bits_allocated: int
-    bits_stored: int
-    photometric: str
-    window: tuple[float, float] | None
-    rescale: tuple[float, float]
-    laterality_tag: str | None
-    view_position: str | None
-    patient_id: str
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    spacing_mm: tuple[float, float] | None
     pixels: PixelElement
-
-    @property
-    def is_multiframe(self) -> bool:
-        """The file holds more than one frame."""
-        return self.num_frames > 1
 
     @property
     def syntax(self) -> TransferSyntax:
@@ -95,18 +68,6 @@ class DicomHeader:
     def bytes_per_pixel(self) -> int:
         """1 or 2."""
         return self.bits_allocated // 8
-
-    def require_volume(self) -> None:
-        """Check that the file is a stack of slices.
-
-        Raises:
-            DicomError: it has one frame only.
-        """
-        if not self.is_multiframe:
-            raise DicomError(
-                f"{self.path}: one frame only, a tomosynthesis volume was expected; "
-                "give the multi-frame file of the reconstructed slices"
-            )
 
 
 def read_header(path: Path | str) -> DicomHeader:

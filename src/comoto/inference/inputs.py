@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comoto.dicom.read import DicomHeader
 from comoto.errors import DatasetError, DicomError
-from comoto.records import Laterality, Manifest, Modality, Split
+from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
 
 _DICOM_MAGIC_OFFSET = 128
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -54,7 +53,7 @@ def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality
     return list(jobs.values())
 
 
-def keys_of(job: Job, header: DicomHeader, laterality: Laterality) -> tuple[str, str, str]:
+def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str, str, str]:
     """Return (patient, study, view) for output tables; the view is ``lcc``-like.
 
     Raises:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import InferenceConfig
-from comoto.dicom.read import DicomHeader, DicomImage
 from comoto.errors import DicomError
 from comoto.inference.aggregate import StackedDetections, aggregate
 from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.records import Laterality, Modality, SliceDetections
+from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
+from comoto.sources import open_source
 
 Item = TypeVar("Item")
 _END = object()
@@ -26,7 +26,7 @@ _END = object()
 
 def detect_volume(
     model: Model, path: Path, laterality: Laterality | None, config: InferenceConfig
-) -> tuple[StackedDetections, Plan, DicomHeader]:
+) -> tuple[StackedDetections, Plan, ImageHeader]:
     """Detect lesions in one tomosynthesis file.
 
     Args:
@@ -42,7 +42,7 @@ def detect_volume(
     Raises:
         DicomError: the file cannot be read or is no volume.
     """
-    with DicomImage(path) as image:
+    with open_source(path) as image:
         if not image.header.is_multiframe:
             raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
@@ -63,7 +63,7 @@ def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) ->
     Raises:
         DicomError: the file cannot be read or holds a stack.
     """
-    with DicomImage(path) as image:
+    with open_source(path) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
         found = model.detect([plan.render(image.frame(0))])[0]
     return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from comoto.config.models import PreprocessConfig
-from comoto.dicom.read import DicomHeader, DicomImage, touching_side
+from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
 from comoto.preprocessing.breast import Breast, find_breast
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window
-from comoto.records import FloatArray, Laterality, Modality
+from comoto.records import FloatArray, ImageHeader, Laterality, Modality
+from comoto.sources import Source
 
 Image = NDArray[Any]
 ByteImage = NDArray[np.uint8]
@@ -128,7 +129,7 @@ class Plan:
 
 
 def plan_image(
-    image: DicomImage, laterality: Laterality | None, modality: Modality, config: PreprocessConfig
+    image: Source, laterality: Laterality | None, modality: Modality, config: PreprocessConfig
 ) -> Plan:
     """Look at a few frames of an image and decide how to render it.
 
@@ -191,7 +192,7 @@ def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, missing[0]), (0, missing[1])])
 
 
-def _sampled(header: DicomHeader) -> list[int]:
+def _sampled(header: ImageHeader) -> list[int]:
     return sorted({int(share * header.num_frames) for share in _SAMPLED_SHARES})
 
 

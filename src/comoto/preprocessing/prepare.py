@@ -17,7 +17,6 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from comoto.config import PreprocessConfig, config_hash
-from comoto.dicom.read import DicomImage
 from comoto.errors import ComotoError, ConfigError, DatasetError, OutputExistsError
 from comoto.geometry import clip_boxes
 from comoto.geometry.boxes import area
@@ -33,6 +32,7 @@ from comoto.preprocessing.store import (
 )
 from comoto.progress import progress_bar, say
 from comoto.records import ImageRecord, IntArray, Manifest, Modality
+from comoto.sources import Source, open_source
 
 _LISTED = 10
 
@@ -178,7 +178,7 @@ def _render_one(
     try:
         if not record.path.is_file():
             raise DatasetError(f"{record.path}: no such file")
-        with DicomImage(record.path) as image:
+        with open_source(record.path) as image:
             _check(record, image)
             plan = plan_image(image, record.laterality, record.modality, config)
             _check_lesions(record, plan)
@@ -202,7 +202,7 @@ def _render_one(
     return _Outcome(record.image_id)
 
 
-def _check(record: ImageRecord, image: DicomImage) -> None:
+def _check(record: ImageRecord, image: Source) -> None:
     """Compare the table with the file."""
     frames = image.header.num_frames
     if record.num_slices is not None and record.num_slices != frames:
@@ -227,7 +227,7 @@ def _check_lesions(record: ImageRecord, plan: Plan) -> None:
             )
 
 
-def _write_planes(image: DicomImage, chosen: IntArray, plan: Plan, path: Path) -> None:
+def _write_planes(image: Source, chosen: IntArray, plan: Plan, path: Path) -> None:
     """Write planes one by one; memory holds one frame, and the file appears when it is complete.
 
     The file is written, not mapped: a full disk is then an error and not a crash of the process.
