@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from comoto.cli import study, train
+from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
@@ -38,6 +39,7 @@ class InOrderOfWork(TyperGroup):
         order = (
             "demo",
             "simulate",
+            "datasets",
             "index",
             "draw",
             "prepare",
@@ -90,6 +92,7 @@ def common(
 
 app.command("demo")(demo)
 app.command("simulate")(simulate)
+app.command("datasets")(datasets)
 app.command("index")(index)
 app.command("draw")(draw)
 app.command("prepare")(prepare)

@@ -1,0 +1,145 @@
+"""What every data set is, who may use it and how to cite it: the source of ``comoto datasets``.
+
+One entry per name of ``comoto.components.DATASETS``, in alphabetical order; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from comoto.components import suggest
+from comoto.errors import ConfigError
+
+CommercialUse = Literal["yes", "no", "by agreement", "unknown"]
+
+
+@dataclass(frozen=True)
+class DatasetAbout:
+    """One data set in words.
+
+    Attributes:
+        name: as in ``comoto index NAME``.
+        title: its full name and who made it.
+        modalities: short words, such as ``DBT``, ``FFDM``, ``film`` or ``synthetic DM``.
+        boxes: what marks the lesions and how many there are, in a few words: it is a column of a table.
+        access: who gets it, in a few words: ``open``, ``account and agreement``, ``on request``.
+        licence: as its publisher states it; ``not stated`` where none was found.
+        commercial_use: what that licence says of it.
+        citation: one paragraph, as the publisher asks for it.
+        url: the publisher's page.
+        options: options of its reader (``comoto index NAME --set option=value``), with hyphens, and what
+            they do.
+        notes: size, splits, and whatever a user should know before the download, such as a limit on
+            publishing models.
+    """
+
+    name: str
+    title: str
+    modalities: tuple[str, ...]
+    boxes: str
+    access: str
+    licence: str
+    commercial_use: CommercialUse
+    citation: str
+    url: str
+    options: dict[str, str] = field(default_factory=dict)
+    notes: str = ""
+
+
+_ENTRIES = (
+    DatasetAbout(
+        name="bcs-dbt",
+        title="Breast Cancer Screening, Digital Breast Tomosynthesis (Duke University)",
+        modalities=("DBT",),
+        boxes="435 boxes, one slice each",
+        access="open: TCIA, IDC",
+        licence="CC BY-NC 4.0",
+        commercial_use="no",
+        citation=(
+            "Buda M, Saha A, Walsh R, Ghate S, Li N, Swiecicki A, Lo JY, Mazurowski MA. A Data Set and Deep "
+            "Learning Algorithm for the Detection of Masses and Architectural Distortions in Digital Breast "
+            "Tomosynthesis Images. JAMA Network Open 4(8), 2021. Data: doi.org/10.7937/E4WT-CD02"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
+        options={"tables": "folder of the CSV tables, if it is not the folder of the images"},
+        notes=(
+            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. Official "
+            "training, validation and test splits. Of a positive study only the views with a box are released."
+        ),
+    ),
+    DatasetAbout(
+        name="vindr-mammo",
+        title="VinDr-Mammo 1.0.0 (Vingroup Big Data Institute, Hanoi)",
+        modalities=("FFDM",),
+        boxes="2,254 boxes",
+        access="PhysioNet: account and agreement",
+        licence="PhysioNet restricted",
+        commercial_use="no",
+        citation=(
+            "Nguyen HT, Nguyen HQ, Pham HH, et al. VinDr-Mammo: A large-scale benchmark dataset for "
+            "computer-aided diagnosis in full-field digital mammography. Scientific Data 10, 277, 2023. "
+            "Data: doi.org/10.13026/br2v-7517"
+        ),
+        url="https://physionet.org/content/vindr-mammo/1.0.0/",
+        options={"category": "a finding that counts as a lesion, such as Mass; repeatable"},
+        notes=(
+            "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
+            "and finding categories, no pathology."
+        ),
+    ),
+)
+
+_OWN_SWITCHES = ("tables", "category")
+"""Options that ``comoto index`` has a switch of its own for."""
+
+CATALOGUE: dict[str, DatasetAbout] = {about.name: about for about in _ENTRIES}
+
+
+def about_dataset(name: str) -> DatasetAbout:
+    """Return the entry of a data set.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in CATALOGUE:
+        raise ConfigError(f"unknown data set '{name}'; {suggest(name, CATALOGUE)}")
+    return CATALOGUE[name]
+
+
+def catalogue_rows() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the rows of the table of all data sets."""
+    header = ("name", "modality", "boxes", "licence", "commercial use", "access")
+    rows: list[tuple[str, ...]] = [
+        (
+            about.name,
+            ", ".join(about.modalities),
+            about.boxes,
+            about.licence,
+            about.commercial_use,
+            about.access,
+        )
+        for about in CATALOGUE.values()
+    ]
+    return header, rows
+
+
+def describe(about: DatasetAbout) -> str:
+    """Return everything about one data set, a paragraph a field, ending in a line feed."""
+    fields = {
+        "modality": ", ".join(about.modalities),
+        "boxes": about.boxes,
+        "access": about.access,
+        "licence": about.licence,
+        "commercial use": about.commercial_use,
+        "page": about.url,
+        "cite": about.citation,
+        "notes": about.notes,
+    }
+    lines = [f"{about.name}: {about.title}", ""]
+    lines += [f"{label + ':':<16}{text}" for label, text in fields.items() if text]
+    lines += ["", f"comoto index {about.name} ROOT --out MANIFEST"]
+    for option, text in about.options.items():
+        switch = f"--{option} ..." if option in _OWN_SWITCHES else f"--set {option}=..."
+        lines.append(f"  {switch:<26}{text}")
+    return "\n".join(lines) + "\n"
