@@ -64,8 +64,9 @@ _ENTRIES = (
         url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
         options={"tables": "folder of the CSV tables, if it is not the folder of the images"},
         notes=(
-            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. Official "
-            "training, validation and test splits. Of a positive study only the views with a box are released."
+            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. "
+            "Official training, validation and test splits. Of a positive study only the views with a box "
+            "are released."
         ),
     ),
     DatasetAbout(
