@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comoto.dicom import decode
+from comoto.dicom import decode, header
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
@@ -204,16 +204,37 @@ def test_values_beyond_bits_stored(x, codec):
     refused(x, "holds the value 1023, beyond the 9 bits")
 
 
-def test_signed_pixels(x):
-    write_dicom(x, texture(), tags={"PixelRepresentation": 1})
-    refused(x, "signed pixel values")
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+def test_signed_header_over_an_unsigned_codestream(x, codec):
+    """pydicom reads these as -512 to 511 where 0 to 1023 was written."""
+    write_dicom(x, texture(), codec, tags={"PixelRepresentation": 1})
+    refused(x, "compressed as unsigned values, but the header says signed")
 
 
-def test_signed_codestream(x):
+def test_unsigned_header_over_a_signed_codestream(x):
     frames = texture()
     data = [encode(frame.astype(np.int16), "j2k", 16) for frame in frames]
     write_dicom(x, frames, pixel_data=encapsulated(data))
-    refused(x, "colour or signed")
+    refused(x, "compressed as signed values, but the header says unsigned")
+
+
+@pytest.mark.parametrize("codec", ["raw", "rle", "jpegls"])
+@pytest.mark.parametrize("value", [-2049, 4096])
+def test_signed_values_beyond_bits_stored(x, codec, value):
+    frames = np.zeros((2, 24, 16), dtype=np.int16)
+    frames[1, 3, 5] = value
+    write_dicom(x, frames, codec, bits_stored=12, tags={"PixelRepresentation": 1})
+    refused(x, f"frame 1 holds the value {value}, beyond the 12 bits")
+
+
+def test_impossible_pixel_representation(x):
+    write_dicom(x, texture(), tags={"PixelRepresentation": 2})
+    refused(x, "PixelRepresentation 2 with JPEG 2000 cannot be")
+
+
+def test_signed_baseline_jpeg(x):
+    write_dicom(x, texture(bits=8), "jpeg", bits_stored=8, tags={"PixelRepresentation": 1})
+    refused(x, "PixelRepresentation 1 with JPEG cannot be")
 
 
 def test_rgb(x):
@@ -225,7 +246,7 @@ def test_colour_codestream_under_a_grey_header(x):
     colour = np.zeros((24, 16, 3), dtype=np.uint8)
     data = encapsulated([encode(colour, "j2k", 8)] * 3)
     write_dicom(x, texture(bits=8), pixel_data=data, bits_stored=8)
-    refused(x, "colour or signed")
+    refused(x, "compressed as colour")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +287,43 @@ def test_number_that_is_none(x):
     assert data.count(b"600.0 ") == 1
     x.write_bytes(data.replace(b"600.0 ", b"6oo.0 "))
     refused(x, "6oo.0")
+
+
+@pytest.mark.parametrize(
+    "message", ["End of file reached before delimiter", "Expected explicit VR, but found"]
+)
+def test_warnings_of_damage_are_errors(x, monkeypatch, message):
+    """pydicom goes on with a part of the data set, or with a guess, and only warns."""
+    original = header.dcmread
+
+    def warning(*arguments, **options):
+        warnings.warn(message, stacklevel=1)
+        return original(*arguments, **options)
+
+    write_dicom(x, texture())
+    monkeypatch.setattr(header, "dcmread", warning)
+    refused(x, f"x.dcm: {message}; the file is damaged")
+
+
+def test_a_sequence_that_never_ends(x):
+    """An undefined length whose delimiter is gone."""
+    shared = b"\x00\x52\x29\x92SQ\0\0"
+    write_dicom(x, texture())
+    data = bytearray(x.read_bytes())
+    at = data.index(b"\x00\x52\x30\x92SQ\0\0")
+    struct.pack_into("<I", data, at + 8, 0xFFFFFFFF)
+    assert shared in data
+    x.write_bytes(data)
+    refused(x, "damaged")
+
+
+def test_warnings_of_odd_values_do_not_reach_the_user(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_dicom(x, texture(), tags={"PatientID": "x" * 70, "SOPInstanceUID": "d8125545210c08"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_header(x).patient_id == "x" * 70
 
 
 # what is no image, or mislabelled

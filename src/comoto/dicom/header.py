@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 
-from comoto.dicom.syntaxes import ACCEPTED, TransferSyntax
+from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 
@@ -30,6 +32,14 @@ MAX_PIXELS = 10**10
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _CAUSES_OF_DAMAGE = "the file is damaged or cut; copy or download it again"
+_WARNINGS_OF_DAMAGE = ("End of file", "Unexpected end of file", "Expected implicit", "Expected explicit")
+"""Beginnings of pydicom's warnings after which it goes on with a part of the data set, or with a guess.
+
+Its other warnings speak of values that are longer or other than they should be, as de-identification leaves
+them; they are logged.
+"""
+_one_header_at_a_time = threading.Lock()
+"""Catching warnings changes the state of the whole process."""
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
 
@@ -52,10 +62,13 @@ class DicomHeader(ImageHeader):
     Attributes:
         sop_class_uid: empty where the file does not say (VinDr-Mammo removes it).
         transfer_syntax_uid: one of ``comoto.dicom.syntaxes.ACCEPTED``.
+        is_signed: the file holds signed values. Frames are shifted by half the range of the stored bits, so
+            that they start at 0; ``rescale`` is that of the shifted values.
         pixels: where Pixel Data lies.
     """
 
     sop_class_uid: str
+    is_signed: bool
     transfer_syntax_uid: str
     pixels: PixelElement
 
@@ -81,31 +94,45 @@ def read_header(path: Path | str) -> DicomHeader:
     """
     path = Path(path)
     try:
-        return _checked_header(path)
+        with _one_header_at_a_time, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            header = _checked_header(path)
     except DicomError:
         raise
     except Exception as error:  # damaged bytes surface as almost any type
         raise DicomError(
             f"{path}: the header cannot be read ({type(error).__name__}: {error}); {_CAUSES_OF_DAMAGE}"
         ) from error
+    for message in (str(warning.message) for warning in caught):
+        if message.startswith(_WARNINGS_OF_DAMAGE):
+            raise DicomError(f"{path}: {message}; {_CAUSES_OF_DAMAGE}")
+        logger.debug("%s: %s", path, message)
+    return header
 
 
 def _checked_header(path: Path) -> DicomHeader:
     syntax = _transfer_syntax(path)
     dataset, pixels = _read_dataset(path, syntax)
     groups = list(_functional_groups(dataset))
+    _check_layout(path, dataset, syntax)
+    is_signed = _integer(path, dataset, "PixelRepresentation", default=0) == 1
+    bits_stored = _integer(path, dataset, "BitsStored")
+    slope, intercept = _rescale(path, groups)
+    if is_signed:
+        intercept -= slope * 2 ** (bits_stored - 1)
     header = DicomHeader(
         path=path,
+        is_signed=is_signed,
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         transfer_syntax_uid=syntax.uid,
         rows=_integer(path, dataset, "Rows"),
         columns=_integer(path, dataset, "Columns"),
         num_frames=_integer(path, dataset, "NumberOfFrames", default=1),
         bits_allocated=_integer(path, dataset, "BitsAllocated"),
-        bits_stored=_integer(path, dataset, "BitsStored"),
+        bits_stored=bits_stored,
         photometric=_text(dataset, "PhotometricInterpretation") or "(missing)",
         window=_window(path, groups),
-        rescale=_rescale(path, groups),
+        rescale=(slope, intercept),
         laterality_tag=_first_text(groups, "ImageLaterality", "FrameLaterality", "Laterality"),
         view_position=_view_position(dataset, groups),
         patient_id=_text(dataset, "PatientID") or "",
@@ -115,7 +142,6 @@ def _checked_header(path: Path) -> DicomHeader:
         spacing_mm=_spacing(path, groups),
         pixels=pixels,
     )
-    _check_layout(header, dataset)
     _check_size(header, dataset)
     return header
 
@@ -166,26 +192,29 @@ def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit:
     return PixelElement(file.tell(), None if length == _UNDEFINED_LENGTH else length)
 
 
-def _check_layout(header: DicomHeader, dataset: Dataset) -> None:
-    """Refuse pixel layouts other than unsigned grey values."""
-    path = header.path
+def _check_layout(path: Path, dataset: Dataset, syntax: TransferSyntax) -> None:
+    """Refuse pixel layouts other than grey values of 8 or 16 bits."""
     samples = _integer(path, dataset, "SamplesPerPixel", default=1)
-    if samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+    photometric = _text(dataset, "PhotometricInterpretation") or "(missing)"
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError(
-            f"{path}: {header.photometric} with {samples} samples per pixel; "
+            f"{path}: {photometric} with {samples} samples per pixel; "
             "only grey images (MONOCHROME1 or MONOCHROME2) are read"
         )
-    if header.bits_allocated not in (8, 16):
-        raise DicomError(f"{path}: {header.bits_allocated} bits allocated; only 8 and 16 are read")
-    if not 1 <= header.bits_stored <= header.bits_allocated:
-        raise DicomError(f"{path}: {header.bits_stored} of {header.bits_allocated} bits cannot be")
-    high_bit = _integer(path, dataset, "HighBit", default=header.bits_stored - 1)
-    if high_bit != header.bits_stored - 1:
+    allocated, stored = (_integer(path, dataset, keyword) for keyword in ("BitsAllocated", "BitsStored"))
+    if allocated not in (8, 16):
+        raise DicomError(f"{path}: {allocated} bits allocated; only 8 and 16 are read")
+    if not 1 <= stored <= allocated:
+        raise DicomError(f"{path}: {stored} of {allocated} bits cannot be")
+    high_bit = _integer(path, dataset, "HighBit", default=stored - 1)
+    if high_bit != stored - 1:
+        raise DicomError(f"{path}: high bit {high_bit} with {stored} bits stored is not supported")
+    representation = _integer(path, dataset, "PixelRepresentation", default=0)
+    if representation not in (0, 1) or (representation == 1 and syntax.codec is Codec.JPEG):
         raise DicomError(
-            f"{path}: high bit {high_bit} with {header.bits_stored} bits stored is not supported"
+            f"{path}: PixelRepresentation {representation} with {syntax.codec.value} cannot be; "
+            "the header is damaged"
         )
-    if _integer(path, dataset, "PixelRepresentation", default=0) != 0:
-        raise DicomError(f"{path}: signed pixel values are not supported; give the 'for presentation' image")
 
 
 def _check_size(header: DicomHeader, dataset: Dataset) -> None:

@@ -34,10 +34,20 @@ class Source(Protocol):
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of every frame."""
 
-    def frame(self, index: int) -> Pixels:
-        """Return one frame, uint8 or uint16 (rows, columns), MONOCHROME1 inverted, rescale not applied."""
+    @property
+    def reductions(self) -> int:
+        """How often the format can halve both sides of a frame while it decodes; 0 where it cannot."""
 
-    def frames(self, indices: Iterable[int] | None = None) -> Iterator[Pixels]:
+    def frame(self, index: int, reduce: int = 0) -> Pixels:
+        """Return one frame, uint8 or uint16 (rows, columns), MONOCHROME1 inverted, rescale not applied.
+
+        Args:
+            index: 0-based.
+            reduce: at most ``reductions``; each halving rounds odd sides up, and value k of a side is centred
+                on full pixel ``2**reduce * k`` (as the wavelets of JPEG 2000 are), not between two pixels.
+        """
+
+    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
         """Return frames one after the other; all of them, in order, if no indices are given."""
 
     def close(self) -> None:
