@@ -84,6 +84,8 @@ class ImageHeader:
         view_position: such as ``CC`` or ``MLO``; None where the file does not say.
         patient_id, study_instance_uid, series_instance_uid, sop_instance_uid: empty where unknown.
         spacing_mm: (row, column) of a pixel; None where the file does not say.
+        directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
+            (``comoto.dicom.orientation``); None where the file does not say.
     """
 
     path: Path
@@ -102,6 +104,7 @@ class ImageHeader:
     series_instance_uid: str
     sop_instance_uid: str
     spacing_mm: tuple[float, float] | None
+    directions: tuple[str, str] | None = None
 
     @property
     def is_multiframe(self) -> bool:

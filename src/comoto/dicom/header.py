@@ -17,6 +17,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 
+from comoto.dicom.orientation import anatomical_directions
 from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
@@ -140,6 +141,7 @@ def _checked_header(path: Path) -> DicomHeader:
         series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         spacing_mm=_spacing(path, groups),
+        directions=anatomical_directions(groups),
         pixels=pixels,
     )
     _check_size(header, dataset)
