@@ -142,10 +142,14 @@ def _signedness(is_signed: bool) -> str:
 def _reduced_jpeg_2000(data: bytes, halvings: int) -> NDArray[np.generic]:
     """Decode without the finest resolutions; Pillow's wrapper of OpenJPEG is the one that can leave them out.
 
-    Pillow scales values up to 8 or 16 bits and shifts signed ones to start at 0; both are undone here.
+    Pillow rounds odd sides to the nearest whole number where OpenJPEG rounds up, and then finds the stream
+    broken: it is told a size that rounds to the right one. It scales values up to 8 or 16 bits and shifts
+    signed ones to start at 0; both are undone here.
     """
     stream = stream_header(Codec.JPEG_2000, data)
     image = Jpeg2KImageFile(io.BytesIO(data[codestream_start(data) :]))
+    rows, columns = reduced_shape((stream.rows, stream.columns), halvings)
+    image._size = (columns << halvings, rows << halvings)
     image.reduce = halvings
     image.load()
     values = np.asarray(image)
