@@ -30,6 +30,7 @@ DISTILLERS = {
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
+    "cbis-ddsm": "comoto.datasets.cbis_ddsm:read_cbis_ddsm",
     "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
 }
 AGGREGATORS = {

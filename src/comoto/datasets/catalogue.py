@@ -70,6 +70,32 @@ _ENTRIES = (
         ),
     ),
     DatasetAbout(
+        name="cbis-ddsm",
+        title="CBIS-DDSM, Curated Breast Imaging Subset of DDSM (digitised film)",
+        modalities=("film",),
+        boxes="bounds of 3,568 masks",
+        access="open: TCIA, IDC",
+        licence="CC BY 3.0",
+        commercial_use="yes",
+        citation=(
+            "Lee RS, Gimenez F, Hoogi A, Miyake KK, Gorovoy M, Rubin DL. A curated mammography data set for "
+            "use in computer-aided detection and diagnosis research. Scientific Data 4, 170177, 2017. "
+            "Data: doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+        options={
+            "tables": "folder of the four case tables, if it is not the folder of the images",
+            "kind": "mass, calc or both (both if not given)",
+            "without-callback": "BENIGN_WITHOUT_CALLBACK: keep that word, count as benign, or drop (keep)",
+            "workers": "processes that read the masks (as many as processors)",
+        },
+        notes=(
+            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and for "
+            "calcifications, which share 31 patients: read together, those patients are test. Pathology of "
+            "every lesion. Scanned film with labels and scratches, no pixel spacing."
+        ),
+    ),
+    DatasetAbout(
         name="vindr-mammo",
         title="VinDr-Mammo 1.0.0 (Vingroup Big Data Institute, Hanoi)",
         modalities=("FFDM",),
