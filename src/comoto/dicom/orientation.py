@@ -25,7 +25,7 @@ def anatomical_directions(groups: Iterable[Dataset]) -> tuple[str, str] | None:
 
     Returns:
         Letters of A, P, R, L, H, F, the strongest first: ``("A", "R")`` for an upright left CC view,
-        ``("P", "FL")`` for an upright right MLO view. None where the header does not say, or not in this form.
+        ``("P", "FL")`` for an upright right MLO view. None where the header does not say so.
     """
     known = list(groups)
     for group in known:

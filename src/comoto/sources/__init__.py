@@ -1,5 +1,23 @@
 """Images as they lie on disk, whatever their format: header first, then frame by frame."""
 
-from comoto.sources.open import Source, open_source, read_source_header
+from comoto.sources.dicom_content import Content
+from comoto.sources.open import (
+    Source,
+    SourceKind,
+    describe_source,
+    open_source,
+    read_source_header,
+    source_files,
+)
+from comoto.sources.survey import survey
 
-__all__ = ["Source", "open_source", "read_source_header"]
+__all__ = [
+    "Content",
+    "Source",
+    "SourceKind",
+    "describe_source",
+    "open_source",
+    "read_source_header",
+    "source_files",
+    "survey",
+]
