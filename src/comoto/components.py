@@ -30,7 +30,9 @@ DISTILLERS = {
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
+    "csv": "comoto.datasets.table_csv:read_table_csv",
     "cbis-ddsm": "comoto.datasets.cbis_ddsm:read_cbis_ddsm",
+    "inbreast": "comoto.datasets.inbreast:read_inbreast",
     "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
 }
 AGGREGATORS = {

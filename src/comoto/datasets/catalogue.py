@@ -90,9 +90,35 @@ _ENTRIES = (
             "workers": "processes that read the masks (as many as processors)",
         },
         notes=(
-            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and for "
-            "calcifications, which share 31 patients: read together, those patients are test. Pathology of "
-            "every lesion. Scanned film with labels and scratches, no pixel spacing."
+            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and "
+            "for calcifications, which share 31 patients: read together, those are test. Pathology of every "
+            "lesion. Scanned film with labels and scratches, no pixel spacing."
+        ),
+    ),
+    DatasetAbout(
+        name="inbreast",
+        title="INbreast (Hospital de São João, Porto)",
+        modalities=("FFDM",),
+        boxes="bounds of outlines",
+        access="on request",
+        licence="not stated",
+        commercial_use="unknown",
+        citation=(
+            "Moreira IC, Amaral I, Domingues I, Cardoso A, Cardoso MJ, Cardoso JS. INbreast: toward a "
+            "full-field digital mammographic database. Academic Radiology 19(2), 236-248, 2012"
+        ),
+        url="https://doi.org/10.1016/j.acra.2011.09.014",
+        options={
+            "tables": "folder of INbreast.csv, if it is not the release's folder",
+            "findings": (
+                "what counts as a lesion, with commas: mass, spiculated region, distortion, asymmetry, "
+                "cluster, calcification, unnamed (the first five)"
+            ),
+            "min-size": "enlarge smaller boxes to this many pixels (1)",
+        },
+        notes=(
+            "410 images of 115 cases. No official split and no pathology; BI-RADS per image. Mostly passed "
+            "on as copies today; ask the authors for the terms."
         ),
     ),
     DatasetAbout(

@@ -17,6 +17,7 @@ from comoto.datasets.cbis_ddsm_masks import ASPECT_TOLERANCE, MaskBox, MaskJob, 
 from comoto.datasets.cbis_ddsm_tables import KEY, KINDS, PATHOLOGIES, read_case_tables
 from comoto.datasets.dicom_tree import for_each
 from comoto.datasets.options import one_of, whole_number
+from comoto.datasets.view_words import view_keys
 from comoto.errors import DatasetError
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
 
@@ -158,8 +159,6 @@ def _same_films_joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...
         case=rows["case"].mask(same, first["case"]),
     )
     number = rows.groupby(KEY)["image_series"].transform(lambda series: pd.factorize(series)[0])
-    view_key = rows["side"] + "_" + rows["view"]
-    rows = rows.assign(view_key=view_key.mask(number > 0, view_key + "_" + (number + 1).astype("string")))
     notes = []
     if joined:
         notes.append(
@@ -205,7 +204,7 @@ def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
             "modality": Modality.MAMMOGRAM.value,
             "patient_id": images["patient_id"],
             "study_id": images["patient_id"],
-            "view_key": images["view_key"],
+            "view_key": view_keys(list(images["patient_id"]), list(images["side"] + "_" + images["view"])),
             "laterality": images["side"].str[0],
             "view": images["view"],
             "split": images["split"],
