@@ -17,12 +17,15 @@ from comoto.records import Manifest, Modality, Split, VolumeDetections
 if TYPE_CHECKING:
     import pandas as pd
 
+    from comoto.datasets.make_split import MadeSplit
+    from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
     from comoto.inference.predict import PredictionFiles
     from comoto.preprocessing.slices import PrepareOptions
+    from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
     from comoto.simulate import SimulatedPaths
     from comoto.study.run import StudyOutcome
@@ -41,9 +44,11 @@ __all__ = [
     "prepare",
     "run_study",
     "simulate",
+    "split",
     "study_table",
     "train_student",
     "train_teacher",
+    "verify_split",
 ]
 
 
@@ -103,6 +108,90 @@ def index(
     return run(dataset, Path(root), strict=strict, **given)
 
 
+def split(
+    manifests: Sequence[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    seed: int = 0,
+    validation: float = 0.15,
+    test: float = 0.15,
+    folds: int | None = None,
+    fold: int | None = None,
+    held_out: Literal["validation", "test"] = "validation",
+    fractions: Sequence[float] = (),
+    shared_ids: bool = False,
+    official: bool = True,
+    drop_duplicates: bool = False,
+    headers: bool = True,
+    overwrite: bool = False,
+) -> list[MadeSplit]:
+    """Split the patients of one or several manifests (``comoto split``).
+
+    Args:
+        manifests: folders that ``comoto index`` wrote, or ``NAME=FOLDER``.
+        out: folder for ``split.json`` and the split manifests; nothing is written without it.
+        seed: another seed draws other patients.
+        validation: share of the patients where a set has no official validation split.
+        test: share of the patients where a set has no official split.
+        folds: number of folds in place of shares.
+        fold: only this one; all of them, in folders ``fold-0`` and so on, if not given.
+        held_out: what a fold is.
+        fractions: nested shares of the training patients as well.
+        shared_ids: equal patient ids are the same person in all manifests.
+        official: keep the splits that the data sets came with.
+        drop_duplicates: keep the first copy of an image of one patient, instead of refusing.
+        headers: look for the same image twice in the headers, not only by path.
+        overwrite: replace an earlier split in ``out``.
+
+    Returns:
+        One split; with ``folds`` and without ``fold`` one of each fold.
+    """
+    from comoto.datasets.draw import split_plan
+    from comoto.datasets.make_split import SplitOptions, deal, join, refuse_split_folder, save_split_folder
+    from comoto.datasets.merge import read_sources
+
+    numbers: list[int | None] = list(range(folds)) if folds and fold is None else [fold]
+    plans = [
+        split_plan(
+            seed=seed,
+            validation=validation,
+            test=test,
+            folds=folds,
+            fold=number,
+            held_out=held_out,
+            official=official,
+        )
+        for number in numbers
+    ]
+    places = [Path(out) / f"fold-{n}" if len(numbers) > 1 else Path(out) for n in numbers] if out else []
+    for place in places:
+        refuse_split_folder(place, overwrite)
+    options = SplitOptions(shared_ids, tuple(fractions), headers, drop_duplicates)
+    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
+    merged = join(sources, plans[0], options)
+    made = [deal(merged, plan, options.fractions) for plan in plans]
+    for one, place in zip(made, places, strict=bool(places)):
+        save_split_folder(one, place, overwrite)
+    return made
+
+
+def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: bool = True) -> SplitFile:
+    """Check a split file, and the manifests that it was made of (``comoto split --verify``).
+
+    Args:
+        path: a ``split.json`` or its folder.
+        manifests: as for ``split``; without any the file alone is checked.
+        headers: look for the same image twice in the headers, not only by path.
+    """
+    from comoto.datasets.make_split import verify_split as run
+    from comoto.datasets.merge import read_sources
+    from comoto.datasets.split_file import load_split_file
+
+    shared_ids = load_split_file(Path(path)).shared_ids
+    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
+    return run(Path(path), sources, headers=headers)
+
+
 def prepare(
     manifest: Manifest | AnyPath,
     out: AnyPath,
@@ -112,6 +201,7 @@ def prepare(
     workers: int = 2,
     options: PrepareOptions | None = None,
     skip_broken: bool = False,
+    work: Work | None = None,
 ) -> PreparedStore:
     """Render every image once onto the network's grid (``comoto prepare``).
 
@@ -123,13 +213,16 @@ def prepare(
         workers: processes.
         options: which slices of a volume; all if not given.
         skip_broken: leave out files that cannot be read, with a note in the store's manifest.
+        work: everything about how it is done (``comoto.preprocessing.Work``): a cluster, stores to reuse,
+            paths not kept; in place of ``workers`` and ``skip_broken``.
     """
     from comoto.config import load_train_config
-    from comoto.preprocessing.prepare import prepare as run
+    from comoto.preprocessing import Work, prepare_with
 
     config = load_train_config(preset, overrides).preprocess
     loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    return run(loaded, Path(out), config, options, workers=workers, skip_broken=skip_broken)
+    work = work or Work(workers=workers, skip_broken=skip_broken)
+    return prepare_with(loaded, Path(out), config, options, work)
 
 
 def train_teacher(

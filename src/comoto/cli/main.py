@@ -25,6 +25,7 @@ from comoto.cli.options import show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
+from comoto.cli.split import split
 from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
@@ -41,6 +42,7 @@ class InOrderOfWork(TyperGroup):
             "simulate",
             "datasets",
             "index",
+            "split",
             "draw",
             "prepare",
             "train",
@@ -94,6 +96,7 @@ app.command("demo")(demo)
 app.command("simulate")(simulate)
 app.command("datasets")(datasets)
 app.command("index")(index)
+app.command("split")(split)
 app.command("draw")(draw)
 app.command("prepare")(prepare)
 app.add_typer(train.app, name="train")

@@ -46,6 +46,9 @@ class PreprocessConfig(StrictModel):
     window: Literal["file", "percentile", "frame"] = "file"
     """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast;
     ``frame``: every frame from its own minimum to its own maximum, as published."""
+    decode: Literal["auto", "full"] = "auto"
+    """``auto``: JPEG 2000 frames at least twice as fine as the grid are decoded at half their resolution, or
+    less, which is faster and changes values a little (docs/reliability.md); ``full``: always all of it."""
 
 
 class BatchConfig(StrictModel):
@@ -180,6 +183,9 @@ class DataConfig(StrictModel):
     """Share of the training patients that is used; smaller fractions lie inside larger ones."""
     unit: Literal["patients", "images"] = "patients"
     """What ``fraction`` counts; ``images``, as published, splits a patient's views."""
+    split_file: Path | None = None
+    """A ``split.json`` that ``comoto split`` wrote: it names who trains, who validates and the patients of a
+    fraction, in place of the data set's splits, ``validation_share`` and the seed."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the training patients held out, where the data set names no validation split."""
 

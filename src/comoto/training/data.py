@@ -12,10 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from comoto.config import DataConfig, PreprocessConfig, TrainConfig
+from comoto.datasets.split_file import SplitFile, load_split_file
 from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
-from comoto.errors import ConfigError
+from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.store import PreparedStore
+from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
+from comoto.training.record import trained_on
 
 Batch = tuple[Any, ...]
 
@@ -29,6 +32,9 @@ class Cohort:
         outside: manifest of the training images that the fraction left out.
         validation: manifest of the held-out images.
         patients: training patients, sorted; written to the run folder.
+        split: the split file that chose them, if one did.
+        people: the same patients by the split file's names, which have the set in front where several sets
+            were split together; written to the run folder too. Empty without a split file.
     """
 
     store: PreparedStore
@@ -36,6 +42,8 @@ class Cohort:
     outside: Manifest
     validation: Manifest
     patients: tuple[str, ...]
+    split: SplitFile | None = None
+    people: tuple[str, ...] = ()
 
 
 def open_store(folder: Path | None, key: str, modality: Modality, config: PreprocessConfig) -> PreparedStore:
@@ -80,11 +88,15 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
     """Split a store by patient; the fraction may count images instead (``data.unit``).
 
     A validation split of the data set is taken as it is; where there is none, training patients are held out
-    first, so that the fraction never touches them. The test split is never looked at.
+    first, so that the fraction never touches them. The test split is never looked at. A split file
+    (``data.split_file``) decides all of this instead.
 
     Raises:
-        DatasetError: there are no training or no validation images.
+        ConfigError: the split file has no such fraction, or the fraction counts images.
+        DatasetError: there are no training or no validation images, or the split file does not fit the store.
     """
+    if config.split_file is not None:
+        return _cohort_of_file(store, config, config.split_file, fraction)
     manifest = hold_out_validation(store.manifest, config.validation_share, seed)
     training = manifest.split(Split.TRAIN)
     if config.unit == "images":
@@ -94,6 +106,63 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
     ids = tuple(str(name) for name in training.images["image_id"][chosen])
     patients = tuple(sorted(set(training.images["patient_id"][chosen])))
     return Cohort(store, ids, training.select(~chosen), manifest.split(Split.VALIDATION), patients)
+
+
+def _cohort_of_file(store: PreparedStore, config: DataConfig, path: Path, fraction: float) -> Cohort:
+    """Choose by a split file.
+
+    Raises:
+        ConfigError, DatasetError: as ``choose_cohort``.
+    """
+    if config.unit == "images":
+        raise ConfigError("data.unit=images does not go with data.split_file, which splits patients")
+    split = load_split_file(path)
+    names = split.names_in(store.manifest)
+    is_training = names.isin(split.part(Split.TRAIN))
+    chosen = names.isin(split.fraction(fraction))
+    manifest = split.apply(store.manifest)
+    validation = manifest.split(Split.VALIDATION)
+    for part, rows in (("training", chosen), ("validation", manifest.images["split"] == "validation")):
+        if not rows.any():
+            raise DatasetError(
+                f"{path}: none of its {part} patients is in {store.folder}; split that set too"
+            )
+    ids = tuple(str(name) for name in manifest.images["image_id"][chosen])
+    outside = manifest.select(is_training & ~chosen)
+    patients = tuple(sorted(set(manifest.images["patient_id"][chosen])))
+    return Cohort(store, ids, outside, validation, patients, split, tuple(sorted(set(names[chosen]))))
+
+
+def refuse_taught(volumes: Cohort, teacher: Path | None) -> None:
+    """Refuse a teacher that was trained on patients whom the student's split file holds out.
+
+    Only a split file says who is who over data sets; without one ``held_out_elsewhere`` compares names. A
+    teacher that was trained without one is compared by its own names, and equal names are only told unless
+    the student's file says that ids are shared.
+
+    Args:
+        volumes: of the student.
+        teacher: its run folder; None if the student has none.
+
+    Raises:
+        ConfigError: naming the patients.
+        CheckpointError: the teacher's record of its patients is damaged.
+    """
+    if teacher is None or volumes.split is None:
+        return
+    held_out = volumes.split.part(Split.VALIDATION) | volumes.split.part(Split.TEST)
+    names, by_split_file = trained_on(teacher)
+    known = sorted(held_out & set(names))
+    if not known:
+        return
+    message = (
+        f"teacher {teacher} was trained on {len(known)} patients whom data.split_file holds out for "
+        f"validation or test, such as {known[0]}"
+    )
+    if not by_split_file and not volumes.split.shared_ids:
+        say(f"warning: by their names, {message}; if they are the same people, train the teacher anew")
+        return
+    raise ConfigError(f"{message}; train the teacher with the same data.split_file")
 
 
 def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
@@ -116,8 +185,11 @@ def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
 def held_out_elsewhere(volumes: Cohort, mammograms: Iterable[Cohort]) -> list[str]:
     """Return the patients whose mammograms train although their volumes validate or test, sorted.
 
-    Equal names need not be equal people: two data sets may both count from 1.
+    Equal names need not be equal people: two data sets may both count from 1. A split file knows who is who
+    and has nobody in two parts, so there is nothing to find.
     """
+    if volumes.split is not None:
+        return []
     test = volumes.store.manifest.split(Split.TEST).images["patient_id"]
     held_out = {*test, *volumes.validation.images["patient_id"]}
     return sorted(held_out & {name for cohort in mammograms for name in cohort.patients})
