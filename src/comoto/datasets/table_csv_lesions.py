@@ -11,11 +11,11 @@ from comoto.datasets.boxes import CORNERS, clip_to_image
 from comoto.datasets.table_csv_options import CsvOptions
 from comoto.datasets.table_csv_text import number_cells
 from comoto.datasets.tables import Table
-from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError
 from comoto.progress import track
 from comoto.records import LESION_COLUMNS, Laterality, Modality
 from comoto.sources import open_source
+from comoto.sources.lie import volume_lie
 
 _SIZED = ["x", "y", "width", "height"]
 _REMEDY = "correct the table"
@@ -127,13 +127,14 @@ def _check_slices(
 def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame) -> tuple[str, ...]:
     """Turn, in place, the boxes of volumes that are stored turned by 180 degrees.
 
-    The rule is that of ``preprocessing.plan``: frame 0 touches the other side than the breast's.
+    Which ones are, says ``comoto.sources.lie``, as for the frames themselves.
     """
     turned: dict[str, bool] = {}
     volumes = of_volume.drop_duplicates("path")
     for row in track(volumes.itertuples(), "look how volumes with a lesion are stored", len(volumes)):
         with open_source(Path(str(row.path))) as image:
-            turned[str(row.path)] = touching_side(image.frame(0)) is not Laterality(str(row.laterality))
+            lie = volume_lie(image.header, image.frame(0), Laterality(str(row.laterality)))
+            turned[str(row.path)] = lie.is_turned
     lines = [int(line) for line in of_volume.index[of_volume["path"].map(turned).astype(bool)]]
     if not lines:
         return ()
