@@ -101,6 +101,18 @@ def test_overshoot_at_hard_edges_is_clipped(tmp_path, codec, precision):
     assert reduced.min() == 0
 
 
+@pytest.mark.parametrize(("bits", "reductions"), [(7, 0), (8, 0), (14, 5), (15, 0), (16, 0)])
+def test_htj2k_without_room_for_overshoot_is_decoded_fully(tmp_path, bits, reductions):
+    """Its decoder would turn values just below black into white."""
+    frame = np.where(np.arange(64) % 8 < 3, 2**bits - 1, 0) * np.ones((64, 1), dtype=int)
+    frame = frame.astype(np.uint8 if bits <= 8 else np.uint16)
+    with DicomImage(write_dicom(tmp_path / "x.dcm", frame, "htj2k", bits_stored=bits)) as image:
+        assert image.reductions == reductions
+        reduced = image.frame(0, reduce=1)
+    assert reduced[:, 2].max() < reduced[:, 1].min() / 2  # columns 4 and 2: dark and bright
+    assert reduced.max() < 2**bits
+
+
 @pytest.mark.parametrize("codec", sorted(set(UID) - {*WAVELETS, "deflated"}))
 def test_other_formats_have_one_resolution(tmp_path, codec):
     """They are halved after decoding, so that a caller who insists gets the same geometry."""

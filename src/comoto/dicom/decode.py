@@ -56,7 +56,7 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
     if codec not in (Codec.RAW, Codec.RLE):
         stream = check_stream(header, index, data)
         precision = stream.precision
-        halvings = reduce if reduce <= stream.halvings else 0
+        halvings = reduce if reduce <= halvings_of(header, stream) else 0
     try:
         if halvings:
             values = REDUCED_DECODERS[codec](data, halvings)
@@ -129,6 +129,18 @@ def check_stream(header: DicomHeader, index: int, data: bytes) -> StreamHeader:
     return stream
 
 
+def halvings_of(header: DicomHeader, stream: StreamHeader) -> int:
+    """Return how often the sides of a frame can be halved while it is decoded.
+
+    Where a wavelet overshoots the range, OpenJPEG clips and OpenJPH starts again at the other end. The latter
+    can be told from real values only if two bits are left over.
+    """
+    spare = (8 if stream.precision <= 8 else 16) - header.bits_stored
+    if header.syntax.codec is Codec.HTJ2K and spare < 2:
+        return 0
+    return stream.halvings
+
+
 def reduced_shape(shape: tuple[int, int], reduce: int) -> tuple[int, int]:
     """Return (rows, columns) after so many halvings; odd sides are rounded up (ISO/IEC 15444-1, B.5)."""
     rows, columns = (-(-side >> reduce) if reduce else side for side in shape)
@@ -160,8 +172,8 @@ def _reduced_jpeg_2000(data: bytes, halvings: int) -> NDArray[np.generic]:
 
 
 def _reduced_htj2k(data: bytes, halvings: int) -> NDArray[np.generic]:
-    values: NDArray[np.generic] = imagecodecs.htj2k_decode(data, skipres=halvings)
-    return values
+    values = imagecodecs.htj2k_decode(data, skipres=halvings)
+    return np.asarray(values.view(f"i{values.dtype.itemsize}"))  # below 0 it starts again at 65535
 
 
 REDUCED_DECODERS: dict[Codec, Callable[[bytes, int], NDArray[np.generic]]] = {

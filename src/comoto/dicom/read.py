@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from comoto.dicom.decode import HALVING_CODECS, Pixels, check_stream, decode_frame
+from comoto.dicom.decode import HALVING_CODECS, Pixels, check_stream, decode_frame, halvings_of
 from comoto.dicom.frames import locate_frames
 from comoto.dicom.header import DicomHeader, read_header
 from comoto.errors import DicomError
@@ -74,7 +74,7 @@ class DicomImage:
         """
         if self.header.syntax.codec not in HALVING_CODECS:
             return 0
-        return check_stream(self.header, 0, self._stored(0)).halvings
+        return halvings_of(self.header, check_stream(self.header, 0, self._stored(0)))
 
     def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Decode one frame.

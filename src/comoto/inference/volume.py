@@ -47,7 +47,8 @@ def detect_volume(
             raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
         indices = slice_indices(image.header.num_frames, config.slice_step)
-        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, image.frames(indices), strict=True))
+        frames = image.frames(indices, plan.halvings)
+        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, frames, strict=True))
         found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
         header = image.header
@@ -65,7 +66,7 @@ def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) ->
     """
     with open_source(path) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
-        found = model.detect([plan.render(image.frame(0))])[0]
+        found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
     return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan
 
 
