@@ -30,9 +30,11 @@ DISTILLERS = {
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
-    "csv": "comoto.datasets.table_csv:read_table_csv",
     "cbis-ddsm": "comoto.datasets.cbis_ddsm:read_cbis_ddsm",
+    "csv": "comoto.datasets.table_csv:read_table_csv",
     "inbreast": "comoto.datasets.inbreast:read_inbreast",
+    "omidb": "comoto.datasets.omidb:read_omidb",
+    "omidb-selection": "comoto.datasets.omidb_selection:read_omidb_selection",
     "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
 }
 AGGREGATORS = {

@@ -96,6 +96,32 @@ _ENTRIES = (
         ),
     ),
     DatasetAbout(
+        name="csv",
+        title="Your own images: a table of images and a table of lesions",
+        modalities=("any",),
+        boxes="as your table says",
+        access="yours",
+        licence="yours",
+        commercial_use="unknown",
+        citation="Cite what your images come from.",
+        url="docs/datasets/csv.md",
+        options={
+            "tables": "folder of images.csv and lesions.csv, or one file with both; ROOT if not given",
+            "images": "name of the images table, if it is not images.csv",
+            "lesions": "name of the lesions table, or none",
+            "columns": "names of your columns, ours:yours,ours:yours",
+            "words": "meanings of your words for side, view, modality and split, yours:ours,yours:ours",
+            "first-slice": "0 (default) or 1: number of the first slice in your table",
+            "corners": "edges (default) or pixels: x2 and y2 are edges, or the last pixels inside",
+            "boxes-on": "stored (default) or corrected: the frames that boxes of volumes were drawn on",
+            "headers": "needed (default), all or never: which image headers are opened",
+            "encoding": "of the tables, such as cp1252; UTF-8 and UTF-16 are recognised",
+            "delimiter": "comma, semicolon, tab or pipe; recognised if not given",
+            "decimal": "comma or point; recognised if not given",
+        },
+        notes="The column path is enough; what the tables do not say is read from the image headers.",
+    ),
+    DatasetAbout(
         name="inbreast",
         title="INbreast (Hospital de São João, Porto)",
         modalities=("FFDM",),
@@ -120,6 +146,56 @@ _ENTRIES = (
             "410 images of 115 cases. No official split and no pathology; BI-RADS per image. Mostly passed "
             "on as copies today; ask the authors for the terms."
         ),
+    ),
+    DatasetAbout(
+        name="omidb",
+        title="OMI-DB, the OPTIMAM Mammography Image Database (Royal Surrey, UK)",
+        modalities=("FFDM",),
+        boxes="radiologists' marks, number not published",
+        access="by application",
+        licence="agreement",
+        commercial_use="by agreement",
+        citation=(
+            "Halling-Brown MD, Warren LM, Ward D, et al. OPTIMAM Mammography Image Database: A Large-Scale "
+            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), 2021."
+        ),
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        options={
+            "tables": "folder of the clients' JSON, if it is not ROOT or ROOT/data",
+            "data": "the same",
+            "images": "folder of the DICOM files, if it is not ROOT or ROOT/images",
+            "nbss": "folder of the NBSS files, if it is not that of the data",
+            "category": "what a mark must show to count as a lesion, such as mass; repeatable",
+            "conspicuity": "comma separated: obvious, subtle, very_subtle, occult, not_recalled, unknown",
+            "status": "comma separated states of the breast in which marks count, such as malignant",
+            "intent": "presentation (default), processing or both",
+            "dbt": "report (default) or include: tomosynthesis objects",
+            "label": "side (default), episode or client: whose state becomes the label",
+            "unmarked": "drop (default) or keep: images without a mark of a breast with cancer",
+            "sites": "comma separated; clients of other sites are left out",
+            "clients": "comma separated; others are left out",
+        },
+        notes=(
+            "More than 2,000,000 images of 172,282 women (May 2020). No official splits. For-presentation "
+            "mammograms are taken unless asked otherwise."
+        ),
+    ),
+    DatasetAbout(
+        name="omidb-selection",
+        title="A flat extract of OMI-DB: omidb-selection.csv and PNG files cropped to the breast",
+        modalities=("FFDM",),
+        boxes="one a row",
+        access="not distributed; needs OMI-DB",
+        licence="that of OMI-DB",
+        commercial_use="by agreement",
+        citation="As OMI-DB.",
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        options={
+            "tables": "the table or its folder, if it is not ROOT",
+            "scanner": "comma separated, such as HOLOGIC; all if not given",
+            "types": "comma separated of M, MU, B, N; all if not given",
+        },
+        notes="8-bit PNG of one side each, right breasts mirrored by the extract's authors. No splits.",
     ),
     DatasetAbout(
         name="vindr-mammo",
