@@ -14,8 +14,10 @@ x runs along the chest wall from the bottom of the picture, so a picture has ``D
 ``projection``      ``4 x D0 x D1`` bytes, or several of them  float32; the first plane is the mammogram
 =================  ==========================================  ==============================================
 
-A projection is what the detector receives, bright where there is no tissue: it counts as MONOCHROME1, so its
-frame comes inverted, like that of a mammogram "for processing".
+A projection of the first VICTRE trial is what the detector receives, bright where there is no tissue; later
+versions of the pipeline, and with them M-SYNTH, divide the empty field by it, and tissue is bright. The
+picture tells them apart: if the air in the corners far from the chest wall is brighter than the tissue at the
+wall, the file counts as MONOCHROME1, so its frame comes inverted, like that of a mammogram "for processing".
 
 Floating-point values become 16 bits by one rule: the least value of the picture is 0, the largest 65,535,
 linear in between and rounded. ``header.rescale`` leads back. Values of 8 and 16 bits stay as they are; signed
@@ -68,7 +70,7 @@ class RawLayout:
         shape: (planes, rows, columns) as stored; the first ``num_frames`` planes are read.
         num_frames: of the picture.
         is_turned: the stored plane is the picture transposed, with rows counted from the bottom.
-        is_inverted: bright where there is no tissue.
+        is_projection: a mammogram of the VICTRE pipeline, whose air may be bright.
         spacing_mm: (row, column) of the picture.
     """
 
@@ -78,7 +80,7 @@ class RawLayout:
     shape: tuple[int, int, int]
     num_frames: int
     is_turned: bool
-    is_inverted: bool
+    is_projection: bool
     spacing_mm: tuple[float, float] | None
 
 
@@ -88,6 +90,7 @@ class RawVolume:
     Attributes:
         path: the ``.mhd`` header.
         layout: how the raw file is read.
+        is_inverted: bright where there is no tissue.
         header: see the module's text; floating-point values are looked through once for their range.
 
     Args:
@@ -105,7 +108,8 @@ class RawVolume:
             self.layout.path, self.layout.dtype, "r", self.layout.offset, self.layout.shape
         )[: self.layout.num_frames]
         self._scale = _Scale.of(self._planes, self.layout.path)
-        self.header = _header(path, self.layout, self._scale)
+        self.is_inverted = self.layout.is_projection and _air_is_bright(self._planes[0])
+        self.header = _header(path, self.layout, self._scale, self.is_inverted)
 
     @property
     def num_frames(self) -> int:
@@ -134,7 +138,7 @@ class RawVolume:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
         plane = self._planes[index]
         pixels = self._scale.pixels(plane.T[::-1] if self.layout.is_turned else plane)
-        if self.layout.is_inverted:
+        if self.is_inverted:
             np.subtract(np.iinfo(pixels.dtype).max, pixels, out=pixels)
         return pixels
 
@@ -315,7 +319,16 @@ def _check_size(layout: RawLayout) -> None:
         )
 
 
-def _header(path: Path, layout: RawLayout, scale: _Scale) -> ImageHeader:
+def _air_is_bright(plane: NDArray[Any]) -> bool:
+    """Compare the corners far from the chest wall with the middle of it, in a plane as it is stored."""
+    away, along = plane.shape
+    deep, wide = max(1, away // 16), max(1, along // 8)
+    corners = np.concatenate([plane[-deep:, :wide].ravel(), plane[-deep:, -wide:].ravel()])
+    at_chest_wall = plane[:deep, along // 3 : along - along // 3]
+    return bool(np.median(corners) > np.median(at_chest_wall))
+
+
+def _header(path: Path, layout: RawLayout, scale: _Scale, is_inverted: bool) -> ImageHeader:
     _, rows, columns = layout.shape
     return ImageHeader(
         path=path,
@@ -324,7 +337,7 @@ def _header(path: Path, layout: RawLayout, scale: _Scale) -> ImageHeader:
         num_frames=layout.num_frames,
         bits_allocated=scale.bits,
         bits_stored=scale.bits,
-        photometric="MONOCHROME1" if layout.is_inverted else "MONOCHROME2",
+        photometric="MONOCHROME1" if is_inverted else "MONOCHROME2",
         window=None,
         rescale=(scale.slope, scale.intercept),
         laterality_tag=None,
