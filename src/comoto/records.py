@@ -86,6 +86,8 @@ class ImageHeader:
         spacing_mm: (row, column) of a pixel; None where the file does not say.
         directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
             (``comoto.dicom.orientation``); None where the file does not say.
+        boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume is
+            never turned (``comoto.sources.lie``).
     """
 
     path: Path
@@ -105,6 +107,7 @@ class ImageHeader:
     sop_instance_uid: str
     spacing_mm: tuple[float, float] | None
     directions: tuple[str, str] | None = None
+    boxes_as_stored: bool = False
 
     @property
     def is_multiframe(self) -> bool:

@@ -263,14 +263,16 @@ def _check_positions(folder: Path, ordered: Sequence[StackSlice]) -> None:
     places = [one.position or 0.0 for one in ordered]
     steps = np.diff(places)
     typical = float(np.median(steps))
+    way = 1.0 if np.count_nonzero(steps > 0) >= len(steps) / 2 else -1.0
     for before, step in enumerate(steps.tolist()):
-        if step * typical <= 0:
+        if step * way <= 0:
             raise DicomError(
                 f"{folder}: Instance Number and the place of the slices contradict each other: from "
                 f"{ordered[before].path.name} to {ordered[before + 1].path.name} the place goes from "
                 f"{places[before]:g} to {places[before + 1]:g} mm, against the others; "
                 "export the series again"
             )
+    for before, step in enumerate(steps.tolist()):
         if abs(step - typical) > _POSITION_TOLERANCE * abs(typical):
             raise DicomError(
                 f"{folder}: slices are missing or of another volume: {ordered[before].path.name} and "

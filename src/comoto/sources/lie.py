@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from comoto.dicom.decode import Pixels
-from comoto.dicom.read import DicomHeader, touching_side
+from comoto.dicom.read import touching_side
 from comoto.records import ImageHeader, Laterality
 
 _BCS_DBT_PATIENT = re.compile(r"DBT-P\d{5}")
@@ -61,7 +61,7 @@ def volume_lie(header: ImageHeader, first: Pixels, laterality: Laterality | None
         laterality: side of the body from the data set's table; None where there is none.
     """
     touched = touching_side(first)
-    if not isinstance(header, DicomHeader):
+    if header.boxes_as_stored:
         notes = () if laterality else (_OF_THE_PIXELS,)
         return Lie(False, touched, False, laterality, True, notes)
     if _is_believed(header, first, touched):

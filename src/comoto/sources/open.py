@@ -176,7 +176,7 @@ def _format(path: Path) -> str:
         return "png"
     if b"dimsize" in beginning.lower() and b"\0" not in beginning:
         return "mhd"
-    if path.with_suffix(".mhd").is_file():
+    if path.suffix.lower() != ".mhd" and path.with_suffix(".mhd").is_file():
         raise DicomError(f"{path}: values without a header; give {path.with_suffix('.mhd').name} beside it")
     raise DicomError(
         f"{path}: not a DICOM file (no 'DICM' after the preamble), nor a PNG picture or a MetaImage header"

@@ -124,4 +124,5 @@ def read_png_header(path: Path) -> ImageHeader:
         series_instance_uid="",
         sop_instance_uid="",
         spacing_mm=None,
+        boxes_as_stored=True,
     )

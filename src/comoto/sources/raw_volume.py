@@ -175,8 +175,7 @@ class _Scale:
         if kind in "ui" and size <= 2:
             shift = float(np.iinfo(planes.dtype).min)
             return _Scale(8 * size, 1.0, shift)
-        extremes = [(float(plane.min()), float(plane.max())) for plane in planes]
-        low, high = min(one for one, _ in extremes), max(one for _, one in extremes)
+        low, high = (float(f([f(plane) for plane in planes])) for f in (np.min, np.max))
         if not np.isfinite([low, high]).all():
             raise DicomError(f"{path}: holds values that are not finite numbers; {_CAUSES}")
         return _Scale(16, (high - low) / 65535 if high > low else 1.0, low)
@@ -347,6 +346,7 @@ def _header(path: Path, layout: RawLayout, scale: _Scale, is_inverted: bool) -> 
         series_instance_uid="",
         sop_instance_uid="",
         spacing_mm=layout.spacing_mm,
+        boxes_as_stored=True,
     )
 
 

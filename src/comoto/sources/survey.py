@@ -20,9 +20,9 @@ def survey(root: Path) -> Iterator[SourceKind]:
 
     DICOM files are known by their mark and not by their name; a file that is called ``.dcm`` and is none
     counts as unreadable. A folder whose single-frame files make one stack, and which holds no other image,
-    is one image under the folder's path. Where it holds several stacks, or a stack among other images, no path
-    names one stack, so the folder stands for all of them with a ``problem``. Links to folders are followed,
-    each folder is entered once.
+    is one image under the folder's path. Where it holds several stacks, or a stack among other images, no
+    path names one stack, so the folder stands for all of them with a ``problem``. Links to folders are
+    followed, each folder is entered once.
 
     Args:
         root: a folder.
