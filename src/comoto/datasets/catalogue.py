@@ -96,6 +96,31 @@ _ENTRIES = (
         ),
     ),
     DatasetAbout(
+        name="cmmd",
+        title="CMMD, The Chinese Mammography Database, with the outlines of TOMPEI-CMMD",
+        modalities=("FFDM",),
+        boxes="none; TOMPEI: MLO outlines",
+        access="open: TCIA, IDC",
+        licence="CC BY 4.0 (TOMPEI: not stated)",
+        commercial_use="yes",
+        citation=(
+            "Cui C, Li L, Cai H, Fan Z, Zhang L, Dan T, Li J, Wang J. The Chinese Mammography Database "
+            "(CMMD): An online mammography database with biopsy confirmed types for machine diagnosis of "
+            "breast. The Cancer Imaging Archive, 2021. Data: doi.org/10.7937/tcia.eqde-4b16"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cmmd/",
+        options={
+            "tables": "folder of the clinical table and of TOMPEI's files, if it is not that of the images",
+            "side": "which breast an image shows: pixels or tag, which is wrong on some images (pixels)",
+            "images": "with TOMPEI's files: annotated views only, or all (annotated)",
+            "workers": "processes that read the images (as many as processors)",
+        },
+        notes=(
+            "1,775 patients, about 22 GB. Benign or malignant by biopsy for a breast, no lesions of its own. "
+            "No official split. The table is an Excel sheet: pip install 'comoto[xlsx]', or save it as CSV."
+        ),
+    ),
+    DatasetAbout(
         name="csv",
         title="Your own images: a table of images and a table of lesions",
         modalities=("any",),
