@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from comoto.datasets.make_split import MadeSplit
     from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
+    from comoto.download.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 AnyPath = str | PathLike[str]
 
 __all__ = [
+    "download",
     "evaluate",
     "evaluate_mammograms",
     "import_checkpoint",
     "index",
     "load_model",
+    "plan_download",
     "predict",
     "predict_volume",
     "prepare",
@@ -71,6 +74,47 @@ def simulate(
     from comoto.simulate import sized
 
     return run(Path(out), override(sized(size), overrides), workers)
+
+
+def plan_download(
+    dataset: str,
+    out: AnyPath,
+    *,
+    patients: int | None = None,
+    normals: int = 0,
+    splits: Sequence[str] = (),
+    seed: int = 0,
+) -> DownloadPlan:
+    """Find out what ``comoto download`` would fetch, how large it is and under which licence.
+
+    Args:
+        dataset: ``bcs-dbt``, ``cbis-ddsm``, ``cmmd`` or ``ea1141``.
+        out: folder of the data set; its tables are fetched into it.
+        patients: at most so many patients with a lesion of each split; all if None.
+        normals: as many without any finding.
+        splits: ``train``, ``validation``, ``test``; all if empty.
+        seed: another seed chooses other patients.
+
+    Returns:
+        ``.text()`` for people, ``.missing_bytes``, ``.next_step()``; ``download`` takes it.
+    """
+    from comoto.download.run import Request
+    from comoto.download.run import plan_download as run
+
+    wanted = [_split(word) for word in splits]
+    request = Request(patients, normals, tuple(word for word in wanted if word is not None), seed)
+    return run(dataset, Path(out), request)
+
+
+def download(plan: DownloadPlan) -> None:
+    """Download what is missing of a plan (``comoto download``); an interrupted download goes on.
+
+    Args:
+        plan: from ``plan_download``.
+    """
+    from comoto.download.run import run_download
+
+    run_download(plan)
 
 
 def index(
@@ -328,6 +372,7 @@ def predict(
     split: str | None = None,
     mammograms: bool = False,
     overrides: Sequence[str] = (),
+    isolate: bool = False,
 ) -> PredictionFiles:
     """Predict on files, folders or manifests, and write a CSV and its JSON twin (``comoto predict``).
 
@@ -339,17 +384,21 @@ def predict(
         mammograms: the inputs are mammograms.
         overrides: settings of the ``inference`` section, such as ``slice_step=2``,
             ``aggregation.kind=nms_3d``.
+        isolate: decode in a process with a cap on memory and a deadline (docs/reliability.md); for files
+            that nobody vouches for.
     """
     from comoto.components import resolve
     from comoto.config import override
     from comoto.inference.predict import predict as run
+    from comoto.sources.isolated import Limits, reading_within
 
     loaded = load_model(model) if isinstance(model, str | PathLike) else model
     config = override(loaded.config.inference, overrides)
     resolve("aggregator", config.aggregation.kind)  # an unknown name fails before a volume is read
     modality = Modality.MAMMOGRAM if mammograms else Modality.TOMOSYNTHESIS
     paths = [Path(path) for path in inputs]
-    return run(loaded, paths, Path(out), config, _split(split), modality=modality)
+    with reading_within(Limits() if isolate else None):
+        return run(loaded, paths, Path(out), config, _split(split), modality=modality)
 
 
 def evaluate(

@@ -18,7 +18,7 @@ from comoto.inference.aggregate import StackedDetections, aggregate
 from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
-from comoto.sources import open_source
+from comoto.sources.isolated import open_image
 
 Item = TypeVar("Item")
 _END = object()
@@ -42,7 +42,7 @@ def detect_volume(
     Raises:
         DicomError: the file cannot be read or is no volume.
     """
-    with open_source(path) as image:
+    with open_image(path) as image:
         if not image.header.is_multiframe:
             raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
@@ -64,7 +64,7 @@ def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) ->
     Raises:
         DicomError: the file cannot be read or holds a stack.
     """
-    with open_source(path) as image:
+    with open_image(path) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
         found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
     return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan

@@ -106,7 +106,8 @@ def prepare_with(
     with alone(out):
         records = list(manifest.records())
         known, unreadable = _identify(records, out, config, options)
-        broken = _make(known, out, partial(render, out=out, config=config, options=options), work)
+        job = partial(render, out=out, config=config, options=options, isolate=work.isolate)
+        broken = _make(known, out, job, work)
         broken = _in_order(unreadable | broken, records, keep_paths=work.keep_paths)
         _write_broken(broken, out)
         if broken and (not work.skip_broken or len(broken) == len(records)):

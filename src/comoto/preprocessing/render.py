@@ -22,7 +22,7 @@ from comoto.preprocessing.plan import plan_image
 from comoto.preprocessing.planes import PlanesInfo, write_planes
 from comoto.preprocessing.slices import PrepareOptions, slices_to_prepare
 from comoto.records import ImageRecord, Modality
-from comoto.sources import open_source
+from comoto.sources.isolated import Limits, open_image, reading_within
 
 WORKING = "working"
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
@@ -53,7 +53,13 @@ class Outcome:
     error: str | None = None
 
 
-def render(task: Task, out: Path, config: PreprocessConfig, options: PrepareOptions) -> list[Outcome]:
+def render(
+    task: Task,
+    out: Path,
+    config: PreprocessConfig,
+    options: PrepareOptions,
+    isolate: Limits | None = None,
+) -> list[Outcome]:
     """Render the planes of a task into the store and say for each of its images whether they fit it.
 
     Args:
@@ -61,6 +67,7 @@ def render(task: Task, out: Path, config: PreprocessConfig, options: PrepareOpti
         out: folder of the store.
         config: grid, crop, mirror and window.
         options: which slices.
+        isolate: read in a worker process with these limits.
 
     Raises:
         OSError: the store cannot be written to.
@@ -70,7 +77,8 @@ def render(task: Task, out: Path, config: PreprocessConfig, options: PrepareOpti
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return _render(task, out, config, options)
+        with reading_within(isolate):
+            return _render(task, out, config, options)
     except ComotoError as error:
         return [Outcome(record.image_id, str(error)) for record in task.records]
     except OSError as error:
@@ -95,7 +103,7 @@ def check(record: ImageRecord, info: PlanesInfo) -> Outcome:
 
 def _render(task: Task, out: Path, config: PreprocessConfig, options: PrepareOptions) -> list[Outcome]:
     record = task.records[0]
-    with open_source(record.path) as image:
+    with open_image(record.path) as image:
         frames = image.header.num_frames
         plan = plan_image(image, record.laterality, record.modality, config)
         chosen = slices_to_prepare(frames, [lesion.slice_index or 0 for lesion in record.lesions], options)

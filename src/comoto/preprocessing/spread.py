@@ -12,6 +12,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from comoto.backends import Backend, joblib_backend
 from comoto.errors import ConfigError
 from comoto.preprocessing.render import WORKING, Outcome, Task
+from comoto.sources.isolated import Limits
 
 Job = Callable[[Task], list[Outcome]]
 
@@ -34,6 +35,7 @@ class Work:
         reuse: other stores to take planes from where they show the same.
         keep_paths: whether the store says where the source files lie; without, the manifest's notes are left
             out too, and a later call has to read a little of every file to know it again.
+        isolate: decode every file in a process with these limits (``comoto.sources.isolated``).
     """
 
     workers: int = 2
@@ -42,6 +44,7 @@ class Work:
     skip_broken: bool = False
     reuse: tuple[Path, ...] = ()
     keep_paths: bool = True
+    isolate: Limits | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:

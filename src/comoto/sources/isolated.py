@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,10 @@ import numpy as np
 from comoto.dicom.decode import Pixels, reduced_shape
 from comoto.errors import ConfigError, DicomError
 from comoto.records import ImageHeader
+from comoto.sources.open import Source, open_source
 
 _LONGEST_TEXT = 1 << 20
+_PROGRAM = ("-m", "comoto.sources.isolated_worker")
 _STARTING_SECONDS = 120.0
 _DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
 
@@ -63,6 +66,29 @@ def open_isolated(path: Path | str, limits: Limits | None = None) -> IsolatedSou
         DicomError: the file is refused, or broke its worker.
     """
     return IsolatedSource(Path(path), limits or Limits())
+
+
+_chosen: ContextVar[Limits | None] = ContextVar("comoto_isolation", default=None)
+
+
+@contextlib.contextmanager
+def reading_within(limits: Limits | None) -> Iterator[None]:
+    """Let ``open_image`` read in workers while the block runs, in this thread; None reads here."""
+    token = _chosen.set(limits)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def open_image(path: Path | str) -> Source:
+    """Open an image, in a worker or here, as ``reading_within`` says; here if nothing is said.
+
+    Raises:
+        DicomError: the file is refused; see ``open_source`` and ``open_isolated``.
+    """
+    limits = _chosen.get()
+    return open_source(path) if limits is None else open_isolated(path, limits)
 
 
 class IsolatedSource:
@@ -192,7 +218,7 @@ class _Worker:
         self.limits = limits
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "comoto.sources.isolated_worker"),
+                *(sys.executable, "-P", *_PROGRAM),
                 *(str(limits.seconds), str(limits.memory_mib << 20)),
             ],
             stdin=subprocess.PIPE,
