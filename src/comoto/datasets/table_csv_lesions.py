@@ -85,13 +85,14 @@ def place_lesions(
     """
     boxes = boxes[boxes["image_id"].isin(images.index)].copy()
     of_image = images.loc[boxes["image_id"]].set_axis(boxes.index, axis=0)
-    table.refuse(
+    boxed = Table(table.path, boxes)
+    boxed.refuse(
         of_image[["rows", "columns"]].isna().any(axis=1),
         "the size of the image is not known",
         "give the images table the columns rows and columns, or leave out --set headers=never",
     )
     is_volume = of_image["modality"] == Modality.TOMOSYNTHESIS.value
-    _check_slices(table, boxes, of_image, is_volume, options)
+    _check_slices(boxed, of_image, is_volume, options)
     boxes["slice_index"] = boxes["slice_index"].where(is_volume).astype("Int64")
     rows, columns = of_image["rows"].astype("int64"), of_image["columns"].astype("int64")
     clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows)
@@ -111,15 +112,15 @@ def _slices(table: Table, options: CsvOptions) -> pd.Series[int]:
 
 
 def _check_slices(
-    table: Table, boxes: pd.DataFrame, of_image: pd.DataFrame, is_volume: pd.Series[bool], options: CsvOptions
+    boxed: Table, of_image: pd.DataFrame, is_volume: pd.Series[bool], options: CsvOptions
 ) -> None:
-    boxed = Table(table.path, boxes)
+    slices = boxed.rows["slice_index"]
     boxed.refuse(
-        is_volume & boxes["slice_index"].isna(),
+        is_volume & slices.isna(),
         "a lesion of a volume has no slice_index",
         "give the slice on which the box was drawn",
     )
-    beyond = is_volume & (boxes["slice_index"] >= of_image["num_slices"]).fillna(False)
+    beyond = is_volume & (slices >= of_image["num_slices"]).fillna(False)
     hint = "" if options.first_slice else "; if your first slice is number 1, add --set first-slice=1"
     boxed.refuse(beyond, "slice_index is beyond the last slice", _REMEDY + hint)
 
