@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from comoto.cli import study, train
 from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
+from comoto.cli.download import download
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
 from comoto.cli.import_checkpoint import import_checkpoint
@@ -41,6 +42,7 @@ class InOrderOfWork(TyperGroup):
             "demo",
             "simulate",
             "datasets",
+            "download",
             "index",
             "split",
             "draw",
@@ -95,6 +97,7 @@ def common(
 app.command("demo")(demo)
 app.command("simulate")(simulate)
 app.command("datasets")(datasets)
+app.command("download")(download)
 app.command("index")(index)
 app.command("split")(split)
 app.command("draw")(draw)

@@ -1,0 +1,158 @@
+"""``comoto download``: a plan that the user sees first, then the download itself."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from comoto.datasets.catalogue import CATALOGUE
+from comoto.download.collections import Collection, find_collection
+from comoto.download.fetch import (
+    PARTIAL,
+    Client,
+    Job,
+    check_disk,
+    check_reachable,
+    fetch,
+    idc_client,
+    jobs_of,
+    size_text,
+)
+from comoto.download.index import read_index
+from comoto.download.select import Request, Selection, select_series
+from comoto.download.web_tables import PUBLISHER, fetch_tables
+from comoto.errors import OutputExistsError
+from comoto.output_files import whole_file
+
+RECORD = "download.csv"
+
+
+@dataclass(frozen=True)
+class DownloadPlan:
+    """What would be downloaded; ``text`` is what the user confirms.
+
+    Attributes:
+        collection: the data set.
+        root: its folder on disk.
+        request: what was asked for.
+        selection: what that is.
+        jobs: the series and their places.
+        notes: about the tables.
+    """
+
+    collection: Collection
+    root: Path
+    request: Request
+    selection: Selection
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[Job]:
+        """Series that are not on disk yet."""
+        return [job for job in self.jobs if not job.is_complete()]
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that are to be downloaded."""
+        return sum(job.num_bytes for job in self.missing)
+
+    def text(self) -> str:
+        """Return who, how much and on which terms."""
+        series = self.selection.series
+        licences = ", ".join(sorted(set(map(str, series["licence"]))))
+        lines = [f"{self.collection.name} from the Imaging Data Commons, into {self.root}"]
+        for (split, finding), (chosen, total) in self.selection.patients.items():
+            where = f"{split}: " if split else ""
+            what = {
+                "lesion": "with a lesion",
+                "normal": "without any finding",
+                "other": "with another finding",
+            }
+            known = f" {what[finding]}" if len(self.selection.patients) > 1 or split else ""
+            lines.append(f"  {where}{chosen} of {total} patients{known}")
+        lines.append(f"  {len(series)} series, {size_text(int(series['num_bytes'].sum()))}")
+        missing = self.missing
+        if len(missing) < len(self.jobs):
+            lines.append(f"  {len(self.jobs) - len(missing)} series are there already")
+        lines.append(f"  to download: {len(missing)} series, {size_text(self.missing_bytes)}")
+        lines.append(f"licence: {licences}")
+        about = CATALOGUE.get(self.collection.name)
+        if about is not None:
+            lines += [f"commercial use: {about.commercial_use}", f"cite: {about.citation}"]
+        if self.selection.absent:
+            notes = [f"{len(self.selection.absent)} series of the tables are not in the index"]
+        else:
+            notes = []
+        notes += [*self.notes, *([self.collection.remark] if self.collection.remark else [])]
+        return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+    def next_step(self) -> str:
+        """Return the command that comes next."""
+        root = shlex.quote(str(self.root))
+        if self.collection.reader is None:
+            return f"comoto predict --run RUN {root} --out predictions.csv"
+        partly = "" if self.selection.is_whole else " --allow-missing"
+        name = self.collection.reader
+        return f"comoto index {name} {root}{partly} --out {shlex.quote(f'manifests/{name}')}"
+
+
+def plan_download(
+    name: str, root: Path, request: Request, *, index: Path | None = None, tables_from: str = PUBLISHER
+) -> DownloadPlan:
+    """Find out what is to be downloaded; only the data set's tables are fetched.
+
+    Args:
+        name: a name of ``download.collections.COLLECTIONS``.
+        root: folder of the data set; tables that lie there are taken as they are.
+        request: how many patients, of which splits.
+        index: of the Imaging Data Commons; the installed one if not given.
+        tables_from: address of the folder of the tables.
+
+    Raises:
+        ConfigError, DatasetError, OutputExistsError: see the parts.
+    """
+    collection = find_collection(name)
+    if root.exists() and not root.is_dir():
+        raise OutputExistsError(f"{root}: is a file; name a folder")
+    series = read_index(collection.collection, index)
+    notes = fetch_tables(collection.tables_of(request.splits), root, tables_from)
+    selection = select_series(collection.wanted(root, series, request.splits), series, request)
+    jobs = tuple(jobs_of(selection.series, root, collection.collection))
+    return DownloadPlan(collection, root, request, selection, jobs, tuple(notes))
+
+
+def run_download(
+    plan: DownloadPlan,
+    *,
+    client: Callable[[], Client] = idc_client,
+    reach: Callable[[], None] = check_reachable,
+) -> None:
+    """Download what is missing of a plan and write ``download.csv``: every series with size and licence.
+
+    Args:
+        plan: from ``plan_download``.
+        client: makes the client of the Imaging Data Commons.
+        reach: raises where there is no way to the images.
+
+    Raises:
+        ConfigError: the package ``idc-index`` is missing.
+        DatasetError: no network, the disk is too small, or series did not arrive whole.
+    """
+    if plan.missing:
+        check_disk(plan.root, plan.missing_bytes)
+        reach()
+        fetch(plan.jobs, plan.root, client)
+    columns = ["patient_id", "study_uid", "series_uid", "split", "num_files", "num_bytes", "licence", "path"]
+    with whole_file(plan.root / RECORD) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        rows = plan.selection.series[columns[:-1]].itertuples(index=False)
+        for row, job in zip(rows, plan.jobs, strict=True):
+            writer.writerow([*row, job.folder.relative_to(plan.root).as_posix()])
+
+
+__all__ = ["PARTIAL", "RECORD", "DownloadPlan", "Request", "plan_download", "run_download"]
