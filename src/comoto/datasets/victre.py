@@ -182,8 +182,8 @@ def _oddities(series: Sequence[Series], places: dict[str, Path] | None) -> list[
     boxless = present if places is None else [one for one in present if one.kind is Kind.MAMMOGRAM]
     if boxless:
         notes.append(
-            f"{len(boxless)} images have lesions but no boxes, because their places are not given; a detector "
-            "must not take them for healthy"
+            f"{len(boxless)} images have lesions but no boxes, because their places are not given; a "
+            "detector must not take them for healthy"
         )
     unknown = sum(one.state == "not stated" for one in series)
     if unknown:
