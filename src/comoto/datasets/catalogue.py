@@ -186,8 +186,8 @@ _ENTRIES = (
         citation=(
             "Sizikova E, Saharkhiz N, Sharma D, Lago M, Sahiner B, Delfino JG, Badano A. Knowledge-based in "
             "silico models and dataset for the comparative evaluation of mammography AI for a range of "
-            "breast characteristics, lesion conspicuities and doses. Advances in Neural Information Processing "
-            "Systems, 2023. arXiv 2310.18494"
+            "breast characteristics, lesion conspicuities and doses. Advances in Neural Information "
+            "Processing Systems, 2023. arXiv 2310.18494"
         ),
         url="https://huggingface.co/datasets/didsr/msynth",
         options={
