@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from dicom_files import breast, write_dicom
 
 HEADER = ("ID1", "LeftRight", "Age", "number", "abnormality", "classification", "subtype")
@@ -25,6 +27,8 @@ class Image:
     view: str
     tag: str | None = ""
     """None for no laterality tag at all, empty for the true one."""
+    pixels: str = ""
+    """Side of the image that the breast leans on; empty for ``side``."""
 
 
 def outline(label: str, *points: tuple[float, float]) -> dict[str, Any]:
@@ -120,7 +124,7 @@ class CmmdTree:
         )
 
     def write_image(self, image: Image) -> Path:
-        pixels = breast(1, *SHAPE, image.side, level=180)[0].astype("uint8")
+        pixels = breast(1, *SHAPE, image.pixels or image.side, level=180)[0].astype("uint8")
         study, series, sop = self.uids(image)
         tags: dict[str, Any] = {
             "SOPClassUID": FOR_PRESENTATION,
@@ -129,11 +133,30 @@ class CmmdTree:
             "SeriesInstanceUID": series,
             "PatientID": image.patient,
             "PatientName": image.patient,
-            "ViewPosition": image.view,
+            "ViewPosition": "",
+            "ViewCodeSequence": [_view_code(image.view)],
         }
         if image.tag is not None:
             tags["ImageLaterality"] = image.tag or image.side
         return write_dicom(self.place(image), pixels, "raw", bits_stored=8, window=(128, 255), tags=tags)
+
+    def write_reading(self, rows: list[tuple[str, str, str]]) -> Path:
+        """The sheet of TOMPEI's readers: several header rows, then a row per breast."""
+        from openpyxl import Workbook
+
+        book = Workbook()
+        book.active.title = "README"
+        book.active.append(["TOMPEI-CMMD", "Benign and Malignant are described below"])
+        sheet = book.create_sheet("Imaging Diagnosis Details Sheet")
+        sheet.append(["Patient", None, None, "Reading"])
+        sheet.append(["ID1", "LeftRight", "Age", "classification", "reason for exclusion", "density"])
+        for patient, side, word in rows:
+            sheet.append([patient, side, 44, word, None, "fatty"])
+        folder = self.root / "TOMPEI-CMMD_v01_20250123"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "TOMPEI-CMMD_clinical_data_v01_20250121.xlsx"
+        book.save(path)
+        return path
 
     def annotate(self, patient: str, side: str, content: Any, view: str = "MLO") -> Path:
         folder = self.root / "TOMPEI-CMMD_v01_20250123" / "annotations"
@@ -141,3 +164,15 @@ class CmmdTree:
         path = folder / f"{patient}_{view}_{side}_AnnotationFile.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         return path
+
+
+def _view_code(view: str) -> Dataset:
+    """View Position is empty in the release; the view is a code with its meaning."""
+    value, meaning = {
+        "CC": ("R-10242", "cranio-caudal"),
+        "MLO": ("R-10226", "medio-lateral oblique"),
+        "ML": ("R-10224", "medio-lateral"),
+    }[view]
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SNM3", meaning
+    return item

@@ -162,6 +162,85 @@ def test_pixels_decide_the_side(tmp_path):
     )
 
 
+def test_an_image_that_is_stored_mirrored(tmp_path):
+    """By its pixels D2-0007 would have two right CC views and no left one; by the tags one of each."""
+    tree = CmmdTree(tmp_path / "cmmd")
+    tree.images[6].pixels = "R"
+    manifest = api.index("cmmd", tree.write().root)
+    assert labels(manifest)["D2-0007_L-CC"] == "Benign"
+    assert labels(manifest)["D2-0007_R-CC"] == "Malignant"
+    assert manifest.notes[1] == (
+        "1 images lean on the other side than their laterality tag says, but the tag alone gives each breast "
+        "one image of a view: stored mirrored: D2-0007 CC (tag L)"
+    )
+
+
+def test_one_of_two_images_is_stored_mirrored(tmp_path):
+    """Both images of D1-0001 are tagged R, and so is the table: one leaning left makes no left breast."""
+    tree = CmmdTree(tmp_path / "cmmd")
+    tree.images[0].pixels = "L"
+    manifest = api.index("cmmd", tree.write().root)
+    assert labels(manifest)["D1-0001_R-CC"] == "Benign"
+    assert manifest.notes[1].endswith("stored mirrored: D1-0001 CC (tag R)")
+
+
+def test_swapped_tags_of_a_pair(tmp_path):
+    """Both MLO tags of D2-0007 are swapped: pixels and tags both give one image a view, the pixels win."""
+    tree = CmmdTree(tmp_path / "cmmd")
+    tree.images[7].tag, tree.images[9].tag = "R", "L"
+    tree.write().annotate("D2-0007", "R", [outline("mass", (30, 10), (35, 20))])
+    manifest = api.index("cmmd", tree.root)
+    record = next(manifest.records())
+    assert record.path == tree.place(tree.images[9])
+    assert (record.laterality, record.label) == (Laterality.RIGHT, "Malignant")
+
+
+def test_a_row_that_repeats_the_wrong_tags(tmp_path):
+    """All images of D1-0001 are tagged L and show the right breast; the table says L too."""
+    tree = CmmdTree(tmp_path / "cmmd")
+    tree.rows[0] = ("D1-0001", "L", "Benign")
+    tree.images[0].tag = tree.images[1].tag = "L"
+    manifest = api.index("cmmd", tree.write().root)
+    assert labels(manifest)["D1-0001_R-CC"] == "Benign"
+    assert manifest.dropped == ()
+    assert any(note.endswith("moved there: D1-0001 L to R") for note in manifest.notes)
+
+
+def test_views_without_a_lesion(outlined):
+    """Normal: looked at, nothing found. Invisible and Exclusion may hide a lesion and stay out."""
+    pytest.importorskip("openpyxl")
+    readings = [("D1-0002", "L", "Malignant"), ("D1-0002", "R", "Normal"), ("D2-0007", "L", "Invisible")]
+    outlined.write_reading(readings)
+    manifest = api.index("cmmd", outlined.root)
+    assert set(lesions(manifest)) == {"D1-0001_R-MLO", "D1-0002_L-MLO", "D1-0002_R-MLO", "D2-0007_R-MLO"}
+    assert lesions(manifest)["D1-0002_R-MLO"] == []
+    assert "1 MLO views were read as Normal by TOMPEI-CMMD: no lesion" in manifest.notes
+    assert "5 CC, 1 MLO (images=all takes them)" in manifest.notes[-2]
+
+
+def test_a_reading_without_known_classes(outlined):
+    pytest.importorskip("openpyxl")
+    outlined.write_reading([("D1-0002", "L", "Cancer")])
+    with pytest.raises(DatasetError, match="no row of 'Imaging Diagnosis Details Sheet' has a"):
+        api.index("cmmd", outlined.root)
+
+
+def test_a_lesion_on_the_breast_without_a_row(outlined):
+    outlined.annotate("D1-0002", "R", [outline("calc ", (30, 20), (33, 23))])
+    manifest = api.index("cmmd", outlined.root)
+    assert lesions(manifest)["D1-0002_R-MLO"] == [((30, 20, 34, 24), "calc")]
+    assert any(note.endswith("the row may be of the wrong side: D1-0002 R") for note in manifest.notes)
+
+
+def test_copies_of_annotations_that_hold_none(outlined):
+    """The release's zip unpacks a folder __MACOSX on some systems."""
+    copies = outlined.root / "__MACOSX" / "TOMPEI-CMMD_v01_20250123"
+    copies.mkdir(parents=True)
+    (copies / "._D1-0002_MLO_L_AnnotationFile.json").write_bytes(b"\0\5\x16\7")
+    (copies / "D1-0002_MLO_L_AnnotationFile.json").write_bytes(b"\0\5\x16\7")
+    assert len(api.index("cmmd", outlined.root).lesions) == 3
+
+
 def test_tags_may_be_believed(tmp_path):
     tree = CmmdTree(tmp_path / "cmmd")
     tree.images[3].tag = "R"

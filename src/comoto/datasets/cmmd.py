@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +18,12 @@ from comoto.datasets.boxes import CORNERS
 from comoto.datasets.cmmd_images import CmmdImage, find_images
 from comoto.datasets.cmmd_labels import BreastLabels, read_labels
 from comoto.datasets.cmmd_outlines import OutlineFile, find_outlines, read_outlines
+from comoto.datasets.cmmd_reading import read_reading
 from comoto.datasets.options import one_of, whole_number
 from comoto.datasets.outlines import Box, clipped
 from comoto.datasets.view_words import view_keys
 from comoto.errors import DatasetError
-from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import LESION_COLUMNS, Manifest, Modality, Split, View
 
 NAME = "cmmd"
 UNLABELLED = "unlabelled"
@@ -40,6 +41,7 @@ class _Lesions:
     dropped: list[str] = field(default_factory=list)
     by_tag: list[str] = field(default_factory=list)
     num_clipped: int = 0
+    num_normal: int = 0
 
 
 def read_cmmd(
@@ -75,12 +77,15 @@ def read_cmmd(
     one_of(NAME, "images", images, ("annotated", "all"))
     processes = None if workers is None else whole_number(NAME, "workers", workers, 1)
     labels = read_labels(folder)
-    outlines = find_outlines(folder) or (find_outlines(root) if folder != root else [])
     found, dropped = find_images(root, side == "pixels", processes)
+    labels, moved = _moved_to_imaged_breast(labels, found)
     absent = _absent(root, labels, found, allow_missing)
+    places = [folder] if folder == root else [folder, root]
+    outlines = next(filter(None, map(find_outlines, places)), [])
     lesions = _match(outlines, found)
+    _add_normal_views(next(filter(None, map(read_reading, places)), {}), found, lesions)
     kept = [image for image in found if image.path not in lesions.refused]
-    notes = [*labels.notes, *_side_notes(found), *_lesion_notes(lesions, outlines)]
+    notes = [*labels.notes, *_side_notes(found), *moved, *_lesion_notes(lesions, outlines, labels)]
     if outlines and images == "annotated":
         notes.append(_left_out(kept, lesions))
         kept = [image for image in kept if image.path in lesions.boxes]
@@ -92,6 +97,33 @@ def read_cmmd(
     return Manifest(
         NAME, table, _lesion_table(table, kept, lesions), tuple(notes), (*dropped, *absent, *lesions.dropped)
     )
+
+
+def _moved_to_imaged_breast(
+    labels: BreastLabels, images: Sequence[CmmdImage]
+) -> tuple[BreastLabels, tuple[str, ...]]:
+    """Move a row to the other breast where all images of a patient show that one and are tagged otherwise.
+
+    The table of such a patient repeats the wrong tag.
+    """
+    of_patient: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for image in images:
+        of_patient[image.patient].add((image.side, image.tag))
+    classes: dict[tuple[str, str], str] = {}
+    moved: list[str] = []
+    for (patient, side), word in labels.classes.items():
+        other = "R" if side == "L" else "L"
+        is_wrong = of_patient.get(patient) == {(other, side)} and (patient, other) not in labels.classes
+        classes[patient, other if is_wrong else side] = word
+        if is_wrong:
+            moved.append(f"{patient} {side} to {other}")
+    if not moved:
+        return labels, ()
+    note = (
+        f"{labels.path.name}: {len(moved)} rows are of the breast that the wrong tags name, and the "
+        f"patient's images show the other one: moved there: {', '.join(moved)}"
+    )
+    return replace(labels, classes=classes), (note,)
 
 
 def _absent(
@@ -109,6 +141,17 @@ def _absent(
             "with --allow-missing"
         )
     return (f"{labels.path.name}: {len(absent)} breasts have no image on disk: {', '.join(absent)}",)
+
+
+def _add_normal_views(
+    reading: dict[tuple[str, str], str], images: Sequence[CmmdImage], lesions: _Lesions
+) -> None:
+    """Count MLO views of breasts that were read as Normal as looked at and without a lesion."""
+    for image in images:
+        is_normal = image.view is View.MLO and reading.get((image.patient, image.side)) == "Normal"
+        if is_normal and image.path not in lesions.boxes and image.path not in lesions.refused:
+            lesions.boxes[image.path] = []
+            lesions.num_normal += 1
 
 
 def _match(outlines: Sequence[OutlineFile], images: Sequence[CmmdImage]) -> _Lesions:
@@ -186,20 +229,29 @@ def _lesion_table(table: pd.DataFrame, images: Sequence[CmmdImage], lesions: _Le
 
 def _side_notes(images: Sequence[CmmdImage]) -> list[str]:
     swapped = [image for image in images if image.tag and image.tag != image.side]
+    mirrored = [image for image in images if image.leaning and image.leaning != image.side]
     untagged = sum(not image.tag for image in images)
     notes = ["no official split: every patient is in the training part"]
     if swapped:
-        names = ", ".join(f"{image.patient} {image.word} (tag {image.tag})" for image in swapped)
         notes.append(
             f"{len(swapped)} images lean on the other side than their laterality tag says, the pixels decide "
-            f"which breast it is: {names}"
+            f"which breast it is: {_named(swapped)}"
+        )
+    if mirrored:
+        notes.append(
+            f"{len(mirrored)} images lean on the other side than their laterality tag says, but the tag "
+            f"alone gives each breast one image of a view: stored mirrored: {_named(mirrored)}"
         )
     if untagged:
         notes.append(f"{untagged} images have no laterality tag, the pixels decide which breast it is")
     return notes
 
 
-def _lesion_notes(lesions: _Lesions, outlines: Sequence[OutlineFile]) -> list[str]:
+def _named(images: Sequence[CmmdImage]) -> str:
+    return ", ".join(f"{image.patient} {image.word} (tag {image.tag})" for image in images)
+
+
+def _lesion_notes(lesions: _Lesions, outlines: Sequence[OutlineFile], labels: BreastLabels) -> list[str]:
     if not outlines:
         return [
             "no annotation files of TOMPEI-CMMD (*_AnnotationFile.json): labels of whole breasts, no "
@@ -210,6 +262,19 @@ def _lesion_notes(lesions: _Lesions, outlines: Sequence[OutlineFile]) -> list[st
         notes.append(
             "annotation files whose side fits the laterality tag of their image and not its pixels: "
             f"{', '.join(lesions.by_tag)}"
+        )
+    if lesions.num_normal:
+        notes.append(f"{lesions.num_normal} MLO views were read as Normal by TOMPEI-CMMD: no lesion")
+    elsewhere = [
+        f"{file.patient} {file.side}"
+        for file in outlines
+        if (file.patient, file.side) not in labels.classes
+        and (file.patient, "R" if file.side == "L" else "L") in labels.classes
+    ]
+    if elsewhere:
+        notes.append(
+            f"breasts with a lesion and without a row in {labels.path.name}, which has the other breast; the "
+            f"row may be of the wrong side: {', '.join(elsewhere)}"
         )
     if lesions.num_clipped:
         notes.append(f"{lesions.num_clipped} boxes clipped to the image")

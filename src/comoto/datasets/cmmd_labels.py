@@ -43,7 +43,7 @@ def read_labels(folder: Path) -> BreastLabels:
         DatasetError: it is missing or wrong, or it is a sheet and openpyxl is not installed.
     """
     path = _find(folder)
-    table = read_table(path, _COLUMNS) if path.suffix.lower() == ".csv" else _read_sheet(path)
+    table = read_table(path, _COLUMNS) if path.suffix.lower() == ".csv" else _read_table_of_sheet(path)
     table.refuse(table.rows["ID1"] == "", "ID1 is empty", "correct the table")
     sides = table.words("LeftRight", ("L", "R"))
     capitalised = table.rows.assign(classification=table.rows["classification"].str.capitalize())
@@ -71,13 +71,35 @@ def _find(folder: Path) -> Path:
     return found[0]
 
 
-def _read_sheet(path: Path) -> Table:
-    """Read the first sheet as text; a line is a row of the sheet."""
+def _read_table_of_sheet(path: Path) -> Table:
+    """Read the first sheet as a table; a line is a row of the sheet."""
+    rows = read_sheet(path, 0, header=0)
+    rows.columns = pd.Index([str(name).strip() for name in rows.columns])
+    _require_columns(path, list(rows.columns))
+    rows = rows.apply(lambda column: column.str.strip())
+    rows.index = pd.RangeIndex(2, len(rows) + 2, name="line")
+    return Table(path, rows[(rows != "").any(axis=1)])
+
+
+def read_sheet(path: Path, sheet: str | int, header: int | None) -> pd.DataFrame:
+    """Return one sheet of an Excel file as text, empty cells as empty text.
+
+    Args:
+        path: the file.
+        sheet: its name or number.
+        header: row of the column names; None for columns without names.
+
+    Raises:
+        DatasetError: it cannot be read, or openpyxl is not installed.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > _LARGEST_SHEET:
                 raise DatasetError(f"{path}: unpacks to more than {_LARGEST_SHEET >> 20} MiB; save it as CSV")
-        rows = pd.read_excel(path, dtype="string", engine="openpyxl", keep_default_na=False)
+        rows = pd.read_excel(
+            path, sheet_name=sheet, header=header, dtype="string", engine="openpyxl", keep_default_na=False
+        )
+        return rows.fillna("")
     except DatasetError:
         raise
     except ImportError as error:
@@ -90,11 +112,6 @@ def _read_sheet(path: Path) -> Table:
             f"{path}: is no Excel sheet that can be read ({type(error).__name__}: {error}); download it "
             "again, or save the sheet as CSV"
         ) from error
-    rows.columns = pd.Index([str(name).strip() for name in rows.columns])
-    _require_columns(path, list(rows.columns))
-    rows = rows.fillna("").apply(lambda column: column.str.strip())
-    rows.index = pd.RangeIndex(2, len(rows) + 2, name="line")
-    return Table(path, rows[(rows != "").any(axis=1)])
 
 
 def _require_columns(path: Path, header: Sequence[str]) -> None:

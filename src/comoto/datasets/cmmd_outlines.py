@@ -18,6 +18,9 @@ from comoto.datasets.outlines import Box, box_of_points
 from comoto.errors import DatasetError
 
 _NAME = re.compile(r"^(D[12]-\d{4})_([A-Za-z]+)_([LR])_AnnotationFile\.json$", re.IGNORECASE)
+_COPIES = "__MACOSX"
+"""The release's zip has this folder with a file of the same name per annotation, which holds none."""
+
 _LARGEST_FILE = 64 * 2**20
 _WAY_OUT = "take the file from the release again"
 
@@ -40,7 +43,7 @@ def find_outlines(folder: Path) -> list[OutlineFile]:
     """
     found: dict[tuple[str, str, str], OutlineFile] = {}
     for current, subfolders, names in os.walk(folder):
-        subfolders.sort()
+        subfolders[:] = sorted(name for name in subfolders if name != _COPIES)
         for name in sorted(names):
             match = _NAME.match(name)
             if match is None:
