@@ -12,10 +12,10 @@ import hashlib
 from pathlib import Path
 
 from comoto.errors import DatasetError
+from comoto.sources import source_files
 
 BLOCK = 64 * 1024
 BLOCKS = 16
-_RAW_FILE = "elementdatafile"
 
 
 def fingerprint(path: Path) -> str:
@@ -28,6 +28,7 @@ def fingerprint(path: Path) -> str:
 
     Raises:
         DatasetError: there is no such file or folder.
+        DicomError: a MetaImage header names no raw file that may be read.
         OSError: a file cannot be read.
     """
     digest = hashlib.sha256()
@@ -71,16 +72,4 @@ def _files(path: Path) -> list[Path]:
         return files
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    if path.suffix.lower() == ".mhd":
-        return [path, *_raw_files(path)]
-    return [path]
-
-
-def _raw_files(header: Path) -> list[Path]:
-    """Return the raw file that a MetaImage header names; none where it names none that is there."""
-    for line in header.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.partition("=")
-        if key.strip().lower() == _RAW_FILE:
-            raw = header.parent / value.strip()
-            return [raw] if raw.is_file() else []
-    return []
+    return source_files(path)

@@ -158,7 +158,8 @@ def source_files(path: Path | str) -> list[Path]:
     if not path.is_file():
         raise DicomError(f"{path}: no such file or folder")
     if not is_dicom(path) and path.suffix.lower() == ".mhd":
-        return sorted({path, raw_file(path, read_entries(path))})
+        raw = raw_file(path, read_entries(path))
+        return sorted({path, raw} if raw.is_file() else {path})
     return [path]
 
 

@@ -215,7 +215,7 @@ def read_entries(path: Path) -> dict[str, str]:
     """Return the header's keys, in lower case, and their values.
 
     Raises:
-        DicomError: the file is no MetaImage header.
+        DicomError: the file is too long for one.
     """
     if path.stat().st_size > _LARGEST_HEADER:
         raise DicomError(f"{path}: too long for a MetaImage header; is it the raw file?")
@@ -224,8 +224,6 @@ def read_entries(path: Path) -> dict[str, str]:
         key, mark, value = line.partition("=")
         if mark:
             entries[key.strip().lower()] = value.strip()
-    if "dimsize" not in entries:
-        raise DicomError(f"{path}: no line 'DimSize = ...'; this is not a MetaImage header")
     return entries
 
 
@@ -351,6 +349,8 @@ def _header(path: Path, layout: RawLayout, scale: _Scale, is_inverted: bool) -> 
 
 
 def _dims(path: Path, entries: Mapping[str, str]) -> tuple[int, int, int]:
+    if "dimsize" not in entries:
+        raise DicomError(f"{path}: no line 'DimSize = ...'; this is not a MetaImage header")
     words = re.findall(r"[^\s,\[\]()]+", entries["dimsize"])
     try:
         numbers = [int(word) for word in words]
