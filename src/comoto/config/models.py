@@ -223,7 +223,7 @@ class TrainConfig(StrictModel):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 leaves the choice to torch."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that load data; 0 loads in the training process."""
+    """Threads that load data ahead; 0 loads each batch when it is needed."""
     init: Literal["scratch", "teacher"] = "scratch"
     teacher: Path | None = None
     """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""

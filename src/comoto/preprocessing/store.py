@@ -16,6 +16,7 @@ the former format, in which every image has its own file ``images/<image_id>.npy
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -31,7 +32,7 @@ from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.geometry import visible_boxes
 from comoto.preprocessing.plan import Plan
-from comoto.preprocessing.planes import PlanesInfo, planes_files
+from comoto.preprocessing.planes import DATA_OFFSET, PlanesInfo, planes_files
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
 from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
@@ -64,7 +65,8 @@ class PreparedStore:
         self.manifest = Manifest.load(self.folder / "manifest")
         self._records = {record.image_id: record for record in self.manifest.records()}
         self._infos: dict[str, PlanesInfo] = {}
-        self._files = self._find_files()
+        self._keys = self._read_index()
+        self._files = {name: self._files_of(name) for name in self._records}
         there = _names(self.folder)
         missing = [
             name
@@ -122,6 +124,24 @@ class PreparedStore:
         array = np.load(self.planes_path(image_id), mmap_mode="r", allow_pickle=False)
         return np.asanyarray(array, dtype=np.uint8)
 
+    def plane(self, image_id: str, index: int) -> NDArray[np.uint8]:
+        """Return one plane memory-mapped, uint8 (h, w); quicker than ``pixels`` where one is wanted.
+
+        The pages are read when they are touched, so that the copy into a batch is the only one.
+        """
+        info = self.info(image_id)
+        planes, rows, columns = info.shape
+        if not 0 <= index < planes:
+            raise IndexError(f"{image_id}: no plane {index} of {planes}")
+        if image_id not in self._keys:
+            return np.asarray(self.pixels(image_id)[index])
+        with self._files[image_id][0].open("rb", buffering=0) as file:
+            start = DATA_OFFSET + index * rows * columns
+            first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+            length = start - first + rows * columns
+            pages = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=first)
+        return np.frombuffer(pages, np.uint8, rows * columns, start - first).reshape(rows, columns)
+
     def planes_path(self, image_id: str) -> Path:
         """Return the file that holds the planes; images that show the same share it."""
         self.record(image_id)
@@ -176,15 +196,17 @@ class PreparedStore:
         )
         return other
 
-    def _find_files(self) -> dict[str, tuple[Path, Path]]:
-        """Return the files of each image: its planes, and what is known about them."""
+    def _read_index(self) -> dict[str, str]:
+        """Return the name of each image's planes; nothing in a store of the former format."""
         index = self.folder / "manifest" / INDEX
-        if not index.is_file():  # a store of the former format
-            folder = self.folder / "images"
-            names = {name: quote(name, safe="") for name in self._records}
-            return {name: (folder / f"{own}.npy", folder / f"{own}.json") for name, own in names.items()}
-        keys = read_json(index)
-        return {name: planes_files(self.folder, str(keys.get(name, "none"))) for name in self._records}
+        return {name: str(key) for name, key in read_json(index).items()} if index.is_file() else {}
+
+    def _files_of(self, image_id: str) -> tuple[Path, Path]:
+        """Return the files of an image: its planes, and what is known about them."""
+        if self._keys:
+            return planes_files(self.folder, self._keys.get(image_id, "none"))
+        own = quote(image_id, safe="")
+        return self.folder / "images" / f"{own}.npy", self.folder / "images" / f"{own}.json"
 
 
 def _names(folder: Path) -> set[str]:

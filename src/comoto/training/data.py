@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from comoto.config import DataConfig, PreprocessConfig, TrainConfig
 from comoto.datasets.split_file import SplitFile, load_split_file
 from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
 from comoto.errors import ConfigError, DatasetError
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.training.record import trained_on
 
 Batch = tuple[Any, ...]
+
+_AHEAD = 2
+"""Batches that a thread may be ahead."""
 
 
 @dataclass(frozen=True)
@@ -200,41 +204,47 @@ def drawn_from(cohorts: Sequence[Cohort]) -> list[tuple[PreparedStore, tuple[str
     return [(cohort.store, cohort.train) for cohort in cohorts]
 
 
-def laid_out(images: Tensor) -> Tensor:
-    """Return the batch in the memory layout in which convolutions are fastest."""
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-class BatchStream(Dataset[Batch]):
-    """Item k is the batch of step k, a pure function of k: a resumed run sees the same batches."""
-
-    def __init__(self, make: Callable[[int], Batch], steps: Sequence[int]) -> None:
-        self._make = make
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._make(self._steps[index])
-
-
 def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
-    """Yield the batches of some steps, made ahead in ``workers`` processes.
+    """Yield the batches of some steps in order, made ahead by ``workers`` threads.
 
-    Making a batch must not call OpenCV, which hangs in a process that was forked beside its threads.
+    Threads, not processes: making a batch is copying, during which NumPy lets go of the interpreter, and
+    handing pixels from one process to another takes longer than making them (docs/preparation.md).
 
     Args:
-        make: step -> batch.
+        make: step -> batch; threads call it at the same time.
         steps: which steps.
-        workers: processes; 0 makes each batch when it is needed.
+        workers: threads; 0 makes each batch when it is needed.
         pin: page-lock the tensors, for faster copies to a GPU.
     """
-    loader = DataLoader(
-        BatchStream(make, steps),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=2 if workers else None,
-    )
-    return iter(loader)
+    if not workers:
+        for step in steps:
+            yield _made(make, step, pin)
+        return
+    with ThreadPoolExecutor(workers, "batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for step in steps:
+                waiting.append(pool.submit(_made, make, step, pin))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _made(make: Callable[[int], Batch], step: int, pin: bool) -> Batch:
+    batch: Batch = _pinned(make(step), pin)
+    return batch
+
+
+def _pinned(part: Any, pin: bool) -> Any:
+    """Return a batch, or a part of one, with its tensors page-locked if they are to be."""
+    if isinstance(part, Tensor):
+        return part.pin_memory() if pin else part
+    if isinstance(part, GreyBatch):
+        return GreyBatch(*(_pinned(one, pin) for one in part))
+    if isinstance(part, list | tuple):
+        return type(part)(_pinned(one, pin) for one in part)
+    return part

@@ -26,7 +26,6 @@ from comoto.training.data import (
     choose_cohort,
     drawn_from,
     held_out_elsewhere,
-    laid_out,
     mammogram_cohorts,
     open_store,
     refuse_taught,
@@ -89,8 +88,8 @@ def train_teacher(
     sampler = BalancedSampler(drawn_from(list(cohorts.values())), config.batch, config.augment, config.seed)
 
     def make_batch(number: int) -> Batch:
-        images, boxes = sampler.batch(number)
-        return laid_out(images), boxes, number + config.seed * 1_000_003
+        images, boxes = sampler.grey_batch(number)
+        return images, boxes, number + config.seed * 1_000_003
 
     task = Task(
         role="teacher",
