@@ -1,5 +1,7 @@
 """What a file is, told by its tags: vendors' volumes, slices, mammograms, projections, and no images."""
 
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from stack_files import CAPTURE, CT, write_stack, write_victre_stack
 
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, survey
-from dicom_files import BREAST_TOMOSYNTHESIS, texture, write_dicom
+from dicom_files import BREAST_TOMOSYNTHESIS, UID, texture, write_dicom
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 PRESENTATION, PROCESSING = f"{STORAGE}1.2", f"{STORAGE}1.2.1"
@@ -123,6 +125,27 @@ def test_damage_is_described_and_never_raises(tmp_path: Path) -> None:
     (tmp_path / "y.dcm").write_text("text")
     assert describe_source(tmp_path / "y.dcm").content is Content.UNREADABLE
     assert describe_source(tmp_path / "none").problem.endswith("no such file or folder")
+
+
+def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:
+    """300 MB of zeros behind a small file: nothing of it is ever in memory."""
+    path = write_dicom(tmp_path / "x.dcm", texture(), "deflated")
+    content = path.read_bytes()
+    start = content.index(b"1.2.3.4\0") + 8  # the end of the file's meta information
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(300)) + squeeze.flush()
+    path.write_bytes(content[:start] + bomb)
+    tracemalloc.start()
+    assert describe_source(path).content is Content.UNREADABLE
+    with pytest.raises(DicomError, match=r"1\.2\.1\.99 is not supported"):
+        open_source(path)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_a_lone_slice_is_no_volume(tmp_path: Path) -> None:
+    write_stack(tmp_path / "s", texture(frames=1))
+    assert [kind.content for kind in survey(tmp_path)] == [Content.SLICE]
 
 
 def test_films_of_one_series_are_no_stack(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def _survey_dicom(content: FolderContent) -> Iterator[SourceKind]:
         except DicomError as error:
             problem = str(error)
         frames = len(content.stacks[0].files) if len(content.stacks) == 1 else 0
-        yield SourceKind(content.folder, Content.VOLUME, frames, problem)
+        is_volume = any(len(stack.files) > 1 for stack in content.stacks)
+        yield SourceKind(content.folder, Content.VOLUME if is_volume else Content.SLICE, frames, problem)
     for one in content.others:
         problem = f"{one.path}: {WAYS_OUT[one.content]}" if one.content in WAYS_OUT else ""
         if one.content is Content.UNREADABLE:
