@@ -51,7 +51,7 @@ def test_both_halves_are_the_same_breasts(stores):
 
 
 def test_prepared_pictures_show_the_masses_at_the_same_place(stores):
-    """Chest wall at column 0 in both, nothing turned, and the mass of a case on the same pixels of the grid."""
+    """Chest wall at column 0 in both, nothing turned, and the mass of a case at one place of the grid."""
     folder, _ = stores
     flat, deep = PreparedStore(folder / "msynth"), PreparedStore(folder / "tsynth")
     for number in (1, 3, 5, 201, 203):
