@@ -32,7 +32,7 @@ class Collection:
         tables: (table, the split that needs it; None for all).
         wanted: (folder of the tables, index of the collection, splits) -> the argument of
             ``select_series``.
-        reader: name for ``comoto index``; None where no reader is of this set.
+        reader: name for ``comoto index``. For ``csv`` a table of the files, ``images.csv``, is written.
         remark: what to know beforehand.
     """
 
@@ -40,7 +40,7 @@ class Collection:
     collection: str
     tables: tuple[tuple[WebTable, Split | None], ...]
     wanted: Wanted
-    reader: str | None
+    reader: str
     remark: str = ""
 
     def tables_of(self, splits: tuple[Split, ...]) -> list[WebTable]:
@@ -117,7 +117,7 @@ def _bcs_tables() -> tuple[tuple[WebTable, Split | None], ...]:
         Split.TEST: (
             ("file-paths-test-v2", 1722),
             ("labels-test-PHASE-2", 1722),
-            ("boxes-test-v2-PHASE-2", 137),
+            ("boxes-test-v2-PHASE-2-Jan-2024", 137),
         ),
     }
     return tuple(
@@ -162,9 +162,9 @@ COLLECTIONS = {
             "ea1141",
             (),
             _ea1141,
-            None,
-            "tomosynthesis and mammograms for presentation; no lesions are published, so these are for "
-            "prediction, or for 'comoto index csv' with a table of your own",
+            "csv",
+            "tomosynthesis of all patients who have it, and their mammograms for presentation; no lesions "
+            "are published",
         ),
     )
 }

@@ -1,7 +1,8 @@
 """Series from the Imaging Data Commons onto the disk: in small batches, each series whole or not at all.
 
-A series is downloaded below ``.partial`` and moved to its place when its number of files and of bytes is the
-index's, so an interrupted download goes on where it was and nothing that is half there looks finished.
+A series is downloaded below ``.partial`` and moved to its place when the download ended without an error and
+its number of files and of bytes is the index's. So an interrupted download goes on where it was, and nothing
+that is half there looks finished: of a file that is written in pieces the size alone proves nothing.
 """
 
 from __future__ import annotations
@@ -102,12 +103,16 @@ def check_disk(root: Path, num_bytes: int) -> None:
         )
 
 
-def check_reachable(url: str = BUCKETS) -> None:
+def check_reachable(url: str | None = None) -> None:
     """Check that there is a way to the images before anything is started.
+
+    Args:
+        url: ``BUCKETS`` if not given.
 
     Raises:
         DatasetError: there is none; the remedy is in the message.
     """
+    url = url or BUCKETS
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS):
             return
@@ -161,8 +166,8 @@ def fetch(jobs: Sequence[Job], root: Path, client: Callable[[], Client], rounds:
     opened = client()
     told: list[str] = []
     with progress_bar("download (MB)", sum(job.num_bytes for job in missing) // 1_000_000) as advance:
-        for _ in range(rounds):
-            for batch in _batches(missing):
+        for attempt in range(rounds):
+            for batch in list(_batches(missing)) if attempt == 0 else [[job] for job in missing]:
                 told += _fetch_batch(batch, partial, opened)
                 advance(sum(job.num_bytes for job in batch if job.is_complete()) // 1_000_000)
             missing = [job for job in missing if not job.is_complete()]
@@ -191,7 +196,11 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def _fetch_batch(batch: Sequence[Job], partial: Path, client: Client) -> list[str]:
-    """Download a batch and put the series that are whole into their places; return what the library said."""
+    """Download a batch and put what is whole into its place; after an error nothing of it is trusted.
+
+    Returns:
+        The errors that the library told.
+    """
     with _listening() as told:
         try:
             client.download_from_selection(
@@ -205,7 +214,7 @@ def _fetch_batch(batch: Sequence[Job], partial: Path, client: Client) -> list[st
             told.append(f"{type(error).__name__}: {error}")
     for job in batch:
         arrived = partial / job.uid
-        if job.is_complete(arrived):
+        if not told and job.is_complete(arrived):
             _clear(job.folder)
             job.folder.parent.mkdir(parents=True, exist_ok=True)
             arrived.replace(job.folder)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comoto.datasets.catalogue import CATALOGUE
 from comoto.download.collections import Collection, find_collection
 from comoto.download.fetch import (
-    PARTIAL,
     Client,
     Job,
     check_disk,
@@ -23,7 +22,7 @@ from comoto.download.fetch import (
 )
 from comoto.download.index import read_index
 from comoto.download.select import Request, Selection, select_series
-from comoto.download.web_tables import PUBLISHER, fetch_tables
+from comoto.download.web_tables import fetch_tables
 from comoto.errors import OutputExistsError
 from comoto.output_files import whole_file
 
@@ -83,25 +82,25 @@ class DownloadPlan:
         about = CATALOGUE.get(self.collection.name)
         if about is not None:
             lines += [f"commercial use: {about.commercial_use}", f"cite: {about.citation}"]
-        if self.selection.absent:
-            notes = [f"{len(self.selection.absent)} series of the tables are not in the index"]
-        else:
-            notes = []
-        notes += [*self.notes, *([self.collection.remark] if self.collection.remark else [])]
-        return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+        absent = len(self.selection.absent)
+        notes = (
+            f"{absent} series of the tables are not in the index" if absent else "",
+            self.collection.remark,
+        )
+        return "\n".join([*lines, *(f"note: {note}" for note in (*self.notes, *notes) if note)])
 
     def next_step(self) -> str:
         """Return the command that comes next."""
         root = shlex.quote(str(self.root))
-        if self.collection.reader is None:
-            return f"comoto predict --run RUN {root} --out predictions.csv"
-        partly = "" if self.selection.is_whole else " --allow-missing"
-        name = self.collection.reader
-        return f"comoto index {name} {root}{partly} --out {shlex.quote(f'manifests/{name}')}"
+        # without tables every file on disk is named, so nothing can be missing
+        partly = " --allow-missing" if self.collection.tables and not self.selection.is_whole else ""
+        without = " --set lesions=none" if self.collection.reader == "csv" else ""
+        manifest = f"manifests/{self.collection.name}"
+        return f"comoto index {self.collection.reader} {root}{partly}{without} --out {manifest}"
 
 
 def plan_download(
-    name: str, root: Path, request: Request, *, index: Path | None = None, tables_from: str = PUBLISHER
+    name: str, root: Path, request: Request, *, index: Path | None = None, tables_from: str | None = None
 ) -> DownloadPlan:
     """Find out what is to be downloaded; only the data set's tables are fetched.
 
@@ -110,7 +109,7 @@ def plan_download(
         root: folder of the data set; tables that lie there are taken as they are.
         request: how many patients, of which splits.
         index: of the Imaging Data Commons; the installed one if not given.
-        tables_from: address of the folder of the tables.
+        tables_from: address of the folder of the tables; the publisher's if not given.
 
     Raises:
         ConfigError, DatasetError, OutputExistsError: see the parts.
@@ -146,13 +145,31 @@ def run_download(
         check_disk(plan.root, plan.missing_bytes)
         reach()
         fetch(plan.jobs, plan.root, client)
-    columns = ["patient_id", "study_uid", "series_uid", "split", "num_files", "num_bytes", "licence", "path"]
-    with whole_file(plan.root / RECORD) as part, part.open("w", encoding="utf-8", newline="") as file:
+    columns = ["patient_id", "study_uid", "series_uid", "split", "num_files", "num_bytes", "licence"]
+    rows = plan.selection.series[columns].itertuples(index=False)
+    folders = [job.folder.relative_to(plan.root).as_posix() for job in plan.jobs]
+    _write(
+        plan.root / RECORD,
+        [*columns, "path"],
+        ([*row, path] for row, path in zip(rows, folders, strict=True)),
+    )
+    if plan.collection.reader == "csv":
+        _write(plan.root / "images.csv", ["path", "patient_id", "study_id"], _image_rows(plan))
+
+
+def _image_rows(plan: DownloadPlan) -> Iterator[list[str]]:
+    """Yield a row per file, for ``comoto index csv``; the headers say the rest."""
+    series = plan.selection.series
+    for patient, study, job in zip(series["patient_id"], series["study_uid"], plan.jobs, strict=True):
+        for path in sorted(job.folder.glob("*.dcm")):
+            yield [path.relative_to(plan.root).as_posix(), patient, study]
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns)
-        rows = plan.selection.series[columns[:-1]].itertuples(index=False)
-        for row, job in zip(rows, plan.jobs, strict=True):
-            writer.writerow([*row, job.folder.relative_to(plan.root).as_posix()])
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
-__all__ = ["PARTIAL", "RECORD", "DownloadPlan", "Request", "plan_download", "run_download"]
+__all__ = ["RECORD", "DownloadPlan", "Request", "plan_download", "run_download"]

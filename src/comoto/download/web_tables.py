@@ -47,13 +47,13 @@ class WebTable:
         return folder / found[0] if found else None
 
 
-def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str = PUBLISHER) -> list[str]:
+def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str | None = None) -> list[str]:
     """Fetch the tables that are not in the folder yet.
 
     Args:
         tables: which.
         folder: where they are kept; a table appears there when it is complete and checked.
-        base: address of the folder on the web.
+        base: address of the folder on the web, ``PUBLISHER`` if not given.
 
     Returns:
         A note per table that has another number of lines than it had: the release may have been revised.
@@ -61,6 +61,7 @@ def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str = PUBLISHER
     Raises:
         DatasetError: the publisher cannot be reached, or sends something else.
     """
+    base = base or PUBLISHER
     notes = []
     for table in tables:
         path = table.find(folder)
