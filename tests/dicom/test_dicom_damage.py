@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comoto.dicom import decode, header
+from comoto.dicom import decode, tags
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
@@ -294,14 +295,14 @@ def test_number_that_is_none(x):
 )
 def test_warnings_of_damage_are_errors(x, monkeypatch, message):
     """pydicom goes on with a part of the data set, or with a guess, and only warns."""
-    original = header.dcmread
+    original = tags.dcmread
 
     def warning(*arguments, **options):
         warnings.warn(message, stacklevel=1)
         return original(*arguments, **options)
 
     write_dicom(x, texture())
-    monkeypatch.setattr(header, "dcmread", warning)
+    monkeypatch.setattr(tags, "dcmread", warning)
     refused(x, f"x.dcm: {message}; the file is damaged")
 
 
@@ -315,6 +316,36 @@ def test_a_sequence_that_never_ends(x):
     assert shared in data
     x.write_bytes(data)
     refused(x, "damaged")
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFF0, 2**31, 2**24])
+@pytest.mark.parametrize("tag", [b"\x10\x00\x20\x00", b"\x28\x00\x10\x00"])
+def test_no_memory_is_set_aside_for_what_is_not_there(x, length, tag):
+    """Found by fuzzing: Python makes room for all bytes that are asked for before it reads any."""
+    write_dicom(x, texture(), "implicit")
+    data = bytearray(x.read_bytes())
+    struct.pack_into("<I", data, data.index(tag) + 4, length)
+    x.write_bytes(data)
+    tracemalloc.start()
+    refused(x, f"an attribute claims {length} bytes; the file is damaged")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_meta_information_of_impossible_length(x):
+    write_dicom(x, texture())
+    data = bytearray(x.read_bytes())
+    struct.pack_into("<I", data, data.index(b"\x02\x00\x01\x00OB\0\0") + 8, 0xFFFFFFF0)
+    x.write_bytes(data)
+    refused(x, "no transfer syntax")
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(x):
+    """One megabyte of deflated data may stand for a gigabyte."""
+    write_dicom(x, texture(), "raw", uid=UID["deflated"])
+    with pytest.raises(DicomError, match="99 is not supported; convert"):
+        tags.read_tags(x, ["Rows"])
 
 
 def test_warnings_of_odd_values_do_not_reach_the_user(x):

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import struct
-import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 
 from comoto.dicom.orientation import anatomical_directions
 from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
+from comoto.dicom.tags import (
+    CAUSES_OF_DAMAGE,
+    one_error,
+    read_dataset,
+    transfer_syntax_uid,
+    unsupported,
+)
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 
@@ -32,15 +34,16 @@ MAX_PIXELS = 10**10
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_CAUSES_OF_DAMAGE = "the file is damaged or cut; copy or download it again"
-_WARNINGS_OF_DAMAGE = ("End of file", "Unexpected end of file", "Expected implicit", "Expected explicit")
-"""Beginnings of pydicom's warnings after which it goes on with a part of the data set, or with a guess.
-
-Its other warnings speak of values that are longer or other than they should be, as de-identification leaves
-them; they are logged.
-"""
-_one_header_at_a_time = threading.Lock()
-"""Catching warnings changes the state of the whole process."""
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
+    *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
+    *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+"""All that is read; names and dates of patients are passed over."""
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
 
@@ -94,21 +97,8 @@ def read_header(path: Path | str) -> DicomHeader:
         DicomError: not a DICOM file, damaged, or not a kind of image that this package reads.
     """
     path = Path(path)
-    try:
-        with _one_header_at_a_time, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            header = _checked_header(path)
-    except DicomError:
-        raise
-    except Exception as error:  # damaged bytes surface as almost any type
-        raise DicomError(
-            f"{path}: the header cannot be read ({type(error).__name__}: {error}); {_CAUSES_OF_DAMAGE}"
-        ) from error
-    for message in (str(warning.message) for warning in caught):
-        if message.startswith(_WARNINGS_OF_DAMAGE):
-            raise DicomError(f"{path}: {message}; {_CAUSES_OF_DAMAGE}")
-        logger.debug("%s: %s", path, message)
-    return header
+    with one_error(path):
+        return _checked_header(path)
 
 
 def _checked_header(path: Path) -> DicomHeader:
@@ -150,25 +140,15 @@ def _checked_header(path: Path) -> DicomHeader:
 
 def _transfer_syntax(path: Path) -> TransferSyntax:
     """Read the file's meta information alone: a deflated file is refused before it is inflated."""
-    if not path.is_file():
-        raise DicomError(f"{path}: no such file")
-    try:
-        uid = _uid(read_file_meta_info(path), "TransferSyntaxUID")
-    except InvalidDicomError as error:
-        raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)") from error
-    if not uid:
-        raise DicomError(f"{path}: no transfer syntax in the file's meta information; {_CAUSES_OF_DAMAGE}")
+    uid = transfer_syntax_uid(path)
     if uid not in ACCEPTED:
-        raise DicomError(
-            f"{path}: transfer syntax {uid} is not supported; "
-            "convert the file to JPEG 2000 Lossless or Explicit VR Little Endian"
-        )
+        raise unsupported(path, uid)
     return ACCEPTED[uid]
 
 
 def _read_dataset(path: Path, syntax: TransferSyntax) -> tuple[Dataset, PixelElement]:
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True)
+        dataset = read_dataset(path, file, _KEYWORDS)
         implicit = bool(dataset.original_encoding[0])
         return dataset, _pixel_element(path, file, syntax, implicit)
 
@@ -178,11 +158,11 @@ def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit:
     order = "<" if syntax.little_endian else ">"
     beginning = file.read(8 if implicit else 12)
     if len(beginning) < (8 if implicit else 12):
-        raise DicomError(f"{path}: no pixel data; {_CAUSES_OF_DAMAGE}")
+        raise DicomError(f"{path}: no pixel data; {CAUSES_OF_DAMAGE}")
     group, element = struct.unpack_from(f"{order}HH", beginning)
     if group << 16 | element != _PIXEL_DATA:
         raise DicomError(
-            f"{path}: no pixel data, tag {group:04x},{element:04x} stands in its place; {_CAUSES_OF_DAMAGE}"
+            f"{path}: no pixel data, tag {group:04x},{element:04x} stands in its place; {CAUSES_OF_DAMAGE}"
         )
     (length,) = struct.unpack_from(f"{order}I", beginning, 4 if implicit else 8)
     if syntax.encapsulated != (length == _UNDEFINED_LENGTH):
@@ -235,7 +215,7 @@ def _check_size(header: DicomHeader, dataset: Dataset) -> None:
     described = len(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if described not in (0, frames):
         raise DicomError(
-            f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {_CAUSES_OF_DAMAGE}"
+            f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {CAUSES_OF_DAMAGE}"
         )
     if header.pixels.length is not None:
         _check_raw_length(header, header.pixels.length)
@@ -251,7 +231,7 @@ def _check_raw_length(header: DicomHeader, length: int) -> None:
     there = header.path.stat().st_size - header.pixels.offset
     if there < expected:
         raise DicomError(
-            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {_CAUSES_OF_DAMAGE}"
+            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {CAUSES_OF_DAMAGE}"
         )
 
 
