@@ -173,6 +173,16 @@ def test_files_without_a_row(tree):
     )
 
 
+def test_outlines_of_muscles_are_none_of_lesions(tree):
+    """The release has them in a folder of its own, with other names."""
+    path = tree.release / "PectoralMuscle" / "Pectoral Muscle XML" / "22678622_muscle.xml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(tree.xml("22678646").read_bytes())
+    manifest = api.index("inbreast", tree.root)
+    assert lesions(manifest)["22678622"] == []
+    assert manifest.dropped == ()
+
+
 def test_renamed_files_have_no_patient(tree):
     path = tree.dicom(tree.images[0])
     path.rename(path.with_name("22678622.dcm"))

@@ -5,47 +5,10 @@ One entry per name of ``comoto.components.DATASETS``, in alphabetical order; a t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 from comoto.components import suggest
+from comoto.datasets.about import DatasetAbout
+from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError
-
-CommercialUse = Literal["yes", "no", "by agreement", "unknown"]
-
-
-@dataclass(frozen=True)
-class DatasetAbout:
-    """One data set in words.
-
-    Attributes:
-        name: as in ``comoto index NAME``.
-        title: its full name and who made it.
-        modalities: short words, such as ``DBT``, ``FFDM``, ``film`` or ``synthetic DM``.
-        boxes: what marks the lesions and how many there are, in a few words: it is a column of a table.
-        access: who gets it, in a few words: ``open``, ``account and agreement``, ``on request``.
-        licence: as its publisher states it; ``not stated`` where none was found.
-        commercial_use: what that licence says of it.
-        citation: one paragraph, as the publisher asks for it.
-        url: the publisher's page.
-        options: options of its reader (``comoto index NAME --set option=value``), with hyphens, and what
-            they do.
-        notes: size, splits, and whatever a user should know before the download, such as a limit on
-            publishing models.
-    """
-
-    name: str
-    title: str
-    modalities: tuple[str, ...]
-    boxes: str
-    access: str
-    licence: str
-    commercial_use: CommercialUse
-    citation: str
-    url: str
-    options: dict[str, str] = field(default_factory=dict)
-    notes: str = ""
-
 
 _ENTRIES = (
     DatasetAbout(
@@ -343,13 +306,14 @@ def about_dataset(name: str) -> DatasetAbout:
     Raises:
         ConfigError: there is none of that name.
     """
-    if name not in CATALOGUE:
-        raise ConfigError(f"unknown data set '{name}'; {suggest(name, CATALOGUE)}")
-    return CATALOGUE[name]
+    known = CATALOGUE | WITHOUT_READER
+    if name not in known:
+        raise ConfigError(f"unknown data set '{name}'; {suggest(name, known)}")
+    return known[name]
 
 
 def catalogue_rows() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return the header and the rows of the table of all data sets."""
+    """Return the header and the rows of the table of all data sets that are read."""
     header = ("name", "modality", "boxes", "licence", "commercial use", "access")
     rows: list[tuple[str, ...]] = [
         (
@@ -379,6 +343,8 @@ def describe(about: DatasetAbout) -> str:
     }
     lines = [f"{about.name}: {about.title}", ""]
     lines += [f"{label + ':':<16}{text}" for label, text in fields.items() if text]
+    if about.not_read:
+        return "\n".join([*lines, "", f"Not read by comoto: {about.not_read}"]) + "\n"
     lines += ["", f"comoto index {about.name} ROOT --out MANIFEST"]
     for option, text in about.options.items():
         switch = f"--{option} ..." if option in _OWN_SWITCHES else f"--set {option}=..."
