@@ -286,7 +286,7 @@ _ENTRIES = (
             "Data: doi.org/10.13026/br2v-7517"
         ),
         url="https://physionet.org/content/vindr-mammo/1.0.0/",
-        options={"category": "a finding that counts as a lesion, such as Mass; repeatable"},
+        options={"categories": "a finding that counts as a lesion, such as Mass; repeatable"},
         notes=(
             "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
             "and finding categories, no pathology."
@@ -294,7 +294,7 @@ _ENTRIES = (
     ),
 )
 
-_OWN_SWITCHES = ("tables", "category")
+_OWN_SWITCHES = {"tables": "--tables FOLDER", "categories": "--category WORD"}
 """Options that ``comoto index`` has a switch of its own for."""
 
 CATALOGUE: dict[str, DatasetAbout] = {about.name: about for about in _ENTRIES}
@@ -347,6 +347,6 @@ def describe(about: DatasetAbout) -> str:
         return "\n".join([*lines, "", f"Not read by comoto: {about.not_read}"]) + "\n"
     lines += ["", f"comoto index {about.name} ROOT --out MANIFEST"]
     for option, text in about.options.items():
-        switch = f"--{option} ..." if option in _OWN_SWITCHES else f"--set {option}=..."
+        switch = _OWN_SWITCHES.get(option, f"--set {option}=...")
         lines.append(f"  {switch:<26}{text}")
     return "\n".join(lines) + "\n"
