@@ -186,7 +186,7 @@ _ENTRIES = (
             "data": "the same",
             "images": "folder of the DICOM files, if it is not ROOT or ROOT/images",
             "nbss": "folder of the NBSS files, if it is not that of the data",
-            "category": "what a mark must show to count as a lesion, such as mass; repeatable",
+            "categories": "what a mark must show to count as a lesion, such as mass; repeatable",
             "conspicuity": "comma separated: obvious, subtle, very_subtle, occult, not_recalled, unknown",
             "status": "comma separated states of the breast in which marks count, such as malignant",
             "intent": "presentation (default), processing or both",
