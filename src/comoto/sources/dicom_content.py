@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
@@ -27,9 +26,6 @@ _CAPTURE = f"{_STORAGE}7"
 _CAPTURES = (_CAPTURE, f"{_STORAGE}7.2", f"{_STORAGE}7.3")
 _XRAY = (f"{_STORAGE}1", f"{_STORAGE}1.1", f"{_STORAGE}1.1.1")
 _DIRECTORY = "1.2.840.10008.1.3.10"
-
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-"""Refused before it is inflated: a small file may become any size."""
 
 _GENERATED_2D = frozenset({"GENERATED_2D", "TOMO_2D"})
 _PROJECTION_WORDS = frozenset({"TOMO_PROJ"})
@@ -152,11 +148,8 @@ def dicom_content(path: Path) -> DicomContent:
     """
     tags: list[BaseTag | int | str | tuple[int, int]] = [*_KEYWORDS, *_PRIVATE_CREATORS]
     try:
-        meta = read_file_meta_info(path)
-        if uid_text(meta, "TransferSyntaxUID") == _DEFLATED:
-            return DicomContent(path, Content.UNREADABLE, reason="deflated files are not read")
         dataset = read_tags(path, tags)
-        meta_class = uid_text(meta, "MediaStorageSOPClassUID")
+        meta_class = uid_text(dataset.file_meta, "MediaStorageSOPClassUID")
         return DicomContent(
             path=path,
             content=_decide(dataset, meta_class),
