@@ -13,7 +13,7 @@ from stack_files import CAPTURE, CT, write_stack, write_victre_stack
 
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, survey
-from dicom_files import BREAST_TOMOSYNTHESIS, UID, texture, write_dicom
+from dicom_files import BREAST_TOMOSYNTHESIS, texture, write_dicom
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 PRESENTATION, PROCESSING = f"{STORAGE}1.2", f"{STORAGE}1.2.1"
