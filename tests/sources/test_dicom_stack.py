@@ -238,7 +238,7 @@ class TestRefusals:
 
 
 def test_a_hundred_files_open_at_once(tmp_path: Path) -> None:
-    """Headers are read once, pixels not at all; 0.15 s on a slow core."""
+    """Headers are read once, pixels not at all; 0.15 to 0.4 s on a slow core."""
     folder = write_stack(tmp_path / "s", texture(frames=100))
     start = time.perf_counter()
     stack = open_source(folder)
