@@ -22,6 +22,7 @@ from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
 from comoto.cli.import_checkpoint import import_checkpoint
 from comoto.cli.index import index
+from comoto.cli.inspect import inspect
 from comoto.cli.options import show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
@@ -47,6 +48,7 @@ class InOrderOfWork(TyperGroup):
             "split",
             "draw",
             "prepare",
+            "inspect",
             "train",
             "import-checkpoint",
             "predict",
@@ -102,6 +104,7 @@ app.command("index")(index)
 app.command("split")(split)
 app.command("draw")(draw)
 app.command("prepare")(prepare)
+app.command("inspect")(inspect)
 app.add_typer(train.app, name="train")
 app.command("import-checkpoint")(import_checkpoint)
 app.command("predict")(predict)
