@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from comoto.datasets.make_split import MadeSplit
     from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
-    from comoto.download.run import DownloadPlan
+    from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
@@ -98,8 +98,8 @@ def plan_download(
     Returns:
         ``.text()`` for people, ``.missing_bytes``, ``.next_step()``; ``download`` takes it.
     """
-    from comoto.download.run import Request
-    from comoto.download.run import plan_download as run
+    from comoto.downloads.run import Request
+    from comoto.downloads.run import plan_download as run
 
     wanted = [_split(word) for word in splits]
     request = Request(patients, normals, tuple(word for word in wanted if word is not None), seed)
@@ -112,7 +112,7 @@ def download(plan: DownloadPlan) -> None:
     Args:
         plan: from ``plan_download``.
     """
-    from comoto.download.run import run_download
+    from comoto.downloads.run import run_download
 
     run_download(plan)
 

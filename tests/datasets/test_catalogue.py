@@ -10,7 +10,7 @@ import pytest
 from comoto.cli.main import run
 from comoto.components import DATASETS, resolve
 from comoto.datasets.catalogue import CATALOGUE, catalogue_rows, describe
-from comoto.download.collections import COLLECTIONS
+from comoto.downloads.collections import COLLECTIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "datasets"
 TABLE = re.compile(r"^\|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)

@@ -42,7 +42,7 @@ class Selection:
     """What is to be downloaded.
 
     Attributes:
-        series: rows of the index (``download.index``), with ``split`` (empty where the set has none).
+        series: rows of the index (``downloads.index``), with ``split`` (empty where the set has none).
         patients: (split, lesion / normal / other) -> number of patients chosen, and of those there are.
         absent: series of the data set's tables that the index does not know.
     """

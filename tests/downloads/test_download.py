@@ -23,13 +23,13 @@ from synthetic_index import (
 
 from comoto import api
 from comoto.cli.main import run
-from comoto.download import fetch, index, web_tables
-from comoto.download.collections import COLLECTIONS, find_collection
-from comoto.download.fetch import PARTIAL, Job, check_disk, check_reachable, jobs_of, size_text
-from comoto.download.index import read_index
-from comoto.download.run import Request, plan_download, run_download
-from comoto.download.select import LESION, NORMAL, OTHER, select_series
-from comoto.download.web_tables import WebTable, fetch_tables
+from comoto.downloads import fetch, index, web_tables
+from comoto.downloads.collections import COLLECTIONS, find_collection
+from comoto.downloads.fetch import PARTIAL, Job, check_disk, check_reachable, jobs_of, size_text
+from comoto.downloads.index import read_index
+from comoto.downloads.run import Request, plan_download, run_download
+from comoto.downloads.select import LESION, NORMAL, OTHER, select_series
+from comoto.downloads.web_tables import WebTable, fetch_tables
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.records import Split
 from tiny_releases import VOLUMES, BcsTree

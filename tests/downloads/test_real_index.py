@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from comoto.datasets.bcs_dbt_tables import read_bcs_dbt_tables
-from comoto.download.collections import COLLECTIONS
-from comoto.download.index import read_index
-from comoto.download.run import Request, plan_download
-from comoto.download.select import LESION
+from comoto.downloads.collections import COLLECTIONS
+from comoto.downloads.index import read_index
+from comoto.downloads.run import Request, plan_download
+from comoto.downloads.select import LESION
 from comoto.records import Split
 
 TABLES = Path(__file__).resolve().parents[3] / "shared" / "real"

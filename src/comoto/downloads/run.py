@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comoto.datasets.catalogue import CATALOGUE
-from comoto.download.collections import Collection, find_collection
-from comoto.download.fetch import (
+from comoto.downloads.collections import Collection, find_collection
+from comoto.downloads.fetch import (
     Client,
     Job,
     check_disk,
@@ -20,9 +20,9 @@ from comoto.download.fetch import (
     jobs_of,
     size_text,
 )
-from comoto.download.index import read_index
-from comoto.download.select import Request, Selection, select_series
-from comoto.download.web_tables import fetch_tables
+from comoto.downloads.index import read_index
+from comoto.downloads.select import Request, Selection, select_series
+from comoto.downloads.web_tables import fetch_tables
 from comoto.errors import OutputExistsError
 from comoto.output_files import whole_file
 
@@ -105,7 +105,7 @@ def plan_download(
     """Find out what is to be downloaded; only the data set's tables are fetched.
 
     Args:
-        name: a name of ``download.collections.COLLECTIONS``.
+        name: a name of ``downloads.collections.COLLECTIONS``.
         root: folder of the data set; tables that lie there are taken as they are.
         request: how many patients, of which splits.
         index: of the Imaging Data Commons; the installed one if not given.
