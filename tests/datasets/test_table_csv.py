@@ -391,3 +391,16 @@ def test_the_page_names_every_column_and_option():
     page = PAGE.read_text(encoding="utf-8")
     for word in (*IMAGE_NAMES, *BOX_NAMES, *(name.replace("_", "-") for name in CHOICES)):
         assert f"`{word}`" in page
+
+
+def test_command_line_strict(hospital, tmp_path, monkeypatch, capsys):
+    """One broken file: listed, or refused and nothing written."""
+    hospital.table("a/l.dcm", "this is no DICOM file")
+    arguments = ["index", "csv", hospital.root, "--out", tmp_path / "m", "--set", "first-slice=0"]
+    code, said, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+    assert (code, said) == (2, "")
+    assert "images.csv: line 2" in error
+    assert not (tmp_path / "m").exists()
+    code, said, _ = comoto(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "dropped: images.csv: line 2" in said
