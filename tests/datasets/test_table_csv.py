@@ -87,6 +87,21 @@ def test_complete_tables_open_no_file(tmp_path):
     assert lesions(index(place, boxes_on="corrected")) == {"x.dcm": [((1, 2, 3, 4), 8)]}
 
 
+def test_long_paths_and_paths_written_in_two_ways(tmp_path):
+    """Stores make file names of image ids, and a file name has at most 255 characters."""
+    place = Hospital(tmp_path)
+    folders = ["/".join(f"1.2.840.{k}{'1' * 50}" for k in range(4)) + f"/{name}" for name in "ab"]
+    for folder in folders:
+        place.mammogram(f"{folder}/1-1.dcm")
+    place.table("images.csv", "path,patient_id,view,side", *(f"./{name}/1-1.dcm,A,CC,L" for name in folders))
+    place.table("lesions.csv", "path,x1,y1,x2,y2", f"{folders[1]}/1-1.dcm".replace("/", "\\") + ",1,2,3,4")
+    manifest = index(place)
+    names = list(manifest.images["image_id"])
+    assert [len(name) for name in names] == [160, 160]
+    assert len(set(names)) == 2
+    assert lesions(manifest) == {names[1]: [((1, 2, 3, 4), None)]}
+
+
 def test_mg_says_neither(tmp_path):
     """DICOM's Modality is MG for mammograms and tomosynthesis alike."""
     place = Hospital(tmp_path)

@@ -25,6 +25,7 @@ from comoto.datasets.table_csv_images import (
     merged_rows,
     parse_images,
     with_view_keys,
+    written_paths,
 )
 from comoto.datasets.table_csv_lesions import has_boxes, parse_lesions, place_lesions
 from comoto.datasets.table_csv_options import CsvOptions, csv_options
@@ -153,7 +154,7 @@ def _image_ids(lesions: Table, boxes: pd.DataFrame, parsed: ImageTable) -> pd.Se
             f"{lesions.path}: no column image_id or path, so no lesion finds its image; add one, or name "
             "yours with --set columns=lesions.image_id:YOUR_NAME"
         )
-    keys = rows[key].str.replace("\\", "/", regex=False) if key == "path" else rows[key]
+    keys = written_paths(rows[key]) if key == "path" else rows[key]
     known = pd.Series(images["image_id"].to_numpy(), index=images[key].to_numpy(), dtype="string")
     unknown = ~keys.isin(list(known.index))
     Table(lesions.path, rows).refuse(

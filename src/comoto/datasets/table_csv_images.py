@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ _SPLITS = {
     "testing": Split.TEST,
     "holdout": Split.TEST,
 }
+_LONGEST_ID = 160
 _FROM_HEADER = ("patient_id", "study_id", "laterality", "view", "modality")
 _TEXTS = ("patient_id", "study_id", "view_key", "label")
 _WHOLE = ("num_slices", "rows", "columns")
@@ -78,10 +80,11 @@ def parse_images(table: Table, options: CsvOptions) -> ImageTable:
     """
     rows = table.rows
     table.refuse(rows["path"] == "", "path is empty", "name the file, or the folder of its slices")
-    path = rows["path"].str.replace("\\", "/", regex=False)
+    path = written_paths(rows["path"])
     images = pd.DataFrame({"path": path}, index=rows.index)
-    images["image_id"] = rows.get("image_id", path)
-    table.refuse(images["image_id"] == "", "image_id is empty", "give every image its own")
+    images["image_id"] = rows.get("image_id", _shortened(path))
+    bad = (images["image_id"] == "") | (images["image_id"].str.len() > _LONGEST_ID)
+    table.refuse(bad, f"image_id is empty or longer than {_LONGEST_ID}", "give every image a short one")
     for column in ("image_id", "path"):
         repeated = images[column].duplicated(keep=False)
         table.refuse(repeated, f"the same {column} stands more than once", "keep one row of each image")
@@ -137,6 +140,22 @@ def with_view_keys(images: pd.DataFrame) -> pd.Series[str]:
     keys = images["view_key"].astype("string").fillna(made)
     within = images["study_id"].astype(str) + "\n" + images["modality"].astype(str)
     return pd.Series(view_keys(list(within), list(keys)), index=images.index, dtype="string")
+
+
+def written_paths(cells: pd.Series[str]) -> pd.Series[str]:
+    """Return paths as both tables may write them, in one form: ``/`` between parts, no ``./`` in front."""
+    return cells.str.replace("\\", "/", regex=False).str.removeprefix("./")
+
+
+def _shortened(path: pd.Series[str]) -> pd.Series[str]:
+    """Return paths as names of images; the stores make file names of them, so very long ones are cut."""
+    return path.map(
+        lambda text: (
+            text
+            if len(text) <= _LONGEST_ID
+            else f"{hashlib.sha256(text.encode()).hexdigest()[:12]}_{text[13 - _LONGEST_ID :]}"
+        )
+    ).astype("string")
 
 
 def _silent(cells: pd.Series[str]) -> pd.Series[str]:
