@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from releases_cbis_ddsm import LAYOUTS, CbisTree, Finding, everyday
+from releases_cbis_ddsm import LAYOUTS, ROOT_UID, SHAPE, CbisTree, Finding, everyday
 
 from comoto import api
 from comoto.cli.main import run
@@ -123,6 +123,47 @@ def test_the_content_tells_mask_and_crop_apart(tmp_path, deviation, misnamed):
     assert lesions(manifest)["Mass-Training_P_00010_LEFT_CC"] == [((4, 10, 12, 22), "mass BENIGN")]
     said = "Series Descriptions do not tell mask and crop apart, size and pixel values do, in line 5"
     assert (f"{MASS_TRAIN}: {said}" in manifest.notes) is misnamed
+
+
+@pytest.mark.parametrize(
+    ("described", "chosen"),
+    [(("", "cropped images"), 0), (("ROI mask images", ""), 0), (("", ""), 1), (("cropped images",) * 2, 1)],
+)
+def test_description_before_size(tmp_path, described, chosen):
+    """Two files that could both be masks: 36 x 27 with a box at 9, and of the film's size with one at 20."""
+    tree = one(tmp_path)
+    film, finding = tree.write_image(tree.findings[1]), tree.findings[1]
+    files = []
+    for number, (shape, left) in enumerate((((36, 27), 9), (SHAPE, 20))):
+        mask = np.zeros(shape, np.uint8)
+        mask[10:20, left : left + 5] = 255
+        tags = {"SeriesInstanceUID": tree.uid(finding.roi_case), "SeriesDescription": described[number]}
+        path = tmp_path / f"{number}.dcm"
+        files.append(
+            (write_dicom(path, mask, "implicit", bits_stored=8, tags=tags), tags["SeriesInstanceUID"])
+        )
+    found = find_mask(MaskJob(tree.uid(finding.case), (film,), tuple(files)))
+    assert found.box[0] == pytest.approx((9 * 30 / 27, 20)[chosen])
+
+
+def test_series_of_one_case_with_the_same_tail(tmp_path):
+    """Crop and mask in two series whose UIDs end in the same five digits: the headers tell them apart."""
+    findings = [Finding("mass", "train", "P_00010", "LEFT", "CC", 1, "BENIGN", (4, 10, 12, 22), apart=True)]
+    tree = CbisTree(tmp_path / "cbis", findings, "descriptive")
+    tree.uids = {
+        findings[0].roi_case: f"{ROOT_UID}.111112345",
+        "crop " + findings[0].roi_case: f"{ROOT_UID}.212345",
+    }
+    tree.write_tables()
+    tree.write_image(findings[0])
+    _, mask = tree.write_rois(findings[0])
+    crop = mask.parent.parent / "2.000000-cropped images-12345" / "1-1.dcm"
+    crop.parent.mkdir()
+    grey = np.arange(96, dtype=np.uint16).reshape(12, 8)
+    tags = {"SeriesInstanceUID": tree.uids["crop " + findings[0].roi_case]}
+    write_dicom(crop, grey, "implicit", bits_stored=16, tags=tags)
+    manifest = api.index("cbis-ddsm", tree.root, kind="mass")
+    assert lesions(manifest) == {findings[0].case: [((4, 10, 12, 22), "mass BENIGN")]}
 
 
 def test_only_the_chosen_file_is_decoded(tmp_path):

@@ -7,6 +7,7 @@ from releases_inbreast import FIRST, SECOND, Image, InbreastTree, everyday
 
 from comoto import api
 from comoto.cli.main import run
+from comoto.datasets import inbreast_rois
 from comoto.datasets.inbreast_rois import finding_of
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
@@ -229,6 +230,13 @@ def test_xml_that_is_no_list_of_regions(tree, content, message):
     assert len(manifest.dropped) == 1
     assert manifest.dropped[0].startswith(f"{tree.xml('22678646')}: ")
     assert message in manifest.dropped[0]
+
+
+def test_xml_of_any_size_is_not_read(tree, monkeypatch):
+    monkeypatch.setattr(inbreast_rois, "_LARGEST_FILE", tree.xml("22678646").stat().st_size - 1)
+    manifest = api.index("inbreast", tree.root)
+    assert manifest.dropped[0].startswith(f"{tree.xml('22678646')}: is larger than")
+    assert lesions(manifest)["53582556"] == [((38, 50, 40, 60), "cluster")]
 
 
 @pytest.mark.parametrize(
