@@ -179,6 +179,45 @@ def test_small_stream_that_unpacks_to_a_huge_image_is_not_decoded(x, monkeypatch
     refused(x, "compressed as 6000 x 6000 pixels")
 
 
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+@pytest.mark.parametrize(
+    ("offset", "value", "match"),
+    [
+        (24, 0, "tiles of 0 x 24 pixels"),
+        (28, 0, "tiles of 16 x 0 pixels"),
+        (28, 0x7FFFFFFF, "tiles of 16 x 2147483647 pixels"),
+        (32, 16, "tiles of 16 x 24 pixels do not fit"),
+        (8, 0, "do not fit the image"),
+    ],
+)
+def test_tiles_that_decoders_cannot_bear(x, codec, offset, value, match):
+    """Found by fuzzing: OpenJPH divides by tile sizes of 0 and loops for ever on the largest ones."""
+    frames = texture()
+    data = [bytearray(encode(frame, codec, 16)) for frame in frames]
+    struct.pack_into(">I", data[1], offset, value)
+    write_dicom(x, frames, codec, pixel_data=encapsulated(list(map(bytes, data))))
+    assert match in refused(x, "frame 1 is not (JPEG 2000|HTJ2K)")
+
+
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+def test_more_tiles_than_numbers_for_them(x, codec):
+    frames = texture(frames=1, rows=300, columns=300)
+    data = bytearray(encode(frames[0], codec, 16))
+    struct.pack_into(">2I", data, 24, 1, 1)
+    write_dicom(x, frames[0], codec, pixel_data=encapsulated([bytes(data)]))
+    refused(x, "90000 tiles")
+
+
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+@pytest.mark.parametrize(("place", "value"), [(9, 33), (10, 9), (11, 8)])
+def test_impossible_wavelet_levels_and_code_blocks(x, codec, place, value):
+    frames = texture(frames=1)
+    data = bytearray(encode(frames[0], codec, 16))
+    data[data.index(b"\xff\x52") + place] = value
+    write_dicom(x, frames[0], codec, pixel_data=encapsulated([bytes(data)]))
+    refused(x, "resolutions with code blocks of")
+
+
 @pytest.mark.parametrize("codec", ["raw", "j2k"])
 @pytest.mark.parametrize(
     "tags",
