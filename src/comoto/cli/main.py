@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from comoto.cli import study, train
 from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
+from comoto.cli.doctor import doctor
 from comoto.cli.download import download
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ class InOrderOfWork(TyperGroup):
             "predict",
             "evaluate",
             "study",
+            "doctor",
         )
         return sorted(super().list_commands(ctx), key=order.index)
 
@@ -110,6 +112,7 @@ app.command("import-checkpoint")(import_checkpoint)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")
+app.command("doctor")(doctor)
 
 
 def run() -> None:
