@@ -130,9 +130,10 @@ def write_dicom(
         _functional_groups(dataset, len(stack), window)
     elif window is not None:
         dataset.WindowCenter, dataset.WindowWidth = window
-    encoded = [encode(frame, codec, precision or dataset.BitsAllocated) for frame in stack]
-    whole = b"".join(encoded) if codec in RAW else encapsulated(encoded, pieces, table)
-    dataset.PixelData = whole if pixel_data is None else pixel_data
+    if pixel_data is None:
+        encoded = [encode(frame, codec, precision or dataset.BitsAllocated) for frame in stack]
+        pixel_data = b"".join(encoded) if codec in RAW else encapsulated(encoded, pieces, table)
+    dataset.PixelData = pixel_data
     dataset["PixelData"].VR = "OB" if codec not in RAW or stack.dtype.itemsize == 1 else "OW"
     dataset["PixelData"].is_undefined_length = codec not in RAW
     for keyword, value in (tags or {}).items():

@@ -223,18 +223,26 @@ def _pixels(
         values = _sign_extended(values, precision)
     if overshoots:
         values = np.clip(np.asarray(values, dtype=np.int32), lowest, largest - shift)
-    elif int(values.max()) > largest or int(values.min()) < lowest:
-        worst = int(values.max()) if int(values.max()) > largest else int(values.min())
+    elif (worst := _beyond(values, lowest, largest)) is not None:
         raise DicomError(
             f"{what} holds the value {worst}, beyond the {header.bits_stored} bits that the "
             "header says are stored; the header or the pixels are damaged"
         )
     if shift:  # negative values may come with or without their sign bits above the stored ones
         values = np.asarray(values, dtype=np.int32) + shift & largest
-    pixels: Pixels = np.array(values, dtype=np.uint8 if header.bits_allocated == 8 else np.uint16)
+    pixels: Pixels = np.require(values, np.uint8 if header.bits_allocated == 8 else np.uint16, ["C", "W"])
     if header.photometric == "MONOCHROME1":
         np.subtract(pixels.dtype.type(largest), pixels, out=pixels)
     return pixels
+
+
+def _beyond(values: NDArray[np.generic], lowest: int, largest: int) -> int | None:
+    """Return a value outside the range, or None; looking through a frame takes time, so once if it can be."""
+    if int(values.max()) > largest:
+        return int(values.max())
+    if values.dtype.kind == "i" and int(values.min()) < lowest:
+        return int(values.min())
+    return None
 
 
 def _sign_extended(values: NDArray[np.generic], precision: int) -> NDArray[np.int32]:

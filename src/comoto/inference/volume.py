@@ -19,6 +19,7 @@ from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
 from comoto.sources.isolated import open_image
+from comoto.sources.parallel import frames_in_parallel
 
 Item = TypeVar("Item")
 _END = object()
@@ -47,7 +48,7 @@ def detect_volume(
             raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
         indices = slice_indices(image.header.num_frames, config.slice_step)
-        frames = image.frames(indices, plan.halvings)
+        frames = frames_in_parallel(image, indices, plan.halvings)
         rendered = ((k, plan.render(frame)) for k, frame in zip(indices, frames, strict=True))
         found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
