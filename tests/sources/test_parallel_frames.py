@@ -18,7 +18,10 @@ def test_frames_come_in_the_order_asked_for(tmp_path, threads, indices):
     frames = texture(frames=9)
     with DicomImage(write_dicom(tmp_path / "x.dcm", frames)) as image:
         found = list(frames_in_parallel(image, indices, threads=threads))
-    np.testing.assert_array_equal(found, frames if indices is None else frames[indices])
+    expected = list(frames) if indices is None else [frames[index] for index in indices]
+    assert len(found) == len(expected)
+    for frame, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(frame, wanted)
 
 
 def test_reduced_frames(tmp_path):
