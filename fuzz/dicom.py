@@ -59,6 +59,8 @@ def seeds(folder: Path) -> Iterator[tuple[str, bytes]]:
         for name, (frames, options) in kinds.items():
             if codec == "jpeg" and frames.dtype != np.uint8:
                 continue
+            if codec == "rle":  # one fragment a frame (PS3.5 section A.4.2)
+                options = {**options, "pieces": 1}
             yield codec, write_dicom(folder / f"{codec}-{name}.dcm", frames, codec, **options).read_bytes()
 
 
@@ -169,33 +171,36 @@ def listen(share: Share, tally: Tally) -> bool:
 
 def run(arguments: argparse.Namespace, folder: Path) -> Tally:
     """Read all files in parallel; a process that dies or hangs is replaced, and its file is a finding."""
-    tally = Tally()
-    ends = time.monotonic() + 60 * arguments.minutes
+    tally, files = Tally(), list(seeds(folder))
     shares = []
     for first in range(arguments.workers):
         (folder / str(first)).mkdir()
         shares.append(Share(folder / str(first), arguments.workers, first))
         start(shares[-1], arguments)
-    files = list(seeds(folder))
-    while shares and time.monotonic() < ends:
-        streams = {share.process.stdout: share for share in shares}
-        for stream in select.select(list(streams), [], [], 0.5)[0]:
-            share = streams[stream]
-            if not listen(share, tally):
-                continue
-            code = share.process.wait()
-            if share.next >= arguments.count:
-                shares.remove(share)
-                continue
-            lost(share, tally, files, arguments, f"the process ended with code {code}")
+    going = list(shares)
+    ends = time.monotonic() + 60 * arguments.minutes
+    try:
+        while going and time.monotonic() < ends:
+            going = [share for share in going if go_on(share, tally, files, arguments)]
+    finally:
         for share in shares:
-            if time.monotonic() - share.since > arguments.seconds:
-                share.process.kill()
-                share.process.wait()
-                lost(share, tally, files, arguments, f"took longer than {arguments.seconds} s")
-    for share in shares:
-        share.process.kill()
+            share.process.kill()
+            share.process.wait()
     return tally
+
+
+def go_on(share: Share, tally: Tally, files: list[tuple[str, bytes]], arguments: argparse.Namespace) -> bool:
+    """Take in what a process says within a moment; return whether it has more to do."""
+    if select.select([share.process.stdout], [], [], 0.1)[0] and listen(share, tally):
+        code = share.process.wait()
+        if share.next >= arguments.count:
+            return False
+        lost(share, tally, files, arguments, f"the process ended with code {code}")
+    elif time.monotonic() - share.since > arguments.seconds:
+        share.process.kill()
+        share.process.wait()
+        lost(share, tally, files, arguments, f"took longer than {arguments.seconds} s")
+    return True
 
 
 def lost(

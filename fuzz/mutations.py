@@ -165,7 +165,7 @@ def fragment(data: bytearray, generator: np.random.Generator) -> None:
     elif kind == 2:
         data[stop:stop] = data[at:stop]
     else:
-        changed = max(0, length + 2 * int(generator.integers(-4, 5)))
+        changed = max(0, length + 2 * int(generator.integers(-4, 5))) & 0xFFFFFFFF
         struct.pack_into("<I", data, at + 4, changed)
 
 
