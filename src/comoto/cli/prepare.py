@@ -75,9 +75,11 @@ def prepare(
     ] = None,
     forget_paths: Annotated[
         bool,
-        typer.Option(
-            "--forget-paths", help="Keep no path of a source file in the store."
-        ),
+        typer.Option("--forget-paths", help="Keep no path of a source file in the store."),
+    ] = False,
+    isolate: Annotated[
+        bool,
+        typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
     ] = False,
 ) -> None:
     """Render every image once; training then reads fast.
@@ -92,6 +94,7 @@ def prepare(
     from comoto import api
     from comoto.errors import ConfigError
     from comoto.preprocessing import PrepareOptions, Work
+    from comoto.sources.isolated import Limits
 
     for text in overrides or ():
         if not text.startswith("preprocess."):
@@ -109,5 +112,6 @@ def prepare(
             skip_broken=skip_broken,
             reuse=tuple(reuse or ()),
             keep_paths=not forget_paths,
+            isolate=Limits() if isolate else None,
         ),
     )
