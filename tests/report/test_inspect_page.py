@@ -13,8 +13,13 @@ from typer.testing import CliRunner
 from comoto.cli.main import app
 from comoto.errors import OutputExistsError
 from comoto.preprocessing import PreparedStore
-from comoto.report.inspect_page import choose, write_inspect_page
+from comoto.report.inspect_page import choose as choose_records
+from comoto.report.inspect_page import write_inspect_page
 from tiny_exams import Exams
+
+
+def choose(store: PreparedStore, cases: int, seed: int) -> list[str]:
+    return choose_records([store.record(name) for name in store.image_ids], cases, seed)
 
 
 def lesions(store: PreparedStore, names: list[str]) -> list[bool]:
@@ -82,3 +87,13 @@ def test_the_command_does_not_overwrite(exams: Exams, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert out.read_text(encoding="utf-8").count("<h3>") == 2
     assert isinstance(CliRunner().invoke(app, arguments).exception, OutputExistsError)
+
+
+def test_a_manifest_is_shown_without_a_store(exams: Exams, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    arguments = ["inspect", str(exams.manifests / "bcs-dbt"), "--out", str(out), "--cases", "2"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    page = out.read_text(encoding="utf-8")
+    assert page.count("<h3>") == 2
+    assert page.count('<rect class="lesion"') > 1
+    assert list(tmp_path.iterdir()) == [out]

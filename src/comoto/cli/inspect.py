@@ -9,7 +9,7 @@ import typer
 
 
 def inspect(
-    store: Annotated[Path, typer.Argument(help="Folder written by 'comoto prepare'.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by 'comoto prepare', or by 'comoto index'.")],
     out: Annotated[Path, typer.Option(help="The page, an HTML file that needs nothing else.")],
     cases: Annotated[int, typer.Option(min=1, help="Images to show, half of them with lesions.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
@@ -19,12 +19,12 @@ def inspect(
 
     One page: whole planes, close-ups of each lesion through the slices,
     where the window comes from, and what the preparation found odd.
+    Of a manifest the images that are shown are prepared for the page.
 
     Example: comoto inspect prepared/bcs-dbt --out bcs-dbt.html
     """
     from comoto.output_files import refuse_existing
-    from comoto.preprocessing.store import PreparedStore
-    from comoto.report.inspect_page import write_inspect_page
+    from comoto.report.inspect_page import inspect_folder
 
     refuse_existing([out], overwrite)
-    typer.echo(str(write_inspect_page(PreparedStore(store), out, cases, seed)))
+    typer.echo(str(inspect_folder(folder, out, cases, seed)))

@@ -6,6 +6,7 @@ resizing. Names of people are not in a store; image ids, studies and labels of t
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from comoto.config import PreprocessConfig
 from comoto.geometry import Crop, Mirror
 from comoto.output_files import write_text
+from comoto.preprocessing import prepare
 from comoto.preprocessing.plan import Plan
+from comoto.preprocessing.slices import PrepareOptions
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import track
-from comoto.records import FloatArray, ImageRecord, IntArray, Modality, Split
+from comoto.records import FloatArray, ImageRecord, IntArray, Manifest, Modality, Split
 from comoto.report.page import fill
 from comoto.report.pictures import Box, Mark, Picture, picture, region_around
 from comoto.report.wording import count
@@ -30,6 +34,9 @@ _STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _REACH = 0.1
 _NORMAL_SHARES = (0.25, 0.5, 0.75)
 _LISTED_NOTES = 50
+_LOOK = PreprocessConfig(rows=1024, columns=512)
+_LOOK_SLICES = PrepareOptions(slices="sampled", step=8, reach=_REACH)
+"""How images of a manifest are prepared to be looked at; with the default settings otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,28 @@ class Case:
     around: tuple[tuple[Shown, ...], ...]
 
 
+def inspect_folder(folder: Path, out: Path, cases: int, seed: int) -> Path:
+    """Write the page of a prepared store, or of a manifest: then only the cases shown are prepared for it.
+
+    Args:
+        folder: what ``comoto prepare`` or ``comoto index`` wrote.
+        out: the HTML file.
+        cases: images to show.
+        seed: of the draw.
+
+    Raises:
+        DatasetError: the folder is neither; or none of the chosen images can be prepared.
+    """
+    if (folder / "store.json").is_file() or not (folder / "manifest.json").is_file():
+        return write_inspect_page(PreparedStore(folder), out, cases, seed)
+    manifest = Manifest.load(folder)
+    chosen = choose(list(manifest.records()), cases, seed)
+    few = manifest.select(manifest.images["image_id"].isin(chosen))
+    with tempfile.TemporaryDirectory(prefix="comoto-inspect-") as name:
+        store = prepare(few, Path(name), _LOOK, _LOOK_SLICES, workers=1, skip_broken=True)
+        return write_inspect_page(store, out, cases, seed)
+
+
 def write_inspect_page(store: PreparedStore, out: Path, cases: int, seed: int) -> Path:
     """Write the page; the same store, number and seed give the same page.
 
@@ -71,17 +100,17 @@ def write_inspect_page(store: PreparedStore, out: Path, cases: int, seed: int) -
     Returns:
         ``out``.
     """
-    chosen = choose(store, cases, seed)
+    chosen = choose([store.record(name) for name in store.image_ids], cases, seed)
     shown = [_case(store, name) for name in track(chosen, "draw cases", len(chosen))]
     write_text(out, fill("inspect.html.j2", _summary(store) | {"cases": shown, "seed": seed}))
     return out
 
 
-def choose(store: PreparedStore, cases: int, seed: int) -> list[str]:
+def choose(records: Sequence[ImageRecord], cases: int, seed: int) -> list[str]:
     """Return ids of random images, those with lesions first; what one kind lacks the other fills up."""
     rng = np.random.default_rng(seed)
-    positive = [name for name in store.image_ids if store.record(name).lesions]
-    negative = [name for name in store.image_ids if not store.record(name).lesions]
+    positive = [record.image_id for record in records if record.lesions]
+    negative = [record.image_id for record in records if not record.lesions]
     few = min(len(negative), cases // 2)
     many = min(len(positive), cases - few)
     few = min(len(negative), cases - many)
@@ -110,6 +139,7 @@ def _summary(store: PreparedStore) -> dict[str, Any]:
         f"grid {store.config.rows} x {store.config.columns}",
         "splits": rows,
         "windows": ", ".join(f"{number} {_WINDOWS[source]}" for source, number in sorted(windows.items())),
+        "left_out": [note for note in store.manifest.notes if note.startswith("left out ")],
         "notes": notes[:_LISTED_NOTES],
         "num_notes": len(notes),
         "settings": store.config.model_dump(mode="json") | store.options.model_dump(mode="json"),
