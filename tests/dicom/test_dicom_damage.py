@@ -326,7 +326,7 @@ def test_number_that_is_none(x):
     data = x.read_bytes()
     assert data.count(b"600.0 ") == 1
     x.write_bytes(data.replace(b"600.0 ", b"6oo.0 "))
-    refused(x, "6oo.0")
+    refused(x, "WindowWidth is text")
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,24 @@ def _usage(error: typer.TyperException) -> str:
 
 def _wrong_input(message: str) -> int:
     if state.verbose:
-        traceback.print_exc()
+        _show_where(sys.exception())
     sys.stderr.write(f"comoto: {' '.join(message.split())}\n")
     return WRONG_INPUT
+
+
+def _show_where(error: BaseException | None) -> None:
+    """Print where an error was raised and what caused it.
+
+    Of the causes, which come from outside code, only the type: their words may quote a damaged file, and what
+    they quote may be a name.
+    """
+    if error is None:
+        return
+    _show_where(error.__cause__ or (None if error.__suppress_context__ else error.__context__))
+    sys.stderr.write("Traceback (most recent call last):\n")
+    sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
+    words = f": {error}" if isinstance(error, ComotoError | OSError | typer.TyperException) else ""
+    sys.stderr.write(f"{type(error).__name__}{words}\n\n")
 
 
 def _interrupted(arguments: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.dicom.tags import (
     CAUSES_OF_DAMAGE,
     one_error,
+    quoted,
     read_dataset,
     transfer_syntax_uid,
     unsupported,
@@ -284,7 +285,9 @@ def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
             try:
                 row, column = (float(part) for part in value)
             except (TypeError, ValueError) as error:
-                raise DicomError(f"{path}: {keyword} is '{value}', two numbers were expected") from error
+                raise DicomError(
+                    f"{path}: {keyword} is {quoted(value)}, two numbers were expected"
+                ) from error
             return row, column
     return None
 
@@ -328,7 +331,7 @@ def _integer(path: Path, dataset: Dataset, keyword: str, default: int | None = N
     try:
         return int(value)
     except (TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is '{value}', a whole number was expected") from error
+        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a whole number was expected") from error
 
 
 def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
@@ -339,4 +342,4 @@ def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
     try:
         return float(value[0] if isinstance(value, MultiValue) else value)
     except (IndexError, TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is '{value}', a number was expected") from error
+        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a number was expected") from error

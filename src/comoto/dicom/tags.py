@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import struct
 import threading
 import warnings
@@ -106,12 +107,27 @@ def one_error(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # damaged bytes surface as almost any type
         raise DicomError(
-            f"{path}: the header cannot be read ({type(error).__name__}: {error}); {CAUSES_OF_DAMAGE}"
+            f"{path}: the header cannot be read ({without_values(error)}); {CAUSES_OF_DAMAGE}"
         ) from error
     for message in (str(warning.message) for warning in caught):
         if message.startswith(_WARNINGS_OF_DAMAGE):
             raise DicomError(f"{path}: {message}; {CAUSES_OF_DAMAGE}")
         logger.debug("%s: %s", path, message)
+
+
+def without_values(error: Exception) -> str:
+    """Return an outside error's type and words without what it quotes, which may be somebody's name."""
+    words = re.sub(r"b?'[^']*'|b?\"[^\"]*\"", "'...'", str(error))
+    return f"{type(error).__name__}: {words}"
+
+
+def quoted(value: object) -> str:
+    """Return a value for a message if it is short and looks like numbers; else say that it is text.
+
+    What stands where a number should be may be anybody's name or birth date.
+    """
+    text = str(value)
+    return f"'{text}'" if re.fullmatch(r"[\d.,+\\/\[\] eE-]{0,7}", text) else "text"
 
 
 class _WithinFile:

@@ -187,7 +187,8 @@ def _make(known: list[_Known], out: Path, job: Job, work: Work) -> dict[str, str
         if info is None:
             tasks.append(Task(key, records))
         else:
-            there.append([check(record, info) for record in records])
+            shape = info.plan.source_shape
+            there.append([check(record, info.num_slices, shape) for record in records])
     if there:
         say(f"{sum(map(len, there))} of {len(known)} images are already prepared")
     if tasks:

@@ -91,11 +91,18 @@ def render(
         marker.unlink(missing_ok=True)
 
 
-def check(record: ImageRecord, info: PlanesInfo) -> Outcome:
-    """Compare the data set's table with the image."""
+def check(record: ImageRecord, num_slices: int, shape: tuple[int, int] | None = None) -> Outcome:
+    """Compare the data set's table with the image.
+
+    Args:
+        record: what the table says.
+        num_slices: of the image.
+        shape: (rows, columns) of the image in its corrected orientation; None does not look at boxes.
+    """
     try:
-        _check_slices(record, info.num_slices)
-        _check_boxes(record, info.plan.source_shape)
+        _check_slices(record, num_slices)
+        if shape is not None:
+            _check_boxes(record, shape)
     except DatasetError as error:
         return Outcome(record.image_id, str(error))
     return Outcome(record.image_id)
@@ -105,10 +112,13 @@ def _render(task: Task, out: Path, config: PreprocessConfig, options: PrepareOpt
     record = task.records[0]
     with open_image(record.path) as image:
         frames = image.header.num_frames
+        outcomes = [check(each, frames) for each in task.records]
+        if all(outcome.error is not None for outcome in outcomes):
+            return outcomes
         plan = plan_image(image, record.laterality, record.modality, config)
         chosen = slices_to_prepare(frames, [lesion.slice_index or 0 for lesion in record.lesions], options)
         info = PlanesInfo(plan, frames, chosen)
-        outcomes = [check(each, info) for each in task.records]
+        outcomes = [check(each, frames, plan.source_shape) for each in task.records]
         if any(outcome.error is None for outcome in outcomes):
             planes = (plan.render(frame) for frame in image.frames(chosen.tolist(), plan.halvings))
             write_planes(out, task.key, info, planes)

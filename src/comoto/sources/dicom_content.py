@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from comoto.dicom.tags import read_tags
+from comoto.dicom.tags import read_tags, without_values
 from comoto.errors import DicomError
 
 _DICOM_MAGIC_OFFSET = 128
@@ -164,7 +164,7 @@ def dicom_content(path: Path) -> DicomContent:
     except DicomError as error:
         return DicomContent(path, Content.UNREADABLE, reason=str(error).removeprefix(f"{path}: "))
     except Exception as error:  # noqa: BLE001 - damaged bytes surface as almost any type
-        return DicomContent(path, Content.UNREADABLE, reason=f"{type(error).__name__}: {error}")
+        return DicomContent(path, Content.UNREADABLE, reason=without_values(error))
 
 
 def uid_text(dataset: Dataset, keyword: str) -> str:

@@ -21,6 +21,7 @@ from pydicom.multival import MultiValue
 from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
 from comoto.dicom.read import DicomImage
+from comoto.dicom.tags import one_error
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import DicomContent, uid_text
 
@@ -169,7 +170,7 @@ def _slice_of(file: DicomContent) -> StackSlice:
     dataset = file.tags
     if dataset is None:
         raise DicomError(f"{file.path}: the header cannot be read ({file.reason}); {_DAMAGED}")
-    try:
+    with one_error(file.path):
         return StackSlice(
             path=file.path,
             sop_instance_uid=uid_text(dataset, "SOPInstanceUID"),
@@ -181,10 +182,6 @@ def _slice_of(file: DicomContent) -> StackSlice:
             layout=tuple(dataset.get(keyword) for keyword in _LAYOUT),
             rescale=(_number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)),
         )
-    except Exception as error:  # damaged bytes surface as almost any type
-        raise DicomError(
-            f"{file.path}: the header cannot be read ({type(error).__name__}: {error}); {_DAMAGED}"
-        ) from error
 
 
 def _position(dataset: FileDataset) -> float | None:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from comoto.dicom.decode import Pixels
+from comoto.dicom.tags import without_values
 from comoto.errors import ComotoError
 from comoto.records import ImageHeader
 from comoto.sources.open import Source, open_source, source_files
@@ -75,7 +76,7 @@ class Worker:
             content = {"error": str(error)}
         except Exception as error:  # noqa: BLE001 -- this process is here to survive what nobody thought of
             content = {
-                "error": f"{request.get('path', '')}: {type(error).__name__}: {error}",
+                "error": f"{request.get('path', '')}: {without_values(error)}",
                 "kind": "other",
             }
         return content | {"said": self._said.take()}, pixels
