@@ -52,7 +52,7 @@ def breast(frames: int, rows: int, columns: int, side: str, level: int = 500) ->
 
 
 def encode(frame: NDArray[Any], codec: str, precision: int) -> bytes:
-    """One frame as it stands in a fragment; JPEG but JPEG 2000 holds signed values as if they were unsigned."""
+    """One frame as it stands in a fragment; JPEG, not JPEG 2000, holds signed values as if unsigned."""
     if codec.startswith(("jpeg", "ljpeg")) and frame.dtype.kind == "i":
         frame = frame.view(f"u{frame.dtype.itemsize}")
     if codec == "j2k":

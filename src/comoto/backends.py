@@ -48,7 +48,7 @@ def _ray(workers: int, address: str | None) -> Iterator[None]:
         import ray
         from ray.util.joblib import register_ray
     except ImportError as error:
-        raise ConfigError("the backend ray is not installed; pip install 'comoto[ray]'") from error
+        raise ConfigError("the backend ray is not installed; pip install ray") from error
     register_ray()
     if ray.is_initialized():
         yield
@@ -76,7 +76,7 @@ def _dask(workers: int, address: str | None) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ConfigError("the backend dask is not installed; pip install 'comoto[dask]'") from error
+        raise ConfigError("the backend dask is not installed; pip install distributed") from error
     if address is not None:
         client = Client(address)
     else:

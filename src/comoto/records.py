@@ -86,8 +86,8 @@ class ImageHeader:
         spacing_mm: (row, column) of a pixel; None where the file does not say.
         directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
             (``comoto.dicom.orientation``); None where the file does not say.
-        boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume is
-            never turned (``comoto.sources.lie``).
+        boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume
+            is never turned (``comoto.sources.lie``).
     """
 
     path: Path

@@ -15,7 +15,7 @@ from comoto.records import Split
 
 TABLES = Path(__file__).resolve().parents[3] / "shared" / "real"
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("idc_index_data") is None, reason="idc-index (comoto[download]) is not installed"
+    importlib.util.find_spec("idc_index_data") is None, reason="idc-index is not installed"
 )
 
 

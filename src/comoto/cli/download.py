@@ -38,7 +38,7 @@ def download(
     """Download an open data set, or the part of it that a manifest needs.
 
     Size and licence are shown first. An interrupted download goes on with the same command.
-    Needs the package idc-index: pip install 'comoto[download]'.
+    Needs the package idc-index: pip install idc-index.
 
     Example: comoto download bcs-dbt --patients 20 --normals 20 --split train
     """

@@ -83,7 +83,7 @@ _ENTRIES = (
         },
         notes=(
             "1,775 patients, about 22 GB. Benign or malignant by biopsy for a breast, no lesions of its own. "
-            "No official split. The table is an Excel sheet: pip install 'comoto[xlsx]', or save it as CSV."
+            "No official split. The table is an Excel sheet: pip install openpyxl, or save it as CSV."
         ),
     ),
     DatasetAbout(

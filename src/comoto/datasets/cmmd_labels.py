@@ -104,7 +104,7 @@ def read_sheet(path: Path, sheet: str | int, header: int | None) -> pd.DataFrame
         raise
     except ImportError as error:
         raise DatasetError(
-            f"{path}: reading an Excel sheet needs the package openpyxl (pip install 'comoto[xlsx]'); or "
+            f"{path}: reading an Excel sheet needs the package openpyxl (pip install openpyxl); or "
             f"save the sheet as {path.with_suffix('.csv').name} beside it"
         ) from error
     except Exception as error:  # a damaged archive surfaces as almost any type

@@ -137,8 +137,7 @@ def idc_client() -> Client:
         from idc_index import IDCClient
     except ImportError as error:
         raise ConfigError(
-            f"comoto download needs the package idc-index ({error}); install it with: "
-            "pip install 'comoto[download]'"
+            f"comoto download needs the package idc-index ({error}); install it with: pip install idc-index"
         ) from error
     finally:  # the library sets up the log of the whole process when it is imported
         root.handlers, root.level = handlers, level

@@ -13,7 +13,7 @@ import pandas as pd
 
 from comoto.errors import ConfigError, DatasetError
 
-_REMEDY = "install it with: pip install 'comoto[download]'"
+_REMEDY = "install it with: pip install idc-index"
 _COLUMNS = {
     "SeriesInstanceUID": "series_uid",
     "StudyInstanceUID": "study_uid",

@@ -23,6 +23,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from comoto.backends import Backend, joblib_backend
 from comoto.config import config_hash, flat_settings, load_train_config
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
@@ -30,7 +31,6 @@ from comoto.output_files import write_json, write_text
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
-from comoto.backends import Backend, joblib_backend
 from comoto.study.config import StudyConfig, save_study, saved_study
 from comoto.study.grid import TRAINED, Grid, Run, build_grid, rules_of
 from comoto.study.progress import watch
