@@ -26,7 +26,7 @@ def frames_in_parallel(
     """Return what ``image.frames`` does, with up to ``threads`` frames decoded at a time.
 
     Decoders let other threads run while they work, so this takes little more than the bare decoding does on
-    as many cores. At most ``threads + 1`` frames wait to be taken.
+    as many cores. At most twice ``threads`` frames wait to be taken.
 
     Args:
         image: open; it must stay open until the last frame is taken.
@@ -45,7 +45,7 @@ def frames_in_parallel(
     pool = ThreadPoolExecutor(threads)
     try:
         waiting: deque[Future[Pixels]] = deque(
-            pool.submit(image.frame, index, reduce) for index in islice(wanted, threads + 1)
+            pool.submit(image.frame, index, reduce) for index in islice(wanted, 2 * threads)
         )
         while waiting:
             frame = waiting.popleft().result()
