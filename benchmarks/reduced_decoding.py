@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from comoto import api
 from comoto.config import PreprocessConfig
 from comoto.geometry.boxes import iou_matrix
+from comoto.inference.aggregate import StackedDetections
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_volume
 from comoto.preprocessing.plan import plan_image
@@ -29,9 +31,11 @@ GRIDS = ((1024, 512), (512, 256), (256, 128))
 SAMPLED = 12
 
 
-def grey_differences(path: Path, rows: int, columns: int) -> tuple[int, np.ndarray, float, float]:
+def grey_differences(
+    path: Path, rows: int, columns: int, decode: str
+) -> tuple[int, np.ndarray, float, float]:
     """Return the halvings, absolute differences of some slices, and seconds a frame of both ways."""
-    config = PreprocessConfig(rows=rows, columns=columns)
+    config = PreprocessConfig(rows=rows, columns=columns, decode=decode)
     with open_source(path) as image:
         plan = plan_image(image, None, Modality.TOMOSYNTHESIS, config)
         indices = np.linspace(0, image.num_frames - 1, SAMPLED).astype(int).tolist()
@@ -47,54 +51,50 @@ def grey_differences(path: Path, rows: int, columns: int) -> tuple[int, np.ndarr
 
 
 def compare_pictures(paths: list[Path]) -> None:
-    print("| grid | halvings | mean | 99 % | 99.99 % | max | ms full | ms reduced |\n|---|" + "---:|" * 7)
-    for rows, columns in GRIDS:
-        results = [grey_differences(path, rows, columns) for path in paths]
+    print("| decode | grid | halvings | mean | 99 % | 99.99 % | max | ms full | ms reduced |")
+    print("|---|---|" + "---:|" * 7)
+    for decode, (rows, columns) in product(("auto", "fast"), GRIDS):
+        results = [grey_differences(path, rows, columns, decode) for path in paths]
         differences = np.concatenate([result[1] for result in results])
         full, reduced = (1e3 * float(np.median([result[k] for result in results])) for k in (2, 3))
         print(
-            f"| {rows} x {columns} | {sorted({result[0] for result in results})} | {differences.mean():.2f} "
-            f"| {np.percentile(differences, 99):.0f} | {np.percentile(differences, 99.99):.0f} "
-            f"| {differences.max()} | {full:.0f} | {reduced:.0f} |",
+            f"| {decode} | {rows} x {columns} | {sorted({result[0] for result in results})} "
+            f"| {differences.mean():.2f} | {np.percentile(differences, 99):.0f} "
+            f"| {np.percentile(differences, 99.99):.0f} | {differences.max()} | {full:.0f} | {reduced:.0f} |",
             flush=True,
         )
 
 
+def detections(model: Model, paths: list[Path], decode: str) -> list[StackedDetections]:
+    preprocess = model.config.preprocess.model_copy(update={"decode": decode})
+    this = replace(model, config=model.config.model_copy(update={"preprocess": preprocess}))
+    return [detect_volume(this, path, None, model.config.inference)[0] for path in paths]
+
+
 def compare_detections(model: Model, paths: list[Path], least: float) -> None:
     """Pair each detection from full frames with the best one from reduced frames."""
-    preprocess = model.config.preprocess
-    found: dict[str, list] = {}
-    for decode in ("full", "auto"):
-        changed = preprocess.model_copy(update={"decode": decode})
-        this = replace(model, config=model.config.model_copy(update={"preprocess": changed}))
-        found[decode] = [detect_volume(this, path, None, model.config.inference)[0] for path in paths]
-    shifts, overlaps, slices, lost, total = [], [], [], 0, [0, 0]
-    for full, auto in zip(found["full"], found["auto"], strict=True):
-        kept = full.scores >= least
-        total[0] += int(kept.sum())
-        total[1] += int((auto.scores >= least).sum())
-        if not len(auto.scores):
-            lost += int(kept.sum())
-            continue
-        overlap = iou_matrix(full.boxes_xyxy[kept], auto.boxes_xyxy)
-        if not overlap.size:
-            continue
-        best = overlap.argmax(axis=1)
-        values = overlap.max(axis=1)
-        lost += int((values < 0.5).sum())
-        same = values >= 0.5
-        overlaps += values[same].tolist()
-        shifts += np.abs(full.scores[kept] - auto.scores[best])[same].tolist()
-        slices += np.abs(full.first_slice[kept] - auto.first_slice[best])[same].tolist()
-    print(
-        f"\ndetections of score {least} and more: {total[0]} from full frames, {total[1]} from reduced ones"
-    )
-    print(f"without a partner (IoU under 0.5): {lost}")
-    if shifts:
+    reference = detections(model, paths, "full")
+    for decode in ("auto", "fast"):
+        shifts, overlaps, lost = [], [], 0
+        others = detections(model, paths, decode)
+        for full, other in zip(reference, others, strict=True):
+            kept = full.scores >= least
+            overlap = iou_matrix(full.boxes_xyxy[kept], other.boxes_xyxy)
+            if not overlap.size:
+                lost += int(kept.sum())
+                continue
+            best, values = overlap.argmax(axis=1), overlap.max(axis=1)
+            same = values >= 0.5
+            lost += int((~same).sum())
+            overlaps += values[same].tolist()
+            shifts += np.abs(full.scores[kept] - other.scores[best])[same].tolist()
+        count = [sum(int((found.scores >= least).sum()) for found in all_) for all_ in (reference, others)]
         print(
-            f"score differences: median {np.median(shifts):.4f}, largest {max(shifts):.3f}; "
-            f"IoU: median {np.median(overlaps):.3f}, least {min(overlaps):.3f}; "
-            f"first slice differs by at most {max(slices)}"
+            f"\n{decode}: {count[0]} detections of score {least} and more from full frames, {count[1]} from "
+            f"reduced ones; {lost} of the former without a partner (IoU under 0.5). Score differences: "
+            f"median {np.median(shifts):.4f}, largest {max(shifts):.3f}; IoU: median "
+            f"{np.median(overlaps):.3f}, least {min(overlaps):.3f}",
+            flush=True,
         )
 
 

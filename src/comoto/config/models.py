@@ -46,9 +46,10 @@ class PreprocessConfig(StrictModel):
     window: Literal["file", "percentile", "frame"] = "file"
     """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast;
     ``frame``: every frame from its own minimum to its own maximum, as published."""
-    decode: Literal["auto", "full"] = "auto"
-    """``auto``: JPEG 2000 frames at least twice as fine as the grid are decoded at half their resolution, or
-    less, which is faster and changes values a little (docs/reliability.md); ``full``: always all of it."""
+    decode: Literal["auto", "fast", "full"] = "auto"
+    """``auto``: of JPEG 2000 frames, as many of the finest resolutions are left undecoded as leave at least
+    two pixels to one of the grid, which changes values little; ``fast``: as leave at least one, which lets
+    more noise through (docs/reliability.md); ``full``: none."""
 
 
 class BatchConfig(StrictModel):

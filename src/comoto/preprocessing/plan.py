@@ -184,8 +184,8 @@ def plan_image(
     to_grid = _to_grid(orient.out_shape, breast, chest_wall, lie.is_upside_down, config)
     side = lie.laterality or chest_wall
     halvings = 0
-    if config.decode == "auto" and window.source != "frame":  # reduced frames lack the extremes of full ones
-        halvings = halvings_that_fit(orient, to_grid, image.reductions)
+    if config.decode != "full" and window.source != "frame":  # reduced frames lack the extremes of full ones
+        halvings = halvings_that_fit(orient, to_grid, image.reductions, 2 if config.decode == "auto" else 1)
     return Plan(orient, to_grid, (window.low, window.high), window.source, side, tuple(notes), halvings)
 
 

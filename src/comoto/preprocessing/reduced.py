@@ -21,18 +21,22 @@ FloatImage = NDArray[np.float32]
 Edges = NDArray[np.float64]
 
 
-def halvings_that_fit(orient: Chain, to_grid: Chain, available: int) -> int:
-    """Return how often a stored frame may be halved so that it still is at least as fine as the grid.
+def halvings_that_fit(orient: Chain, to_grid: Chain, available: int, margin: int) -> int:
+    """Return how often a stored frame may be halved so that it still is finer than the grid.
+
+    A wavelet's low band averages fewer pixels than the grid's pixels cover, so noise gets through; averaging
+    ``margin`` x ``margin`` values of it takes most of that away again.
 
     Args:
         orient: stored -> source.
         to_grid: source -> grid.
         available: how often the image can be halved while it is decoded.
+        margin: pixels of the reduced frame, along each side, to one of the grid.
     """
     x, y = _stored_edges(orient, to_grid)
     smallest = min(float((edges[:, 1] - edges[:, 0]).min()) for edges in (x, y))
     fitting = 0
-    while fitting < available and smallest >= 2 ** (fitting + 1):
+    while fitting < available and smallest >= margin * 2 ** (fitting + 1):
         fitting += 1
     return fitting
 
