@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 DEMO_OUT ?= demo-output
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format fuzz clean
 
 demo: .venv/installed
 	$(BIN)/comoto demo --out $(DEMO_OUT)
@@ -13,14 +13,21 @@ test: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/installed-dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks fuzz
+	$(BIN)/ruff check src tests benchmarks fuzz
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+FUZZ_COUNT ?= 2000
+FUZZ_SEED ?= 0
+
+# Damaged DICOM files by the thousand, within 20 minutes; see docs/reliability.md.
+fuzz: .venv/installed-dev
+	$(BIN)/python fuzz/dicom.py --count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --minutes 20
+
 format: .venv/installed-dev
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks fuzz
+	$(BIN)/ruff check --fix src tests benchmarks fuzz
 
 clean:
 	rm -rf .venv $(DEMO_OUT)

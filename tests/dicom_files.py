@@ -52,7 +52,9 @@ def breast(frames: int, rows: int, columns: int, side: str, level: int = 500) ->
 
 
 def encode(frame: NDArray[Any], codec: str, precision: int) -> bytes:
-    """One frame as it stands in a fragment."""
+    """One frame as it stands in a fragment; JPEG, not JPEG 2000, holds signed values as if unsigned."""
+    if codec.startswith(("jpeg", "ljpeg")) and frame.dtype.kind == "i":
+        frame = frame.view(f"u{frame.dtype.itemsize}")
     if codec == "j2k":
         return bytes(imagecodecs.jpeg2k_encode(frame, level=0, codecformat="j2k", bitspersample=precision))
     if codec == "htj2k":
@@ -128,9 +130,10 @@ def write_dicom(
         _functional_groups(dataset, len(stack), window)
     elif window is not None:
         dataset.WindowCenter, dataset.WindowWidth = window
-    encoded = [encode(frame, codec, precision or dataset.BitsAllocated) for frame in stack]
-    whole = b"".join(encoded) if codec in RAW else encapsulated(encoded, pieces, table)
-    dataset.PixelData = whole if pixel_data is None else pixel_data
+    if pixel_data is None:
+        encoded = [encode(frame, codec, precision or dataset.BitsAllocated) for frame in stack]
+        pixel_data = b"".join(encoded) if codec in RAW else encapsulated(encoded, pieces, table)
+    dataset.PixelData = pixel_data
     dataset["PixelData"].VR = "OB" if codec not in RAW or stack.dtype.itemsize == 1 else "OW"
     dataset["PixelData"].is_undefined_length = codec not in RAW
     for keyword, value in (tags or {}).items():

@@ -40,6 +40,7 @@ class Volume:
             "descriptive-na": f"manifest-1/{collection}/{self.study_folder}/{number}-NA-{tail}",
             "rest": self.series_uid,
             "idc": f"breast_cancer_screening_dbt/{self.patient}/{self.study_uid}/{self.series_uid}",
+            "idc-index": f"breast_cancer_screening_dbt/{self.patient}/{self.study_uid}/MG_{self.series_uid}",
             "unnamed": f"disk{self.frames}/{self.patient}/{self.view}",
         }[layout]
 
@@ -72,9 +73,16 @@ NAMES = {
         "test": ("file-paths-test-v2", "labels-test-PHASE-2", "boxes-test-v2-PHASE-2-Jan-2024"),
     },
     "space": {
-        "train": ("file-paths-train PHASE 2", "labels-train-v2", "boxes-train"),
-        "validation": ("file-paths-validation", "labels-validation", "boxes-validation"),
-        "test": ("file-paths-test PHASE 2", "labels-test", "boxes-test-v2"),
+        split: (f"file-paths-{split}-v2", f"labels-{split}-v2", f"boxes-{split}-v2")
+        for split in ("train", "validation", "test")
+    },
+    "phase-2": {
+        split: (f"file-paths-{split} PHASE 2", f"labels-{split} PHASE 2", f"boxes-{split} PHASE 2")
+        for split in ("train", "validation", "test")
+    },
+    "phase-1": {
+        split: (f"file-paths-{split}", f"labels-{split}", f"boxes-{split}")
+        for split in ("train", "validation", "test")
     },
 }
 

@@ -17,12 +17,16 @@ from comoto.records import Manifest, Modality, Split, VolumeDetections
 if TYPE_CHECKING:
     import pandas as pd
 
+    from comoto.datasets.make_split import MadeSplit
+    from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
+    from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
     from comoto.inference.predict import PredictionFiles
     from comoto.preprocessing.slices import PrepareOptions
+    from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
     from comoto.simulate import SimulatedPaths
     from comoto.study.run import StudyOutcome
@@ -31,19 +35,23 @@ if TYPE_CHECKING:
 AnyPath = str | PathLike[str]
 
 __all__ = [
+    "download",
     "evaluate",
     "evaluate_mammograms",
     "import_checkpoint",
     "index",
     "load_model",
+    "plan_download",
     "predict",
     "predict_volume",
     "prepare",
     "run_study",
     "simulate",
+    "split",
     "study_table",
     "train_student",
     "train_teacher",
+    "verify_split",
 ]
 
 
@@ -68,6 +76,47 @@ def simulate(
     return run(Path(out), override(sized(size), overrides), workers)
 
 
+def plan_download(
+    dataset: str,
+    out: AnyPath,
+    *,
+    patients: int | None = None,
+    normals: int = 0,
+    splits: Sequence[str] = (),
+    seed: int = 0,
+) -> DownloadPlan:
+    """Find out what ``comoto download`` would fetch, how large it is and under which licence.
+
+    Args:
+        dataset: ``bcs-dbt``, ``cbis-ddsm``, ``cmmd`` or ``ea1141``.
+        out: folder of the data set; its tables are fetched into it.
+        patients: at most so many patients with a lesion of each split; all if None.
+        normals: as many without any finding.
+        splits: ``train``, ``validation``, ``test``; all if empty.
+        seed: another seed chooses other patients.
+
+    Returns:
+        ``.text()`` for people, ``.missing_bytes``, ``.next_step()``; ``download`` takes it.
+    """
+    from comoto.downloads.run import Request
+    from comoto.downloads.run import plan_download as run
+
+    wanted = [_split(word) for word in splits]
+    request = Request(patients, normals, tuple(word for word in wanted if word is not None), seed)
+    return run(dataset, Path(out), request)
+
+
+def download(plan: DownloadPlan) -> None:
+    """Download what is missing of a plan (``comoto download``); an interrupted download goes on.
+
+    Args:
+        plan: from ``plan_download``.
+    """
+    from comoto.downloads.run import run_download
+
+    run_download(plan)
+
+
 def index(
     dataset: str,
     root: AnyPath,
@@ -75,27 +124,116 @@ def index(
     tables: AnyPath | None = None,
     categories: Sequence[str] | None = None,
     allow_missing: bool = False,
+    strict: bool = False,
+    **options: Any,
 ) -> Manifest:
     """Read a data set's own files and tables (``comoto index``).
 
     Args:
-        dataset: ``bcs-dbt`` or ``vindr-mammo``.
+        dataset: a name that ``comoto datasets`` lists.
         root: the folder that holds the images and the tables.
         tables: ``bcs-dbt``: folder of the tables, if it is not ``root``.
         categories: ``vindr-mammo``: findings that count as lesions; all inside the breast if not given.
-        allow_missing: leave out images that are not on disk, with a note, instead of refusing.
+        allow_missing: leave out images that are not on disk, and say so, instead of refusing.
+        strict: refuse whatever the reader would leave out.
+        options: further options of the data set's reader.
 
     Returns:
         Patients, studies, views and lesions; ``.save(folder)`` writes it, ``.summary()`` describes it.
     """
     from comoto.datasets import index as run
 
-    options: dict[str, Any] = {
+    named: dict[str, Any] = {
         "tables": None if tables is None else Path(tables),
         "categories": categories or None,
         "allow_missing": allow_missing or None,
     }
-    return run(dataset, Path(root), **{name: value for name, value in options.items() if value is not None})
+    given = options | {name: value for name, value in named.items() if value is not None}
+    return run(dataset, Path(root), strict=strict, **given)
+
+
+def split(
+    manifests: Sequence[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    seed: int = 0,
+    validation: float = 0.15,
+    test: float = 0.15,
+    folds: int | None = None,
+    fold: int | None = None,
+    held_out: Literal["validation", "test"] = "validation",
+    fractions: Sequence[float] = (),
+    shared_ids: bool = False,
+    official: bool = True,
+    drop_duplicates: bool = False,
+    headers: bool = True,
+    overwrite: bool = False,
+) -> list[MadeSplit]:
+    """Split the patients of one or several manifests (``comoto split``).
+
+    Args:
+        manifests: folders that ``comoto index`` wrote, or ``NAME=FOLDER``.
+        out: folder for ``split.json`` and the split manifests; nothing is written without it.
+        seed: another seed draws other patients.
+        validation: share of the patients where a set has no official validation split.
+        test: share of the patients where a set has no official split.
+        folds: number of folds in place of shares.
+        fold: only this one; all of them, in folders ``fold-0`` and so on, if not given.
+        held_out: what a fold is.
+        fractions: nested shares of the training patients as well.
+        shared_ids: equal patient ids are the same person in all manifests.
+        official: keep the splits that the data sets came with.
+        drop_duplicates: keep the first copy of an image of one patient, instead of refusing.
+        headers: look for the same image twice in the headers, not only by path.
+        overwrite: replace an earlier split in ``out``.
+
+    Returns:
+        One split; with ``folds`` and without ``fold`` one of each fold.
+    """
+    from comoto.datasets.draw import split_plan
+    from comoto.datasets.make_split import SplitOptions, deal, join, refuse_split_folder, save_split_folder
+    from comoto.datasets.merge import read_sources
+
+    numbers: list[int | None] = list(range(folds)) if folds and fold is None else [fold]
+    plans = [
+        split_plan(
+            seed=seed,
+            validation=validation,
+            test=test,
+            folds=folds,
+            fold=number,
+            held_out=held_out,
+            official=official,
+        )
+        for number in numbers
+    ]
+    places = [Path(out) / f"fold-{n}" if len(numbers) > 1 else Path(out) for n in numbers] if out else []
+    for place in places:
+        refuse_split_folder(place, overwrite)
+    options = SplitOptions(shared_ids, tuple(fractions), headers, drop_duplicates)
+    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
+    merged = join(sources, plans[0], options)
+    made = [deal(merged, plan, options.fractions) for plan in plans]
+    for one, place in zip(made, places, strict=bool(places)):
+        save_split_folder(one, place, overwrite)
+    return made
+
+
+def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: bool = True) -> SplitFile:
+    """Check a split file, and the manifests that it was made of (``comoto split --verify``).
+
+    Args:
+        path: a ``split.json`` or its folder.
+        manifests: as for ``split``; without any the file alone is checked.
+        headers: look for the same image twice in the headers, not only by path.
+    """
+    from comoto.datasets.make_split import verify_split as run
+    from comoto.datasets.merge import read_sources
+    from comoto.datasets.split_file import load_split_file
+
+    shared_ids = load_split_file(Path(path)).shared_ids
+    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
+    return run(Path(path), sources, headers=headers)
 
 
 def prepare(
@@ -107,6 +245,7 @@ def prepare(
     workers: int = 2,
     options: PrepareOptions | None = None,
     skip_broken: bool = False,
+    work: Work | None = None,
 ) -> PreparedStore:
     """Render every image once onto the network's grid (``comoto prepare``).
 
@@ -118,13 +257,16 @@ def prepare(
         workers: processes.
         options: which slices of a volume; all if not given.
         skip_broken: leave out files that cannot be read, with a note in the store's manifest.
+        work: everything about how it is done (``comoto.preprocessing.Work``): a cluster, stores to reuse,
+            paths not kept; in place of ``workers`` and ``skip_broken``.
     """
     from comoto.config import load_train_config
-    from comoto.preprocessing.prepare import prepare as run
+    from comoto.preprocessing import Work, prepare_with
 
     config = load_train_config(preset, overrides).preprocess
     loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    return run(loaded, Path(out), config, options, workers=workers, skip_broken=skip_broken)
+    work = work or Work(workers=workers, skip_broken=skip_broken)
+    return prepare_with(loaded, Path(out), config, options, work)
 
 
 def train_teacher(
@@ -230,6 +372,7 @@ def predict(
     split: str | None = None,
     mammograms: bool = False,
     overrides: Sequence[str] = (),
+    isolate: bool = False,
 ) -> PredictionFiles:
     """Predict on files, folders or manifests, and write a CSV and its JSON twin (``comoto predict``).
 
@@ -241,17 +384,21 @@ def predict(
         mammograms: the inputs are mammograms.
         overrides: settings of the ``inference`` section, such as ``slice_step=2``,
             ``aggregation.kind=nms_3d``.
+        isolate: decode in a process with a cap on memory and a deadline (docs/reliability.md); for files
+            that nobody vouches for.
     """
     from comoto.components import resolve
     from comoto.config import override
     from comoto.inference.predict import predict as run
+    from comoto.sources.isolated import Limits, reading_within
 
     loaded = load_model(model) if isinstance(model, str | PathLike) else model
     config = override(loaded.config.inference, overrides)
     resolve("aggregator", config.aggregation.kind)  # an unknown name fails before a volume is read
     modality = Modality.MAMMOGRAM if mammograms else Modality.TOMOSYNTHESIS
     paths = [Path(path) for path in inputs]
-    return run(loaded, paths, Path(out), config, _split(split), modality=modality)
+    with reading_within(Limits() if isolate else None):
+        return run(loaded, paths, Path(out), config, _split(split), modality=modality)
 
 
 def evaluate(

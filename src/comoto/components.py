@@ -30,6 +30,15 @@ DISTILLERS = {
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
+    "cbis-ddsm": "comoto.datasets.cbis_ddsm:read_cbis_ddsm",
+    "cmmd": "comoto.datasets.cmmd:read_cmmd",
+    "csv": "comoto.datasets.table_csv:read_table_csv",
+    "inbreast": "comoto.datasets.inbreast:read_inbreast",
+    "msynth": "comoto.datasets.msynth:read_msynth",
+    "omidb": "comoto.datasets.omidb:read_omidb",
+    "omidb-selection": "comoto.datasets.omidb_selection:read_omidb_selection",
+    "tsynth": "comoto.datasets.tsynth:read_tsynth",
+    "victre": "comoto.datasets.victre:read_victre",
     "vindr-mammo": "comoto.datasets.vindr_mammo:read_vindr_mammo",
 }
 AGGREGATORS = {

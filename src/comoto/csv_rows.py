@@ -28,8 +28,12 @@ class CsvRows:
     lines: list[int]
 
 
-def read_csv_rows(path: Path) -> CsvRows:
+def read_csv_rows(path: Path, delimiter: str = ",") -> CsvRows:
     """Read a CSV file in UTF-8 with a header line; a byte order mark is accepted.
+
+    Args:
+        path: the file.
+        delimiter: what separates cells.
 
     Raises:
         DatasetError: the file cannot be read, is no CSV in UTF-8, is empty, or a row has more or fewer cells
@@ -44,7 +48,7 @@ def read_csv_rows(path: Path) -> CsvRows:
         raise DatasetError(f"{path}: is not UTF-8 text; export it as CSV in UTF-8") from error
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         for row in reader:
@@ -61,7 +65,7 @@ def read_csv_rows(path: Path) -> CsvRows:
         if len(row) != len(header):
             raise DatasetError(
                 f"{path}: line {line} has {len(row)} cells, the header has {len(header)}; "
-                "separate cells with commas and quote texts that hold one"
+                f"separate cells with '{delimiter}' and quote texts that hold one"
             )
     return CsvRows(header, rows, lines)
 

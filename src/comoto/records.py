@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from comoto.errors import DatasetError
+from comoto.errors import DatasetError, DicomError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -49,6 +49,8 @@ class View(StrEnum):
 
     CC = "CC"
     MLO = "MLO"
+    OTHER = "other"
+    """Any other projection (ML, LM, XCCL, ...); the data set's own word stays in ``view_key``."""
 
 
 class Modality(StrEnum):
@@ -64,6 +66,65 @@ class Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image says about its pixels, whatever the format of its file.
+
+    Attributes:
+        path: the file, or the folder of one file per slice.
+        num_frames: 1 for a mammogram.
+        bits_allocated: 8 or 16.
+        bits_stored: bits that carry values.
+        photometric: ``MONOCHROME1`` or ``MONOCHROME2``; frames come with the first already inverted.
+        window: (center, width) in rescaled values. None where the file has none.
+        rescale: (slope, intercept); (1, 0) where the file has none.
+        laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
+        view_position: such as ``CC`` or ``MLO``; None where the file does not say.
+        patient_id, study_instance_uid, series_instance_uid, sop_instance_uid: empty where unknown.
+        spacing_mm: (row, column) of a pixel; None where the file does not say.
+        directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
+            (``comoto.dicom.orientation``); None where the file does not say.
+        boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume
+            is never turned (``comoto.sources.lie``).
+    """
+
+    path: Path
+    rows: int
+    columns: int
+    num_frames: int
+    bits_allocated: int
+    bits_stored: int
+    photometric: str
+    window: tuple[float, float] | None
+    rescale: tuple[float, float]
+    laterality_tag: str | None
+    view_position: str | None
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    spacing_mm: tuple[float, float] | None
+    directions: tuple[str, str] | None = None
+    boxes_as_stored: bool = False
+
+    @property
+    def is_multiframe(self) -> bool:
+        """The image is a stack of slices."""
+        return self.num_frames > 1
+
+    def require_volume(self) -> None:
+        """Check that the image is a stack of slices.
+
+        Raises:
+            DicomError: it has one frame only.
+        """
+        if not self.is_multiframe:
+            raise DicomError(
+                f"{self.path}: one frame only, a tomosynthesis volume was expected; give the multi-frame "
+                "file of the reconstructed slices, or the folder that holds one file per slice"
+            )
 
 
 @dataclass(frozen=True)
@@ -89,7 +150,7 @@ class ImageRecord:
         image_id: unique within a manifest.
         study_id, view_key: the data set's own keys (``DBT-S00163``, ``rmlo1``), kept for output tables.
         laterality, view: parsed meaning of ``view_key``.
-        path: the DICOM file.
+        path: what ``comoto.sources.open_source`` opens: a file, or a folder of one file per slice.
         num_slices: slices of a volume, 1 for a mammogram, None if the table does not say.
         label: the data set's own word for the whole image (``normal``, ``cancer``, ``BI-RADS 4``).
     """
@@ -140,7 +201,9 @@ class Manifest:
         name: the data set, such as ``bcs-dbt``.
         images: columns of ``IMAGE_COLUMNS``; ``path`` is absolute.
         lesions: columns of ``LESION_COLUMNS``; ``image_id`` points into ``images``.
-        notes: what the reader clipped, left out on request or found odd; printed with the summary.
+        notes: what the reader clipped or found odd; printed with the summary.
+        dropped: what the data set holds and the manifest does not, with the reason, a line each; an error
+            under ``comoto index --strict``.
 
     Raises:
         DatasetError: a column is missing, an ``image_id`` repeats or is unknown, a word is not in its
@@ -151,6 +214,7 @@ class Manifest:
     images: pd.DataFrame
     lesions: pd.DataFrame
     notes: tuple[str, ...] = field(default=())
+    dropped: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", _typed(self.images, IMAGE_COLUMNS, f"{self.name} images"))
@@ -186,7 +250,7 @@ class Manifest:
         """Return the manifest of the images where ``keep`` (aligned with ``images``) is true."""
         images = self.images[keep].reset_index(drop=True)
         lesions = self.lesions[self.lesions["image_id"].isin(images["image_id"])].reset_index(drop=True)
-        return Manifest(self.name, images, lesions, self.notes)
+        return Manifest(self.name, images, lesions, self.notes, self.dropped)
 
     def split(self, split: Split) -> Manifest:
         """Return the images of one split."""
@@ -212,6 +276,7 @@ class Manifest:
             counts = self.images[column].value_counts()
             lines.append(f"{column}: " + ", ".join(f"{word} {number}" for word, number in counts.items()))
         lines.extend(f"note: {note}" for note in self.notes)
+        lines.extend(f"dropped: {line}" for line in self.dropped)
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
@@ -220,7 +285,12 @@ class Manifest:
         self.images.to_parquet(folder / "images.parquet", index=False)
         self.lesions.to_parquet(folder / "lesions.parquet", index=False)
         (folder / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
-        about = {"format": "comoto-manifest-1", "name": self.name, "notes": list(self.notes)}
+        about = {
+            "format": "comoto-manifest-1",
+            "name": self.name,
+            "notes": list(self.notes),
+            "dropped": list(self.dropped),
+        }
         (folder / "manifest.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     @staticmethod
@@ -239,6 +309,7 @@ class Manifest:
             pd.read_parquet(folder / "images.parquet"),
             pd.read_parquet(folder / "lesions.parquet"),
             tuple(content["notes"]),
+            tuple(content.get("dropped", ())),
         )
 
 

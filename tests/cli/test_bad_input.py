@@ -183,7 +183,7 @@ class TestFiles:
         assert (message if kind != "single" else "holds 1 slices, the table says 5") in answer.error
         assert "--skip-broken" in answer.error
         assert not (store / "manifest").exists()
-        assert len(list((store / "images").glob("*.npy"))) == 5
+        assert len(list((store / "planes").glob("*/*.npy"))) == 5
         assert not list(store.rglob("*.part"))
         answer = comoto("train", "student", "--tomosynthesis", store, "--out", tmp_path / "run")
         assert answer.code == 2

@@ -19,14 +19,19 @@ HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "pydicom", "cv2", "y
 ORDER = [
     "demo",
     "simulate",
+    "datasets",
+    "download",
     "index",
+    "split",
     "draw",
     "prepare",
+    "inspect",
     "train",
     "import-checkpoint",
     "predict",
     "evaluate",
     "study",
+    "doctor",
 ]
 
 
@@ -108,7 +113,7 @@ class TestCompletion:
         [
             ("comoto pre", {"prepare", "predict"}),
             ("comoto train ", {"teacher", "student"}),
-            ("comoto index v", {"vindr-mammo"}),
+            ("comoto index vi", {"victre", "vindr-mammo"}),
             ("comoto predict --spl", {"--split"}),
             ("comoto predict --split t", {"train", "test"}),
             ("comoto predict --aggregation ", {"local_maximum", "nms_3d", "box_fusion", "tracks"}),

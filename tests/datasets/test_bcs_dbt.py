@@ -1,13 +1,15 @@
 """BCS-DBT: joins, layouts, clips and refusals, against a tiny release worked out by hand."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from comoto.datasets.bcs_dbt import read_bcs_dbt
-from comoto.errors import DatasetError, DicomError
+from comoto.errors import ConfigError, DatasetError, DicomError
 from tiny_releases import VOLUMES
 
-LAYOUTS = ("classic", "descriptive", "descriptive-na", "rest", "idc", "unnamed")
+LAYOUTS = ("classic", "descriptive", "descriptive-na", "rest", "idc", "idc-index", "unnamed")
 IDS = {
     "DBT-P00001_DBT-S00001_lcc": ("train", "normal", "L", "CC", None),
     "DBT-P00001_DBT-S00001_rcc": ("train", "normal", "R", "CC", None),
@@ -38,7 +40,7 @@ def contents(manifest):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["1-1.dcm", "5f3c0d5e.DCM"])
+@pytest.mark.parametrize("name", ["1-1.dcm", "5f3c0d5e.DCM", "1-1 (1).dicom", "00000001"])
 def test_every_layout_gives_the_same_manifest(bcs_tables, layout, name):
     bcs_tables.write_volumes(layout, name)
     manifest = read_bcs_dbt(bcs_tables.root)
@@ -73,7 +75,7 @@ def test_the_same_series_number_and_tail_are_told_apart_by_the_header(bcs_tables
 
 
 @pytest.mark.parametrize("bom", [False, True])
-@pytest.mark.parametrize("style", ["hyphen", "space"])
+@pytest.mark.parametrize("style", ["hyphen", "space", "phase-2", "phase-1"])
 def test_table_names_and_encodings(tmp_path, bcs_tables, style, bom):
     for path in bcs_tables.root.glob("*.csv"):
         path.unlink()
@@ -99,6 +101,71 @@ def test_links_are_followed_and_loops_are_not(tmp_path, bcs_tables):
     assert contents(read_bcs_dbt(linked, tables=bcs_tables.root)) == (IDS, LESIONS)
 
 
+# traps of the release
+
+
+def test_files_named_after_their_series(bcs_tables):
+    """A flat folder of downloaded zips, unpacked and renamed."""
+    for volume in VOLUMES:
+        path = bcs_tables.write_volume(volume, "rest", "1-1.dcm")
+        path.rename(bcs_tables.root / f"{volume.series_uid}.dcm")
+        path.parent.rmdir()
+    assert contents(read_bcs_dbt(bcs_tables.root)) == (IDS, LESIONS)
+
+
+def test_shadow_files_and_texts_of_archives_are_no_volumes(bcs_tree):
+    folder = bcs_tree.root / VOLUMES[0].folder("classic")
+    (folder / "._1-1.dcm").write_bytes(b"shadow")
+    (folder / "LICENSE").write_text("x" * 300)
+    shadow = bcs_tree.root / "__MACOSX" / VOLUMES[0].series_uid
+    shadow.mkdir(parents=True)
+    (shadow / "1-1.dcm").write_bytes(b"shadow")
+    manifest = read_bcs_dbt(bcs_tree.root)
+    assert contents(manifest) == (IDS, LESIONS)
+    assert manifest.dropped == ()
+
+
+@pytest.mark.parametrize("layout", ["rest", "unnamed"])
+def test_files_that_no_table_names_are_said(bcs_tables, layout):
+    bcs_tables.write_volumes()
+    stranger = replace(VOLUMES[0], series_uid="1.2.826.0.1.3680043.8.498.99", frames=99)
+    path = bcs_tables.write_volume(stranger, layout).relative_to(bcs_tables.root)
+    manifest = read_bcs_dbt(bcs_tables.root)
+    assert contents(manifest) == (IDS, LESIONS)
+    assert manifest.dropped == (
+        f"{bcs_tables.root}: 1 DICOM file is in no table that was read, such as {path}",
+    )
+
+
+def test_a_file_may_be_named_after_its_own_uid(bcs_tables):
+    """In a folder that names nothing, the header decides even if the file's name looks like a series."""
+    bcs_tables.write_volumes("unnamed", "1.2.826.0.1.3680043.8.498.123.dcm")
+    assert contents(read_bcs_dbt(bcs_tables.root)) == (IDS, LESIONS)
+
+
+def test_a_positive_study_of_one_repeated_view(bcs_tree):
+    """As P01282 of the release: lcc2 and lmlo1 without the views that they repeat."""
+    for kind in ("labels", "file-paths"):
+        bcs_tree.edit(kind, "lmlo,", "lcc2,", "test")
+    bcs_tree.edit("boxes", "lmlo,", "lcc2,", "test")
+    (record,) = (record for record in read_bcs_dbt(bcs_tree.root).records() if record.split == "test")
+    assert (record.view_key, record.laterality, record.view) == ("lcc2", "L", "CC")
+    assert record.image_id == "DBT-P00004_DBT-S00004_lcc2"
+    assert len(record.lesions) == 1
+
+
+def test_actionable_volumes_have_no_box_and_may_be_left_out(bcs_tree):
+    kept = read_bcs_dbt(bcs_tree.root)
+    (actionable,) = (record for record in kept.records() if record.label == "actionable")
+    assert actionable.lesions == ()
+    without = read_bcs_dbt(bcs_tree.root, actionable="leave-out")
+    assert set(contents(without)[0]) == set(IDS) - {"DBT-P00003_DBT-S00003_lcc"}
+    assert "validation: 1 actionable volumes are left out, as asked for" in without.notes
+    assert without.dropped == ()
+    with pytest.raises(ConfigError, match="actionable=drop: accepted are keep, leave-out"):
+        read_bcs_dbt(bcs_tree.root, actionable="drop")
+
+
 # splits without tables
 
 
@@ -108,10 +175,14 @@ def test_a_split_without_paths_or_labels_is_left_out_and_said(bcs_tree):
     manifest = read_bcs_dbt(bcs_tree.root)
     assert set(manifest.images["split"]) == {"train"}
     assert len(manifest.lesions) == 3
-    assert "validation: left out" in manifest.notes[0]
-    assert "no file-paths table" in manifest.notes[0]
-    assert "test: left out" in manifest.notes[1]
-    assert "no labels table" in manifest.notes[1]
+    assert [line.split(",")[0] for line in manifest.dropped[:2]] == [
+        "validation: the whole split",
+        "test: the whole split",
+    ]
+    assert "holds no file-paths table" in manifest.dropped[0]
+    assert "holds no labels table" in manifest.dropped[1]
+    assert "2 DICOM files are in no table that was read, such as manifest-16" in manifest.dropped[2]
+    assert len(manifest.dropped) == 3
 
 
 def test_positive_labels_without_boxes_are_refused(bcs_tree):
@@ -175,8 +246,10 @@ def test_missing_volumes_can_be_left_out(bcs_tree):
     absent = {name for name in IDS if name.endswith(("rcc", "rmlo1", "lmlo"))}
     assert images == {name: row for name, row in IDS.items() if name not in absent}
     assert lesions == {key: box for key, box in LESIONS.items() if key[0] not in absent}
-    assert "train: 2 of 4 volumes are not on disk and left out" in manifest.notes
-    assert "test: 1 of 1 volumes are not on disk and left out" in manifest.notes
+    assert manifest.dropped == (
+        "train: 2 of 4 volumes, because they are not on disk",
+        "test: 1 of 1 volumes, because they are not on disk",
+    )
 
 
 @pytest.mark.parametrize("allow_missing", [False, True])
@@ -215,8 +288,9 @@ def test_unreadable_files_in_unnamed_folders_are_said(bcs_tables):
     (bcs_tables.root / "disk3" / "notes.dcm").write_text("no image")
     manifest = read_bcs_dbt(bcs_tables.root)
     assert contents(manifest) == (IDS, LESIONS)
-    assert "1 files could not be read" in manifest.notes[0]
-    assert "notes.dcm" in manifest.notes[0]
+    (line,) = manifest.dropped
+    assert line.startswith("1 file could not be read, such as ")
+    assert "notes.dcm" in line
 
 
 # wrong tables
@@ -305,7 +379,8 @@ def test_volumes_without_a_label_are_left_out_and_said(bcs_tree):
     bcs_tree.edit("labels", "DBT-P00001,DBT-S00001,rcc,1,0,0,0\n", "")
     manifest = read_bcs_dbt(bcs_tree.root)
     assert "DBT-P00001_DBT-S00001_rcc" not in set(manifest.images["image_id"])
-    assert "train: 1 volumes have a path but no label and are left out" in manifest.notes
+    assert manifest.dropped[0] == "BCS-DBT-file-paths-train-v2.csv: no label for the volume, in line 3"
+    assert "1 DICOM file is in no table that was read, such as manifest-16" in manifest.dropped[1]
 
 
 def test_a_patient_in_two_splits(bcs_tables):

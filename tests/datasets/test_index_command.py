@@ -75,3 +75,32 @@ def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
     with pytest.raises(ConfigError, match="data set 'vindr-mammo' takes no 'tables'"):
         index("vindr-mammo", tmp_path, tables=tmp_path)
+
+
+def test_strict_refuses_what_would_be_left_out(bcs_tree, vindr_tree, tmp_path, monkeypatch, capsys):
+    bcs_tree.table("labels", "validation").unlink()
+    (vindr_tree.root / "images" / "s2" / "b1.dicom").unlink()
+    for name, tree, what in (
+        ("bcs-dbt", bcs_tree, "validation: the whole split, because "),
+        (
+            "vindr-mammo",
+            vindr_tree,
+            "breast-level_annotations.csv: 1 of 4 images, because they are not on disk",
+        ),
+    ):
+        out = tmp_path / "manifests" / name
+        arguments = ["index", name, tree.root, "--allow-missing", "--out", out]
+        code, said, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+        assert (code, said) == (2, "")
+        assert what in error
+        assert not out.exists()
+        code, said, _ = comoto(monkeypatch, capsys, *arguments)
+        assert code == 0
+        assert f"\ndropped: {what}" in said
+
+
+def test_options_of_a_reader(bcs_tree, tmp_path, monkeypatch, capsys):
+    arguments = ["index", "bcs-dbt", bcs_tree.root, "--out", tmp_path / "m", "--set", "actionable=leave-out"]
+    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--strict")
+    assert code == 0
+    assert "bcs-dbt: 5 images, 4 lesions" in said

@@ -1,4 +1,4 @@
-"""Patient splits: nested, stratified, reproducible, and saved."""
+"""Patient splits of one manifest: nested, stratified, reproducible."""
 
 import hashlib
 import math
@@ -8,14 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comoto.datasets.splits import (
-    PatientSplit,
-    hold_out_validation,
-    image_fraction,
-    load_split,
-    patient_fraction,
-    save_split,
-)
+from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
 from comoto.errors import DatasetError
 from comoto.records import Manifest, Split
 
@@ -165,22 +158,6 @@ def test_hold_out_needs_two_positive_patients():
 def test_hold_out_share_out_of_range(share):
     with pytest.raises(DatasetError, match="between 0 and 1"):
         hold_out_validation(cohort(3, 3), share, 0)
-
-
-def test_a_split_survives_saving(tmp_path):
-    split = PatientSplit(3, 0.25, frozenset({"P2", "P1"}))
-    save_split(tmp_path / "new" / "split.json", split)
-    assert load_split(tmp_path / "new" / "split.json") == split
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["split.json"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "comoto-split-1", "seed": 0, "fraction": 1}'])
-def test_other_files_are_no_splits(tmp_path, text):
-    (tmp_path / "split.json").write_text(text)
-    with pytest.raises(DatasetError, match=r"split\.json: not a file of patients"):
-        load_split(tmp_path / "split.json")
-    with pytest.raises(DatasetError, match="no such file"):
-        load_split(tmp_path / "none.json")
 
 
 def test_images_can_be_counted_in_place_of_patients():

@@ -44,8 +44,9 @@ def test_notes(vindr_tree):
     notes = read_vindr_mammo(vindr_tree.root).notes
     assert notes[0] == "finding_annotations.csv: 2 boxes clipped to the image (lines 2, 5)"
     assert notes[1].startswith("1 boxes that are only Nipple Retraction, Skin Retraction")
-    assert notes[1].endswith("1 images have no other box")
+    assert notes[1].endswith("as chosen; 1 images have no other box")
     assert len(notes) == 2
+    assert read_vindr_mammo(vindr_tree.root).dropped == ()
 
 
 def test_the_default_is_every_finding_inside_the_breast():
@@ -88,8 +89,34 @@ def test_missing_images(vindr_tree):
         read_vindr_mammo(vindr_tree.root)
     manifest = read_vindr_mammo(vindr_tree.root, allow_missing=True)
     assert set(lesions(manifest)) == {"a1", "b1", "c1"}
-    assert manifest.notes[0] == "1 of 4 images are not on disk and left out"
+    assert manifest.dropped == ("breast-level_annotations.csv: 1 of 4 images, because they are not on disk",)
     assert len(manifest.lesions) == 2
+
+
+def test_files_that_are_in_no_table_are_said(vindr_tree):
+    (vindr_tree.root / "images" / "s1" / "a9.dicom").write_bytes(b"")
+    (vindr_tree.root / "images" / "s1" / "index.html").write_bytes(b"")
+    assert read_vindr_mammo(vindr_tree.root).dropped == (
+        f"{vindr_tree.root / 'images'}: 1 file is not in breast-level_annotations.csv, such as s1/a9.dicom",
+    )
+
+
+def test_the_folders_of_a_recursive_download(vindr_tree, tmp_path):
+    target = tmp_path / "downloads" / "physionet.org" / "files" / "vindr-mammo" / "1.0.0"
+    target.parent.mkdir(parents=True)
+    vindr_tree.root.rename(target)
+    manifest = read_vindr_mammo(tmp_path / "downloads")
+    assert len(manifest) == 4
+    assert next(manifest.records()).path == target / "images" / "s1" / "a1.dicom"
+
+
+def test_a_study_with_two_images_of_one_side_and_view(vindr_tree):
+    """One study of the release has three CC and one MLO."""
+    vindr_tree.edit(vindr_tree.images, "a2,R,MLO", "a2,L,CC")
+    vindr_tree.findings.write_text(vindr_tree.findings.read_text().replace("a2,R,MLO", "a2,L,CC"))
+    records = {record.image_id: record for record in read_vindr_mammo(vindr_tree.root).records()}
+    assert records["a1"].view_key == records["a2"].view_key == "L-CC"
+    assert len(records["a2"].lesions) == 2
 
 
 def test_no_images_at_all(vindr_tree):

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comoto.dicom import decode
+from comoto.dicom import decode, tags
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
@@ -178,6 +179,45 @@ def test_small_stream_that_unpacks_to_a_huge_image_is_not_decoded(x, monkeypatch
     refused(x, "compressed as 6000 x 6000 pixels")
 
 
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+@pytest.mark.parametrize(
+    ("offset", "value", "match"),
+    [
+        (24, 0, "tiles of 0 x 24 pixels"),
+        (28, 0, "tiles of 16 x 0 pixels"),
+        (28, 0x7FFFFFFF, "tiles of 16 x 2147483647 pixels"),
+        (32, 16, "tiles of 16 x 24 pixels do not fit"),
+        (8, 0, "do not fit the image"),
+    ],
+)
+def test_tiles_that_decoders_cannot_bear(x, codec, offset, value, match):
+    """Found by fuzzing: OpenJPH divides by tile sizes of 0 and loops for ever on the largest ones."""
+    frames = texture()
+    data = [bytearray(encode(frame, codec, 16)) for frame in frames]
+    struct.pack_into(">I", data[1], offset, value)
+    write_dicom(x, frames, codec, pixel_data=encapsulated(list(map(bytes, data))))
+    assert match in refused(x, "frame 1 is not (JPEG 2000|HTJ2K)")
+
+
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+def test_more_tiles_than_numbers_for_them(x, codec):
+    frames = texture(frames=1, rows=300, columns=300)
+    data = bytearray(encode(frames[0], codec, 16))
+    struct.pack_into(">2I", data, 24, 1, 1)
+    write_dicom(x, frames[0], codec, pixel_data=encapsulated([bytes(data)]))
+    refused(x, "90000 tiles")
+
+
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+@pytest.mark.parametrize(("place", "value"), [(9, 33), (10, 9), (11, 8)])
+def test_impossible_wavelet_levels_and_code_blocks(x, codec, place, value):
+    frames = texture(frames=1)
+    data = bytearray(encode(frames[0], codec, 16))
+    data[data.index(b"\xff\x52") + place] = value
+    write_dicom(x, frames[0], codec, pixel_data=encapsulated([bytes(data)]))
+    refused(x, "resolutions with code blocks of")
+
+
 @pytest.mark.parametrize("codec", ["raw", "j2k"])
 @pytest.mark.parametrize(
     "tags",
@@ -204,16 +244,37 @@ def test_values_beyond_bits_stored(x, codec):
     refused(x, "holds the value 1023, beyond the 9 bits")
 
 
-def test_signed_pixels(x):
-    write_dicom(x, texture(), tags={"PixelRepresentation": 1})
-    refused(x, "signed pixel values")
+@pytest.mark.parametrize("codec", ["j2k", "htj2k"])
+def test_signed_header_over_an_unsigned_codestream(x, codec):
+    """pydicom reads these as -512 to 511 where 0 to 1023 was written."""
+    write_dicom(x, texture(), codec, tags={"PixelRepresentation": 1})
+    refused(x, "compressed as unsigned values, but the header says signed")
 
 
-def test_signed_codestream(x):
+def test_unsigned_header_over_a_signed_codestream(x):
     frames = texture()
     data = [encode(frame.astype(np.int16), "j2k", 16) for frame in frames]
     write_dicom(x, frames, pixel_data=encapsulated(data))
-    refused(x, "colour or signed")
+    refused(x, "compressed as signed values, but the header says unsigned")
+
+
+@pytest.mark.parametrize("codec", ["raw", "rle", "jpegls"])
+@pytest.mark.parametrize("value", [-2049, 4096])
+def test_signed_values_beyond_bits_stored(x, codec, value):
+    frames = np.zeros((2, 24, 16), dtype=np.int16)
+    frames[1, 3, 5] = value
+    write_dicom(x, frames, codec, bits_stored=12, tags={"PixelRepresentation": 1})
+    refused(x, f"frame 1 holds the value {value}, beyond the 12 bits")
+
+
+def test_impossible_pixel_representation(x):
+    write_dicom(x, texture(), tags={"PixelRepresentation": 2})
+    refused(x, "PixelRepresentation 2 with JPEG 2000 cannot be")
+
+
+def test_signed_baseline_jpeg(x):
+    write_dicom(x, texture(bits=8), "jpeg", bits_stored=8, tags={"PixelRepresentation": 1})
+    refused(x, "PixelRepresentation 1 with JPEG cannot be")
 
 
 def test_rgb(x):
@@ -225,7 +286,7 @@ def test_colour_codestream_under_a_grey_header(x):
     colour = np.zeros((24, 16, 3), dtype=np.uint8)
     data = encapsulated([encode(colour, "j2k", 8)] * 3)
     write_dicom(x, texture(bits=8), pixel_data=data, bits_stored=8)
-    refused(x, "colour or signed")
+    refused(x, "compressed as colour")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +326,74 @@ def test_number_that_is_none(x):
     data = x.read_bytes()
     assert data.count(b"600.0 ") == 1
     x.write_bytes(data.replace(b"600.0 ", b"6oo.0 "))
-    refused(x, "6oo.0")
+    refused(x, "WindowWidth is text")
+
+
+@pytest.mark.parametrize(
+    "message", ["End of file reached before delimiter", "Expected explicit VR, but found"]
+)
+def test_warnings_of_damage_are_errors(x, monkeypatch, message):
+    """pydicom goes on with a part of the data set, or with a guess, and only warns."""
+    original = tags.dcmread
+
+    def warning(*arguments, **options):
+        warnings.warn(message, stacklevel=1)
+        return original(*arguments, **options)
+
+    write_dicom(x, texture())
+    monkeypatch.setattr(tags, "dcmread", warning)
+    refused(x, f"x.dcm: {message}; the file is damaged")
+
+
+def test_a_sequence_that_never_ends(x):
+    """An undefined length whose delimiter is gone."""
+    shared = b"\x00\x52\x29\x92SQ\0\0"
+    write_dicom(x, texture())
+    data = bytearray(x.read_bytes())
+    at = data.index(b"\x00\x52\x30\x92SQ\0\0")
+    struct.pack_into("<I", data, at + 8, 0xFFFFFFFF)
+    assert shared in data
+    x.write_bytes(data)
+    refused(x, "damaged")
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFF0, 2**31, 2**24])
+@pytest.mark.parametrize("tag", [b"\x10\x00\x20\x00", b"\x28\x00\x10\x00"])
+def test_no_memory_is_set_aside_for_what_is_not_there(x, length, tag):
+    """Found by fuzzing: Python makes room for all bytes that are asked for before it reads any."""
+    write_dicom(x, texture(), "implicit")
+    data = bytearray(x.read_bytes())
+    struct.pack_into("<I", data, data.index(tag) + 4, length)
+    x.write_bytes(data)
+    tracemalloc.start()
+    refused(x, f"an attribute claims {length} bytes; the file is damaged")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_meta_information_of_impossible_length(x):
+    write_dicom(x, texture())
+    data = bytearray(x.read_bytes())
+    struct.pack_into("<I", data, data.index(b"\x02\x00\x01\x00OB\0\0") + 8, 0xFFFFFFF0)
+    x.write_bytes(data)
+    refused(x, "no transfer syntax")
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(x):
+    """One megabyte of deflated data may stand for a gigabyte."""
+    write_dicom(x, texture(), "raw", uid=UID["deflated"])
+    with pytest.raises(DicomError, match="99 is not supported; convert"):
+        tags.read_tags(x, ["Rows"])
+
+
+def test_warnings_of_odd_values_do_not_reach_the_user(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_dicom(x, texture(), tags={"PatientID": "x" * 70, "SOPInstanceUID": "d8125545210c08"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_header(x).patient_id == "x" * 70
 
 
 # what is no image, or mislabelled

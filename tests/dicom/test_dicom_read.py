@@ -60,6 +60,36 @@ def test_monochrome1_is_inverted_within_the_stored_bits(tmp_path, codec):
     np.testing.assert_array_equal(DicomImage(path).frame(1), 1023 - frames[1])
 
 
+@pytest.mark.parametrize("codec", LOSSLESS)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_signed_values_are_shifted_and_the_rescale_follows(tmp_path, codec, bits, photometric):
+    """As CT-like stacks hold them; the rescaled value of a stored -5 stays 2 * -5 + 100."""
+    frames = texture(bits=bits).astype(np.int32) - 2 ** (bits - 1)
+    tags = {
+        "PixelRepresentation": 1,
+        "PhotometricInterpretation": photometric,
+        "RescaleSlope": 2,
+        "RescaleIntercept": 100,
+    }
+    stored = frames.astype(np.int8 if bits == 8 else np.int16)
+    path = write_dicom(tmp_path / "x.dcm", stored, codec, bits_stored=bits, tags=tags)
+    with DicomImage(path) as image:
+        frame, (slope, intercept) = image.frame(1), image.header.rescale
+    assert frame.dtype == (np.uint8 if bits == 8 else np.uint16)
+    if photometric == "MONOCHROME1":
+        frame = 2**bits - 1 - frame
+    np.testing.assert_array_equal(slope * frame + intercept, 2 * frames[1] + 100)
+
+
+def test_signed_values_without_their_sign_bits(tmp_path):
+    """Bits above the stored ones may be left 0: 0x0FFF of 12 bits is -1."""
+    stored = np.array([[0x0FFF, 0xFFFF, 0x0800, 0x07FF, 0, 1]], dtype=np.uint16)
+    tags = {"PixelRepresentation": 1}
+    path = write_dicom(tmp_path / "x.dcm", stored, "raw", bits_stored=12, tags=tags)
+    np.testing.assert_array_equal(DicomImage(path).frame(0)[0] - 2048.0, [-1, -1, -2048, 2047, 0, 1])
+
+
 def test_header_of_a_volume(tmp_path):
     path = write_dicom(tmp_path / "x.dcm", texture(), window=(448.5, 580.0))
     header = read_header(path)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from comoto.config import AugmentConfig
-from comoto.preprocessing.augment import Change, apply_change, draw_change
+from comoto.preprocessing.augment import Change, draw_change, moved_boxes
+from comoto.preprocessing.grey_batch import GreyBatch
 
 ROWS, COLUMNS, HEIGHT, WIDTH = 48, 32, 40, 28
 SHAPE = (HEIGHT, WIDTH)
@@ -27,6 +29,47 @@ changes = st.builds(
     gain=st.floats(0.5, 1.5),
     gamma=st.floats(0.5, 1.5),
 )
+
+
+def placed(change, padded, shape):
+    """Return a changed image as the network sees it; what lies in the padding is not looked at."""
+    pixels = torch.zeros((1, 1, *padded.shape), dtype=torch.uint8)
+    change.place(padded[: shape[0], : shape[1]], pixels[0, 0].numpy())
+    return GreyBatch(pixels, torch.from_numpy(change.tones())[None]).images()[0, 0].numpy()
+
+
+def apply_change(change, padded, boxes, shape):
+    return placed(change, padded, shape), moved_boxes(change, boxes, shape, padded.shape)
+
+
+def step_by_step(change, padded, shape):
+    """The same change, one operation after the other and in floating point: the way it was done at first."""
+    height, width = shape
+    rows, columns = padded.shape
+    source = np.concatenate([padded[:height][::-1], padded[height:]]) if change.flip else padded
+    moved = np.zeros_like(source)
+    top, bottom = max(0, change.down), min(rows, rows + change.down)
+    moved[top:bottom, : columns - change.left] = source[
+        top - change.down : bottom - change.down, change.left :
+    ]
+    if change.mirror:
+        moved[:, :width] = moved[:, :width][:, ::-1].copy()
+    return change.tones()[moved]
+
+
+@given(changes, st.integers(0, 2**32 - 1))
+def test_one_pass_gives_the_bits_of_one_step_after_the_other(change, seed):
+    image = np.zeros((ROWS, COLUMNS), np.uint8)
+    image[:HEIGHT, :WIDTH] = np.random.default_rng(seed).integers(0, 256, SHAPE)
+    assert np.array_equal(placed(change, image, SHAPE), step_by_step(change, image, SHAPE))
+
+
+def test_large_images_are_looked_up_in_pairs_with_the_same_bits():
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 640, 480), dtype=np.uint8))
+    tones = torch.rand((2, 256), generator=torch.Generator().manual_seed(0))
+    images = GreyBatch(pixels, tones).images()
+    for number in (0, 1):
+        assert torch.equal(images[number, 0], tones[number][pixels[number, 0].long()])
 
 
 def painted(box):
@@ -58,7 +101,7 @@ def test_image_and_box_move_together(change, box):
 def test_no_air_opens_at_the_chest_wall(change):
     breast = np.zeros((ROWS, COLUMNS), np.uint8)
     breast[:HEIGHT, :WIDTH] = 120
-    image = change.image(breast, SHAPE)
+    image = placed(change, breast, SHAPE)
     filled = image.any(axis=1)
     assert filled.any()
     assert image[filled, WIDTH - 1 if change.mirror else 0].all()
@@ -66,9 +109,9 @@ def test_no_air_opens_at_the_chest_wall(change):
 
 @given(changes)
 def test_air_stays_air_and_values_stay_in_range(change):
-    assert not change.image(np.zeros((ROWS, COLUMNS), np.uint8), SHAPE).any()
+    assert not placed(change, np.zeros((ROWS, COLUMNS), np.uint8), SHAPE).any()
     values = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
-    image = change.image(values, SHAPE)
+    image = placed(change, values, SHAPE)
     assert image.min() >= 0
     assert image.max() <= 1
 
@@ -76,14 +119,14 @@ def test_air_stays_air_and_values_stay_in_range(change):
 def test_grey_values_by_hand():
     # 0.2 is 51 of 255: 1.5 x 0.2 ** 2 = 0.06; and 1.5 x 0.8 is cut at 1.
     image = np.full((1, 3), 51, np.uint8)
-    assert Change(gain=1.5, gamma=2).image(image, (1, 3)) == pytest.approx(np.full((1, 3), 0.06))
-    assert Change(gain=1.5).image(4 * image, (1, 3)) == pytest.approx(np.ones((1, 3)))
+    assert placed(Change(gain=1.5, gamma=2), image, (1, 3)) == pytest.approx(np.full((1, 3), 0.06))
+    assert placed(Change(gain=1.5), 4 * image, (1, 3)) == pytest.approx(np.ones((1, 3)))
 
 
 def test_flip_and_shift_by_hand():
     # Padded to 5 rows, 4 of image; flip gives rows 3 2 1 0, one down, one column towards the chest wall.
     image = np.array([[1, 5], [2, 6], [3, 7], [4, 8], [0, 0]], dtype=np.uint8)
-    moved = Change(flip=True, down=1, left=1).image(image, (4, 2))
+    moved = placed(Change(flip=True, down=1, left=1), image, (4, 2))
     assert moved == pytest.approx(np.array([[0, 0], [8, 0], [7, 0], [6, 0], [5, 0]]) / 255)
     boxes = Change(flip=True, down=1, left=1).boxes([[1, 0, 2, 3]], (4, 2))
     assert boxes.tolist() == [[0, 2, 1, 5]]
@@ -109,7 +152,7 @@ def test_columns_are_reversed_as_often_as_asked():
 def test_nothing_drawn_changes_nothing():
     off = AugmentConfig(vertical_flip=0, shift=0, gain=0, gamma=0)
     assert draw_change(off, (40, 28), np.random.default_rng(3)) == Change()
-    image = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
     same, boxes = apply_change(Change(), image, [[1, 2, 3, 4]], SHAPE)
     assert same == pytest.approx(image / 255)
     assert boxes.tolist() == [[1, 2, 3, 4]]

@@ -91,3 +91,13 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, workers, write_dicom,
     assert len(store) == 8
     assert all((store.folder / "images" / name).stat().st_mtime_ns == time for name, time in finished.items())
     assert not list(store.folder.rglob("*.part"))
+
+
+def test_the_rarer_choices_reach_the_store(tmp_path, manifest):
+    assert call("--manifest", manifest, "--out", tmp_path / "a", *GRID, "--workers", 1).exit_code == 0
+    more = ("--reuse", tmp_path / "a", "--forget-paths", "--backend", "loky")
+    result = call("--manifest", manifest, "--out", tmp_path / "b", *GRID, *more)
+    assert result.exit_code == 0, result.exception
+    one, two = PreparedStore(tmp_path / "a"), PreparedStore(tmp_path / "b")
+    assert two.planes_path("a").samefile(one.planes_path("a"))
+    assert set(two.manifest.images["path"]) == {"path-not-kept"}

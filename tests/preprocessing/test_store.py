@@ -103,20 +103,30 @@ def test_two_processes_make_the_same_store(tmp_path, volumes):
 
 
 def stamps(store):
-    return {path.name: path.stat().st_mtime_ns for path in (store.folder / "images").iterdir()}
+    """When each image's record and planes were written."""
+    images = {path.name: path.stat().st_mtime_ns for path in (store.folder / "images").iterdir()}
+    planes = {name: store.planes_path(name).stat().st_mtime_ns for name in store.image_ids}
+    return images | planes
 
 
 def test_finished_images_are_not_rendered_again(tmp_path, volumes):
     store = prepare(volumes, tmp_path / "store", SMALL, workers=1)
     before = stamps(store)
-    assert sorted(before) == [
-        f"{name}{end}" for name in ("left", "normal", "right%2F1") for end in (".json", ".npy")
-    ]
-    (store.folder / "images" / "left.npy").unlink()
+    records = ("left.json", "normal.json", "right%2F1.json")
+    assert sorted(before) == sorted([*records, "left", "normal", "right/1"])
+    store.planes_path("left").unlink()
     with pytest.raises(DatasetError, match="1 prepared images are missing, first left"):
         PreparedStore(store.folder)
     after = stamps(prepare(volumes, tmp_path / "store", SMALL, workers=1))
-    assert {name for name in after if after[name] != before.get(name)} == {"left.npy", "left.json"}
+    assert {name for name in after if after[name] != before.get(name)} == {"left"}
+
+
+def test_planes_that_were_cut_are_rendered_again(tmp_path, volumes):
+    store = prepare(volumes, tmp_path / "store", SMALL, workers=1)
+    whole = store.planes_path("left").read_bytes()
+    store.planes_path("left").write_bytes(whole[:-100])
+    prepare(volumes, tmp_path / "store", SMALL, workers=1)
+    assert store.planes_path("left").read_bytes() == whole
 
 
 def test_a_changed_source_file_is_rendered_again(tmp_path, volumes, write_dicom, breast):
@@ -140,10 +150,10 @@ def test_an_image_interrupted_while_it_is_rendered_again_does_not_pass_for_finis
 
     with monkeypatch.context() as patch:
         # The package exports the function of the module's name, so the module is taken from its table.
-        patch.setattr(sys.modules["comoto.preprocessing.prepare"], "_write_planes", interrupted)
+        patch.setattr(sys.modules["comoto.preprocessing.render"], "write_planes", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(volumes, tmp_path / "store", SMALL, workers=1)
-    with pytest.raises(DatasetError, match="1 prepared images are missing, first left"):
+    with pytest.raises(DatasetError, match="not finished"):
         PreparedStore(tmp_path / "store")
     assert len(prepare(volumes, tmp_path / "store", SMALL, workers=1)) == 3
 
@@ -178,7 +188,8 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path, volumes):
     assert str(path) in str(caught.value)
     assert "--skip-broken" in str(caught.value)
     done = sorted(file.name for file in (tmp_path / "store" / "images").iterdir())
-    assert done == ["normal.json", "normal.npy", "right%2F1.json", "right%2F1.npy"]
+    assert done == ["normal.json", "right%2F1.json"]
+    assert list(json.loads((tmp_path / "store" / "broken.json").read_text())) == ["left"]
     with pytest.raises(DatasetError, match="not finished"):
         PreparedStore(tmp_path / "store")
 

@@ -212,8 +212,8 @@ def test_two_and_two_epochs_equal_four_with_everything_on(
         assert texts[0] == texts[1]
 
 
-def test_processes_that_load_data_change_no_number(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
-    """Batches of named parts, with empty ones, cross the process; so do the proposals of a new round."""
+def test_threads_that_load_data_change_no_number(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:
+    """Batches with parts that are empty go through; the proposals of a new round reach them."""
     overrides = [*exams.student_data, *EVERYTHING, f"teacher={teacher_run}"]
     states = []
     for workers in (0, 1):
@@ -229,13 +229,13 @@ def test_a_late_distiller_loads_no_mammograms_before(
     from comoto.training import student
 
     drawn: list[int] = []
-    batch = student.BalancedSampler.batch
+    grey_batch = student.BalancedSampler.grey_batch
 
     def counted(self: student.BalancedSampler, step: int) -> object:
         drawn.append(step)
-        return batch(self, step)
+        return grey_batch(self, step)
 
-    monkeypatch.setattr(student.BalancedSampler, "batch", counted)
+    monkeypatch.setattr(student.BalancedSampler, "grey_batch", counted)
     overrides = [
         *exams.student_data,
         f"teacher={teacher_run}",

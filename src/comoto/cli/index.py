@@ -16,7 +16,7 @@ def index(
         typer.Argument(
             metavar="DATASET",
             autocompletion=complete_dataset,
-            help="bcs-dbt or vindr-mammo.",
+            help="A name that 'comoto datasets' lists.",
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set as downloaded.")],
@@ -34,6 +34,13 @@ def index(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out images that are not on disk, with a note.")
     ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="Further option of the data set; repeatable."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what would be left out, instead of listing it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier manifest.")] = False,
 ) -> None:
     """List the images and lesions of a data set, checked.
@@ -43,9 +50,17 @@ def index(
     Example: comoto index bcs-dbt downloads/bcs-dbt --out manifests/bcs-dbt
     """
     from comoto import api
-    from comoto.datasets import refuse_folder, save_manifest
+    from comoto.datasets import reader_options, refuse_folder, save_manifest
 
     refuse_folder(out, overwrite)
-    manifest = api.index(dataset, root, tables=tables, categories=category, allow_missing=allow_missing)
+    manifest = api.index(
+        dataset,
+        root,
+        tables=tables,
+        categories=category,
+        allow_missing=allow_missing,
+        strict=strict,
+        **reader_options(settings or []),
+    )
     save_manifest(manifest, out, overwrite)
     typer.echo(manifest.summary())

@@ -15,15 +15,20 @@ import typer
 from typer.core import TyperGroup
 
 from comoto.cli import study, train
+from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
+from comoto.cli.doctor import doctor
+from comoto.cli.download import download
 from comoto.cli.draw import draw
 from comoto.cli.evaluate import evaluate
 from comoto.cli.import_checkpoint import import_checkpoint
 from comoto.cli.index import index
+from comoto.cli.inspect import inspect
 from comoto.cli.options import show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
+from comoto.cli.split import split
 from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
@@ -38,14 +43,19 @@ class InOrderOfWork(TyperGroup):
         order = (
             "demo",
             "simulate",
+            "datasets",
+            "download",
             "index",
+            "split",
             "draw",
             "prepare",
+            "inspect",
             "train",
             "import-checkpoint",
             "predict",
             "evaluate",
             "study",
+            "doctor",
         )
         return sorted(super().list_commands(ctx), key=order.index)
 
@@ -90,14 +100,19 @@ def common(
 
 app.command("demo")(demo)
 app.command("simulate")(simulate)
+app.command("datasets")(datasets)
+app.command("download")(download)
 app.command("index")(index)
+app.command("split")(split)
 app.command("draw")(draw)
 app.command("prepare")(prepare)
+app.command("inspect")(inspect)
 app.add_typer(train.app, name="train")
 app.command("import-checkpoint")(import_checkpoint)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")
+app.command("doctor")(doctor)
 
 
 def run() -> None:
@@ -141,9 +156,24 @@ def _usage(error: typer.TyperException) -> str:
 
 def _wrong_input(message: str) -> int:
     if state.verbose:
-        traceback.print_exc()
+        _show_where(sys.exception())
     sys.stderr.write(f"comoto: {' '.join(message.split())}\n")
     return WRONG_INPUT
+
+
+def _show_where(error: BaseException | None) -> None:
+    """Print where an error was raised and what caused it.
+
+    Of the causes, which come from outside code, only the type: their words may quote a damaged file, and what
+    they quote may be a name.
+    """
+    if error is None:
+        return
+    _show_where(error.__cause__ or (None if error.__suppress_context__ else error.__context__))
+    sys.stderr.write("Traceback (most recent call last):\n")
+    sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
+    words = f": {error}" if isinstance(error, ComotoError | OSError | typer.TyperException) else ""
+    sys.stderr.write(f"{type(error).__name__}{words}\n\n")
 
 
 def _interrupted(arguments: Sequence[str]) -> int:

@@ -42,6 +42,10 @@ def predict(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change an inference setting, such as batch_size=4."),
     ] = None,
+    isolate: Annotated[
+        bool,
+        typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
+    ] = False,
     device: Annotated[
         str,
         typer.Option(
@@ -64,7 +68,9 @@ def predict(
     given = {"aggregation.kind": aggregation, "slice_step": slice_step}
     overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     loaded = load_model(model, device)
-    written = run(loaded, inputs, out, split=split, mammograms=mammograms, overrides=overrides)
+    written = run(
+        loaded, inputs, out, split=split, mammograms=mammograms, overrides=overrides, isolate=isolate
+    )
     typer.echo(f"{written.num_images} images: {written.table} and {written.twin}")
     if written.failed:
         from comoto.errors import DicomError

@@ -11,6 +11,14 @@ import typer
 from comoto.cli.options import complete_preset
 
 
+class Spread(StrEnum):
+    """What the images are spread over."""
+
+    PROCESSES = "loky"
+    RAY = "ray"
+    DASK = "dask"
+
+
 class Slices(StrEnum):
     """Which slices of a volume are rendered."""
 
@@ -37,6 +45,13 @@ def prepare(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    backend: Annotated[
+        Spread, typer.Option(help="What spreads the images: processes of this machine, or a cluster.")
+    ] = Spread.PROCESSES,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray or Dask cluster; without it one starts on this machine."),
+    ] = None,
     slices: Annotated[
         Slices,
         typer.Option(help="sampled: every n-th slice and all slices near lesions; saves disk on large sets."),
@@ -51,18 +66,35 @@ def prepare(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out files that cannot be read, with a note.")
     ] = False,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="STORE",
+            help="Another store: what it shows alike is linked, not rendered again; may be repeated.",
+        ),
+    ] = None,
+    forget_paths: Annotated[
+        bool,
+        typer.Option("--forget-paths", help="Keep no path of a source file in the store."),
+    ] = False,
+    isolate: Annotated[
+        bool,
+        typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
+    ] = False,
 ) -> None:
     """Render every image once; training then reads fast.
 
     Orients, windows, crops and resizes.
 
-    Can be interrupted: the same command again goes on where it was.
+    Can be interrupted or killed: the same command again goes on where it was.
+    Files that cannot be read are listed at the end; all others are prepared.
 
     Example: comoto prepare --manifest manifests/bcs-dbt --out prepared/bcs-dbt --workers 8
     """
     from comoto import api
     from comoto.errors import ConfigError
-    from comoto.preprocessing import PrepareOptions
+    from comoto.preprocessing import PrepareOptions, Work
+    from comoto.sources.isolated import Limits
 
     for text in overrides or ():
         if not text.startswith("preprocess."):
@@ -72,7 +104,14 @@ def prepare(
         out,
         preset=preset,
         overrides=overrides or (),
-        workers=workers,
         options=PrepareOptions(slices=slices.value, step=step, reach=reach),
-        skip_broken=skip_broken,
+        work=Work(
+            workers=workers,
+            backend=backend.value,
+            address=address,
+            skip_broken=skip_broken,
+            reuse=tuple(reuse or ()),
+            keep_paths=not forget_paths,
+            isolate=Limits() if isolate else None,
+        ),
     )

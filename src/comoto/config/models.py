@@ -46,6 +46,10 @@ class PreprocessConfig(StrictModel):
     window: Literal["file", "percentile", "frame"] = "file"
     """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast;
     ``frame``: every frame from its own minimum to its own maximum, as published."""
+    decode: Literal["auto", "fast", "full"] = "auto"
+    """``auto``: of JPEG 2000 frames, as many of the finest resolutions are left undecoded as leave at least
+    two pixels to one of the grid, which changes values little; ``fast``: as leave at least one, which lets
+    more noise through (docs/reliability.md); ``full``: none."""
 
 
 class BatchConfig(StrictModel):
@@ -180,6 +184,9 @@ class DataConfig(StrictModel):
     """Share of the training patients that is used; smaller fractions lie inside larger ones."""
     unit: Literal["patients", "images"] = "patients"
     """What ``fraction`` counts; ``images``, as published, splits a patient's views."""
+    split_file: Path | None = None
+    """A ``split.json`` that ``comoto split`` wrote: it names who trains, who validates and the patients of a
+    fraction, in place of the data set's splits, ``validation_share`` and the seed."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the training patients held out, where the data set names no validation split."""
 
@@ -217,7 +224,7 @@ class TrainConfig(StrictModel):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 leaves the choice to torch."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that load data; 0 loads in the training process."""
+    """Threads that load data ahead; 0 loads each batch when it is needed."""
     init: Literal["scratch", "teacher"] = "scratch"
     teacher: Path | None = None
     """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""

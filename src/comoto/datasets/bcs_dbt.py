@@ -1,7 +1,8 @@
 """BCS-DBT, the public tomosynthesis set of Duke University on TCIA, as a manifest.
 
 Boxes are in the corrected orientation (a stored volume may be turned by 180 degrees against it), which has
-the size of the stored frames, so nothing is turned here.
+the size of the stored frames, so nothing is turned here. Of a benign or cancer study the release holds only
+the views in which the lesion was boxed, so a study need not have four views, nor one of each kind.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from comoto.datasets.bcs_dbt_tables import (
     read_bcs_dbt_tables,
 )
 from comoto.datasets.boxes import CORNERS, clip_to_image
+from comoto.datasets.options import one_of
 from comoto.datasets.tables import Table
 from comoto.dicom.read import DicomHeader, read_header
 from comoto.errors import DatasetError
@@ -29,6 +31,7 @@ from comoto.progress import track
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
 
 _WITH_LESION = ("benign", "cancer")
+_ACTIONABLE = ("keep", "leave-out")
 
 
 @dataclass(frozen=True)
@@ -39,72 +42,97 @@ class _SplitContent:
     boxes: BoxTable | None
 
 
-def read_bcs_dbt(root: Path, tables: Path | None = None, allow_missing: bool = False) -> Manifest:
+@dataclass(frozen=True)
+class _Said:
+    """What goes beside the tables of a manifest: ``notes`` and ``dropped``."""
+
+    notes: list[str]
+    dropped: list[str]
+
+
+def read_bcs_dbt(
+    root: Path, *, tables: Path | None = None, allow_missing: bool = False, actionable: str = "keep"
+) -> Manifest:
     """Read the release's tables and find its volumes on disk.
 
-    A split is read if its labels and file paths are there; what is left out is said in the notes. Headers are
-    read of the volumes that have a box, and of files whose folders do not name their series.
+    A split is read if its labels and file paths are there. Headers are read of the volumes that have a box,
+    and of files whose folders do not name their series.
 
     Args:
         root: any folder above the DICOM files; any of the download layouts.
         tables: folder of the CSV tables, ``root`` if not given.
-        allow_missing: leave out volumes that are not on disk, with a note, instead of refusing.
+        allow_missing: leave out volumes that are not on disk, and say so, instead of refusing.
+        actionable: ``keep``, or ``leave-out`` for the volumes with a finding that was recalled but not
+            biopsied: they have no box, although there is something to see.
 
     Returns:
         One image per volume; ``label`` is normal, actionable, benign or cancer; lesions are half-open boxes
         in the corrected orientation, clipped to the image.
 
     Raises:
+        ConfigError: ``actionable`` is another word.
         DatasetError: a table is missing or wrong, volumes are not on disk, or a box lies outside of its
             volume; the message names file, lines and remedy.
         DicomError: the file of a volume with a box cannot be read.
     """
     root = Path(root).absolute()
     folder = root if tables is None else Path(tables)
-    contents, notes = _contents(folder, read_bcs_dbt_tables(folder))
+    keep = one_of("bcs-dbt", "actionable", actionable, _ACTIONABLE) == "keep"
+    said = _Said([], [])
+    contents = _contents(folder, read_bcs_dbt_tables(folder), said)
     wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
     located = locate_volumes(root, wanted)
-    notes.extend(located.notes)
+    said.dropped.extend(located.dropped)
     require_found(root, wanted, located, allow_missing)
     images, lesions = [], []
     for split, content in contents.items():
-        present = content.volumes[content.volumes["series_uid"].isin(list(located.paths))]
-        if len(present) < len(content.volumes):
-            left_out = len(content.volumes) - len(present)
-            notes.append(
-                f"{split}: {left_out} of {len(content.volumes)} volumes are not on disk and left out"
-            )
-        boxes, more_notes = _boxes(content, present, located)
-        notes.extend(more_notes)
+        present = _present(split, content.volumes, located, keep, said)
+        boxes, notes = _boxes(content, present, located)
+        said.notes.extend(notes)
         images.append(_images(split, present, boxes, located))
         lesions.append(boxes)
     return Manifest(
         "bcs-dbt",
         pd.concat(images, ignore_index=True)[list(IMAGE_COLUMNS)],
         pd.concat(lesions, ignore_index=True)[list(LESION_COLUMNS)],
-        tuple(notes),
+        tuple(said.notes),
+        tuple(said.dropped),
     )
 
 
-def _contents(folder: Path, tables: dict[Split, SplitTables]) -> tuple[dict[Split, _SplitContent], list[str]]:
+def _contents(folder: Path, tables: dict[Split, SplitTables], said: _Said) -> dict[Split, _SplitContent]:
     contents: dict[Split, _SplitContent] = {}
-    notes: list[str] = []
     for split, found in tables.items():
         if found.labels is None or found.paths is None:
             absent = "labels" if found.labels is None else "file-paths"
-            notes.append(f"{split}: left out, because {folder} holds no {absent} table of it")
+            said.dropped.append(f"{split}: the whole split, because {folder} holds no {absent} table of it")
             continue
-        contents[split] = _joined(split, found.labels, found.paths, found.boxes, notes)
+        contents[split] = _joined(split, found.labels, found.paths, found.boxes, said)
     if not contents:
         raise DatasetError(
-            f"{folder}: no split has both a labels and a file-paths table ({'; '.join(notes)}); "
+            f"{folder}: no split has both a labels and a file-paths table ({'; '.join(said.dropped)}); "
             "download the missing tables from the collection's page"
         )
-    return contents, notes
+    return contents
+
+
+def _present(
+    split: Split, volumes: pd.DataFrame, located: LocatedVolumes, keep_actionable: bool, said: _Said
+) -> pd.DataFrame:
+    """Return the volumes that are on disk and wanted, and say what was left out."""
+    present = volumes[volumes["series_uid"].isin(list(located.paths))]
+    if len(present) < len(volumes):
+        absent = len(volumes) - len(present)
+        said.dropped.append(f"{split}: {absent} of {len(volumes)} volumes, because they are not on disk")
+    if keep_actionable:
+        return present
+    wanted = present["label"] != "actionable"
+    said.notes.append(f"{split}: {int((~wanted).sum())} actionable volumes are left out, as asked for")
+    return present[wanted]
 
 
 def _joined(
-    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, notes: list[str]
+    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, said: _Said
 ) -> _SplitContent:
     volumes = labels.volumes.merge(paths.volumes, on=KEY, how="left", validate="one_to_one")
     volumes.index = labels.volumes.index
@@ -113,9 +141,11 @@ def _joined(
         f"the volume has no row in {paths.table.path.name}",
         "use tables of the same release",
     )
-    unlabelled = len(paths.volumes) - len(volumes)
-    if unlabelled:
-        notes.append(f"{split}: {unlabelled} volumes have a path but no label and are left out")
+    labelled = pd.MultiIndex.from_frame(volumes[KEY])
+    unlabelled = ~pd.MultiIndex.from_frame(paths.volumes[KEY]).isin(labelled)
+    if unlabelled.any():
+        lines = list(paths.volumes.index[unlabelled])
+        said.dropped.append(f"{paths.table.path.name}: no label for the volume, in {lines_text(lines)}")
     positive = volumes["label"].isin(_WITH_LESION)
     if boxes is None and positive.any():
         raise DatasetError(
@@ -123,7 +153,7 @@ def _joined(
             f"table of the {split} split beside it; download it, or lesions would pass for healthy tissue"
         )
     if boxes is not None:
-        notes.extend(_disagreements(labels, volumes, positive, boxes))
+        said.notes.extend(_disagreements(labels, volumes, positive, boxes))
     return _SplitContent(volumes, boxes)
 
 

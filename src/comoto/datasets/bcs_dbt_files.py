@@ -2,13 +2,15 @@
 
 Folders of a file, by layout:
 
-- classic, REST downloads and the Imaging Data Commons: the last one is the Series Instance UID;
+- classic, REST downloads and the Imaging Data Commons: the last one is the Series Instance UID, alone or
+  after a word (``MG_<UID>``, as idc-index names it); a file in no folder of its own may carry it in its name;
 - descriptive: ``<PatientID>/01-01-2000-<StudyUID>-<text>-<tail>/<series number>.000000-<tail>``, in newer
   downloads with ``-NA-`` before the last tail. A tail is the last five digits of a UID; it is not unique, so
   patient, study and series number must fit too;
 - anything else: the Series Instance UID in the header decides.
 
-File names do not matter.
+Other file names do not matter: ``1-1.dcm``, ``<uuid>.dcm``, and names without a suffix if the file begins as
+DICOM files do. The shadow files of archives made on a Mac (``__MACOSX``, ``._1-1.dcm``) are passed over.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from comoto.progress import track
 
 _STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-(DBT-S\d+)-.*$")
 _SERIES_FOLDER = re.compile(r"^(\d+)\.\d+-(?:.*-)?(\d{5})$")
-_UID_FOLDER = re.compile(r"^\d+(\.\d+){5,}$")
+_UID_NAME = re.compile(r"^(?:.*[_ ])?(\d+(?:\.\d+){5,})$")
+_SUFFIXES = (".dcm", ".dicom")
+_MAGIC_AT, _MAGIC = 128, b"DICM"
 _SHOWN = 3
 
 
@@ -37,11 +41,11 @@ class LocatedVolumes:
 
     Attributes:
         paths: by Series Instance UID.
-        notes: what was passed over.
+        dropped: files that are no volume of the tables, or could not be read.
     """
 
     paths: dict[str, Path]
-    notes: tuple[str, ...]
+    dropped: tuple[str, ...]
 
 
 def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
@@ -60,21 +64,30 @@ def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
     wanted = set(volumes["series_uid"])
     by_names = _descriptive_keys(volumes)
     paths: dict[str, Path] = {}
+    strange: list[Path] = []
     unclear: list[Path] = []
     for path in _dicom_files(root):
-        folder = path.parent.name
-        uid = folder if folder in wanted else by_names.get(_descriptive_key(path))
+        named = _named_series(path, wanted)
+        uid = named if named in wanted else by_names.get(_descriptive_key(path))
         if uid is not None:
             _claim(paths, uid, path)
-        elif not _UID_FOLDER.match(folder):
-            unclear.append(path)
-    notes = _locate_by_header(unclear, wanted, paths) if unclear and wanted - set(paths) else ()
-    return LocatedVolumes(paths, notes)
+        else:
+            (unclear if named is None else strange).append(path)
+    dropped: tuple[str, ...] = ()
+    if wanted - set(paths):
+        dropped = _locate_by_header(unclear, wanted, paths, strange)
+    else:
+        strange.extend(unclear)
+    return LocatedVolumes(paths, (*_strangers(root, strange), *dropped))
 
 
-def _locate_by_header(files: Sequence[Path], wanted: set[str], paths: dict[str, Path]) -> tuple[str, ...]:
+def _locate_by_header(
+    files: Sequence[Path], wanted: set[str], paths: dict[str, Path], strange: list[Path]
+) -> tuple[str, ...]:
+    """Claim the files whose headers name a wanted series; say which could not be read."""
     unread: list[str] = []
-    for path in track(files, "read headers of files whose folders do not name them", len(files)):
+    tracked = track(files, "read headers of files whose folders do not name them", len(files))
+    for path in tracked if files else ():
         try:
             uid = read_header(path).series_instance_uid
         except DicomError as error:
@@ -82,9 +95,29 @@ def _locate_by_header(files: Sequence[Path], wanted: set[str], paths: dict[str, 
             continue
         if uid in wanted:
             _claim(paths, uid, path)
+        else:
+            strange.append(path)
     if not unread:
         return ()
-    return (f"{len(unread)} files could not be read and were passed over, such as {unread[0]}",)
+    count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
+    return (f"{count} could not be read, such as {unread[0]}",)
+
+
+def _strangers(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Say which files are in no table that was read."""
+    if not files:
+        return ()
+    count = "1 DICOM file is" if len(files) == 1 else f"{len(files)} DICOM files are"
+    return (f"{root}: {count} in no table that was read, such as {min(files).relative_to(root)}",)
+
+
+def _named_series(path: Path, wanted: set[str]) -> str | None:
+    """Return the Series Instance UID that the folder carries, or the file; a file may carry another UID."""
+    folder = _UID_NAME.match(path.parent.name)
+    if folder is not None:
+        return folder.group(1)
+    own = _UID_NAME.match(path.stem if path.suffix.lower() in _SUFFIXES else path.name)
+    return own.group(1) if own is not None and own.group(1) in wanted else None
 
 
 def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
@@ -94,18 +127,30 @@ def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
 
 
 def _dicom_files(root: Path) -> Iterator[Path]:
-    """Yield every ``*.dcm`` below root in a fixed order; links are followed, each folder is entered once."""
+    """Yield every DICOM file below root in a fixed order; links are followed, each folder is entered once."""
     seen: set[str] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:
+        if real in seen or Path(folder).name == "__MACOSX":
             subfolders.clear()
             continue
         seen.add(real)
         subfolders.sort()
         for name in sorted(names):
-            if name.lower().endswith(".dcm"):
-                yield Path(folder, name)
+            path = Path(folder, name)
+            if not name.startswith(".") and _is_dicom(path):
+                yield path
+
+
+def _is_dicom(path: Path) -> bool:
+    """Tell by the suffix, and by the first bytes where there is none."""
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return True
+    if suffix and not suffix[1:].isdigit():  # the last part of a UID looks like a suffix
+        return False
+    with path.open("rb") as file:
+        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
 
 
 def _descriptive_keys(volumes: pd.DataFrame) -> dict[tuple[str, ...], str]:

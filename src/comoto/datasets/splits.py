@@ -1,31 +1,15 @@
-"""Splits by patient: nested low-data fractions and held-out validation, reproducible and kept as files.
+"""Splits of one manifest by patient: nested low-data fractions and held-out validation, reproducible.
 
-Patients are ranked by a hash of seed and patient, so a split depends neither on the order of the tables nor
-on a library's random numbers, and a patient keeps the rank when others are added.
+Splits over several data sets, kept as files, are in ``make_split.py``. Patients are ranked by a
+hash of seed and patient, so a split depends neither on the order of the tables nor on a library's random
+numbers, and a patient keeps the rank when others are added.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from dataclasses import dataclass
-from pathlib import Path
-
+from comoto.datasets.draw import nearest, ranked_by_hash
 from comoto.errors import DatasetError
-from comoto.output_files import write_json
 from comoto.records import Manifest, Split
-
-_FORMAT = "comoto-split-1"
-
-
-@dataclass(frozen=True)
-class PatientSplit:
-    """A chosen set of patients and how it was chosen."""
-
-    seed: int
-    fraction: float
-    patient_ids: frozenset[str]
 
 
 def patient_fraction(manifest: Manifest, fraction: float, seed: int) -> set[str]:
@@ -86,8 +70,8 @@ def hold_out_validation(manifest: Manifest, share: float, seed: int) -> Manifest
             f"{manifest.name}: {len(positive)} training patients have a lesion; holding out a validation "
             "split needs at least two, or a data set that comes with one"
         )
-    moved_positive = positive[: min(len(positive) - 1, max(1, _nearest(share * len(positive))))]
-    moved = moved_positive + negative[: _nearest(share * len(negative))]
+    moved_positive = positive[: min(len(positive) - 1, max(1, nearest(share * len(positive))))]
+    moved = moved_positive + negative[: nearest(share * len(negative))]
     images = manifest.images.copy()
     images.loc[images["patient_id"].isin(moved), "split"] = Split.VALIDATION.value
     note = (
@@ -97,35 +81,6 @@ def hold_out_validation(manifest: Manifest, share: float, seed: int) -> Manifest
     return Manifest(manifest.name, images, manifest.lesions, (*manifest.notes, note))
 
 
-def save_split(path: Path, split: PatientSplit) -> None:
-    """Write a split as JSON; the file appears when it is complete."""
-    content = {
-        "format": _FORMAT,
-        "seed": split.seed,
-        "fraction": split.fraction,
-        "patient_ids": sorted(split.patient_ids),
-    }
-    write_json(path, content)
-
-
-def load_split(path: Path) -> PatientSplit:
-    """Read what ``save_split`` wrote.
-
-    Raises:
-        DatasetError: the file is missing or is something else.
-    """
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; a split is written when a fraction is chosen")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT or not all(isinstance(name, str) for name in content["patient_ids"]):
-            raise ValueError(f"format is not {_FORMAT}")
-        patients = frozenset(content["patient_ids"])
-        return PatientSplit(int(content["seed"]), float(content["fraction"]), patients)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path}: not a file of patients ({error!r}); write it again") from error
-
-
 def _fraction(manifest: Manifest, fraction: float, salt: str, unit: str) -> set[str]:
     if not 0 < fraction <= 1:
         what = "images" if unit == "image_id" else "patients"
@@ -133,8 +88,8 @@ def _fraction(manifest: Manifest, fraction: float, salt: str, unit: str) -> set[
     positive, negative = _ranked(manifest, salt, unit)
     if not positive:
         raise DatasetError(f"{manifest.name}: no patient has a lesion, so no fraction can hold one")
-    chosen = positive[: max(1, _nearest(fraction * len(positive)))]
-    return set(chosen + negative[: _nearest(fraction * len(negative))])
+    chosen = positive[: max(1, nearest(fraction * len(positive)))]
+    return set(chosen + negative[: nearest(fraction * len(negative))])
 
 
 def _ranked(manifest: Manifest, salt: str, unit: str = "patient_id") -> tuple[list[str], list[str]]:
@@ -142,13 +97,5 @@ def _ranked(manifest: Manifest, salt: str, unit: str = "patient_id") -> tuple[li
     images = manifest.images
     has_lesion = images["image_id"].isin(manifest.lesions["image_id"])
     positive = set(images.loc[has_lesion, unit])
-    ranked = sorted(
-        set(images[unit]),
-        key=lambda name: hashlib.sha256(f"{salt}\n{name}".encode()).digest(),
-    )
+    ranked = ranked_by_hash(images[unit], salt)
     return [name for name in ranked if name in positive], [name for name in ranked if name not in positive]
-
-
-def _nearest(number: float) -> int:
-    """Round halves up, so that a larger share never gives fewer patients."""
-    return math.floor(number + 0.5)

@@ -83,18 +83,19 @@ class Table:
         self.refuse(bad, f"the same {', '.join(columns)} stands more than once", "keep one row of each")
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Table:
+def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> Table:
     """Read a CSV file with a header line; a byte order mark is accepted, blank lines are passed over.
 
     Args:
         path: the file, UTF-8.
         columns: names that the header must have; others are kept too.
+        delimiter: what separates cells.
 
     Raises:
         DatasetError: the file is missing, is not UTF-8 text, lacks columns, or a row has another number of
             fields than the header.
     """
-    content = read_csv_rows(path)
+    content = read_csv_rows(path, delimiter)
     header = content.header
     missing = [name for name in columns if name not in header]
     if missing:

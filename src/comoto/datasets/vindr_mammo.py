@@ -1,7 +1,8 @@
 """VinDr-Mammo (PhysioNet, version 1.0.0) as a manifest.
 
 The set has no patient key; a study is one patient's only examination, so the study stands for the patient.
-Boxes are in stored pixels, which is also the corrected orientation: mammograms are never turned.
+Boxes are in stored pixels, which is also the corrected orientation: mammograms are never turned. The
+release has 10,001 CC and 9,999 MLO views, so side and view do not name an image of a study; its id does.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ OTHER_CATEGORIES = ("Skin Thickening", "Skin Retraction", "Nipple Retraction", "
 
 _SPLITS = {"training": Split.TRAIN, "test": Split.TEST}
 _SUFFIXES = (".dicom", ".dcm")
+_MIRRORED = Path("physionet.org", "files", "vindr-mammo", "1.0.0")
+"""Where ``wget -r`` puts the release."""
+
 _SHOWN = 3
 
 
@@ -45,10 +49,10 @@ def read_vindr_mammo(
     """Read both tables and find the images on disk.
 
     Args:
-        root: the folder with ``images/`` and the tables.
+        root: the folder with ``images/`` and the tables, or the one that ``wget -r`` was started in.
         categories: findings that count as lesions; ``LESION_CATEGORIES`` if not given. A box with several
             categories counts if one of them does.
-        allow_missing: leave out images that are not on disk, with a note, instead of refusing.
+        allow_missing: leave out images that are not on disk, and say so, instead of refusing.
 
     Returns:
         One image per mammogram; ``label`` is the breast's BI-RADS assessment, ``view_key`` such as ``L-CC``;
@@ -59,12 +63,14 @@ def read_vindr_mammo(
             message names file, lines and remedy.
     """
     root = Path(root).absolute()
+    if not (root / IMAGES_TABLE).exists() and (root / _MIRRORED / IMAGES_TABLE).exists():
+        root = root / _MIRRORED
     chosen = _chosen(categories)
     images = _read_images(root / IMAGES_TABLE)
     findings = _read_findings(root / FINDINGS_TABLE, images)
-    images, notes = _with_paths(root, images, allow_missing)
-    lesions, more_notes = _lesions(root / FINDINGS_TABLE, findings, images, chosen)
-    return Manifest("vindr-mammo", images, lesions, (*notes, *more_notes))
+    images, dropped = _with_paths(root, images, allow_missing)
+    lesions, notes = _lesions(root / FINDINGS_TABLE, findings, images, chosen)
+    return Manifest("vindr-mammo", images, lesions, notes, dropped)
 
 
 def _chosen(categories: Sequence[str] | None) -> frozenset[str]:
@@ -149,31 +155,43 @@ def _parsed(text: str) -> tuple[str, ...]:
 def _with_paths(
     root: Path, images: pd.DataFrame, allow_missing: bool
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Add ``path``; a folder of the tree is listed once."""
-    listed: dict[str, set[str]] = {}
+    """Add ``path``, and say what of the tables and of the disk is left out."""
+    files = _files(root / "images")
     paths: list[str] = []
     for row in images.itertuples(index=False):
-        folder = root / "images" / str(row.study_id)
-        if row.study_id not in listed:
-            listed[str(row.study_id)] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        found = [
-            name
-            for name in (f"{row.image_id}{suffix}" for suffix in _SUFFIXES)
-            if name in listed[str(row.study_id)]
-        ]
-        paths.append(str(folder / found[0]) if found else "")
+        names = (f"{row.study_id}/{row.image_id}{suffix}" for suffix in _SUFFIXES)
+        found = next((name for name in names if name in files), None)
+        files.discard(found or "")
+        paths.append(str(root / "images" / found) if found else "")
     images = images.assign(path=paths)
     missing = images["path"] == ""
+    dropped = []
+    if files:
+        one = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        dropped.append(f"{root / 'images'}: {one} not in {IMAGES_TABLE}, such as {min(files)}")
     if not missing.any():
-        return images, ()
+        return images, tuple(dropped)
     if not allow_missing or missing.all():
         first = ", ".join(images["image_id"][missing].head(_SHOWN))
         raise DatasetError(
             f"{root / 'images'}: {int(missing.sum())} of {len(images)} images of {IMAGES_TABLE} are not on "
             f"disk, such as {first}; download them, or index only those that are there with --allow-missing"
         )
-    note = f"{int(missing.sum())} of {len(images)} images are not on disk and left out"
-    return images[~missing], (note,)
+    dropped.append(
+        f"{IMAGES_TABLE}: {int(missing.sum())} of {len(images)} images, because they are not on disk"
+    )
+    return images[~missing], tuple(dropped)
+
+
+def _files(folder: Path) -> set[str]:
+    """List the DICOM files as ``<study>/<name>``; every folder is listed once."""
+    studies = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return {
+        f"{study.name}/{path.name}"
+        for study in studies
+        for path in study.iterdir()
+        if path.suffix in _SUFFIXES and not path.name.startswith(".")
+    }
 
 
 def _lesions(
@@ -203,7 +221,7 @@ def _lesions(
         left_out = ", ".join(sorted({*LESION_CATEGORIES, *OTHER_CATEGORIES} - chosen))
         notes = (
             *notes,
-            f"{int((~counts).sum())} boxes that are only {left_out} are not taken as lesions; "
+            f"{int((~counts).sum())} boxes that are only {left_out} are not taken as lesions, as chosen; "
             f"{len(only)} images have no other box",
         )
     return lesions[list(LESION_COLUMNS)], notes

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 from collections.abc import Callable
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from comoto.dicom.codestream import is_complete, stream_header
+from comoto.dicom.codestream import StreamHeader, codestream_start, is_complete, stream_header
 from comoto.dicom.header import DicomHeader
 from comoto.dicom.syntaxes import Codec
 from comoto.errors import DicomError
@@ -29,16 +32,19 @@ _DECODERS: dict[Codec, Callable[[bytes], NDArray[np.generic]]] = {
 _told: set[str] = set()
 
 
-def decode_frame(header: DicomHeader, index: int, data: bytes) -> Pixels:
+def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) -> Pixels:
     """Decode one frame to stored values.
 
     Args:
         header: of the file that the frame comes from.
         index: number of the frame, for messages.
         data: the frame as stored.
+        reduce: how often both sides are halved, rounded up; JPEG 2000 and HTJ2K then leave out their finest
+            resolutions, which takes a fraction of the time. Other frames are decoded, then halved.
 
     Returns:
-        uint8 or uint16 (rows, columns), as bits are allocated; MONOCHROME1 is inverted, rescale not applied.
+        uint8 or uint16 (rows, columns), as bits are allocated; MONOCHROME1 is inverted, signed values are
+        shifted by half their range, rescale not applied.
 
     Raises:
         DicomError: the codestream contradicts the header, cannot be decoded, or holds values beyond the bits
@@ -46,10 +52,15 @@ def decode_frame(header: DicomHeader, index: int, data: bytes) -> Pixels:
     """
     what = f"{header.path}: frame {index}"
     codec = header.syntax.codec
+    halvings, precision = 0, header.bits_allocated
     if codec not in (Codec.RAW, Codec.RLE):
-        _check_stream(header, what, data)
+        stream = check_stream(header, index, data)
+        precision = stream.precision
+        halvings = reduce if reduce <= halvings_of(header, stream) else 0
     try:
-        if codec is Codec.RAW:
+        if halvings:
+            values = REDUCED_DECODERS[codec](data, halvings)
+        elif codec is Codec.RAW:
             values = _raw(header, data)
         elif codec is Codec.RLE:
             values = _rle(header, data)
@@ -60,11 +71,30 @@ def decode_frame(header: DicomHeader, index: int, data: bytes) -> Pixels:
             f"{what} cannot be decoded as {codec.value} ({type(error).__name__}: {error}); "
             "the file is damaged; copy or download it again"
         ) from error
-    return _checked_values(header, what, values)
+    shape = reduced_shape((header.rows, header.columns), halvings)
+    if values.shape != shape:
+        raise DicomError(
+            f"{what} decodes to shape {values.shape}, but the header says {shape[0]} x {shape[1]}; "
+            "the file is damaged"
+        )
+    pixels = _pixels(header, what, values, precision, overshoots=halvings > 0)
+    for _ in range(reduce - halvings):
+        pixels = np.asarray(cv2.pyrDown(pixels), dtype=pixels.dtype)
+    return pixels
 
 
-def _check_stream(header: DicomHeader, what: str, data: bytes) -> None:
-    """Compare the codestream's own header with the tags, so that a decoder allocates what was announced."""
+def check_stream(header: DicomHeader, index: int, data: bytes) -> StreamHeader:
+    """Compare the codestream's own header with the tags, so that a decoder allocates what was announced.
+
+    Args:
+        header: of the file that the frame comes from; its codec is one of the JPEG family.
+        index: number of the frame, for messages.
+        data: the frame as stored.
+
+    Raises:
+        DicomError: they contradict each other, or the stream is cut.
+    """
+    what = f"{header.path}: frame {index}"
     try:
         stream = stream_header(header.syntax.codec, data)
     except ValueError as error:
@@ -76,8 +106,13 @@ def _check_stream(header: DicomHeader, what: str, data: bytes) -> None:
             f"{what} is compressed as {stream.rows} x {stream.columns} pixels, but the header says "
             f"{header.rows} x {header.columns}; the file is damaged"
         )
-    if stream.components != 1 or stream.is_signed:
-        raise DicomError(f"{what} is compressed as colour or signed values; only unsigned grey is read")
+    if stream.components != 1:
+        raise DicomError(f"{what} is compressed as colour; only grey is read")
+    if stream.is_signed != (header.is_signed and header.syntax.codec in HALVING_CODECS):
+        raise DicomError(
+            f"{what} is compressed as {_signedness(stream.is_signed)} values, but the header says "
+            f"{_signedness(header.is_signed)}; the file is damaged"
+        )
     if not header.bits_stored <= stream.precision <= header.bits_allocated:
         raise DicomError(
             f"{what} is compressed with {stream.precision} bits, but the header says {header.bits_stored} "
@@ -91,6 +126,62 @@ def _check_stream(header: DicomHeader, what: str, data: bytes) -> None:
         )
     if not is_complete(data):
         raise DicomError(f"{what} has no end marker: it is cut; copy or download the file again")
+    return stream
+
+
+def halvings_of(header: DicomHeader, stream: StreamHeader) -> int:
+    """Return how often the sides of a frame can be halved while it is decoded.
+
+    Where a wavelet overshoots the range, OpenJPEG clips and OpenJPH starts again at the other end. The latter
+    can be told from real values only if two bits are left over.
+    """
+    spare = (8 if stream.precision <= 8 else 16) - header.bits_stored
+    if header.syntax.codec is Codec.HTJ2K and spare < 2:
+        return 0
+    return stream.halvings
+
+
+def reduced_shape(shape: tuple[int, int], reduce: int) -> tuple[int, int]:
+    """Return (rows, columns) after so many halvings; odd sides are rounded up (ISO/IEC 15444-1, B.5)."""
+    rows, columns = (-(-side >> reduce) if reduce else side for side in shape)
+    return rows, columns
+
+
+def _signedness(is_signed: bool) -> str:
+    return "signed" if is_signed else "unsigned"
+
+
+def _reduced_jpeg_2000(data: bytes, halvings: int) -> NDArray[np.generic]:
+    """Decode without the finest resolutions; Pillow's wrapper of OpenJPEG is the one that can leave them out.
+
+    Pillow rounds odd sides to the nearest whole number where OpenJPEG rounds up, and then finds the stream
+    broken: it is told a size that rounds to the right one. It scales values up to 8 or 16 bits and shifts
+    signed ones to start at 0; both are undone here.
+    """
+    stream = stream_header(Codec.JPEG_2000, data)
+    image = Jpeg2KImageFile(io.BytesIO(data[codestream_start(data) :]))
+    rows, columns = reduced_shape((stream.rows, stream.columns), halvings)
+    image._size = (columns << halvings, rows << halvings)
+    image.reduce = halvings
+    image.load()
+    values = np.asarray(image)
+    values = values >> (8 * values.dtype.itemsize - stream.precision)
+    if stream.is_signed:
+        return np.asarray(values.astype(np.int32) - (1 << (stream.precision - 1)))
+    return np.asarray(values)
+
+
+def _reduced_htj2k(data: bytes, halvings: int) -> NDArray[np.generic]:
+    values = imagecodecs.htj2k_decode(data, skipres=halvings)
+    return np.asarray(values.view(f"i{values.dtype.itemsize}"))  # below 0 it starts again at 65535
+
+
+REDUCED_DECODERS: dict[Codec, Callable[[bytes, int], NDArray[np.generic]]] = {
+    Codec.JPEG_2000: _reduced_jpeg_2000,
+    Codec.HTJ2K: _reduced_htj2k,
+}
+HALVING_CODECS = frozenset(REDUCED_DECODERS)
+"""Formats that hold several resolutions; they are also those whose streams know signed values."""
 
 
 def _raw(header: DicomHeader, data: bytes) -> NDArray[np.generic]:
@@ -117,22 +208,47 @@ def _rle(header: DicomHeader, data: bytes) -> NDArray[np.generic]:
     return values.reshape(header.rows, header.columns)
 
 
-def _checked_values(header: DicomHeader, what: str, values: NDArray[np.generic]) -> Pixels:
-    if values.shape != (header.rows, header.columns):
-        raise DicomError(
-            f"{what} decodes to shape {values.shape}, but the header says {header.rows} x {header.columns}; "
-            "the file is damaged"
-        )
+def _pixels(
+    header: DicomHeader, what: str, values: NDArray[np.generic], precision: int, *, overshoots: bool
+) -> Pixels:
+    """Return values from 0 to the largest that can be stored, bright where the body is dense.
+
+    Leaving out a wavelet's finest resolution may overshoot the range at edges; such values are clipped.
+    Anywhere else a value beyond the stored bits is damage.
+    """
     largest = (1 << header.bits_stored) - 1
-    if int(values.max()) > largest:
+    lowest, shift = 0, 0
+    if header.is_signed:
+        lowest, shift = -(1 << (header.bits_stored - 1)), 1 << (header.bits_stored - 1)
+        values = _sign_extended(values, precision)
+    if overshoots:
+        values = np.clip(np.asarray(values, dtype=np.int32), lowest, largest - shift)
+    elif (worst := _beyond(values, lowest, largest)) is not None:
         raise DicomError(
-            f"{what} holds the value {int(values.max())}, beyond the {header.bits_stored} bits that the "
+            f"{what} holds the value {worst}, beyond the {header.bits_stored} bits that the "
             "header says are stored; the header or the pixels are damaged"
         )
-    pixels: Pixels = np.array(values, dtype=np.uint8 if header.bits_allocated == 8 else np.uint16)
+    if shift:  # negative values may come with or without their sign bits above the stored ones
+        values = np.asarray(values, dtype=np.int32) + shift & largest
+    pixels: Pixels = np.require(values, np.uint8 if header.bits_allocated == 8 else np.uint16, ["C", "W"])
     if header.photometric == "MONOCHROME1":
         np.subtract(pixels.dtype.type(largest), pixels, out=pixels)
     return pixels
+
+
+def _beyond(values: NDArray[np.generic], lowest: int, largest: int) -> int | None:
+    """Return a value outside the range, or None; looking through a frame takes time, so once if it can be."""
+    if int(values.max()) > largest:
+        return int(values.max())
+    if values.dtype.kind == "i" and int(values.min()) < lowest:
+        return int(values.min())
+    return None
+
+
+def _sign_extended(values: NDArray[np.generic], precision: int) -> NDArray[np.int32]:
+    """Read two's complement numbers of so many bits; decoders of JPEG hand them out as if unsigned."""
+    wide = np.asarray(values, dtype=np.int32)
+    return np.where(wide >= 1 << (precision - 1), wide - (1 << precision), wide)
 
 
 def _tell_once(topic: str, message: str) -> None:

@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 
-from comoto.dicom.syntaxes import ACCEPTED, TransferSyntax
+from comoto.dicom.orientation import anatomical_directions
+from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
+from comoto.dicom.tags import (
+    CAUSES_OF_DAMAGE,
+    one_error,
+    quoted,
+    read_dataset,
+    transfer_syntax_uid,
+    unsupported,
+)
 from comoto.errors import DicomError
+from comoto.records import ImageHeader
 
 logger = logging.getLogger("comoto.dicom")
 
@@ -28,7 +35,16 @@ MAX_PIXELS = 10**10
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_CAUSES_OF_DAMAGE = "the file is damaged or cut; copy or download it again"
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
+    *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
+    *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+"""All that is read; names and dates of patients are passed over."""
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
 
@@ -41,50 +57,25 @@ class PixelElement:
     length: int | None
 
 
-@dataclass(frozen=True)
-class DicomHeader:
-    """What a file says about its pixels, checked.
+@dataclass(frozen=True, kw_only=True)
+class DicomHeader(ImageHeader):
+    """What a DICOM file says about its pixels, checked; see ``ImageHeader``.
+
+    The window is the first of several; shared, then per-frame, then top-level attribute. The spacing is that
+    of Pixel Spacing, else of Imager Pixel Spacing.
 
     Attributes:
-        path: the file.
         sop_class_uid: empty where the file does not say (VinDr-Mammo removes it).
         transfer_syntax_uid: one of ``comoto.dicom.syntaxes.ACCEPTED``.
-        num_frames: 1 for a mammogram.
-        bits_allocated: 8 or 16.
-        photometric: ``MONOCHROME1`` or ``MONOCHROME2``.
-        window: (center, width) in rescaled values; the first of several; shared, then per-frame, then
-            top-level attribute. None where the file has none.
-        rescale: (slope, intercept); (1, 0) where the file has none.
-        laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
-        view_position: such as ``CC`` or ``MLO``; None where the file does not say.
-        spacing_mm: (row, column) of Pixel Spacing, else of Imager Pixel Spacing.
+        is_signed: the file holds signed values. Frames are shifted by half the range of the stored bits, so
+            that they start at 0; ``rescale`` is that of the shifted values.
         pixels: where Pixel Data lies.
     """
 
-    path: Path
     sop_class_uid: str
+    is_signed: bool
     transfer_syntax_uid: str
-    rows: int
-    columns: int
-    num_frames: int
-    bits_allocated: int
-    bits_stored: int
-    photometric: str
-    window: tuple[float, float] | None
-    rescale: tuple[float, float]
-    laterality_tag: str | None
-    view_position: str | None
-    patient_id: str
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    spacing_mm: tuple[float, float] | None
     pixels: PixelElement
-
-    @property
-    def is_multiframe(self) -> bool:
-        """The file holds more than one frame."""
-        return self.num_frames > 1
 
     @property
     def syntax(self) -> TransferSyntax:
@@ -95,18 +86,6 @@ class DicomHeader:
     def bytes_per_pixel(self) -> int:
         """1 or 2."""
         return self.bits_allocated // 8
-
-    def require_volume(self) -> None:
-        """Check that the file is a stack of slices.
-
-        Raises:
-            DicomError: it has one frame only.
-        """
-        if not self.is_multiframe:
-            raise DicomError(
-                f"{self.path}: one frame only, a tomosynthesis volume was expected; "
-                "give the multi-frame file of the reconstructed slices"
-            )
 
 
 def read_header(path: Path | str) -> DicomHeader:
@@ -119,32 +98,33 @@ def read_header(path: Path | str) -> DicomHeader:
         DicomError: not a DICOM file, damaged, or not a kind of image that this package reads.
     """
     path = Path(path)
-    try:
+    with one_error(path):
         return _checked_header(path)
-    except DicomError:
-        raise
-    except Exception as error:  # damaged bytes surface as almost any type
-        raise DicomError(
-            f"{path}: the header cannot be read ({type(error).__name__}: {error}); {_CAUSES_OF_DAMAGE}"
-        ) from error
 
 
 def _checked_header(path: Path) -> DicomHeader:
     syntax = _transfer_syntax(path)
     dataset, pixels = _read_dataset(path, syntax)
     groups = list(_functional_groups(dataset))
+    _check_layout(path, dataset, syntax)
+    is_signed = _integer(path, dataset, "PixelRepresentation", default=0) == 1
+    bits_stored = _integer(path, dataset, "BitsStored")
+    slope, intercept = _rescale(path, groups)
+    if is_signed:
+        intercept -= slope * 2 ** (bits_stored - 1)
     header = DicomHeader(
         path=path,
+        is_signed=is_signed,
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         transfer_syntax_uid=syntax.uid,
         rows=_integer(path, dataset, "Rows"),
         columns=_integer(path, dataset, "Columns"),
         num_frames=_integer(path, dataset, "NumberOfFrames", default=1),
         bits_allocated=_integer(path, dataset, "BitsAllocated"),
-        bits_stored=_integer(path, dataset, "BitsStored"),
+        bits_stored=bits_stored,
         photometric=_text(dataset, "PhotometricInterpretation") or "(missing)",
         window=_window(path, groups),
-        rescale=_rescale(path, groups),
+        rescale=(slope, intercept),
         laterality_tag=_first_text(groups, "ImageLaterality", "FrameLaterality", "Laterality"),
         view_position=_view_position(dataset, groups),
         patient_id=_text(dataset, "PatientID") or "",
@@ -152,34 +132,24 @@ def _checked_header(path: Path) -> DicomHeader:
         series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         spacing_mm=_spacing(path, groups),
+        directions=anatomical_directions(groups),
         pixels=pixels,
     )
-    _check_layout(header, dataset)
     _check_size(header, dataset)
     return header
 
 
 def _transfer_syntax(path: Path) -> TransferSyntax:
     """Read the file's meta information alone: a deflated file is refused before it is inflated."""
-    if not path.is_file():
-        raise DicomError(f"{path}: no such file")
-    try:
-        uid = _uid(read_file_meta_info(path), "TransferSyntaxUID")
-    except InvalidDicomError as error:
-        raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)") from error
-    if not uid:
-        raise DicomError(f"{path}: no transfer syntax in the file's meta information; {_CAUSES_OF_DAMAGE}")
+    uid = transfer_syntax_uid(path)
     if uid not in ACCEPTED:
-        raise DicomError(
-            f"{path}: transfer syntax {uid} is not supported; "
-            "convert the file to JPEG 2000 Lossless or Explicit VR Little Endian"
-        )
+        raise unsupported(path, uid)
     return ACCEPTED[uid]
 
 
 def _read_dataset(path: Path, syntax: TransferSyntax) -> tuple[Dataset, PixelElement]:
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True)
+        dataset = read_dataset(path, file, _KEYWORDS)
         implicit = bool(dataset.original_encoding[0])
         return dataset, _pixel_element(path, file, syntax, implicit)
 
@@ -189,11 +159,11 @@ def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit:
     order = "<" if syntax.little_endian else ">"
     beginning = file.read(8 if implicit else 12)
     if len(beginning) < (8 if implicit else 12):
-        raise DicomError(f"{path}: no pixel data; {_CAUSES_OF_DAMAGE}")
+        raise DicomError(f"{path}: no pixel data; {CAUSES_OF_DAMAGE}")
     group, element = struct.unpack_from(f"{order}HH", beginning)
     if group << 16 | element != _PIXEL_DATA:
         raise DicomError(
-            f"{path}: no pixel data, tag {group:04x},{element:04x} stands in its place; {_CAUSES_OF_DAMAGE}"
+            f"{path}: no pixel data, tag {group:04x},{element:04x} stands in its place; {CAUSES_OF_DAMAGE}"
         )
     (length,) = struct.unpack_from(f"{order}I", beginning, 4 if implicit else 8)
     if syntax.encapsulated != (length == _UNDEFINED_LENGTH):
@@ -205,26 +175,29 @@ def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit:
     return PixelElement(file.tell(), None if length == _UNDEFINED_LENGTH else length)
 
 
-def _check_layout(header: DicomHeader, dataset: Dataset) -> None:
-    """Refuse pixel layouts other than unsigned grey values."""
-    path = header.path
+def _check_layout(path: Path, dataset: Dataset, syntax: TransferSyntax) -> None:
+    """Refuse pixel layouts other than grey values of 8 or 16 bits."""
     samples = _integer(path, dataset, "SamplesPerPixel", default=1)
-    if samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+    photometric = _text(dataset, "PhotometricInterpretation") or "(missing)"
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError(
-            f"{path}: {header.photometric} with {samples} samples per pixel; "
+            f"{path}: {photometric} with {samples} samples per pixel; "
             "only grey images (MONOCHROME1 or MONOCHROME2) are read"
         )
-    if header.bits_allocated not in (8, 16):
-        raise DicomError(f"{path}: {header.bits_allocated} bits allocated; only 8 and 16 are read")
-    if not 1 <= header.bits_stored <= header.bits_allocated:
-        raise DicomError(f"{path}: {header.bits_stored} of {header.bits_allocated} bits cannot be")
-    high_bit = _integer(path, dataset, "HighBit", default=header.bits_stored - 1)
-    if high_bit != header.bits_stored - 1:
+    allocated, stored = (_integer(path, dataset, keyword) for keyword in ("BitsAllocated", "BitsStored"))
+    if allocated not in (8, 16):
+        raise DicomError(f"{path}: {allocated} bits allocated; only 8 and 16 are read")
+    if not 1 <= stored <= allocated:
+        raise DicomError(f"{path}: {stored} of {allocated} bits cannot be")
+    high_bit = _integer(path, dataset, "HighBit", default=stored - 1)
+    if high_bit != stored - 1:
+        raise DicomError(f"{path}: high bit {high_bit} with {stored} bits stored is not supported")
+    representation = _integer(path, dataset, "PixelRepresentation", default=0)
+    if representation not in (0, 1) or (representation == 1 and syntax.codec is Codec.JPEG):
         raise DicomError(
-            f"{path}: high bit {high_bit} with {header.bits_stored} bits stored is not supported"
+            f"{path}: PixelRepresentation {representation} with {syntax.codec.value} cannot be; "
+            "the header is damaged"
         )
-    if _integer(path, dataset, "PixelRepresentation", default=0) != 0:
-        raise DicomError(f"{path}: signed pixel values are not supported; give the 'for presentation' image")
 
 
 def _check_size(header: DicomHeader, dataset: Dataset) -> None:
@@ -243,7 +216,7 @@ def _check_size(header: DicomHeader, dataset: Dataset) -> None:
     described = len(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if described not in (0, frames):
         raise DicomError(
-            f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {_CAUSES_OF_DAMAGE}"
+            f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {CAUSES_OF_DAMAGE}"
         )
     if header.pixels.length is not None:
         _check_raw_length(header, header.pixels.length)
@@ -259,7 +232,7 @@ def _check_raw_length(header: DicomHeader, length: int) -> None:
     there = header.path.stat().st_size - header.pixels.offset
     if there < expected:
         raise DicomError(
-            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {_CAUSES_OF_DAMAGE}"
+            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {CAUSES_OF_DAMAGE}"
         )
 
 
@@ -312,7 +285,9 @@ def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
             try:
                 row, column = (float(part) for part in value)
             except (TypeError, ValueError) as error:
-                raise DicomError(f"{path}: {keyword} is '{value}', two numbers were expected") from error
+                raise DicomError(
+                    f"{path}: {keyword} is {quoted(value)}, two numbers were expected"
+                ) from error
             return row, column
     return None
 
@@ -356,7 +331,7 @@ def _integer(path: Path, dataset: Dataset, keyword: str, default: int | None = N
     try:
         return int(value)
     except (TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is '{value}', a whole number was expected") from error
+        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a whole number was expected") from error
 
 
 def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
@@ -367,4 +342,4 @@ def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
     try:
         return float(value[0] if isinstance(value, MultiValue) else value)
     except (IndexError, TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is '{value}', a number was expected") from error
+        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a number was expected") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from comoto.dicom.decode import Pixels, decode_frame
+from comoto.dicom.decode import HALVING_CODECS, Pixels, check_stream, decode_frame, halvings_of
 from comoto.dicom.frames import locate_frames
 from comoto.dicom.header import DicomHeader, read_header
 from comoto.errors import DicomError
@@ -64,29 +65,44 @@ class DicomImage:
         """Check that the file is a stack of slices; raises DicomError if it is not."""
         self.header.require_volume()
 
-    def frame(self, index: int) -> Pixels:
+    @cached_property
+    def reductions(self) -> int:
+        """How often decoding can halve both sides of a frame, as its first frame says; 0 but for JPEG 2000.
+
+        Raises:
+            DicomError: the first frame contradicts the header.
+        """
+        if self.header.syntax.codec not in HALVING_CODECS:
+            return 0
+        return halvings_of(self.header, check_stream(self.header, 0, self._stored(0)))
+
+    def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Decode one frame.
 
         Args:
             index: 0-based, in the order of the file.
+            reduce: how often both sides are halved, at most ``reductions``. Odd sides are rounded up; value k
+                of a side is centred on pixel ``2**reduce * k``.
 
         Returns:
             uint8 or uint16 (rows, columns): stored values in the stored orientation, MONOCHROME1 inverted
-            (largest value - value), rescale not applied.
+            (largest value - value), rescale not applied. Signed values are shifted, see ``DicomHeader``.
 
         Raises:
             DicomError: there is no such frame, or it is damaged.
         """
         if not 0 <= index < self.num_frames:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
-        with self._lock:
-            data = self._locations[index].read(self._file, self.path)
-        return decode_frame(self.header, index, data)
+        return decode_frame(self.header, index, self._stored(index), reduce)
 
-    def frames(self, indices: Iterable[int] | None = None) -> Iterator[Pixels]:
+    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
         """Decode frames one after the other; all of them, in order, if no indices are given."""
         for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index)
+            yield self.frame(index, reduce)
+
+    def _stored(self, index: int) -> bytes:
+        with self._lock:
+            return self._locations[index].read(self._file, self.path)
 
     def close(self) -> None:
         """Close the file; the header stays readable."""

@@ -1,4 +1,4 @@
-"""What to predict on: DICOM files, folders of them, or a manifest."""
+"""What to predict on: images of any format, folders of them, or a manifest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comoto.dicom.read import DicomHeader
 from comoto.errors import DatasetError, DicomError
-from comoto.records import Laterality, Manifest, Modality, Split
+from comoto.progress import say
+from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
+from comoto.sources import Content, SourceKind, describe_source, survey
 
-_DICOM_MAGIC_OFFSET = 128
-_SUFFIXES = (".dcm", ".dicom", ".dic")
+_WANTED = {
+    Modality.TOMOSYNTHESIS: (Content.VOLUME,),
+    Modality.MAMMOGRAM: (Content.MAMMOGRAM, Content.SYNTHETIC),
+}
+_NAMES = {Modality.TOMOSYNTHESIS: "tomosynthesis volume", Modality.MAMMOGRAM: "mammogram"}
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,14 @@ def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality
     """List the images behind the inputs, each once, in a stable order.
 
     Args:
-        inputs: DICOM files, folders that are searched, or manifest folders.
+        inputs: image files, folders that are searched, or manifest folders. A folder with one single-frame
+            DICOM file per slice is one image.
         split: only images of this split; needs manifests.
         modality: which images of a manifest are meant.
 
     Raises:
         DatasetError: an input is missing or holds nothing to predict on.
-        DicomError: a named file is not DICOM.
+        DicomError: a named file is in none of the formats that are read.
     """
     jobs: dict[str, Job] = {}
     for path in inputs:
@@ -54,7 +59,7 @@ def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality
     return list(jobs.values())
 
 
-def keys_of(job: Job, header: DicomHeader, laterality: Laterality) -> tuple[str, str, str]:
+def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str, str, str]:
     """Return (patient, study, view) for output tables; the view is ``lcc``-like.
 
     Raises:
@@ -77,18 +82,33 @@ def _expand(path: Path, split: Split | None, modality: Modality) -> Iterator[Job
     if split is not None:
         raise DatasetError(f"{path}: --split needs a manifest folder; make one with 'comoto index'")
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and (file.suffix.lower() in _SUFFIXES or (not file.suffix and _is_dicom(file))):
-                yield Job(str(file), file)
+        yield from _search(path, modality)
     elif path.is_file():
-        if not _is_dicom(path):
-            raise DicomError(f"{path}: not a DICOM file (no DICM mark at byte 128)")
+        kind = describe_source(path)
+        if kind.content is Content.UNREADABLE:
+            raise DicomError(kind.problem)
         yield Job(str(path), path)
     else:
         raise DatasetError(f"{path}: no such file or folder")
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(_DICOM_MAGIC_OFFSET)
-        return file.read(4) == b"DICM"
+def _search(folder: Path, modality: Modality) -> Iterator[Job]:
+    """Yield the images of one modality; what is something else is said and left out, with the reason.
+
+    Files that cannot be read become jobs all the same: predicting on them fails with the reason, and the
+    failure is listed with the results.
+    """
+    others: dict[Content, list[SourceKind]] = {}
+    for kind in survey(folder):
+        if kind.content in _WANTED[modality] or _may_be_wanted(kind):
+            yield Job(str(kind.path), kind.path)
+        else:
+            others.setdefault(kind.content, []).append(kind)
+    for content, kinds in others.items():
+        more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
+        say(f"left out, not a {_NAMES[modality]} but {content.value}: {kinds[0].path}{more}")
+
+
+def _may_be_wanted(kind: SourceKind) -> bool:
+    """Say whether a file is called an image but cannot be read; pictures in other formats are often there."""
+    return kind.content is Content.UNREADABLE and kind.path.suffix.lower() != ".png"

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import InferenceConfig
-from comoto.dicom.read import DicomHeader, DicomImage
 from comoto.errors import DicomError
 from comoto.inference.aggregate import StackedDetections, aggregate
 from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.records import Laterality, Modality, SliceDetections
+from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
+from comoto.sources.isolated import open_image
+from comoto.sources.parallel import frames_in_parallel
 
 Item = TypeVar("Item")
 _END = object()
@@ -26,7 +27,7 @@ _END = object()
 
 def detect_volume(
     model: Model, path: Path, laterality: Laterality | None, config: InferenceConfig
-) -> tuple[StackedDetections, Plan, DicomHeader]:
+) -> tuple[StackedDetections, Plan, ImageHeader]:
     """Detect lesions in one tomosynthesis file.
 
     Args:
@@ -42,12 +43,13 @@ def detect_volume(
     Raises:
         DicomError: the file cannot be read or is no volume.
     """
-    with DicomImage(path) as image:
+    with open_image(path) as image:
         if not image.header.is_multiframe:
             raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
         indices = slice_indices(image.header.num_frames, config.slice_step)
-        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, image.frames(indices), strict=True))
+        frames = frames_in_parallel(image, indices, plan.halvings)
+        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, frames, strict=True))
         found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
         header = image.header
@@ -63,9 +65,9 @@ def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) ->
     Raises:
         DicomError: the file cannot be read or holds a stack.
     """
-    with DicomImage(path) as image:
+    with open_image(path) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
-        found = model.detect([plan.render(image.frame(0))])[0]
+        found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
     return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan
 
 

@@ -4,8 +4,9 @@
 """
 
 from comoto.preprocessing.plan import Plan, pad, plan_image
-from comoto.preprocessing.prepare import prepare
+from comoto.preprocessing.prepare import prepare, prepare_with
 from comoto.preprocessing.slices import PrepareOptions
+from comoto.preprocessing.spread import Work
 from comoto.preprocessing.store import PreparedStore
 
-__all__ = ["Plan", "PrepareOptions", "PreparedStore", "pad", "plan_image", "prepare"]
+__all__ = ["Plan", "PrepareOptions", "PreparedStore", "Work", "pad", "plan_image", "prepare", "prepare_with"]

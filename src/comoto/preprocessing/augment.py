@@ -40,24 +40,23 @@ class Change:
         if self.left < 0:
             raise ValueError("a shift away from the chest wall would open a gap")
 
-    def image(self, image: ByteImage, shape: tuple[int, int]) -> FloatArray:
-        """Return the changed image, float32 (rows, columns) in 0..1.
+    def place(self, pixels: ByteImage, out: ByteImage) -> None:
+        """Write the moved image into a batch, in one pass over its pixels; grey values stay as they are.
 
         Args:
-            image: padded, uint8 (rows, columns).
-            shape: (h, w) of the image proper; padding lies below and to the right.
+            pixels: uint8 (h, w), the image proper; may be mapped from a file.
+            out: uint8 (rows, columns), all zeros, at least as large; what the image leaves stays zero.
         """
-        rows, columns = image.shape
-        height, width = shape
-        source = image
-        if self.flip:
-            source = np.concatenate([image[:height][::-1], image[height:]])
-        moved = np.zeros_like(source)
-        top, bottom = max(0, self.down), min(rows, rows + self.down)
-        moved[top:bottom, : columns - self.left] = source[top - self.down : bottom - self.down, self.left :]
+        height, width = pixels.shape
+        top, bottom = max(0, -self.down), min(height, out.shape[0] - self.down)
+        if bottom <= top or self.left >= width:
+            return
+        kept = (pixels[::-1] if self.flip else pixels)[top:bottom, self.left :]
+        rows = slice(top + self.down, bottom + self.down)
         if self.mirror:
-            moved[:, :width] = moved[:, :width][:, ::-1].copy()
-        return self.tones()[moved]
+            out[rows, self.left : width] = kept[:, ::-1]
+        else:
+            out[rows, : width - self.left] = kept
 
     def tones(self) -> FloatArray:
         """Return what each of the 256 grey values becomes, float32 (256,)."""
@@ -65,7 +64,7 @@ class Change:
         return np.asarray(np.minimum(self.gain * values**self.gamma, 1.0), dtype=np.float32)
 
     def boxes(self, boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> Float64Array:
-        """Return the boxes (N, 4) as ``image`` moves them before it reverses the columns; nothing is cut."""
+        """Return the boxes (N, 4) as ``place`` moves them before it reverses the columns; nothing is cut."""
         boxes = as_boxes(boxes_xyxy)
         if self.flip:
             boxes[:, [1, 3]] = shape[0] - boxes[:, [3, 1]]
@@ -92,23 +91,21 @@ def draw_change(config: AugmentConfig, shape: tuple[int, int], rng: np.random.Ge
     )
 
 
-def apply_change(
-    change: Change, image: ByteImage, boxes_xyxy: ArrayLike, shape: tuple[int, int]
-) -> tuple[FloatArray, FloatArray]:
-    """Change an image and its boxes.
+def moved_boxes(
+    change: Change, boxes_xyxy: ArrayLike, shape: tuple[int, int], grid: tuple[int, int]
+) -> FloatArray:
+    """Move boxes with their image and cut them to the grid.
 
     Args:
-        change: what to do.
-        image: padded, uint8 (rows, columns).
-        boxes_xyxy: (N, 4) on the padded image.
+        change: what is done to the image.
+        boxes_xyxy: (N, 4) on the image.
         shape: (h, w) of the image proper.
+        grid: (rows, columns) of the padded image.
 
     Returns:
-        The image as float32 in 0..1, and the boxes cut to it as float32 (M, 4); a box of which less than a
-        quarter is left is dropped.
+        float32 (M, 4); a box of which less than a quarter is left is dropped.
     """
-    moved = change.image(image, shape)
-    boxes, _ = visible_boxes(change.boxes(boxes_xyxy, shape), (image.shape[0], image.shape[1]))
+    boxes, _ = visible_boxes(change.boxes(boxes_xyxy, shape), grid)
     if change.mirror:  # after the cut: what left the image at column 0 must not come back at its last column
         boxes[:, [0, 2]] = shape[1] - boxes[:, [2, 0]]
-    return moved, boxes.astype(np.float32)
+    return boxes.astype(np.float32)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor
 
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 
@@ -71,8 +71,13 @@ class BalancedSampler:
 
     def batch(self, step: int) -> tuple[Tensor, list[Tensor]]:
         """Return the batch of a step as ``SliceSampler.batch`` does, one data set after the other."""
-        each = [sampler.batch(step) for sampler in self._samplers]
-        return torch.cat([images for images, _ in each]), [one for _, boxes in each for one in boxes]
+        grey, boxes = self.grey_batch(step)
+        return grey.images(), boxes
+
+    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]]:
+        """Return the batch of a step as bytes; ``batch`` is what it stands for."""
+        each = [sampler.grey_batch(step) for sampler in self._samplers]
+        return GreyBatch.joined([images for images, _ in each]), [one for _, boxes in each for one in boxes]
 
 
 def dealt(number: int, parts: int) -> list[int]:

@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from comoto.config.models import PreprocessConfig
-from comoto.dicom.read import DicomHeader, DicomImage, touching_side
+from comoto.dicom.decode import reduced_shape
+from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
 from comoto.preprocessing.breast import Breast, find_breast
+from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window
-from comoto.records import FloatArray, Laterality, Modality
+from comoto.records import FloatArray, ImageHeader, Laterality, Modality
+from comoto.sources import Source
+from comoto.sources.lie import Lie, volume_lie
 
 Image = NDArray[Any]
 ByteImage = NDArray[np.uint8]
@@ -41,6 +45,8 @@ class Plan:
         window_source: where the window comes from; ``frame`` stretches every frame on its own.
         laterality: side of the patient's body.
         notes: what was odd, one sentence each.
+        halvings: how often the sides of a stored frame are to be halved while it is decoded; the grid is too
+            coarse for more.
     """
 
     orient: Chain
@@ -49,6 +55,7 @@ class Plan:
     window_source: WindowSource
     laterality: Laterality
     notes: tuple[str, ...] = ()
+    halvings: int = 0
 
     @property
     def stored_shape(self) -> Shape:
@@ -66,23 +73,27 @@ class Plan:
         return self.to_grid.out_shape
 
     def render(self, frame: Image) -> ByteImage:
-        """Return a stored frame (H, W) on the grid, uint8 (h, w).
+        """Return a stored frame on the grid, uint8 (h, w).
+
+        Args:
+            frame: (H, W) of ``stored_shape``, or decoded with ``reduce=halvings``; both give the same
+                geometry and nearly the same values.
 
         Raises:
-            ValueError: the frame is not of ``stored_shape``.
+            ValueError: the frame is of another shape.
         """
         low, high = frame_window(frame) if self.window_source == "frame" else self.window
+        if self.halvings and frame.shape == reduced_shape(self.stored_shape, self.halvings):
+            reduced = _windowed(frame, low, high)
+            return _bytes(onto_grid(reduced, self.orient, self.to_grid, self.halvings))
         array = self.orient.image(frame)
         steps = self.to_grid.steps
         if steps and isinstance(steps[0], Crop):  # windowing is done pixel by pixel, so only on what is kept
             array, steps = steps[0].image(array), steps[1:]
-        grey = np.ascontiguousarray(array, dtype=np.float32)
-        grey -= low
-        grey *= 255.0 / (high - low)
-        np.clip(grey, 0, 255, out=grey)
+        grey = _windowed(array, low, high)
         for step in steps:
             grey = step.image(grey)
-        return np.asarray(np.rint(grey), dtype=np.uint8)
+        return _bytes(grey)
 
     def boxes_to_grid(self, boxes_on_source: ArrayLike) -> FloatArray:
         """Return boxes (N, 4) on the grid; nothing is clipped, so ``boxes_to_source`` undoes it."""
@@ -101,6 +112,7 @@ class Plan:
             "window_source": self.window_source,
             "laterality": self.laterality.value,
             "notes": list(self.notes),
+            "halvings": self.halvings,
         }
 
     @staticmethod
@@ -122,25 +134,25 @@ class Plan:
                 source,
                 Laterality(content["laterality"]),
                 tuple(content["notes"]),
+                int(content.get("halvings", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"not the description of a plan: {error!r}") from error
 
 
 def plan_image(
-    image: DicomImage, laterality: Laterality | None, modality: Modality, config: PreprocessConfig
+    image: Source, laterality: Laterality | None, modality: Modality, config: PreprocessConfig
 ) -> Plan:
     """Look at a few frames of an image and decide how to render it.
 
-    Tomosynthesis follows the reading rule of BCS-DBT: if frame 0 touches the other side of the image than the
-    breast's side of the body, the whole volume is turned by 180 degrees. A mammogram is never turned; where
-    its pixels clearly lean on one side, they decide whether it is mirrored, so that the chest wall is at
-    column 0 even if the image is stored the other way round.
+    How a volume lies, and whether it is turned by 180 degrees, says ``comoto.sources.lie``. A mammogram is
+    never turned; where its pixels clearly lean on one side, they decide whether it is mirrored, so that the
+    chest wall is at column 0 even if the image is stored the other way round.
 
     Args:
         image: an open file.
-        laterality: from the data set's table; None takes the side that the pixels touch. Header tags are not
-            asked, because they are wrong on a whole public data set.
+        laterality: from the data set's table; None takes the side that the pixels touch, or that of a header
+            which agrees with them. Other headers are not asked: they are wrong on a whole public data set.
         modality: decides orientation rule and window formula.
         config: grid, crop, mirror and window.
 
@@ -157,11 +169,11 @@ def plan_image(
         header.require_volume()
     first = image.frame(0)
     frames = [first] if header.num_frames == 1 else [image.frame(index) for index in _sampled(header)]
-    orient, chest_wall, notes = _orientation(first, laterality, modality)
+    lie = _lie(header, first, laterality, modality)
+    orient, notes = _orient(first, lie), list(lie.notes)
     breast = find_breast([orient.image(frame) for frame in frames])
     window = choose_window(header, modality, config.window, _values(frames, orient, breast))
-    if modality is Modality.MAMMOGRAM:
-        chest_wall = breast.side() or chest_wall
+    chest_wall = (breast.side() if lie.from_breast else None) or lie.chest_wall
     if laterality is not None and chest_wall is not laterality:
         notes.append(
             f"the {laterality} breast leans on the other side of the image; its pixels decide the mirroring"
@@ -169,9 +181,12 @@ def plan_image(
     if not breast.found:
         notes.append("no breast found; the whole image is kept")
     notes.extend([window.note] if window.note else [])
-    to_grid = _to_grid(orient.out_shape, breast, chest_wall, config)
-    side = laterality or chest_wall
-    return Plan(orient, to_grid, (window.low, window.high), window.source, side, tuple(notes))
+    to_grid = _to_grid(orient.out_shape, breast, chest_wall, lie.is_upside_down, config)
+    side = lie.laterality or chest_wall
+    halvings = 0
+    if config.decode != "full" and window.source != "frame":  # reduced frames lack the extremes of full ones
+        halvings = halvings_that_fit(orient, to_grid, image.reductions, 2 if config.decode == "auto" else 1)
+    return Plan(orient, to_grid, (window.low, window.high), window.source, side, tuple(notes), halvings)
 
 
 def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
@@ -191,24 +206,32 @@ def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, missing[0]), (0, missing[1])])
 
 
-def _sampled(header: DicomHeader) -> list[int]:
+def _windowed(frame: Image, low: float, high: float) -> NDArray[np.float32]:
+    grey = np.array(frame, dtype=np.float32, order="C")
+    grey -= low
+    grey *= 255.0 / (high - low)
+    return np.clip(grey, 0, 255, out=grey)
+
+
+def _bytes(grey: NDArray[np.float32]) -> ByteImage:
+    return np.asarray(np.rint(grey), dtype=np.uint8)
+
+
+def _sampled(header: ImageHeader) -> list[int]:
     return sorted({int(share * header.num_frames) for share in _SAMPLED_SHARES})
 
 
-def _orientation(
-    first: Image, laterality: Laterality | None, modality: Modality
-) -> tuple[Chain, Laterality, list[str]]:
-    """Return the turn, the side of the source image where the chest wall is, and notes."""
-    shape = (first.shape[0], first.shape[1])
+def _lie(header: ImageHeader, first: Image, laterality: Laterality | None, modality: Modality) -> Lie:
+    if modality is Modality.TOMOSYNTHESIS:
+        return volume_lie(header, first, laterality)
     touched = touching_side(first)
-    if laterality is None:
-        return Chain(shape), touched, ["laterality was taken from the pixels"]
-    if modality is Modality.MAMMOGRAM or touched is laterality:
-        return Chain(shape), laterality, []
-    notes = ["turned by 180 degrees: frame 0 touches the other side"]
-    if first[:, 0].sum(dtype=np.int64) == first[:, -1].sum(dtype=np.int64):
-        notes = ["turned by 180 degrees although frame 0 touches neither side (the rule counts a tie as L)"]
-    return Chain(shape, (Rotate180(*shape),)), laterality, notes
+    notes = () if laterality else ("laterality was taken from the pixels",)
+    return Lie(False, laterality or touched, False, laterality, True, notes)
+
+
+def _orient(first: Image, lie: Lie) -> Chain:
+    shape = (first.shape[0], first.shape[1])
+    return Chain(shape, (Rotate180(*shape),) if lie.is_turned else ())
 
 
 def _values(frames: list[Image], orient: Chain, breast: Breast) -> NDArray[Any]:
@@ -218,12 +241,17 @@ def _values(frames: list[Image], orient: Chain, breast: Breast) -> NDArray[Any]:
     return np.concatenate([frame[breast.on(frame.shape)] for frame in thinned])
 
 
-def _to_grid(shape: Shape, breast: Breast, chest_wall: Laterality, config: PreprocessConfig) -> Chain:
+def _to_grid(
+    shape: Shape, breast: Breast, chest_wall: Laterality, is_upside_down: bool, config: PreprocessConfig
+) -> Chain:
     steps: list[Step] = []
     if config.crop_air and breast.bounds() != (0, 0, *shape):
         steps.append(Crop(*shape, *breast.bounds()))
         shape = steps[-1].out_shape
-    if config.mirror and chest_wall is Laterality.RIGHT:
+    if is_upside_down:
+        steps.append(Rotate180(*shape))
+    is_right = (chest_wall is Laterality.RIGHT) != is_upside_down  # after that turn
+    if is_right if config.mirror else is_upside_down:
         steps.append(Mirror(*shape))
     if config.fit == "stretch":
         steps.append(Resize(*shape, config.rows, config.columns))

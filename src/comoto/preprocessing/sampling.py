@@ -18,8 +18,8 @@ from torch import Tensor
 
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError, DatasetError
-from comoto.preprocessing.augment import Change, apply_change, draw_change
-from comoto.preprocessing.plan import pad
+from comoto.preprocessing.augment import Change, draw_change, moved_boxes
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.slices import far_from_lesions, near_lesions
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import FloatArray, IntArray
@@ -37,15 +37,18 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Example:
-    """One training image.
+    """One training image that was drawn, not read yet.
 
     Attributes:
-        image: float32 (1, rows, columns), 0..1, padded with zeros at the bottom and right.
-        boxes: float32 (N, 4), x1 y1 x2 y2 on the grid.
+        image_id, plane: which plane of the store.
+        change: what is done to it.
+        boxes: float32 (N, 4), x1 y1 x2 y2 on the grid, changed already.
     """
 
-    image: Tensor
-    boxes: Tensor
+    image_id: str
+    plane: int
+    change: Change
+    boxes: FloatArray
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class SliceSampler:
         self.num_negatives = round(batch.size * batch.negative_share)
         self.num_positives = batch.size - self.num_negatives
         self._check(section)
+        self._orders: dict[int, tuple[int, IntArray]] = {}
         self._units = tuple(sorted(kind) for kind in (self._positive, self._background, self._normal))
 
     @property
@@ -130,9 +134,21 @@ class SliceSampler:
             Images float32 (B, 1, rows, columns) in 0..1 and for each its boxes float32 (N, 4) on the grid;
             N is 0 on negatives.
         """
+        grey, boxes = self.grey_batch(step)
+        return grey.images(), boxes
+
+    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]]:
+        """Return the batch of a step as bytes; ``batch`` is what it stands for."""
         examples = [self._positive_example(step, place) for place in range(self.num_positives)]
         examples += [self._negative_example(step, place) for place in range(self.num_negatives)]
-        return torch.stack([example.image for example in examples]), [example.boxes for example in examples]
+        config = self._store.config
+        pixels = torch.zeros((len(examples), 1, config.rows, config.columns), dtype=torch.uint8)
+        tones = torch.empty((len(examples), 256), dtype=torch.float32)
+        for number, example in enumerate(examples):
+            plane = self._store.plane(example.image_id, example.plane)
+            example.change.place(plane, pixels[number, 0].numpy())
+            tones[number] = torch.from_numpy(example.change.tones())
+        return GreyBatch(pixels, tones), [torch.from_numpy(example.boxes) for example in examples]
 
     def _sort_in(self, image_id: str) -> None:
         """Put an image among the positive, the normal, or neither.
@@ -203,20 +219,20 @@ class SliceSampler:
         return self._example(image_id, plane, np.zeros((0, 4), dtype=np.float32), rng)
 
     def _example(self, image_id: str, plane: int, boxes: FloatArray, rng: np.random.Generator) -> Example:
-        """Read a plane, pad it to the grid and change it."""
-        pixels = np.asarray(self._store.pixels(image_id)[plane])
-        config = self._store.config
-        padded = pad(pixels, config.rows, config.columns)
-        shape = (pixels.shape[0], pixels.shape[1])
+        """Draw the change of an image and move its boxes."""
+        config, shape = self._store.config, self._store.plan(image_id).grid_shape
         change = Change() if self._augment is None else draw_change(self._augment, shape, rng)
-        image, boxes = apply_change(change, padded, boxes, shape)
-        return Example(torch.from_numpy(image)[None], torch.from_numpy(boxes))
+        boxes = moved_boxes(change, boxes, shape, (config.rows, config.columns))
+        return Example(image_id, plane, change, boxes)
 
     def _unit(self, kind: int, turn: int) -> str:
         """Return the patient (or image) whose turn it is: rounds of all, each round in its own order."""
         units = self._units[kind]
         round_number, position = divmod(turn, len(units))
-        order = self._rng(_ORDER, kind, round_number, 0).permutation(len(units))
+        former, order = self._orders.get(kind, (-1, None))
+        if order is None or former != round_number:
+            order = self._rng(_ORDER, kind, round_number, 0).permutation(len(units))
+            self._orders[kind] = round_number, order  # threads may each draw it; they draw the same
         return units[int(order[position])]
 
     def _rng(self, *key: int) -> np.random.Generator:

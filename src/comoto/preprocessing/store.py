@@ -2,17 +2,21 @@
 
 A store is a folder::
 
-    store.json            format, configuration and its hash; written first
-    images/<image_id>.npy uint8 (planes, h, w), not padded
-    images/<image_id>.json the plan, the source file and the slice of each plane; written last per image
-    manifest/             written when every image is there
+    store.json               format, configuration and its hash; written first
+    planes/                  the pixels, named by content and settings (``comoto.preprocessing.planes``)
+    images/<image_id>.json   which planes an image shows, and what its source file looked like
+    manifest/                written when every image is there, ``manifest.json`` last
+    broken.json              what could not be prepared, and why; only if there is something
+    lock                     held by the preparation that is running
 
-A *plane* is a row of the array, a *slice* is a slice of the volume; ``slice_indices`` translates.
+A *plane* is a row of the array, a *slice* is a slice of the volume; ``slice_indices`` translates. Stores of
+the former format, in which every image has its own file ``images/<image_id>.npy``, are still read.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -28,10 +32,16 @@ from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.geometry import visible_boxes
 from comoto.preprocessing.plan import Plan
+from comoto.preprocessing.planes import DATA_OFFSET, PlanesInfo, planes_files
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
 from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
-FORMAT = "comoto-store-1"
+FORMAT = "comoto-store-2"
+FORMER_FORMAT = "comoto-store-1"
+INDEX = "planes.json"
+"""In the manifest's folder: image id -> name of its planes."""
+PATH_NOT_KEPT = "path-not-kept"
+"""Stands for every path in the manifest of a store that was prepared without keeping them."""
 
 
 class PreparedStore:
@@ -54,9 +64,15 @@ class PreparedStore:
             raise DatasetError(f"{self.folder}: preparation is not finished; run 'comoto prepare' again")
         self.manifest = Manifest.load(self.folder / "manifest")
         self._records = {record.image_id: record for record in self.manifest.records()}
-        self._abouts: dict[str, dict[str, Any]] = {}
-        there = {path.name for path in (self.folder / "images").glob("*")}
-        missing = [name for name in self._records if not {f.name for f in self._files(name)} <= there]
+        self._infos: dict[str, PlanesInfo] = {}
+        self._keys = self._read_index()
+        self._files = {name: self._files_of(name) for name in self._records}
+        there = _names(self.folder)
+        missing = [
+            name
+            for name, files in self._files.items()
+            if not {str(path.relative_to(self.folder)) for path in files} <= there
+        ]
         if missing:
             raise DatasetError(
                 f"{self.folder}: {len(missing)} prepared images are missing, first {missing[0]}; "
@@ -83,15 +99,15 @@ class PreparedStore:
 
     def plan(self, image_id: str) -> Plan:
         """Return how the image was rendered."""
-        return Plan.from_json(self._about(image_id)["plan"])
+        return self.info(image_id).plan
 
     def num_slices(self, image_id: str) -> int:
         """Return the number of slices of the source image, prepared or not."""
-        return int(self._about(image_id)["num_slices"])
+        return self.info(image_id).num_slices
 
     def slice_indices(self, image_id: str) -> IntArray:
         """Return the source slice of each plane, int64 (planes,), ascending."""
-        return np.array(self._about(image_id)["slice_indices"], dtype=np.int64)
+        return self.info(image_id).slice_indices
 
     def regular_planes(self, image_id: str) -> IntArray:
         """Return the planes (N,) that are there wherever the lesions are, ascending.
@@ -105,8 +121,39 @@ class PreparedStore:
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
         """Return the planes memory-mapped, uint8 (planes, h, w); h and w are the plan's ``grid_shape``."""
         self.record(image_id)
-        array = np.load(self._files(image_id)[0], mmap_mode="r", allow_pickle=False)
+        array = np.load(self.planes_path(image_id), mmap_mode="r", allow_pickle=False)
         return np.asanyarray(array, dtype=np.uint8)
+
+    def plane(self, image_id: str, index: int) -> NDArray[np.uint8]:
+        """Return one plane memory-mapped, uint8 (h, w); quicker than ``pixels`` where one is wanted.
+
+        The pages are read when they are touched, so that the copy into a batch is the only one.
+        """
+        info = self.info(image_id)
+        planes, rows, columns = info.shape
+        if not 0 <= index < planes:
+            raise IndexError(f"{image_id}: no plane {index} of {planes}")
+        if image_id not in self._keys:
+            return np.asarray(self.pixels(image_id)[index])
+        with self._files[image_id][0].open("rb", buffering=0) as file:
+            start = DATA_OFFSET + index * rows * columns
+            first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+            length = start - first + rows * columns
+            pages = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=first)
+        return np.frombuffer(pages, np.uint8, rows * columns, start - first).reshape(rows, columns)
+
+    def planes_path(self, image_id: str) -> Path:
+        """Return the file that holds the planes; images that show the same share it."""
+        self.record(image_id)
+        return self._files[image_id][0]
+
+    def info(self, image_id: str) -> PlanesInfo:
+        """Return plan and slices of an image."""
+        if image_id not in self._infos:
+            self.record(image_id)
+            path = self._files[image_id][1]
+            self._infos[image_id] = PlanesInfo.from_json(read_json(path), path)
+        return self._infos[image_id]
 
     def lesions_on_grid(self, image_id: str) -> tuple[FloatArray, IntArray]:
         """Return lesion boxes and their slices.
@@ -149,20 +196,32 @@ class PreparedStore:
         )
         return other
 
-    def _files(self, image_id: str) -> tuple[Path, Path]:
-        return image_files(self.folder, image_id)
+    def _read_index(self) -> dict[str, str]:
+        """Return the name of each image's planes; nothing in a store of the former format."""
+        index = self.folder / "manifest" / INDEX
+        return {name: str(key) for name, key in read_json(index).items()} if index.is_file() else {}
 
-    def _about(self, image_id: str) -> dict[str, Any]:
-        if image_id not in self._abouts:
-            self.record(image_id)
-            self._abouts[image_id] = read_json(self._files(image_id)[1])
-        return self._abouts[image_id]
+    def _files_of(self, image_id: str) -> tuple[Path, Path]:
+        """Return the files of an image: its planes, and what is known about them."""
+        if self._keys:
+            return planes_files(self.folder, self._keys.get(image_id, "none"))
+        own = quote(image_id, safe="")
+        return self.folder / "images" / f"{own}.npy", self.folder / "images" / f"{own}.json"
 
 
-def image_files(folder: Path, image_id: str) -> tuple[Path, Path]:
-    """Return the paths of an image's planes and of what is known about them."""
-    name = quote(image_id, safe="")
-    return folder / "images" / f"{name}.npy", folder / "images" / f"{name}.json"
+def _names(folder: Path) -> set[str]:
+    """Return the files of a store that hold pixels or describe them, relative to it."""
+    folders = ["images", *(f"planes/{name}" for name in _listed(folder / "planes"))]
+    return {f"{inner}/{name}" for inner in folders for name in _listed(folder / inner)}
+
+
+def _listed(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def image_file(folder: Path, image_id: str) -> Path:
+    """Return the path of what a store knows about an image."""
+    return folder / "images" / f"{quote(image_id, safe='')}.json"
 
 
 def read_settings(folder: Path) -> tuple[PreprocessConfig, PrepareOptions, str]:
@@ -175,7 +234,7 @@ def read_settings(folder: Path) -> tuple[PreprocessConfig, PrepareOptions, str]:
     if not path.is_file():
         raise DatasetError(f"{folder}: no store.json here; make a store with 'comoto prepare'")
     content = read_json(path)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in (FORMAT, FORMER_FORMAT):
         raise DatasetError(
             f"{path}: format {content.get('format')!r} is not {FORMAT}; prepare the images again"
         )

@@ -13,9 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.dicom.read import DicomHeader
 from comoto.errors import DicomError
-from comoto.records import Modality
+from comoto.records import ImageHeader, Modality
 
 WindowSource = Literal["file", "percentile", "frame"]
 
@@ -41,7 +40,7 @@ class Window:
     note: str = ""
 
 
-def file_window(header: DicomHeader, modality: Modality) -> tuple[float, float] | None:
+def file_window(header: ImageHeader, modality: Modality) -> tuple[float, float] | None:
     """Return (low, high) of the file's window in frame values, or None where the file has no usable one.
 
     Mammograms follow the linear function of PS3.3 C.11.2.1.2, which spans ``c - 0.5`` plus or minus
@@ -80,7 +79,7 @@ def frame_window(frame: NDArray[Any]) -> tuple[float, float]:
 
 
 def choose_window(
-    header: DicomHeader, modality: Modality, prefer: WindowSource, values: NDArray[Any]
+    header: ImageHeader, modality: Modality, prefer: WindowSource, values: NDArray[Any]
 ) -> Window:
     """Take the file's window if it is wanted, present and plausible, else the percentiles.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from comoto.output_files import write_text
 from comoto.progress import progress_bar
 from comoto.report.demo_sections import SECTIONS, read_material
+from comoto.report.page import fill
 
 REPORT = "report.html"
 
@@ -38,17 +37,5 @@ def write_report(folder: Path) -> Path:
         for section in SECTIONS:
             page |= section(material)
             advance(1)
-        write_text(path, render(page))
+        write_text(path, fill("demo.html.j2", page))
     return path
-
-
-def render(page: dict[str, Any]) -> str:
-    """Fill the template; every text is escaped, and a name that is not in ``page`` is an error."""
-    environment = Environment(
-        loader=PackageLoader("comoto.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("demo.html.j2").render(page)

@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from comoto.components import suggest
 from comoto.config import PreprocessConfig
-from comoto.dicom.read import DicomImage
 from comoto.errors import DatasetError
 from comoto.evaluation.tables import read_table
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
+from comoto.sources import open_source
 
 Box = tuple[float, float, float, float]
 
@@ -74,7 +74,7 @@ def draw_record(
         DicomError: the file cannot be read or has no such slice.
     """
     record = _record(manifest, image_id)
-    with DicomImage(record.path) as image:
+    with open_source(record.path) as image:
         plan = plan_image(image, record.laterality, record.modality, PreprocessConfig())
         annotated = [lesion.slice_index for lesion in record.lesions if lesion.slice_index is not None]
         index = slice_index if slice_index is not None else (annotated or [image.num_frames // 2])[0]
@@ -102,7 +102,7 @@ def draw_file(
     Raises:
         DicomError: the file cannot be read or has no such slice.
     """
-    with DicomImage(path) as image:
+    with open_source(path) as image:
         modality = Modality.TOMOSYNTHESIS if image.header.is_multiframe else Modality.MAMMOGRAM
         plan = plan_image(image, laterality, modality, PreprocessConfig())
         index = image.num_frames // 2 if slice_index is None else slice_index

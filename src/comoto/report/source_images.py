@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import PreprocessConfig
-from comoto.dicom.read import DicomImage
 from comoto.preprocessing.breast import Breast, find_breast
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord
+from comoto.sources import Source, open_source
 
 ByteImage = NDArray[np.uint8]
 
@@ -48,7 +48,7 @@ class SourceImages:
         Raises:
             DicomError: the file cannot be read or has no such slice.
         """
-        with DicomImage(record.path) as image:
+        with open_source(record.path) as image:
             plan = self._plan(image, record)
             return [_windowed(plan.orient.image(image.frame(index)), plan.window) for index in indices]
 
@@ -58,17 +58,17 @@ class SourceImages:
 
     def search_space(self, record: ImageRecord) -> SearchSpace:
         """Find the breast of a volume."""
-        with DicomImage(record.path) as image:
+        with open_source(record.path) as image:
             plan = self._plan(image, record)
             middle = plan.orient.image(image.frame(image.num_frames // 2))
             return SearchSpace(find_breast([middle]), image.num_frames)
 
     def middle(self, record: ImageRecord) -> int:
         """Return the index of the middle slice; tables of normal volumes do not tell how many there are."""
-        with DicomImage(record.path) as image:
+        with open_source(record.path) as image:
             return image.num_frames // 2
 
-    def _plan(self, image: DicomImage, record: ImageRecord) -> Plan:
+    def _plan(self, image: Source, record: ImageRecord) -> Plan:
         if record.image_id not in self._plans:
             plan = plan_image(image, record.laterality, record.modality, self._config)
             self._plans[record.image_id] = plan

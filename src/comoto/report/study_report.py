@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
 from comoto.evaluation.tables import Float64Array
 from comoto.output_files import write_text
 from comoto.progress import track
+from comoto.report.page import fill
 from comoto.report.pictures import figure_image
 from comoto.report.study_figures import (
     differences_figure,
@@ -80,16 +80,8 @@ def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...
         results: what ``read_results`` returned.
         rows: what ``summarise`` made of them.
     """
-    environment = Environment(
-        loader=PackageLoader("comoto.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("study.html.j2").render(_page(results, rows))
     path = folder / named(results, REPORT)
-    write_text(path, page)
+    write_text(path, fill("study.html.j2", _page(results, rows)))
     return path
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from comoto.backends import Backend, joblib_backend
 from comoto.config import config_hash, flat_settings, load_train_config
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
@@ -30,7 +31,6 @@ from comoto.output_files import write_json, write_text
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
-from comoto.study.backends import Backend, joblib_backend
 from comoto.study.config import StudyConfig, save_study, saved_study
 from comoto.study.grid import TRAINED, Grid, Run, build_grid, rules_of
 from comoto.study.progress import watch
@@ -61,7 +61,7 @@ class StudyOptions:
 
     Attributes:
         workers: runs at a time.
-        backend: of joblib; see ``comoto.study.backends``.
+        backend: of joblib; see ``comoto.backends``.
         address: of a Ray or Dask cluster; None starts one on this machine.
         only: arms to run; empty is all.
         max_hours: no run is started later than this.

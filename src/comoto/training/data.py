@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from comoto.config import DataConfig, PreprocessConfig, TrainConfig
+from comoto.datasets.split_file import SplitFile, load_split_file
 from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
-from comoto.errors import ConfigError
+from comoto.errors import ConfigError, DatasetError
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.store import PreparedStore
+from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
+from comoto.training.record import trained_on
 
 Batch = tuple[Any, ...]
+
+_AHEAD = 2
+"""Batches that a thread may be ahead."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,9 @@ class Cohort:
         outside: manifest of the training images that the fraction left out.
         validation: manifest of the held-out images.
         patients: training patients, sorted; written to the run folder.
+        split: the split file that chose them, if one did.
+        people: the same patients by the split file's names, which have the set in front where several sets
+            were split together; written to the run folder too. Empty without a split file.
     """
 
     store: PreparedStore
@@ -36,6 +46,8 @@ class Cohort:
     outside: Manifest
     validation: Manifest
     patients: tuple[str, ...]
+    split: SplitFile | None = None
+    people: tuple[str, ...] = ()
 
 
 def open_store(folder: Path | None, key: str, modality: Modality, config: PreprocessConfig) -> PreparedStore:
@@ -80,11 +92,15 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
     """Split a store by patient; the fraction may count images instead (``data.unit``).
 
     A validation split of the data set is taken as it is; where there is none, training patients are held out
-    first, so that the fraction never touches them. The test split is never looked at.
+    first, so that the fraction never touches them. The test split is never looked at. A split file
+    (``data.split_file``) decides all of this instead.
 
     Raises:
-        DatasetError: there are no training or no validation images.
+        ConfigError: the split file has no such fraction, or the fraction counts images.
+        DatasetError: there are no training or no validation images, or the split file does not fit the store.
     """
+    if config.split_file is not None:
+        return _cohort_of_file(store, config, config.split_file, fraction)
     manifest = hold_out_validation(store.manifest, config.validation_share, seed)
     training = manifest.split(Split.TRAIN)
     if config.unit == "images":
@@ -94,6 +110,63 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
     ids = tuple(str(name) for name in training.images["image_id"][chosen])
     patients = tuple(sorted(set(training.images["patient_id"][chosen])))
     return Cohort(store, ids, training.select(~chosen), manifest.split(Split.VALIDATION), patients)
+
+
+def _cohort_of_file(store: PreparedStore, config: DataConfig, path: Path, fraction: float) -> Cohort:
+    """Choose by a split file.
+
+    Raises:
+        ConfigError, DatasetError: as ``choose_cohort``.
+    """
+    if config.unit == "images":
+        raise ConfigError("data.unit=images does not go with data.split_file, which splits patients")
+    split = load_split_file(path)
+    names = split.names_in(store.manifest)
+    is_training = names.isin(split.part(Split.TRAIN))
+    chosen = names.isin(split.fraction(fraction))
+    manifest = split.apply(store.manifest)
+    validation = manifest.split(Split.VALIDATION)
+    for part, rows in (("training", chosen), ("validation", manifest.images["split"] == "validation")):
+        if not rows.any():
+            raise DatasetError(
+                f"{path}: none of its {part} patients is in {store.folder}; split that set too"
+            )
+    ids = tuple(str(name) for name in manifest.images["image_id"][chosen])
+    outside = manifest.select(is_training & ~chosen)
+    patients = tuple(sorted(set(manifest.images["patient_id"][chosen])))
+    return Cohort(store, ids, outside, validation, patients, split, tuple(sorted(set(names[chosen]))))
+
+
+def refuse_taught(volumes: Cohort, teacher: Path | None) -> None:
+    """Refuse a teacher that was trained on patients whom the student's split file holds out.
+
+    Only a split file says who is who over data sets; without one ``held_out_elsewhere`` compares names. A
+    teacher that was trained without one is compared by its own names, and equal names are only told unless
+    the student's file says that ids are shared.
+
+    Args:
+        volumes: of the student.
+        teacher: its run folder; None if the student has none.
+
+    Raises:
+        ConfigError: naming the patients.
+        CheckpointError: the teacher's record of its patients is damaged.
+    """
+    if teacher is None or volumes.split is None:
+        return
+    held_out = volumes.split.part(Split.VALIDATION) | volumes.split.part(Split.TEST)
+    names, by_split_file = trained_on(teacher)
+    known = sorted(held_out & set(names))
+    if not known:
+        return
+    message = (
+        f"teacher {teacher} was trained on {len(known)} patients whom data.split_file holds out for "
+        f"validation or test, such as {known[0]}"
+    )
+    if not by_split_file and not volumes.split.shared_ids:
+        say(f"warning: by their names, {message}; if they are the same people, train the teacher anew")
+        return
+    raise ConfigError(f"{message}; train the teacher with the same data.split_file")
 
 
 def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
@@ -116,8 +189,11 @@ def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
 def held_out_elsewhere(volumes: Cohort, mammograms: Iterable[Cohort]) -> list[str]:
     """Return the patients whose mammograms train although their volumes validate or test, sorted.
 
-    Equal names need not be equal people: two data sets may both count from 1.
+    Equal names need not be equal people: two data sets may both count from 1. A split file knows who is who
+    and has nobody in two parts, so there is nothing to find.
     """
+    if volumes.split is not None:
+        return []
     test = volumes.store.manifest.split(Split.TEST).images["patient_id"]
     held_out = {*test, *volumes.validation.images["patient_id"]}
     return sorted(held_out & {name for cohort in mammograms for name in cohort.patients})
@@ -128,41 +204,47 @@ def drawn_from(cohorts: Sequence[Cohort]) -> list[tuple[PreparedStore, tuple[str
     return [(cohort.store, cohort.train) for cohort in cohorts]
 
 
-def laid_out(images: Tensor) -> Tensor:
-    """Return the batch in the memory layout in which convolutions are fastest."""
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-class BatchStream(Dataset[Batch]):
-    """Item k is the batch of step k, a pure function of k: a resumed run sees the same batches."""
-
-    def __init__(self, make: Callable[[int], Batch], steps: Sequence[int]) -> None:
-        self._make = make
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._make(self._steps[index])
-
-
 def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
-    """Yield the batches of some steps, made ahead in ``workers`` processes.
+    """Yield the batches of some steps in order, made ahead by ``workers`` threads.
 
-    Making a batch must not call OpenCV, which hangs in a process that was forked beside its threads.
+    Threads, not processes: making a batch is copying, during which NumPy lets go of the interpreter, and
+    handing pixels from one process to another takes longer than making them (docs/preparation.md).
 
     Args:
-        make: step -> batch.
+        make: step -> batch; threads call it at the same time.
         steps: which steps.
-        workers: processes; 0 makes each batch when it is needed.
+        workers: threads; 0 makes each batch when it is needed.
         pin: page-lock the tensors, for faster copies to a GPU.
     """
-    loader = DataLoader(
-        BatchStream(make, steps),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=2 if workers else None,
-    )
-    return iter(loader)
+    if not workers:
+        for step in steps:
+            yield _made(make, step, pin)
+        return
+    with ThreadPoolExecutor(workers, "batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for step in steps:
+                waiting.append(pool.submit(_made, make, step, pin))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _made(make: Callable[[int], Batch], step: int, pin: bool) -> Batch:
+    batch: Batch = _pinned(make(step), pin)
+    return batch
+
+
+def _pinned(part: Any, pin: bool) -> Any:
+    """Return a batch, or a part of one, with its tensors page-locked if they are to be."""
+    if isinstance(part, Tensor):
+        return part.pin_memory() if pin else part
+    if isinstance(part, GreyBatch):
+        return GreyBatch(*(_pinned(one, pin) for one in part))
+    if isinstance(part, list | tuple):
+        return type(part)(_pinned(one, pin) for one in part)
+    return part

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import About, save_checkpoint
+from comoto.preprocessing.grey_batch import expanded
 from comoto.progress import progress_bar, say
 from comoto.training.data import Batch, stream
 from comoto.training.optimizer import build_optimizer, set_rates
@@ -90,7 +91,7 @@ def fit(
             batches = stream(task.make_batch, steps, config.workers, pin=fabric.device.type == "cuda")
             for number, batch in zip(steps, batches, strict=True):
                 set_rates(optimizer, number, epochs, task.steps_per_epoch, config.optimizer)
-                losses = step(*fabric.to_device(batch))
+                losses = step(*expanded(fabric.to_device(batch)))
                 optimizer.zero_grad()
                 fabric.backward(total(losses))
                 if config.optimizer.gradient_clip is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from comoto.errors import CheckpointError, ConfigError, OutputExistsError
 from comoto.output_files import whole_file, write_json, write_text
 
 STATE, LOG, CONFIG, SPLIT = "state.pt", "log.csv", "config.yaml", "split.json"
+PEOPLE = "/train by the split file"
+"""Ending of the keys in ``SPLIT`` that hold the training patients under the names of ``data.split_file``."""
 
 
 @dataclass
@@ -73,6 +76,7 @@ class RunRecord:
         content = config.model_dump(mode="json")
         if self._exists:
             self._compare(content)
+            self._compare_patients(patients)
             self.can_resume = (self.folder / STATE).is_file()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +138,36 @@ class RunRecord:
                 f"{self.folder}: the run was started with other settings: "
                 + ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:5])
             )
+
+    def _compare_patients(self, patients: dict[str, list[str]]) -> None:
+        path = self.folder / SPLIT
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != patients:
+            raise ConfigError(
+                f"{self.folder}: the run was started with other patients: a store or the split file has "
+                "changed since; start a new run in another --out"
+            )
+
+
+def trained_on(folder: Path) -> tuple[list[str], bool]:
+    """Return the training patients that a run folder records, of all its stores.
+
+    Returns:
+        The patients, sorted, none without a record; and whether a split file named them.
+
+    Raises:
+        CheckpointError: the record is damaged.
+    """
+    path = folder / SPLIT
+    if not path.is_file():
+        return [], False
+    try:
+        content: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        by_split_file = any(key.endswith(PEOPLE) for key in content)
+        ending = PEOPLE if by_split_file else "/train"
+        names = {name for key, own in content.items() if key.endswith(ending) for name in own}
+        return sorted(names), by_split_file
+    except (ValueError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path}: no list of patients ({error}); the run folder is damaged") from error
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -26,14 +26,14 @@ from comoto.training.data import (
     choose_cohort,
     drawn_from,
     held_out_elsewhere,
-    laid_out,
     mammogram_cohorts,
     open_store,
+    refuse_taught,
 )
 from comoto.training.loop import Task, fit
 from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
-from comoto.training.record import RunRecord
+from comoto.training.record import PEOPLE, RunRecord
 from comoto.training.roles import check_settings
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import TeacherStep
@@ -88,8 +88,8 @@ def train_teacher(
     sampler = BalancedSampler(drawn_from(list(cohorts.values())), config.batch, config.augment, config.seed)
 
     def make_batch(number: int) -> Batch:
-        images, boxes = sampler.batch(number)
-        return laid_out(images), boxes, number + config.seed * 1_000_003
+        images, boxes = sampler.grey_batch(number)
+        return images, boxes, number + config.seed * 1_000_003
 
     task = Task(
         role="teacher",
@@ -123,6 +123,7 @@ def train_student(
     key = "data.tomosynthesis"
     store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
     cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
+    refuse_taught(cohort, config.teacher)
     fabric = _fabric(config)
     # the teacher's weights replace the first ones, so none are fetched for them
     detector = build_blank_detector(config) if config.init == "teacher" else build_detector(config)
@@ -191,6 +192,7 @@ def _run(
             ("validation", sorted(set(cohort.validation.images["patient_id"]))),
         )
     }
+    patients |= {f"{name}{PEOPLE}": list(cohort.people) for name, cohort in cohorts.items() if cohort.split}
     if config.self_training.size and task.role == "student":
         outside = cohorts["tomosynthesis"].outside
         patients["tomosynthesis/self_training"] = sorted(set(outside.images["patient_id"]))

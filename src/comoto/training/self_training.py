@@ -21,6 +21,7 @@ from comoto.evaluation.challenge_tables import challenge_tables, read_prediction
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store, prediction_table
 from comoto.output_files import write_json
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore, read_json
 from comoto.progress import say
@@ -110,9 +111,9 @@ class SelfTraining:
             if content.get(key) is not None
         }
 
-    def batch(self, step: int) -> tuple[Tensor, list[Tensor]] | None:
+    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]] | None:
         """Return the pseudo-annotated slices of a step and their boxes, None before the first round."""
-        return None if self._sampler is None else self._sampler.batch(step)
+        return None if self._sampler is None else self._sampler.grey_batch(step)
 
     def _latest_round(self, epoch: int) -> int | None:
         settings = self._config.self_training

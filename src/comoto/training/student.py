@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from comoto import components
@@ -16,11 +15,12 @@ from comoto.detectors.checkpoint import build_blank_detector, load_weights, read
 from comoto.distill.base import Distiller, DistillerConfig
 from comoto.errors import CheckpointError, ConfigError
 from comoto.preprocessing.balance import BalancedSampler
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.progress import say
-from comoto.training.data import Cohort, drawn_from, laid_out
+from comoto.training.data import Batch, Cohort, drawn_from
 from comoto.training.self_training import SelfTraining
-from comoto.training.steps import StudentBatch, StudentStep, distill_strength
+from comoto.training.steps import StudentStep, distill_strength
 
 _TEACHER_SEED, _JOINT_SEED = 1, 2
 
@@ -75,16 +75,19 @@ class StudentBatches:
     settings: DistillerConfig
     steps_per_epoch: int
 
-    def __call__(self, step: int) -> StudentBatch:
-        """Return the batch of a step; what the step does not use is not loaded."""
-        images, boxes = self.slices.batch(step)
-        proposed = None if self.pseudo is None else self.pseudo.batch(step)
+    def __call__(self, step: int) -> Batch:
+        """Return the parts of the ``StudentBatch`` of a step, each kind of images as a ``GreyBatch``.
+
+        What the step does not use is not loaded.
+        """
+        images, boxes = self.slices.grey_batch(step)
+        proposed = None if self.pseudo is None else self.pseudo.grey_batch(step)
         if proposed is not None:
-            images, boxes = torch.cat([images, proposed[0]]), boxes + proposed[1]
+            images, boxes = GreyBatch.joined([images, proposed[0]]), boxes + proposed[1]
         strength = distill_strength(step, self.steps_per_epoch, self.settings)
         told, told_boxes = _drawn(self.lesions if strength > 0 else None, step)
         joint, joint_boxes = _drawn(self.joint, step)
-        return StudentBatch(laid_out(images), boxes, told, told_boxes, joint, joint_boxes, strength)
+        return images, boxes, told, told_boxes, joint, joint_boxes, strength
 
 
 def mammogram_samplers(
@@ -108,11 +111,10 @@ def mammogram_samplers(
     return lesions, joint
 
 
-def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[Tensor | None, list[Tensor] | None]:
+def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[GreyBatch | None, list[Tensor] | None]:
     if sampler is None:
         return None, None
-    images, boxes = sampler.batch(step)
-    return laid_out(images), boxes
+    return sampler.grey_batch(step)
 
 
 def _teacher_run(config: TrainConfig) -> tuple[Path, TrainConfig]:

@@ -1,6 +1,6 @@
-"""Where joblib runs the runs: on this machine, or on a Ray or Dask cluster.
+"""Where joblib runs the work: on this machine, or on a Ray or Dask cluster.
 
-All machines of a cluster must see the stores and the study's folder under the same paths.
+All machines of a cluster must see the files under the same paths.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def joblib_backend(name: Backend, workers: int, address: str | None) -> Iterator
 
     Args:
         name: of the backend; ``ray`` and ``dask`` must be installed.
-        workers: runs at a time.
+        workers: tasks at a time.
         address: of a cluster that is running; None starts one on this machine, reachable from it only.
 
     Raises:
@@ -48,7 +48,7 @@ def _ray(workers: int, address: str | None) -> Iterator[None]:
         import ray
         from ray.util.joblib import register_ray
     except ImportError as error:
-        raise ConfigError("the backend ray is not installed; pip install 'comoto[ray]'") from error
+        raise ConfigError("the backend ray is not installed; pip install ray") from error
     register_ray()
     if ray.is_initialized():
         yield
@@ -76,7 +76,7 @@ def _dask(workers: int, address: str | None) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ConfigError("the backend dask is not installed; pip install 'comoto[dask]'") from error
+        raise ConfigError("the backend dask is not installed; pip install distributed") from error
     if address is not None:
         client = Client(address)
     else:

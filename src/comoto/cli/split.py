@@ -1,0 +1,103 @@
+"""``comoto split``: who trains, who validates and who is tested, as files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class HeldOut(StrEnum):
+    """What a fold is."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def split(
+    manifests: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]FOLDER...", help="Folders written by 'comoto index'.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for split.json and the split manifests.")] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Check this split.json against the manifests instead of making one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other patients.")] = 0,
+    validation: Annotated[
+        float, typer.Option(help="Share of the patients, where a set has no official validation split.")
+    ] = 0.15,
+    test: Annotated[
+        float, typer.Option(help="Share of the patients, where a set has no official split; 0 for none.")
+    ] = 0.15,
+    folds: Annotated[int | None, typer.Option(min=2, help="Number of folds, in place of shares.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Only this fold, from 0; all of them as OUT/fold-0 and so on.")
+    ] = None,
+    held_out: Annotated[
+        HeldOut, typer.Option(help="What a fold is: validation beside a fixed test split, or test.")
+    ] = HeldOut.VALIDATION,
+    fractions: Annotated[
+        str, typer.Option(help="Nested shares of the training patients as well, such as 0.01,0.05,0.1.")
+    ] = "",
+    shared_ids: Annotated[
+        bool, typer.Option("--shared-ids", help="Equal patient ids are the same person in all manifests.")
+    ] = False,
+    ignore_official: Annotated[
+        bool, typer.Option("--ignore-official", help="Draw everybody, whatever splits a set came with.")
+    ] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Keep the first copy of an image of one patient.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look for the same image twice by path only; reads no header.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier split.")] = False,
+) -> None:
+    """Split patients over all manifests at once; official splits are kept.
+
+    Manifests of several data sets become one, and no patient stands in two parts.
+    Train with `--set data.split_file=OUT/split.json`.
+
+    Example: comoto split manifests/bcs-dbt manifests/cmmd --fractions 0.1,0.25 --out splits/seed-0
+    """
+    from comoto import api
+    from comoto.errors import ConfigError
+
+    if (out is None) == (verify is None):
+        raise ConfigError("name either --out, to make a split, or --verify, to check one")
+    if verify is not None:
+        checked = api.verify_split(verify, manifests or (), headers=not quick)
+        typer.echo(f"{verify}: whole, no patient in two parts, hash {checked.hash}")
+        return
+    made = api.split(
+        manifests or (),
+        out,
+        seed=seed,
+        validation=validation,
+        test=test,
+        folds=folds,
+        fold=fold,
+        held_out=held_out.value,
+        fractions=_numbers(fractions),
+        shared_ids=shared_ids,
+        official=not ignore_official,
+        drop_duplicates=drop_duplicates,
+        headers=not quick,
+        overwrite=overwrite,
+    )
+    for one in made:
+        typer.echo(one.summary())
+
+
+def _numbers(text: str) -> list[float]:
+    from comoto.errors import ConfigError
+
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError as error:
+        raise ConfigError(f"--fractions {text}: expected numbers with commas, such as 0.05,0.1") from error

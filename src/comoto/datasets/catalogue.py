@@ -1,0 +1,352 @@
+"""What every data set is, who may use it and how to cite it: the source of ``comoto datasets``.
+
+One entry per name of ``comoto.components.DATASETS``, in alphabetical order; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from comoto.components import suggest
+from comoto.datasets.about import DatasetAbout
+from comoto.datasets.without_reader import WITHOUT_READER
+from comoto.errors import ConfigError
+
+_ENTRIES = (
+    DatasetAbout(
+        name="bcs-dbt",
+        title="Breast Cancer Screening, Digital Breast Tomosynthesis (Duke University)",
+        modalities=("DBT",),
+        boxes="435 boxes, one slice each",
+        access="open: TCIA, IDC",
+        licence="CC BY-NC 4.0",
+        commercial_use="no",
+        citation=(
+            "Buda M, Saha A, Walsh R, Ghate S, Li N, Swiecicki A, Lo JY, Mazurowski MA. A Data Set and Deep "
+            "Learning Algorithm for the Detection of Masses and Architectural Distortions in Digital Breast "
+            "Tomosynthesis Images. JAMA Network Open 4(8), 2021. Data: doi.org/10.7937/E4WT-CD02"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
+        options={
+            "tables": "folder of the CSV tables, if it is not the folder of the images",
+            "actionable": "keep (default) or leave-out: volumes with a finding but without a box",
+        },
+        notes=(
+            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. "
+            "Official training, validation and test splits. Of a positive study only the views with a box "
+            "are released."
+        ),
+    ),
+    DatasetAbout(
+        name="cbis-ddsm",
+        title="CBIS-DDSM, Curated Breast Imaging Subset of DDSM (digitised film)",
+        modalities=("film",),
+        boxes="bounds of 3,568 masks",
+        access="open: TCIA, IDC",
+        licence="CC BY 3.0",
+        commercial_use="yes",
+        citation=(
+            "Lee RS, Gimenez F, Hoogi A, Miyake KK, Gorovoy M, Rubin DL. A curated mammography data set for "
+            "use in computer-aided detection and diagnosis research. Scientific Data 4, 170177, 2017. "
+            "Data: doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+        options={
+            "tables": "folder of the four case tables, if it is not the folder of the images",
+            "kind": "mass, calc or both (both if not given)",
+            "without-callback": "BENIGN_WITHOUT_CALLBACK: keep that word, count as benign, or drop (keep)",
+            "workers": "processes that read the masks (as many as processors)",
+        },
+        notes=(
+            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and "
+            "for calcifications, which share 31 patients: read together, those are test. Pathology of every "
+            "lesion. Scanned film with labels and scratches, no pixel spacing."
+        ),
+    ),
+    DatasetAbout(
+        name="cmmd",
+        title="CMMD, The Chinese Mammography Database, with the outlines of TOMPEI-CMMD",
+        modalities=("FFDM",),
+        boxes="none; TOMPEI: MLO outlines",
+        access="open: TCIA, IDC",
+        licence="CC BY 4.0 (TOMPEI: not stated)",
+        commercial_use="yes",
+        citation=(
+            "Cui C, Li L, Cai H, Fan Z, Zhang L, Dan T, Li J, Wang J. The Chinese Mammography Database "
+            "(CMMD): An online mammography database with biopsy confirmed types for machine diagnosis of "
+            "breast. The Cancer Imaging Archive, 2021. Data: doi.org/10.7937/tcia.eqde-4b16"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cmmd/",
+        options={
+            "tables": "folder of the clinical table and of TOMPEI's files, if it is not that of the images",
+            "side": "which breast an image shows: pixels or tag, which is wrong on some images (pixels)",
+            "images": "with TOMPEI's files: annotated views only, or all (annotated)",
+            "workers": "processes that read the images (as many as processors)",
+        },
+        notes=(
+            "1,775 patients, about 22 GB. Benign or malignant by biopsy for a breast, no lesions of its own. "
+            "No official split. The table is an Excel sheet: pip install openpyxl, or save it as CSV."
+        ),
+    ),
+    DatasetAbout(
+        name="csv",
+        title="Your own images: a table of images and a table of lesions",
+        modalities=("any",),
+        boxes="as your table says",
+        access="yours",
+        licence="yours",
+        commercial_use="unknown",
+        citation="Cite what your images come from.",
+        url="docs/datasets/csv.md",
+        options={
+            "tables": "folder of images.csv and lesions.csv, or one file with both; ROOT if not given",
+            "images": "name of the images table, if it is not images.csv",
+            "lesions": "name of the lesions table, or none",
+            "columns": "names of your columns, ours:yours,ours:yours",
+            "words": "meanings of your words for side, view, modality and split, yours:ours,yours:ours",
+            "first-slice": "0 (default) or 1: number of the first slice in your table",
+            "corners": "edges (default) or pixels: x2 and y2 are edges, or the last pixels inside",
+            "boxes-on": "stored (default) or corrected: the frames that boxes of volumes were drawn on",
+            "headers": "needed (default), all or never: which image headers are opened",
+            "encoding": "of the tables, such as cp1252; UTF-8 and UTF-16 are recognised",
+            "delimiter": "comma, semicolon, tab or pipe; recognised if not given",
+            "decimal": "comma or point; recognised if not given",
+        },
+        notes="The column path is enough; what the tables do not say is read from the image headers.",
+    ),
+    DatasetAbout(
+        name="inbreast",
+        title="INbreast (Hospital de São João, Porto)",
+        modalities=("FFDM",),
+        boxes="bounds of outlines",
+        access="on request",
+        licence="not stated",
+        commercial_use="unknown",
+        citation=(
+            "Moreira IC, Amaral I, Domingues I, Cardoso A, Cardoso MJ, Cardoso JS. INbreast: toward a "
+            "full-field digital mammographic database. Academic Radiology 19(2), 236-248, 2012"
+        ),
+        url="https://doi.org/10.1016/j.acra.2011.09.014",
+        options={
+            "tables": "folder of INbreast.csv, if it is not the release's folder",
+            "findings": (
+                "what counts as a lesion, with commas: mass, spiculated region, distortion, asymmetry, "
+                "cluster, calcification, unnamed (the first five)"
+            ),
+            "min-size": "enlarge smaller boxes to this many pixels (1)",
+        },
+        notes=(
+            "410 images of 115 cases. No official split and no pathology; BI-RADS per image. Mostly passed "
+            "on as copies today; ask the authors for the terms."
+        ),
+    ),
+    DatasetAbout(
+        name="msynth",
+        title="M-SYNTH, simulated mammograms (FDA)",
+        modalities=("synthetic DM",),
+        boxes="one mass in every other case",
+        access="open: Hugging Face",
+        licence="CC0",
+        commercial_use="yes",
+        citation=(
+            "Sizikova E, Saharkhiz N, Sharma D, Lago M, Sahiner B, Delfino JG, Badano A. Knowledge-based in "
+            "silico models and dataset for the comparative evaluation of mammography AI for a range of "
+            "breast characteristics, lesion conspicuities and doses. Advances in Neural Information "
+            "Processing Systems, 2023. arXiv 2310.18494"
+        ),
+        url="https://huggingface.co/datasets/didsr/msynth",
+        options={
+            "dose": "full (default), all, or doses as the folders are named, with commas",
+            "density": "density of the breast: fatty, scattered, hetero, dense; several with commas",
+            "size": "radius of the mass in mm: 5.0, 7.0, 9.0; several with commas",
+            "mass-density": "1.0, 1.06, 1.1; several with commas",
+            "label": "lesion (default), density, size, mass-density or cohort",
+            "category": "of the lesions: mass (default), density, size, mass-density or cohort",
+            "boxes": "auto (mask, else .loc), mask or loc",
+        },
+        notes=(
+            "The same 1,200 simulated breasts as T-SYNTH, each with and without masses and at five doses: "
+            "index both for paired mammograms and tomosynthesis. Training, validation and test by case, as "
+            "T-SYNTH's authors split it. Not clinical evidence."
+        ),
+    ),
+    DatasetAbout(
+        name="omidb",
+        title="OMI-DB, the OPTIMAM Mammography Image Database (Royal Surrey, UK)",
+        modalities=("FFDM",),
+        boxes="radiologists' marks, number not published",
+        access="by application",
+        licence="agreement",
+        commercial_use="by agreement",
+        citation=(
+            "Halling-Brown MD, Warren LM, Ward D, et al. OPTIMAM Mammography Image Database: A Large-Scale "
+            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), 2021."
+        ),
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        options={
+            "tables": "folder of the clients' JSON, if it is not ROOT or ROOT/data",
+            "data": "the same",
+            "images": "folder of the DICOM files, if it is not ROOT or ROOT/images",
+            "nbss": "folder of the NBSS files, if it is not that of the data",
+            "categories": "what a mark must show to count as a lesion, such as mass; repeatable",
+            "conspicuity": "comma separated: obvious, subtle, very_subtle, occult, not_recalled, unknown",
+            "status": "comma separated states of the breast in which marks count, such as malignant",
+            "intent": "presentation (default), processing or both",
+            "dbt": "report (default) or include: tomosynthesis objects",
+            "label": "side (default), episode or client: whose state becomes the label",
+            "unmarked": "drop (default) or keep: images without a mark of a breast with cancer",
+            "sites": "comma separated; clients of other sites are left out",
+            "clients": "comma separated; others are left out",
+        },
+        notes=(
+            "More than 2,000,000 images of 172,282 women (May 2020). No official splits. For-presentation "
+            "mammograms are taken unless asked otherwise."
+        ),
+    ),
+    DatasetAbout(
+        name="omidb-selection",
+        title="A flat extract of OMI-DB: omidb-selection.csv and PNG files cropped to the breast",
+        modalities=("FFDM",),
+        boxes="one a row",
+        access="not distributed; needs OMI-DB",
+        licence="that of OMI-DB",
+        commercial_use="by agreement",
+        citation="As OMI-DB.",
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        options={
+            "tables": "the table or its folder, if it is not ROOT",
+            "scanner": "comma separated, such as HOLOGIC; all if not given",
+            "types": "comma separated of M, MU, B, N; all if not given",
+        },
+        notes="8-bit PNG of one side each, right breasts mirrored by the extract's authors. No splits.",
+    ),
+    DatasetAbout(
+        name="tsynth",
+        title="T-SYNTH, simulated tomosynthesis (FDA)",
+        modalities=("synthetic C-view", "synthetic DBT"),
+        boxes="one mass in every other case",
+        access="open: Hugging Face; all volumes: precisionFDA account",
+        licence="CC0",
+        commercial_use="yes",
+        citation=(
+            "Wiedeman C, Sarmakeeva A, Sizikova E, Filienko D, Lago M, Delfino JG, Badano A. T-SYNTH: A "
+            "Knowledge-Based Dataset of Synthetic Breast Images. MICCAI Open Data, 2025. arXiv 2507.04038, "
+            "doi.org/10.59275/j.melba.2025-g444"
+        ),
+        url="https://huggingface.co/datasets/didsr/tsynth",
+        options={
+            "images": "all (default), cview or volumes",
+            "density": "density of the breast: fatty, scattered, hetero, dense; several with commas",
+            "size": "radius of the mass in mm: 5.0, 7.0, 9.0; several with commas",
+            "mass-density": "1.0, 1.06, 1.1; several with commas",
+            "label": "lesion (default), density, size, mass-density or cohort",
+            "category": "of the lesions: mass (default), density, size, mass-density or cohort",
+            "boxes": "auto (mask, else .loc), mask or loc",
+        },
+        notes=(
+            "9,000 cases of 1,200 simulated breasts; C-views of all, volumes of a few. The mammograms are "
+            "M-SYNTH. The authors' training, validation and test cases. The masks are HDF5 files, which need "
+            "the package h5py. Not clinical evidence."
+        ),
+    ),
+    DatasetAbout(
+        name="victre",
+        title="VICTRE, simulated trial of mammography against tomosynthesis (FDA)",
+        modalities=("synthetic DM", "synthetic DBT"),
+        boxes="none in the collection; places of lesions apart",
+        access="open: TCIA, IDC",
+        licence="CC BY 3.0",
+        commercial_use="yes",
+        citation=(
+            "Badano A, Graff CG, Badal A, Sharma D, Zeng R, Samuelson FW, Glick SJ, Myers KJ. Evaluation of "
+            "Digital Breast Tomosynthesis as Replacement of Full-Field Digital Mammography Using an In "
+            "Silico Imaging Trial. JAMA Network Open 1(7), 2018. Data: doi.org/10.7937/TCIA.2019.ho23nxaw"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/victre/",
+        options={
+            "tables": "folder of the trial's roi_SP_*.loc files, for boxes in the volumes",
+            "images": "all (default), volumes or mammograms",
+            "label": "state (default: signal present or absent) or density",
+            "workers": "processes that read headers; all processors if not given",
+        },
+        notes=(
+            "2,994 simulated patients; a volume is a folder of one file per slice. No official splits. "
+            'Mammograms are "for processing". Not clinical evidence.'
+        ),
+    ),
+    DatasetAbout(
+        name="vindr-mammo",
+        title="VinDr-Mammo 1.0.0 (Vingroup Big Data Institute, Hanoi)",
+        modalities=("FFDM",),
+        boxes="2,254 boxes",
+        access="PhysioNet: account and agreement",
+        licence="PhysioNet restricted",
+        commercial_use="no",
+        citation=(
+            "Nguyen HT, Nguyen HQ, Pham HH, et al. VinDr-Mammo: A large-scale benchmark dataset for "
+            "computer-aided diagnosis in full-field digital mammography. Scientific Data 10, 277, 2023. "
+            "Data: doi.org/10.13026/br2v-7517"
+        ),
+        url="https://physionet.org/content/vindr-mammo/1.0.0/",
+        options={"categories": "a finding that counts as a lesion, such as Mass; repeatable"},
+        notes=(
+            "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
+            "and finding categories, no pathology."
+        ),
+    ),
+)
+
+_OWN_SWITCHES = {"tables": "--tables FOLDER", "categories": "--category WORD"}
+"""Options that ``comoto index`` has a switch of its own for."""
+
+CATALOGUE: dict[str, DatasetAbout] = {about.name: about for about in _ENTRIES}
+
+
+def about_dataset(name: str) -> DatasetAbout:
+    """Return the entry of a data set.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = CATALOGUE | WITHOUT_READER
+    if name not in known:
+        raise ConfigError(f"unknown data set '{name}'; {suggest(name, known)}")
+    return known[name]
+
+
+def catalogue_rows() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the rows of the table of all data sets that are read."""
+    header = ("name", "modality", "boxes", "licence", "commercial use", "access")
+    rows: list[tuple[str, ...]] = [
+        (
+            about.name,
+            ", ".join(about.modalities),
+            about.boxes,
+            about.licence,
+            about.commercial_use,
+            about.access,
+        )
+        for about in CATALOGUE.values()
+    ]
+    return header, rows
+
+
+def describe(about: DatasetAbout) -> str:
+    """Return everything about one data set, a paragraph a field, ending in a line feed."""
+    fields = {
+        "modality": ", ".join(about.modalities),
+        "boxes": about.boxes,
+        "access": about.access,
+        "licence": about.licence,
+        "commercial use": about.commercial_use,
+        "page": about.url,
+        "cite": about.citation,
+        "notes": about.notes,
+    }
+    lines = [f"{about.name}: {about.title}", ""]
+    lines += [f"{label + ':':<16}{text}" for label, text in fields.items() if text]
+    if about.not_read:
+        return "\n".join([*lines, "", f"Not read by comoto: {about.not_read}"]) + "\n"
+    lines += ["", f"comoto index {about.name} ROOT --out MANIFEST"]
+    for option, text in about.options.items():
+        switch = _OWN_SWITCHES.get(option, f"--set {option}=...")
+        lines.append(f"  {switch:<26}{text}")
+    return "\n".join(lines) + "\n"

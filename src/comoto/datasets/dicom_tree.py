@@ -1,0 +1,57 @@
+"""Every DICOM file below a folder, and one call for each of many files, spread over processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from joblib import Parallel, cpu_count, delayed
+
+from comoto.progress import progress_bar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_FEW = 32
+"""Up to this many files are read in this process: starting others takes longer."""
+
+
+def dicom_files(root: Path) -> Iterator[Path]:
+    """Yield every ``*.dcm`` below root in a fixed order; links are followed, each folder is entered once."""
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(".dcm") and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def for_each(
+    call: Callable[[Job], Result], jobs: Sequence[Job], label: str, workers: int | None = None
+) -> list[Result]:
+    """Return ``call(job)`` of every job, in order, with progress.
+
+    Args:
+        call: a function of a module, so that other processes can find it; it does not raise for bad input.
+        jobs: small, they travel to the other processes.
+        label: what is being done, in a few words.
+        workers: processes; as many as processors are usable if not given. Few jobs stay in this process.
+    """
+    processes = cpu_count() if workers is None else workers
+    results: list[Result] = []
+    with progress_bar(label, len(jobs)) as advance:
+        if processes == 1 or len(jobs) <= _FEW:
+            outcomes: Iterator[Result] = map(call, jobs)
+        else:
+            outcomes = Parallel(n_jobs=processes, return_as="generator")(delayed(call)(job) for job in jobs)
+        for result in outcomes:
+            results.append(result)
+            advance(1)
+    return results

@@ -1,0 +1,178 @@
+"""From manifests to a folder that a whole experiment starts from: ``split.json`` and split manifests.
+
+::
+
+    split.json        who trains, validates and is tested (split_file.py)
+    summary.txt       the same in numbers
+    mammograms/       manifest of the mammograms, its splits are those of the file
+    tomosynthesis/    manifest of the volumes
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from comoto.datasets.draw import SplitPlan, draw_fractions, draw_parts
+from comoto.datasets.duplicates import find_duplicates, refuse_duplicates
+from comoto.datasets.merge import Merged, Source, merge
+from comoto.datasets.split_file import (
+    SplitFile,
+    about_source,
+    build_split,
+    load_split_file,
+    save_split_file,
+)
+from comoto.errors import DatasetError, OutputExistsError
+from comoto.records import Manifest, Split
+
+SPLIT_FILE, SUMMARY = "split.json", "summary.txt"
+_OWN = {SPLIT_FILE, SUMMARY, "mammograms", "tomosynthesis"}
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How sets are joined and searched.
+
+    Attributes:
+        shared_ids: equal patient ids are the same person in all manifests.
+        fractions: shares of the training patients to choose as well.
+        headers: look for the same image twice in the headers, not only by path.
+        drop_duplicates: keep the first copy of an image of one patient, instead of refusing.
+    """
+
+    shared_ids: bool = False
+    fractions: tuple[float, ...] = ()
+    headers: bool = True
+    drop_duplicates: bool = False
+
+
+@dataclass(frozen=True)
+class MadeSplit:
+    """A split and the images that it is of; ``merged.manifest`` carries the parts as its splits."""
+
+    split: SplitFile
+    merged: Merged
+
+    def summary(self) -> str:
+        """Return numbers of each part and what was noted, as text."""
+        split = self.split
+        lines = [
+            f"split of {', '.join(f'{about.alias} ({about.patients} patients)' for about in split.sets)}"
+        ]
+        table = self.merged.patients.assign(
+            part=self.merged.patients["patient_id"].map(
+                {name: part.value for part, names in split.patients.items() for name in names}
+            )
+        )
+        lines.append(f"{'set':<28}{'part':<12}{'patients':>9}{'with lesion':>13}")
+        for sets, rows in table.groupby("sets", sort=True):
+            for part in Split:
+                own = rows[rows["part"] == part.value]
+                if len(own):
+                    lines.append(
+                        f"{sets!s:<28}{part.value:<12}{len(own):>9}{int(own['has_lesion'].sum()):>13}"
+                    )
+        for key, names in split.fractions.items():
+            lines.append(f"fraction {key}: {len(names)} of {len(split.part(Split.TRAIN))} training patients")
+        lines.append(f"hash: {split.hash}")
+        lines.append(self.merged.manifest.summary())
+        return "\n".join(lines)
+
+
+def make_split(
+    sources: Sequence[Source], plan: SplitPlan | None = None, options: SplitOptions | None = None
+) -> MadeSplit:
+    """Deal the patients of one or several manifests out, once.
+
+    Args:
+        sources: manifests under the names of their sets.
+        plan: shares or folds, and the seed; the defaults of ``SplitPlan`` if not given.
+        options: the defaults if not given.
+
+    Raises:
+        DatasetError: see ``merge``, ``refuse_duplicates``, ``draw_parts`` and ``draw_fractions``.
+    """
+    plan, options = plan or SplitPlan(), options or SplitOptions()
+    return deal(join(sources, plan, options), plan, options.fractions)
+
+
+def join(sources: Sequence[Source], plan: SplitPlan, options: SplitOptions) -> Merged:
+    """Merge manifests and look for images that are in them twice; slow where headers are read."""
+    merged = merge(sources, shared_ids=options.shared_ids, official=plan.official)
+    found = find_duplicates(merged.manifest, headers=options.headers)
+    kept = refuse_duplicates(merged.manifest, found, drop=options.drop_duplicates)
+    noted = Manifest(kept.name, kept.images, kept.lesions, (*kept.notes, *found.notes), kept.dropped)
+    return replace(merged, manifest=noted)
+
+
+def deal(merged: Merged, plan: SplitPlan, fractions: Sequence[float] = ()) -> MadeSplit:
+    """Draw the parts of merged sets; several folds share one merger."""
+    parts = draw_parts(merged.patients, plan)
+    split = build_split(merged, plan, parts, draw_fractions(merged.patients, parts, fractions, plan.seed))
+    return MadeSplit(split, replace(merged, manifest=split.apply(merged.manifest)))
+
+
+def verify_split(path: Path, sources: Sequence[Source], *, headers: bool = True) -> SplitFile:
+    """Check that a split file is whole and that manifests fit it.
+
+    Args:
+        path: of the file, or of its folder.
+        sources: the manifests as they are now; empty checks the file alone.
+        headers: as in ``SplitOptions``.
+
+    Raises:
+        DatasetError: the file is damaged or holds a patient twice, a manifest has other content than when
+            the split was made, or the same image is in two parts.
+    """
+    split = load_split_file(path)
+    if not sources:
+        return split
+    known = {about.content: about for about in split.sets}
+    for source in sources:
+        about = about_source(source)
+        if about.content not in known:
+            raise DatasetError(
+                f"{source.alias}: not the manifest that {path} was made of (now {about.images} images "
+                f"of {about.patients} patients); make the split again, or use the manifest of then"
+            )
+        split.apply(source.manifest)
+    merged = merge(sources, shared_ids=split.shared_ids, official=split.plan.official)
+    refuse_duplicates(merged.manifest, find_duplicates(merged.manifest, headers=headers))
+    return split
+
+
+def save_split_folder(made: MadeSplit, folder: Path, overwrite: bool = False) -> None:
+    """Write the folder; it appears when it is complete.
+
+    Raises:
+        OutputExistsError: see ``refuse_split_folder``.
+    """
+    refuse_split_folder(folder, overwrite)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for name, manifest in made.merged.by_modality().items():
+        manifest.save(partial / name)
+    (partial / SUMMARY).write_text(made.summary() + "\n", encoding="utf-8")
+    save_split_file(partial / SPLIT_FILE, made.split)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+
+
+def refuse_split_folder(folder: Path, overwrite: bool) -> None:
+    """Check before the work starts that a split may be written into the folder.
+
+    Raises:
+        OutputExistsError: the folder is not empty, or holds more than a split.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder}: is a file; name a folder")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not overwrite:
+        raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
+    foreign = sorted(names - _OWN)
+    if foreign:
+        raise OutputExistsError(f"{folder}: holds more than a split ({foreign[0]}); choose another folder")

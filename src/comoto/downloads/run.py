@@ -1,0 +1,175 @@
+"""``comoto download``: a plan that the user sees first, then the download itself."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comoto.datasets.catalogue import CATALOGUE
+from comoto.downloads.collections import Collection, find_collection
+from comoto.downloads.fetch import (
+    Client,
+    Job,
+    check_disk,
+    check_reachable,
+    fetch,
+    idc_client,
+    jobs_of,
+    size_text,
+)
+from comoto.downloads.index import read_index
+from comoto.downloads.select import Request, Selection, select_series
+from comoto.downloads.web_tables import fetch_tables
+from comoto.errors import OutputExistsError
+from comoto.output_files import whole_file
+
+RECORD = "download.csv"
+
+
+@dataclass(frozen=True)
+class DownloadPlan:
+    """What would be downloaded; ``text`` is what the user confirms.
+
+    Attributes:
+        collection: the data set.
+        root: its folder on disk.
+        request: what was asked for.
+        selection: what that is.
+        jobs: the series and their places.
+        notes: about the tables.
+    """
+
+    collection: Collection
+    root: Path
+    request: Request
+    selection: Selection
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[Job]:
+        """Series that are not on disk yet."""
+        return [job for job in self.jobs if not job.is_complete()]
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that are to be downloaded."""
+        return sum(job.num_bytes for job in self.missing)
+
+    def text(self) -> str:
+        """Return who, how much and on which terms."""
+        series = self.selection.series
+        licences = ", ".join(sorted(set(map(str, series["licence"]))))
+        lines = [f"{self.collection.name} from the Imaging Data Commons, into {self.root}"]
+        for (split, finding), (chosen, total) in self.selection.patients.items():
+            where = f"{split}: " if split else ""
+            what = {
+                "lesion": "with a lesion",
+                "normal": "without any finding",
+                "other": "with another finding",
+            }
+            known = f" {what[finding]}" if len(self.selection.patients) > 1 or split else ""
+            lines.append(f"  {where}{chosen} of {total} patients{known}")
+        lines.append(f"  {len(series)} series, {size_text(int(series['num_bytes'].sum()))}")
+        missing = self.missing
+        if len(missing) < len(self.jobs):
+            lines.append(f"  {len(self.jobs) - len(missing)} series are there already")
+        lines.append(f"  to download: {len(missing)} series, {size_text(self.missing_bytes)}")
+        lines.append(f"licence: {licences}")
+        about = CATALOGUE.get(self.collection.name)
+        if about is not None:
+            lines += [f"commercial use: {about.commercial_use}", f"cite: {about.citation}"]
+        absent = len(self.selection.absent)
+        notes = (
+            f"{absent} series of the tables are not in the index" if absent else "",
+            self.collection.remark,
+        )
+        return "\n".join([*lines, *(f"note: {note}" for note in (*self.notes, *notes) if note)])
+
+    def next_step(self) -> str:
+        """Return the command that comes next."""
+        root = shlex.quote(str(self.root))
+        # without tables every file on disk is named, so nothing can be missing
+        partly = " --allow-missing" if self.collection.tables and not self.selection.is_whole else ""
+        without = " --set lesions=none" if self.collection.reader == "csv" else ""
+        manifest = f"manifests/{self.collection.name}"
+        return f"comoto index {self.collection.reader} {root}{partly}{without} --out {manifest}"
+
+
+def plan_download(
+    name: str, root: Path, request: Request, *, index: Path | None = None, tables_from: str | None = None
+) -> DownloadPlan:
+    """Find out what is to be downloaded; only the data set's tables are fetched.
+
+    Args:
+        name: a name of ``downloads.collections.COLLECTIONS``.
+        root: folder of the data set; tables that lie there are taken as they are.
+        request: how many patients, of which splits.
+        index: of the Imaging Data Commons; the installed one if not given.
+        tables_from: address of the folder of the tables; the publisher's if not given.
+
+    Raises:
+        ConfigError, DatasetError, OutputExistsError: see the parts.
+    """
+    collection = find_collection(name)
+    if root.exists() and not root.is_dir():
+        raise OutputExistsError(f"{root}: is a file; name a folder")
+    series = read_index(collection.collection, index)
+    notes = fetch_tables(collection.tables_of(request.splits), root, tables_from)
+    selection = select_series(collection.wanted(root, series, request.splits), series, request)
+    jobs = tuple(jobs_of(selection.series, root, collection.collection))
+    return DownloadPlan(collection, root, request, selection, jobs, tuple(notes))
+
+
+def run_download(
+    plan: DownloadPlan,
+    *,
+    client: Callable[[], Client] = idc_client,
+    reach: Callable[[], None] = check_reachable,
+) -> None:
+    """Download what is missing of a plan and write ``download.csv``: every series with size and licence.
+
+    Args:
+        plan: from ``plan_download``.
+        client: makes the client of the Imaging Data Commons.
+        reach: raises where there is no way to the images.
+
+    Raises:
+        ConfigError: the package ``idc-index`` is missing.
+        DatasetError: no network, the disk is too small, or series did not arrive whole.
+    """
+    if plan.missing:
+        check_disk(plan.root, plan.missing_bytes)
+        reach()
+        fetch(plan.jobs, plan.root, client)
+    columns = ["patient_id", "study_uid", "series_uid", "split", "num_files", "num_bytes", "licence"]
+    rows = plan.selection.series[columns].itertuples(index=False)
+    folders = [job.folder.relative_to(plan.root).as_posix() for job in plan.jobs]
+    _write(
+        plan.root / RECORD,
+        [*columns, "path"],
+        ([*row, path] for row, path in zip(rows, folders, strict=True)),
+    )
+    if plan.collection.reader == "csv":
+        _write(plan.root / "images.csv", ["path", "patient_id", "study_id"], _image_rows(plan))
+
+
+def _image_rows(plan: DownloadPlan) -> Iterator[list[str]]:
+    """Yield a row per file, for ``comoto index csv``; the headers say the rest."""
+    series = plan.selection.series
+    for patient, study, job in zip(series["patient_id"], series["study_uid"], plan.jobs, strict=True):
+        for path in sorted(job.folder.glob("*.dcm")):
+            yield [path.relative_to(plan.root).as_posix(), patient, study]
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+__all__ = ["RECORD", "DownloadPlan", "Request", "plan_download", "run_download"]

@@ -1,0 +1,105 @@
+"""Spreading the rendering over processes or a cluster, and going on when a worker is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from comoto.backends import Backend, joblib_backend
+from comoto.errors import ConfigError
+from comoto.preprocessing.render import WORKING, Outcome, Task
+from comoto.sources.isolated import Limits
+
+Job = Callable[[Task], list[Outcome]]
+
+_ROUND = 8
+_KILLED = (
+    "the process that read this file was killed (a decoder's crash, or no memory left); "
+    "look at the file, or prepare with fewer workers"
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the work is done; nothing here changes a pixel.
+
+    Attributes:
+        workers: images at a time.
+        backend: of joblib; see ``comoto.backends``.
+        address: of a running Ray or Dask cluster; None starts one on this machine.
+        skip_broken: leave out images that cannot be prepared and note them in the store's manifest.
+        reuse: other stores to take planes from where they show the same.
+        keep_paths: whether the store says where the source files lie; without, the manifest's notes are left
+            out too, and a later call has to read a little of every file to know it again.
+        isolate: decode every file in a process with these limits (``comoto.sources.isolated``).
+    """
+
+    workers: int = 2
+    backend: Backend = "loky"
+    address: str | None = None
+    skip_broken: bool = False
+    reuse: tuple[Path, ...] = ()
+    keep_paths: bool = True
+    isolate: Limits | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {self.workers}")
+
+
+def spread(job: Job, tasks: list[Task], out: Path, work: Work) -> Iterator[list[Outcome]]:
+    """Do tasks in parallel and yield their outcomes as they come, in any order.
+
+    If a local worker is killed, what it and its neighbours were reading is done again, each alone in a
+    process of its own. A task that kills that one too is broken; all others go on.
+
+    Args:
+        job: does one task; leaves a marker in ``out`` while it is at it.
+        tasks: what to do.
+        out: folder of the store.
+        work: workers and backend.
+    """
+    if not tasks:
+        return
+    waiting = {task.key: task for task in tasks}
+    with joblib_backend(work.backend, min(work.workers, len(tasks)), work.address):
+        while waiting:
+            try:
+                for key, outcomes in _parallel(job, list(waiting.values()), work):
+                    del waiting[key]
+                    yield outcomes
+            except TerminatedWorkerError:
+                marked = {path.name for path in (out / WORKING).iterdir()}
+                for key in [key for key in waiting if key in marked] or list(waiting)[:1]:
+                    yield _quarantined(job, waiting.pop(key))
+                    (out / WORKING / key).unlink(missing_ok=True)
+
+
+def _parallel(job: Job, tasks: list[Task], work: Work) -> Iterator[tuple[str, list[Outcome]]]:
+    """Yield keys and outcomes; Ray's backend cannot hand them over one by one, so it gets rounds."""
+    if work.backend != "ray":
+        run = Parallel(n_jobs=work.workers, return_as="generator_unordered", batch_size=1)
+        yield from run(delayed(_with_key)(job, task) for task in tasks)
+        return
+    size = _ROUND * work.workers
+    with Parallel(n_jobs=work.workers, batch_size=1) as run:
+        for start in range(0, len(tasks), size):
+            yield from run(delayed(_with_key)(job, task) for task in tasks[start : start + size])
+
+
+def _with_key(job: Job, task: Task) -> tuple[str, list[Outcome]]:
+    return task.key, job(task)
+
+
+def _quarantined(job: Job, task: Task) -> list[Outcome]:
+    """Do one task in a process of its own; if that is killed, the task is broken."""
+    try:
+        # two workers, because one would be this very process
+        outcomes: list[Outcome] = Parallel(n_jobs=2, backend="loky")([delayed(job)(task)])[0]
+    except TerminatedWorkerError:
+        return [Outcome(record.image_id, f"{record.path}: {_KILLED}") for record in task.records]
+    return outcomes

@@ -1,0 +1,23 @@
+"""Images as they lie on disk, whatever their format: header first, then frame by frame."""
+
+from comoto.sources.dicom_content import Content
+from comoto.sources.open import (
+    Source,
+    SourceKind,
+    describe_source,
+    open_source,
+    read_source_header,
+    source_files,
+)
+from comoto.sources.survey import survey
+
+__all__ = [
+    "Content",
+    "Source",
+    "SourceKind",
+    "describe_source",
+    "open_source",
+    "read_source_header",
+    "source_files",
+    "survey",
+]

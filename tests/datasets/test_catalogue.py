@@ -1,0 +1,89 @@
+"""``comoto datasets``: every reader has an entry, and the entries are complete."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from comoto.cli.main import run
+from comoto.components import DATASETS, resolve
+from comoto.datasets.catalogue import CATALOGUE, catalogue_rows, describe
+from comoto.downloads.collections import COLLECTIONS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "datasets"
+TABLE = re.compile(r"^\|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)
+
+
+def comoto(monkeypatch, capsys, *arguments):
+    """Run the command line; returns the exit code, standard output and standard error."""
+    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        run()
+    output = capsys.readouterr()
+    return caught.value.code, output.out, output.err
+
+
+def test_every_reader_has_an_entry():
+    assert set(DATASETS) <= set(CATALOGUE)
+    assert list(CATALOGUE) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_entries_are_complete(name):
+    about = CATALOGUE[name]
+    assert about.name == name
+    assert about.commercial_use in ("yes", "no", "by agreement", "unknown")
+    for field in ("title", "modalities", "boxes", "access", "licence", "citation", "url"):
+        assert getattr(about, field), field
+    assert len(about.boxes) <= 60, "a column of a table"
+    assert len(about.access) <= 60, "a column of a table"
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_options_are_those_of_the_reader(name):
+    """Every option of the reader is explained, and none that it does not have."""
+    taken = set(inspect.signature(resolve("data set", name)).parameters) - {"root", "allow_missing"}
+    told = {option.replace("-", "_") for option in CATALOGUE[name].options}
+    assert told == taken
+
+
+@pytest.mark.parametrize("name", sorted(set(COLLECTIONS) & set(DATASETS)))
+def test_what_can_be_downloaded_is_called_open(name):
+    assert "open" in CATALOGUE[name].access
+
+
+def markdown_table():
+    """The table of ``docs/datasets/README.md``; names lead to the pages that are there."""
+    header, rows = catalogue_rows()
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for name, *others in rows:
+        linked = f"[{name}]({name}.md)" if (DOCS / f"{name}.md").is_file() else name
+        lines.append("| " + " | ".join([linked, *others]) + " |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_the_documentation_is_the_catalogue():
+    written = TABLE.search((DOCS / "README.md").read_text(encoding="utf-8"))
+    assert written is not None
+    assert written[0] == markdown_table(), "rewrite it with: python tests/datasets/test_catalogue.py"
+
+
+def test_the_command(monkeypatch, capsys):
+    code, said, _ = comoto(monkeypatch, capsys, "datasets")
+    assert code == 0
+    assert all(name in said for name in CATALOGUE)
+    code, said, _ = comoto(monkeypatch, capsys, "datasets", "bcs-dbt")
+    assert code == 0
+    assert said == describe(CATALOGUE["bcs-dbt"])
+    assert "10.7937/E4WT-CD02" in said
+    assert "--tables FOLDER" in said
+    code, _, error = comoto(monkeypatch, capsys, "datasets", "bcs-dtb")
+    assert code == 2
+    assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
+
+
+if __name__ == "__main__":
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    (DOCS / "README.md").write_text(TABLE.sub(lambda _: markdown_table(), text), encoding="utf-8")

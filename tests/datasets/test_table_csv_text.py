@@ -1,0 +1,100 @@
+"""Text tables as spreadsheets write them."""
+
+import pytest
+
+from comoto.datasets.table_csv_text import number_cells, read_text_table
+from comoto.errors import DatasetError
+
+CELLS = [["a", "1"], ["b;c,d", "2"]]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_separators_encodings_and_line_ends(tmp_path, mark, encoding, end):
+    path = tmp_path / "t.csv"
+    lines = [mark.join(["näme", "number"]), "", mark.join(["a", "1"]), mark.join(['"b;c,d"', " 2 "]), ""]
+    path.write_bytes(end.join(lines).encode(encoding))
+    table = read_text_table(path)
+    assert list(table.rows.columns) == ["näme", "number"]
+    assert table.rows.to_numpy().tolist() == CELLS
+    assert list(table.rows.index) == [3, 4]
+
+
+def test_excels_first_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\na;b\n1,5;2\n")
+    table = read_text_table(path)
+    assert table.rows.to_numpy().tolist() == [["1,5", "2"]]
+    assert list(table.rows.index) == [3]
+
+
+def test_empty_cells_beyond_the_header(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,,\n1,2,,\n")
+    assert read_text_table(path).rows.to_numpy().tolist() == [["1", "2"]]
+
+
+def test_a_quoted_cell_over_two_lines(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n"1\n1",2\n3,4\n')
+    assert list(read_text_table(path).rows.index) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04rest", "is an Excel workbook; save the sheet as 'CSV UTF-8'"),
+        ("a,b\nMüller,1\n".encode("cp1252"), "line 2 is not UTF-8 text.*encoding=cp1252"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 cells, the header has 2 .separated by comma.; quote"),
+        (b'a,b\n"1,2\n', "is not CSV"),
+        (b"a,a\n1,2\n", "the column a stands twice"),
+        (b"a\0b\n", "is no text"),
+    ],
+)
+def test_refused(tmp_path, content, message):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        read_text_table(path)
+
+
+def test_named_encoding(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("a\nMüller\n".encode("cp1252"))
+    assert read_text_table(path, "cp1252").rows["a"].tolist() == ["Müller"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "expected"),
+    [
+        (["1.5", "2", ""], None, [1.5, 2, None]),
+        (["1,5", "2", "NA"], None, [1.5, 2, None]),
+        (["1,500", "2,25"], None, [1.5, 2.25]),
+        (["1,500", "-2,250"], "comma", [1.5, -2.25]),
+        (["1e2", "+3"], None, [100, 3]),
+    ],
+)
+def test_numbers(tmp_path, cells, decimal, expected):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["n;x", *(f"{cell};x" for cell in cells)]))
+    values = number_cells(read_text_table(path), "n", decimal)
+    assert [None if value != value else value for value in values] == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "message"),
+    [
+        (["1,500", "2"], None, "may mark decimals or thousands in line 2.*--set decimal=comma"),
+        (["1,5"], "point", "n is no number in line 2"),
+        (["1.500,25"], None, "n is no number in line 2"),
+        (["x"], None, "n is no number in line 2"),
+    ],
+)
+def test_numbers_refused(tmp_path, cells, decimal, message):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["n;x", *(f"{cell};x" for cell in cells)]))
+    with pytest.raises(DatasetError, match=message):
+        number_cells(read_text_table(path), "n", decimal)

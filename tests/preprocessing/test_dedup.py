@@ -1,0 +1,204 @@
+"""The same pixels are rendered once and stored once, whoever asks for them and wherever the files lie."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from comoto.config import PreprocessConfig
+from comoto.errors import DatasetError, OutputExistsError
+from comoto.preprocessing import PreparedStore, PrepareOptions, Work, prepare, prepare_with
+from comoto.preprocessing.fingerprint import fingerprint, stamp
+from comoto.preprocessing.planes import DATA_OFFSET, npy_header
+
+GRID = PreprocessConfig(rows=128, columns=64)
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Names of the planes that were really rendered, in this process."""
+    import comoto.preprocessing.render as module
+
+    names = []
+    original = module.write_planes
+
+    def counted(store, key, info, planes):
+        names.append(key)
+        original(store, key, info, planes)
+
+    monkeypatch.setattr(module, "write_planes", counted)
+    return names
+
+
+@pytest.fixture
+def volume(tmp_path, write_dicom, breast):
+    frames = np.stack([breast(seed=k) for k in range(6)])
+    return write_dicom(tmp_path / "files" / "a.dcm", frames, window=(450, 500))
+
+
+def files(store):
+    return sorted((store.folder / "planes").rglob("*.npy"))
+
+
+def test_two_image_ids_of_one_file_share_their_planes(tmp_path, volume, make_manifest, rendered):
+    copy = shutil.copy(volume, tmp_path / "files" / "copy of a.dcm")
+    rows = [{"image_id": "one", "path": str(volume)}, {"image_id": "two", "path": str(copy)}]
+    lesions = [("one", 20, 60, 40, 90, 3)]
+    store = prepare(make_manifest(rows, lesions), tmp_path / "store", GRID, workers=1)
+    assert len(rendered) == len(files(store)) == 1
+    assert store.planes_path("one") == store.planes_path("two")
+    assert [len(store.lesions_on_grid(name)[0]) for name in ("one", "two")] == [1, 0]
+
+
+def test_the_other_side_of_the_body_is_another_picture(tmp_path, volume, make_manifest, rendered):
+    rows = [{"image_id": side, "path": str(volume), "laterality": side} for side in "LR"]
+    store = prepare(make_manifest(rows), tmp_path / "store", GRID, workers=1)
+    assert len(set(rendered)) == len(files(store)) == 2
+
+
+def test_sampled_slices_around_other_lesions_are_other_planes(tmp_path, volume, make_manifest, rendered):
+    rows = [{"image_id": name, "path": str(volume)} for name in "abc"]
+    lesions = [("a", 20, 60, 40, 90, 0), ("b", 20, 60, 40, 90, 5), ("c", 1, 60, 40, 90, 5)]
+    options = PrepareOptions(slices="sampled", step=4, reach=0)
+    store = prepare(make_manifest(rows, lesions), tmp_path / "store", GRID, options, workers=1)
+    assert [store.slice_indices(name).tolist() for name in "abc"] == [[0, 2], [2, 5], [2, 5]]
+    assert len(rendered) == 2
+    assert store.planes_path("b") == store.planes_path("c")
+
+
+def test_moved_files_are_known_again(tmp_path, volume, make_manifest, rendered):
+    store = prepare(
+        make_manifest([{"image_id": "a", "path": str(volume)}]), tmp_path / "store", GRID, workers=1
+    )
+    written = store.planes_path("a").stat().st_mtime_ns
+    (tmp_path / "elsewhere").mkdir()
+    moved = shutil.move(volume, tmp_path / "elsewhere" / "renamed.dcm")
+    os.utime(moved, (1, 1))
+    again = prepare(
+        make_manifest([{"image_id": "a", "path": str(moved)}]), tmp_path / "store", GRID, workers=1
+    )
+    assert len(rendered) == 1
+    assert again.planes_path("a").stat().st_mtime_ns == written
+    assert again.record("a").path == moved
+
+
+def test_another_store_gives_its_planes(tmp_path, volume, make_manifest, rendered):
+    one = prepare(make_manifest([{"image_id": "a", "path": str(volume)}]), tmp_path / "one", GRID, workers=1)
+    other_set = make_manifest([{"image_id": "z", "path": str(volume)}], name="subset")
+    two = prepare_with(other_set, tmp_path / "two", GRID, work=Work(workers=1, reuse=(one.folder,)))
+    assert len(rendered) == 1
+    assert two.planes_path("z").samefile(one.planes_path("a"))  # one file with two names
+    assert np.array_equal(two.pixels("z"), one.pixels("a"))
+    shutil.rmtree(one.folder)
+    assert PreparedStore(two.folder).pixels("z").any()
+    other_grid = GRID.model_copy(update={"rows": 256})
+    prepare_with(other_set, tmp_path / "three", other_grid, work=Work(workers=1, reuse=(two.folder,)))
+    assert len(rendered) == 2
+
+
+def test_a_store_to_reuse_must_be_one(tmp_path, volume, make_manifest):
+    manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
+    with pytest.raises(DatasetError, match=r"no store\.json"):
+        prepare_with(manifest, tmp_path / "out", GRID, work=Work(reuse=(tmp_path,)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_planes_of_a_changed_file_go(tmp_path, volume, make_manifest, write_dicom, breast):
+    manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
+    old = prepare(manifest, tmp_path / "store", GRID, workers=1).planes_path("a")
+    write_dicom(volume, np.stack([breast(seed=k + 9) for k in range(6)]))
+    new = prepare(manifest, tmp_path / "store", GRID, workers=1)
+    assert files(new) == [new.planes_path("a")] != [old]
+
+
+def test_fingerprints_look_at_content_only(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    (tmp_path / "b").write_bytes(b"x" * 100)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    assert stamp(tmp_path / "a") != stamp(tmp_path / "b")
+    (tmp_path / "b").write_bytes(b"x" * 99 + b"y")
+    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
+
+
+@pytest.mark.parametrize("position", [0, 65535, 3_000_000 // 2, 2_999_999])
+def test_a_large_file_is_read_in_parts_that_hold_both_ends(tmp_path, position):
+    """Of 3,000,000 bytes block k of 16 begins at (3,000,000 - 65,536) k / 15: no. 7 at 1,369,416."""
+    content = bytearray(3_000_000)
+    (tmp_path / "a").write_bytes(content)
+    content[1_400_000 if position == 1_500_000 else position] = 1
+    (tmp_path / "b").write_bytes(content)
+    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
+    content[:] = bytes(3_000_000)
+    content[1_500_000] = 1  # block 7 ends at 1,434,952 and block 8 begins at 1,565,047: not looked at
+    (tmp_path / "b").write_bytes(content)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+
+
+def test_folders_and_raw_files_are_part_of_it(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{number}.dcm").write_bytes(bytes([number]))
+    assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two")
+    (tmp_path / "two" / "1.dcm").write_bytes(b"!")
+    assert fingerprint(tmp_path / "one") != fingerprint(tmp_path / "two")
+    (tmp_path / "v.raw").write_bytes(b"abc")
+    (tmp_path / "v.mhd").write_text("NDims = 3\nElementDataFile = v.raw\n")
+    before = fingerprint(tmp_path / "v.mhd")
+    (tmp_path / "v.raw").write_bytes(b"abd")
+    assert fingerprint(tmp_path / "v.mhd") != before
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DatasetError, match="no file in this folder"):
+        fingerprint(tmp_path / "none")
+
+
+def test_planes_begin_at_a_page_and_numpy_reads_them(tmp_path):
+    values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    header = npy_header((2, 3, 4))
+    assert len(header) == DATA_OFFSET == 4096
+    (tmp_path / "a.npy").write_bytes(header + values.tobytes())
+    assert np.array_equal(np.load(tmp_path / "a.npy", mmap_mode="r"), values)
+
+
+def test_two_preparations_at_a_time_are_refused(tmp_path, volume, make_manifest):
+    import fcntl
+
+    manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
+    prepare(manifest, tmp_path / "store", GRID, workers=1)
+    with (tmp_path / "store" / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OutputExistsError, match="another 'comoto prepare' is working there"):
+            prepare(manifest, tmp_path / "store", GRID, workers=1)
+
+
+def test_paths_need_not_be_kept(tmp_path, volume, make_manifest, write_dicom, rendered):
+    broken = write_dicom(tmp_path / "files" / "b.dcm", np.ones((3, 40, 40)))
+    broken.write_bytes(broken.read_bytes()[:-500])
+    rows = [{"image_id": "a", "path": str(volume)}, {"image_id": "b", "path": str(broken)}]
+    work = Work(workers=1, keep_paths=False, skip_broken=True)
+    store = prepare_with(make_manifest(rows), tmp_path / "store", GRID, work=work)
+    found = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+    assert b"files" not in found
+    assert store.manifest.notes[0].startswith("left out b: b: only ")
+    prepare_with(make_manifest(rows), tmp_path / "store", GRID, work=work)
+    assert len(rendered) == 1
+
+
+def test_stores_of_the_former_format_are_read_but_not_continued(tmp_path, volume, make_manifest):
+    import json
+
+    manifest = make_manifest([{"image_id": "a/b", "path": str(volume)}])
+    store = prepare(manifest, tmp_path / "store", GRID, workers=1)
+    pixels, info = np.array(store.pixels("a/b")), store.info("a/b").to_json()
+    shutil.rmtree(store.folder / "planes")
+    (store.folder / "manifest" / "planes.json").unlink()
+    np.save(store.folder / "images" / "a%2Fb.npy", pixels)
+    (store.folder / "images" / "a%2Fb.json").write_text(json.dumps(info | {"image_id": "a/b"}))
+    settings = json.loads((store.folder / "store.json").read_text())
+    (store.folder / "store.json").write_text(json.dumps(settings | {"format": "comoto-store-1"}))
+    former = PreparedStore(store.folder)
+    assert np.array_equal(former.pixels("a/b"), pixels)
+    assert former.plan("a/b") == store.plan("a/b")
+    with pytest.raises(OutputExistsError, match="former format"):
+        prepare(manifest, store.folder, GRID, workers=1)
