@@ -110,3 +110,11 @@ def test_a_bad_file_among_many_does_not_stop_a_cluster(tmp_path, manifest):
     few = manifest.select(manifest.images["image_id"].isin(["0", "1", "2"]))
     work = Work(workers=2, backend="dask", skip_broken=True)
     assert prepare_with(few, tmp_path / "store", GRID, work=work).image_ids == ("1", "2")
+
+
+def test_workers_that_were_started_elsewhere_find_a_relative_folder(tmp_path, manifest, monkeypatch):
+    few = manifest.select(manifest.images["image_id"].isin(["0", "1", "2"]))
+    prepare(few, tmp_path / "first", GRID, workers=2)  # its workers stay, in the folder of the tests
+    monkeypatch.chdir(tmp_path)
+    prepare(few, Path("second"), GRID, workers=2)
+    assert contents(tmp_path / "second") == contents(tmp_path / "first")

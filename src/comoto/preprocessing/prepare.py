@@ -100,6 +100,7 @@ def prepare_with(
             store names all the broken ones.
     """
     options, work = options or PrepareOptions(), work or Work()
+    out = out.absolute()  # a worker may have been started in another folder
     for other in work.reuse:
         read_settings(other)
     open_folder(out, manifest.name, config, options)

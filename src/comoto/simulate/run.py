@@ -78,7 +78,7 @@ def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPa
         return paths
     tomosynthesis, mammography = plan_tomosynthesis(config), plan_mammography(config)
     cases: list[Case] = [*tomosynthesis, *mammography]
-    jobs = (joblib.delayed(_make)(case, config, out) for case in cases)
+    jobs = (joblib.delayed(_make)(case, config, out.absolute()) for case in cases)
     done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
     found: dict[type, dict[tuple[int, int], list[Finding]]] = {TomosynthesisCase: {}, MammogramCase: {}}
     for case_type, key, findings in track(done, "simulate images", len(cases)):
