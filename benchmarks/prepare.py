@@ -30,8 +30,8 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def simulated_manifest(folder: Path, size: str) -> Manifest:
     from comoto.datasets import index
-    from comoto.simulate.config import MammographyConfig, TomosynthesisConfig, sized
-    from comoto.simulate.run import simulate
+    from comoto.simulation.config import MammographyConfig, TomosynthesisConfig, sized
+    from comoto.simulation.run import simulate
 
     config = sized(
         size,

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from comoto.records import View
-from comoto.simulate import sized
-from comoto.simulate.anatomy import draw_breast, draw_mass, draw_view
-from comoto.simulate.dicom_tomosynthesis import encode_frame
-from comoto.simulate.exams import expose_mammogram, expose_tomosynthesis
-from comoto.simulate.phantom import grow_phantom
+from comoto.simulation import sized
+from comoto.simulation.anatomy import draw_breast, draw_mass, draw_view
+from comoto.simulation.dicom_tomosynthesis import encode_frame
+from comoto.simulation.exams import expose_mammogram, expose_tomosynthesis
+from comoto.simulation.phantom import grow_phantom
 
 
 def _peak_gib() -> float:

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from comoto.records import View
-from comoto.simulate import sized
-from comoto.simulate.anatomy import draw_breast, draw_mass, draw_view
-from comoto.simulate.exams import Mammogram, TomosynthesisVolume, expose_mammogram, expose_tomosynthesis
-from comoto.simulate.phantom import grow_phantom
+from comoto.simulation import sized
+from comoto.simulation.anatomy import draw_breast, draw_mass, draw_view
+from comoto.simulation.exams import Mammogram, TomosynthesisVolume, expose_mammogram, expose_tomosynthesis
+from comoto.simulation.phantom import grow_phantom
 
 BOX_GRAY = 255
 TILE_ROWS = 480

@@ -24,7 +24,7 @@ from comoto.inference.aggregate import StackedDetections, aggregate
 from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.plan import plan_image
 from comoto.records import IntArray, Manifest, Modality, SliceDetections, VolumeDetections
-from comoto.simulate import simulate, sized
+from comoto.simulation import simulate, sized
 
 ARMS = {
     "negatives, learning rate 6e-4": ["optimizer.learning_rate=6e-4"],

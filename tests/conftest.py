@@ -36,7 +36,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 def exams(tmp_path_factory: pytest.TempPathFactory) -> Exams:
     from comoto import api
     from comoto.config import override
-    from comoto.simulate import simulate, sized
+    from comoto.simulation import simulate, sized
 
     folder = tmp_path_factory.mktemp("exams")
     wanted = [

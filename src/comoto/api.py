@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from comoto.preprocessing.slices import PrepareOptions
     from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
-    from comoto.simulate import SimulatedPaths
+    from comoto.simulation import SimulatedPaths
     from comoto.study.run import StudyOutcome
     from comoto.training.run import TrainResult
 
@@ -70,8 +70,8 @@ def simulate(
         The two data sets' folders, ``.bcs_dbt`` and ``.vindr_mammo``.
     """
     from comoto.config import override
-    from comoto.simulate import simulate as run
-    from comoto.simulate import sized
+    from comoto.simulation import simulate as run
+    from comoto.simulation import sized
 
     return run(Path(out), override(sized(size), overrides), workers)
 

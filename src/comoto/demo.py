@@ -27,7 +27,7 @@ from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.output_files import write_json, write_text
 from comoto.progress import say
 from comoto.records import Manifest, Split
-from comoto.simulate import simulate, sized
+from comoto.simulation import simulate, sized
 from comoto.versions import versions
 
 FORMAT = "comoto-demo-1"

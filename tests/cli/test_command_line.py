@@ -131,7 +131,7 @@ class TestCompletion:
         from comoto.cli import options
         from comoto.config import PRESETS
         from comoto.records import Split
-        from comoto.simulate import SIZES
+        from comoto.simulation import SIZES
 
         assert options.complete_preset() == list(PRESETS)
         assert options.complete_size() == list(SIZES)

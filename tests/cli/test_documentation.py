@@ -82,7 +82,7 @@ def test_settings_in_the_pages_are_valid():
             checked += 1
         elif settings and words[0] == "simulate":
             from comoto.config import override
-            from comoto.simulate import sized
+            from comoto.simulation import sized
 
             override(sized("demo"), settings)
             checked += 1
@@ -127,3 +127,9 @@ def test_the_python_example_runs_as_it_stands(tmp_path):
     assert "mean sensitivity, positive volumes" in done.stdout
     assert done.stderr == ""  # a library call is silent
     assert (tmp_path / "comoto-example" / "predictions.csv").is_file()
+
+
+def test_no_room_takes_the_name_of_a_public_call() -> None:
+    """Importing a room ``comoto/draw`` would put the room in place of the call ``comoto.draw``."""
+    rooms = {path.stem for path in (ROOT / "src" / "comoto").iterdir()}
+    assert not rooms & set(api.__all__)

@@ -104,7 +104,7 @@ def test_without_openpyxl(tree, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(
         DatasetError,
-        match=r"pip install 'comoto\[xlsx\]'\); or save the sheet as CMMD_clinicaldata_revision\.csv",
+        match=r"pip install openpyxl\); or save the sheet as CMMD_clinicaldata_revision\.csv",
     ):
         api.index("cmmd", tree.root)
 

@@ -485,11 +485,11 @@ def test_other_files_and_unknown_collections(tmp_path):
 def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(index.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        ConfigError, match=r"needs the package idc-index; install it with: pip install 'comoto\[dow"
+        ConfigError, match=r"needs the package idc-index; install it with: pip install idc-index"
     ):
         plan_download("cmmd", tmp_path / "x", Request())
     monkeypatch.setitem(sys.modules, "idc_index", None)
-    with pytest.raises(ConfigError, match=r"needs the package idc-index .*pip install 'comoto\[download\]'"):
+    with pytest.raises(ConfigError, match=r"needs the package idc-index .*pip install idc-index"):
         fetch.idc_client()
 
 

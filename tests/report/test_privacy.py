@@ -25,7 +25,7 @@ from demo_parts import finish_demo
 from comoto.cli.main import _run
 from comoto.config import override
 from comoto.report.demo_report import write_report
-from comoto.simulate import simulate, sized
+from comoto.simulation import simulate, sized
 from tiny_exams import TINY
 
 TAGS = {

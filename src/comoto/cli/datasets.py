@@ -22,7 +22,7 @@ def datasets(
         ),
     ] = None,
 ) -> None:
-    """List the data sets that comoto reads, with licence and access.
+    """List the data sets, with licence and access.
 
     Example: comoto datasets bcs-dbt
     """

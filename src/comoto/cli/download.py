@@ -35,7 +35,7 @@ def download(
         bool, typer.Option("--dry-run", help="Show size and licence, download no image.")
     ] = False,
 ) -> None:
-    """Download an open data set, or the part of it that a manifest needs.
+    """Download an open data set, or a part of it.
 
     Size and licence are shown first. An interrupted download goes on with the same command.
     Needs the package idc-index: pip install idc-index.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from comoto.output_files import write_text
 from comoto.records import Split
-from comoto.simulate.cohort import MammogramCase, TomosynthesisCase
+from comoto.simulation.cohort import MammogramCase, TomosynthesisCase
 
 FILE_PATHS_COLUMNS = ("PatientID", "StudyUID", "View", "descriptive_path", "classic_path")
 LABELS_COLUMNS = ("PatientID", "StudyUID", "View", "Normal", "Actionable", "Benign", "Cancer")

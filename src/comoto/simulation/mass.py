@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulate.anatomy import MassShape
+from comoto.simulation.anatomy import MassShape
 
 FloatImage = NDArray[np.float32]
 Box3d = tuple[float, float, float, float]

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from comoto.simulate.projection import Source, backproject
+from comoto.simulation.projection import Source, backproject
 
 FloatImage = NDArray[np.float32]
 _FLOOR = 0.12

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from comoto.simulate.anatomy import ViewShape
+from comoto.simulation.anatomy import ViewShape
 
 FloatImage = NDArray[np.float32]
 SKIN_MM = 1.6

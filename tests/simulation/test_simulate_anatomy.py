@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from comoto.errors import ConfigError
 from comoto.records import View
-from comoto.simulate import SIZES, SimulateConfig, sized
-from comoto.simulate.anatomy import DENSITY_FRACTIONS, MassShape, draw_breast, draw_mass, draw_view
-from comoto.simulate.exams import projected_box
-from comoto.simulate.fields import power_law_field
-from comoto.simulate.mass import Mass, grow_mass
-from comoto.simulate.outline import coverage, half_thickness, lateral_distance
-from comoto.simulate.phantom import Phantom, grow_phantom
-from comoto.simulate.projection import mammography_source
+from comoto.simulation import SIZES, SimulateConfig, sized
+from comoto.simulation.anatomy import DENSITY_FRACTIONS, MassShape, draw_breast, draw_mass, draw_view
+from comoto.simulation.exams import projected_box
+from comoto.simulation.fields import power_law_field
+from comoto.simulation.mass import Mass, grow_mass
+from comoto.simulation.outline import coverage, half_thickness, lateral_distance
+from comoto.simulation.phantom import Phantom, grow_phantom
+from comoto.simulation.projection import mammography_source
 
 
 def _phantom(seed: int, view: View, size: str = "tiny", masses: int = 1, density: str = "B") -> Phantom:

@@ -24,8 +24,8 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, JPEG2000Lossless
 
 from comoto.output_files import whole_file
 from comoto.records import Laterality, View
-from comoto.simulate.cohort import simulated_uid
-from comoto.simulate.projection import DETECTOR_GAP_MM, SOURCE_TO_DETECTOR_MM
+from comoto.simulation.cohort import simulated_uid
+from comoto.simulation.projection import DETECTOR_GAP_MM, SOURCE_TO_DETECTOR_MM
 
 BREAST_TOMOSYNTHESIS_IMAGE = "1.2.840.10008.5.1.4.1.1.13.1.3"
 BITS_STORED = 10

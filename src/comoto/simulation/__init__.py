@@ -4,7 +4,7 @@
 of them, reconstructs slices and writes BCS-DBT and VinDr-Mammo. No real patient is involved.
 """
 
-from comoto.simulate.config import SIZES, SimulateConfig, sized
-from comoto.simulate.run import SimulatedPaths, simulate
+from comoto.simulation.config import SIZES, SimulateConfig, sized
+from comoto.simulation.run import SimulatedPaths, simulate
 
 __all__ = ["SIZES", "SimulateConfig", "SimulatedPaths", "simulate", "sized"]

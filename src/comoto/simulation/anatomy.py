@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from comoto.records import View
-from comoto.simulate.config import SimulateConfig
+from comoto.simulation.config import SimulateConfig
 
 DENSITY_FRACTIONS = {"A": (0.03, 0.06), "B": (0.06, 0.12), "C": (0.12, 0.22), "D": (0.22, 0.38)}
 """Volumetric glandular fraction of the density classes."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comoto.simulate.projection import (
+from comoto.simulation.projection import (
     LineIntegrals,
     Source,
     backproject,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulate.anatomy import ViewShape
-from comoto.simulate.config import GridConfig, MammographyConfig, TomosynthesisConfig
-from comoto.simulate.mass import Mass
-from comoto.simulate.phantom import Phantom
-from comoto.simulate.presentation import (
+from comoto.simulation.anatomy import ViewShape
+from comoto.simulation.config import GridConfig, MammographyConfig, TomosynthesisConfig
+from comoto.simulation.mass import Mass
+from comoto.simulation.phantom import Phantom
+from comoto.simulation.presentation import (
     StoredRange,
     equalise,
     inner_level,
@@ -23,7 +23,7 @@ from comoto.simulate.presentation import (
     stored_range,
     surroundings,
 )
-from comoto.simulate.projection import (
+from comoto.simulation.projection import (
     DETECTOR_GAP_MM,
     LineIntegrals,
     Source,
@@ -31,7 +31,7 @@ from comoto.simulate.projection import (
     mammography_source,
     tomosynthesis_sources,
 )
-from comoto.simulate.reconstruction import Reconstruction
+from comoto.simulation.reconstruction import Reconstruction
 
 BoxXyxy = tuple[float, float, float, float]
 MAMMOGRAM_BITS = 12

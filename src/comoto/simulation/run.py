@@ -17,26 +17,26 @@ from comoto.errors import OutputExistsError
 from comoto.output_files import write_json, write_text
 from comoto.progress import say, track
 from comoto.records import Laterality
-from comoto.simulate.anatomy import draw_view
-from comoto.simulate.cohort import (
+from comoto.simulation.anatomy import draw_view
+from comoto.simulation.cohort import (
     MammogramCase,
     TomosynthesisCase,
     pixel_rng,
     plan_mammography,
     plan_tomosynthesis,
 )
-from comoto.simulate.config import SimulateConfig
-from comoto.simulate.dicom_mammogram import MammogramHeader, write_mammogram
-from comoto.simulate.dicom_tomosynthesis import TomosynthesisHeader, encode_frame, write_tomosynthesis
-from comoto.simulate.exams import (
+from comoto.simulation.config import SimulateConfig
+from comoto.simulation.dicom_mammogram import MammogramHeader, write_mammogram
+from comoto.simulation.dicom_tomosynthesis import TomosynthesisHeader, encode_frame, write_tomosynthesis
+from comoto.simulation.exams import (
     MAMMOGRAM_BITS,
     BoxXyxy,
     TomosynthesisVolume,
     expose_mammogram,
     expose_tomosynthesis,
 )
-from comoto.simulate.phantom import Phantom, grow_phantom
-from comoto.simulate.tables import (
+from comoto.simulation.phantom import Phantom, grow_phantom
+from comoto.simulation.tables import (
     Finding,
     classic_path,
     descriptive_path,

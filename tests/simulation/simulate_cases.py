@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comoto.simulate import SimulateConfig, sized
+from comoto.simulation import SimulateConfig, sized
 
 
 def tiny_config(**changes: object) -> SimulateConfig:

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulate.anatomy import Breast, Muscle, ViewShape
-from comoto.simulate.config import GridConfig
-from comoto.simulate.fields import power_law_field
-from comoto.simulate.outline import coordinates, nipple_position
+from comoto.simulation.anatomy import Breast, Muscle, ViewShape
+from comoto.simulation.config import GridConfig
+from comoto.simulation.fields import power_law_field
+from comoto.simulation.outline import coordinates, nipple_position
 
 FloatImage = NDArray[np.float32]
 _SOFTNESS = 0.16

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from comoto.records import View
-from comoto.simulate import sized
-from comoto.simulate.anatomy import draw_breast, draw_mass, draw_view
-from comoto.simulate.exams import expose_mammogram, expose_tomosynthesis
-from comoto.simulate.phantom import grow_phantom
-from comoto.simulate.projection import LineIntegrals, tomosynthesis_sources
-from comoto.simulate.reconstruction import Reconstruction, filter_projections
+from comoto.simulation import sized
+from comoto.simulation.anatomy import draw_breast, draw_mass, draw_view
+from comoto.simulation.exams import expose_mammogram, expose_tomosynthesis
+from comoto.simulation.phantom import grow_phantom
+from comoto.simulation.projection import LineIntegrals, tomosynthesis_sources
+from comoto.simulation.reconstruction import Reconstruction, filter_projections
 
 
 def _exam(seed: int):

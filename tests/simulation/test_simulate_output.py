@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from comoto.cli.main import app
 from comoto.errors import OutputExistsError
-from comoto.simulate import SimulateConfig, SimulatedPaths, simulate
-from comoto.simulate import run as run_module
+from comoto.simulation import SimulateConfig, SimulatedPaths, simulate
+from comoto.simulation import run as run_module
 
 NAMES = {
     "train": ("file-paths-train-v2", "labels-train-v2", "boxes-train-v2"),

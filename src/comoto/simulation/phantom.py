@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulate.anatomy import Breast, MassShape, Muscle, ViewShape
-from comoto.simulate.config import GridConfig
-from comoto.simulate.fields import power_law_field
-from comoto.simulate.mass import Mass, grow_mass
-from comoto.simulate.outline import SKIN_MM, coordinates, coverage, half_thickness, lateral_distance
-from comoto.simulate.projection import DETECTOR_GAP_MM
-from comoto.simulate.tissue import Tissue, grow_tissue, muscle_edge
+from comoto.simulation.anatomy import Breast, MassShape, Muscle, ViewShape
+from comoto.simulation.config import GridConfig
+from comoto.simulation.fields import power_law_field
+from comoto.simulation.mass import Mass, grow_mass
+from comoto.simulation.outline import SKIN_MM, coordinates, coverage, half_thickness, lateral_distance
+from comoto.simulation.projection import DETECTOR_GAP_MM
+from comoto.simulation.tissue import Tissue, grow_tissue, muscle_edge
 
 FloatImage = NDArray[np.float32]
 

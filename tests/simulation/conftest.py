@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from simulate_cases import tiny_config
 
-from comoto.simulate import SimulateConfig, SimulatedPaths, simulate
+from comoto.simulation import SimulateConfig, SimulatedPaths, simulate
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from comoto.records import Laterality, Split, View
-from comoto.simulate.anatomy import Breast, MassShape, draw_breast, draw_mass
-from comoto.simulate.config import SimulateConfig
+from comoto.simulation.anatomy import Breast, MassShape, draw_breast, draw_mass
+from comoto.simulation.config import SimulateConfig
 
 UID_ROOT = "1.2.826.0.1.3680043.8.498."
 _TOMOSYNTHESIS, _MAMMOGRAPHY = 1, 2
