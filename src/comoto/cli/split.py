@@ -58,9 +58,9 @@ def split(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier split.")] = False,
 ) -> None:
-    """Split patients over all manifests at once; official splits are kept.
+    """Split patients over all manifests at once.
 
-    Manifests of several data sets become one, and no patient stands in two parts.
+    Manifests of several data sets become one, official splits are kept, and no patient stands in two parts.
     Train with `--set data.split_file=OUT/split.json`.
 
     Example: comoto split manifests/bcs-dbt manifests/cmmd --fractions 0.1,0.25 --out splits/seed-0
