@@ -111,7 +111,7 @@ def move(data: bytearray, generator: np.random.Generator) -> None:
 def element_length(data: bytearray, generator: np.random.Generator) -> None:
     """Let an element claim another length."""
     at = _element(data, generator)
-    if at is None:
+    if at is None or at + 8 > len(data):
         return
     if generator.random() < 0.7:
         struct.pack_into("<H", data, at + 6, int(generator.choice(INTERESTING)))

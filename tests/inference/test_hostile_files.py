@@ -59,7 +59,7 @@ def manifest(folder, count, hostile):
     rows = []
     for number in range(count):
         name = f"{number}-hostile" if number == hostile else str(number)
-        frame = breast(1, 80, 48, "L", level=300 + number)[0]
+        frame = breast(1, 80, 48, "L", level=300 + number % 500)[0]
         path = write_dicom(folder / f"{name}.dcm", frame)
         rows.append(
             [str(number), "mammogram", str(number), "S", "lcc", "L", "CC", "train", "normal", path, 1]
