@@ -52,5 +52,6 @@ def refused(comoto, tmp_path):
         for part in parts:
             assert str(part) in answer.error
         assert contents(tmp_path) == before
+        return answer
 
     return call
