@@ -70,6 +70,7 @@ def test_a_difference_that_is_the_same_in_every_draw_excludes_zero(tmp_path: Pat
     assert "1 comparisons were made, and 1 of their intervals exclude 0 (bold)" in text
     assert "give about 0.1." in text  # 5 % of one comparison, rounded
     assert "4 lesions, 4 test volumes of 4 patients" in text
+    assert "With 2 seeds the intervals can be too narrow: draws of them show 1/2 of the variance" in text
 
 
 def test_only_runs_that_both_arms_have_are_compared(tmp_path: Path) -> None:

@@ -177,10 +177,13 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
         sentences.append(f"The study is not complete: {missing} runs are missing.")
     seeds = len(results.study.seeds)
     if seeds < _FEW_SEEDS:
-        of_seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
-        sentences.append(
-            f"With {of_seeds} the intervals are too narrow: they hardly know how teachers differ."
-        )
+        if seeds == 1:
+            sentences.append("With one seed the intervals say nothing about how teachers differ.")
+        else:
+            sentences.append(
+                f"With {seeds} seeds the intervals can be too narrow: draws of them show "
+                f"{seeds - 1}/{seeds} of the variance between teachers."
+            )
     return sentences
 
 
