@@ -42,11 +42,14 @@ _KEYWORDS = (
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
     *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
     *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
+    "PresentationIntentType",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 """All that is read; names and dates of patients are passed over."""
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
+_FOR_PROCESSING = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")
+"""Classes of mammograms and of X-ray images whose values no vendor has processed yet (PS3.4, table B.5-1)."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def _checked_header(path: Path) -> DicomHeader:
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         spacing_mm=_spacing(path, groups),
         directions=anatomical_directions(groups),
+        for_processing=_is_for_processing(dataset),
         pixels=pixels,
     )
     _check_size(header, dataset)
@@ -298,6 +302,14 @@ def _view_position(dataset: Dataset, groups: list[Dataset]) -> str | None:
         for item in dataset.get("ViewCodeSequence") or []:
             return _VIEW_CODES.get(_text(item, "CodeValue") or "")
     return position
+
+
+def _is_for_processing(dataset: Dataset) -> bool:
+    """Presentation Intent Type says it (PS3.3 C.8.11.1.1.1), else the class of the object."""
+    intent = (_text(dataset, "PresentationIntentType") or "").upper()
+    if "PROCESSING" in intent or "PRESENTATION" in intent:
+        return "PROCESSING" in intent
+    return _uid(dataset, "SOPClassUID") in _FOR_PROCESSING
 
 
 def _first_text(groups: list[Dataset], *keywords: str) -> str | None:
