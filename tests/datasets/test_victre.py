@@ -162,6 +162,20 @@ def test_a_lone_slice_and_a_damaged_file(tree):
     assert any(line.startswith(f"{path}: ") for line in lines)
 
 
+def test_an_attribute_of_impossible_length_costs_one_image(tree):
+    """Patient State is read by this reader alone, so no check before it has looked at it."""
+    tree.mammogram("111")
+    path = tree.mammogram("112")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x38\x00\x00\x05") + 4
+    data[at : at + 4] = b"\xf0\xff\xff\xff"
+    path.write_bytes(data)
+    manifest = api.index("victre", tree.root)
+    assert manifest.images["patient_id"].tolist() == ["111"]
+    (line,) = manifest.dropped
+    assert line.startswith(f"{path}: an attribute claims 4294967280 bytes")
+
+
 @pytest.mark.parametrize(
     ("state", "label"),
     [

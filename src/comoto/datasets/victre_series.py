@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydicom import dcmread
-
 from comoto.dicom.read import touching_side
+from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DicomError
 from comoto.records import Laterality
 from comoto.sources import open_source
@@ -133,9 +132,10 @@ def read_folder(files: tuple[Path, ...]) -> FolderSeries:
 def _tags(file: DicomContent) -> dict[str, str]:
     if file.content is Content.UNREADABLE:
         raise DicomError(f"{file.path}: the header cannot be read ({file.reason}); {_DAMAGED}")
-    dataset = dcmread(file.path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-    values = ((keyword, dataset.get(keyword)) for keyword in _KEYWORDS)
-    return {keyword: "" if value is None else str(value).strip() for keyword, value in values}
+    dataset = read_tags(file.path, _KEYWORDS)
+    with one_error(file.path):
+        values = [(keyword, dataset.get(keyword)) for keyword in _KEYWORDS]
+        return {keyword: "" if value is None else str(value).strip() for keyword, value in values}
 
 
 def _is_projection(item: _Item, tags: dict[str, str]) -> bool:
