@@ -397,6 +397,11 @@ def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
         command, _, said = block.partition("\n")
         code, output, error = comoto(monkeypatch, capsys, *shlex.split(command)[2:])
         assert (code, output) == (0, said), error
+    (look,) = [block for block in fences(page, "console") if "comoto inspect" in block]
+    code, output, error = comoto(monkeypatch, capsys, *shlex.split(look)[2:])
+    assert (code, output) == (0, "hospital.html\n"), error
+    shown = Path("hospital.html").read_text(encoding="utf-8")
+    assert all(name in shown for name in ("P001/left_cc.dcm", "P001/left_tomo.dcm", "P002/right_tomo"))
 
 
 def test_the_page_names_every_column_and_option():
