@@ -179,8 +179,8 @@ _ENTRIES = (
         citation=(
             "Halling-Brown MD, Warren LM, Ward D, Lewis E, Mackenzie A, Wallis MG, Wilkinson LS, "
             "Given-Wilson RM, McAvinchey R, Young KC. OPTIMAM Mammography Image Database: A Large-Scale "
-            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), e200103, 2021. "
-            "doi.org/10.1148/ryai.2020200103"
+            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), "
+            "e200103, 2021. doi.org/10.1148/ryai.2020200103"
         ),
         url="https://medphys.royalsurrey.nhs.uk/omidb/",
         options={
