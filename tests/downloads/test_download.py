@@ -416,7 +416,7 @@ def test_tables_of_another_release_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("files", "faults", "message"),
     [
-        ({}, {}, r"t\.csv: the server answers 404 Not Found; else download the table"),
+        ({}, {}, r"t\.csv: the server answers 404 Not Found; else download t\.csv from the"),
         ({"t.csv": b"<!DOCTYPE html><title>Moved"}, {}, r"not the table, it begins with '<!DOCTYPE html>"),
         ({"t.csv": CONTENT}, {"t.csv": "cut"}, r"bytes arrived; run the command again|cannot be reached"),
     ],
@@ -429,9 +429,12 @@ def test_what_is_no_table_is_not_kept(tmp_path, files, faults, message):
 
 def test_offline_is_said_with_the_remedy(tmp_path):
     with pytest.raises(
-        DatasetError, match=r"t\.csv: cannot be reached .*are you offline\? else download the table"
+        DatasetError,
+        match=r"t\.csv: cannot be reached .*offline\? else download t\.csv from .*put it into",
     ):
         fetch_tables([TABLE], tmp_path, PORT_9)
+    with pytest.raises(DatasetError, match=r"else download (\S+\.csv, ){8}\S+\.csv from .*put them into"):
+        fetch_tables(COLLECTIONS["bcs-dbt"].tables_of(()), tmp_path, PORT_9)
     with pytest.raises(DatasetError, match=r"cannot be reached .*HTTPS_PROXY.*on a machine with a network"):
         check_reachable(PORT_9)
     with web_server({}) as (base, _):
