@@ -11,6 +11,7 @@ from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Manifest, Modality, Split, View
 from comoto.sources import open_source
+from dicom_files import breast, write_dicom
 
 VOLUME = f"victre-volume-111-{ROOT_UID}.111.1.1"
 
@@ -160,6 +161,21 @@ def test_a_lone_slice_and_a_damaged_file(tree):
     assert len(lines) == 2
     assert any("one slice of a volume, without the others" in line for line in lines)
     assert any(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_images_of_another_collection_are_no_simulations(tree):
+    """Anybody's mammogram would pass for a CC view of a breast without a lesion."""
+    frames = breast(6, 40, 20, "L")
+    foreign = [
+        write_dicom(tree.root / "real" / "1" / "1.dcm", frames),
+        write_dicom(tree.root / "real" / "2" / "1.dcm", frames[0]),
+    ]
+    with pytest.raises(DatasetError, match=r"nothing says that it is of VICTRE .*is it the right folder"):
+        api.index("victre", tree.root)
+    tree.mammogram("111")
+    manifest = api.index("victre", tree.root)
+    assert manifest.images["patient_id"].tolist() == ["111"]
+    assert [line.split(": ")[0] for line in manifest.dropped] == [str(path) for path in foreign]
 
 
 def test_an_attribute_of_impossible_length_costs_one_image(tree):

@@ -34,7 +34,9 @@ _KEYWORDS = (
     "ImageType",
     "ImagesInAcquisition",
     "ImageLaterality",
+    "Manufacturer",
 )
+_OWN_WORDS = ("simulated", "dbt reconstructed volume", "mcgpu")
 _DETECTOR = ((3000, 1500), (1500, 3000))
 """Size of what the simulated detector records; a reconstruction is as large as its breast."""
 
@@ -120,6 +122,7 @@ def read_folder(files: tuple[Path, ...]) -> FolderSeries:
     for item in items:
         try:
             tags = _tags(item.first)
+            _require_victre(item.first.path, tags)
             if _is_projection(item, tags):
                 projections.append(item.path)
             else:
@@ -136,6 +139,17 @@ def _tags(file: DicomContent) -> dict[str, str]:
     with one_error(file.path):
         values = [(keyword, dataset.get(keyword)) for keyword in _KEYWORDS]
         return {keyword: "" if value is None else str(value).strip() for keyword, value in values}
+
+
+def _require_victre(path: Path, tags: dict[str, str]) -> None:
+    """Refuse images of another collection: here all count as CC views, mostly of breasts without a lesion."""
+    described = _described(tags)
+    signs = ("victre" in tags["Manufacturer"].lower(), *(word in described for word in _OWN_WORDS))
+    if not any(signs) and _state(tags) == "not stated":
+        raise DicomError(
+            f"{path}: nothing says that it is of VICTRE (Manufacturer, descriptions, Patient State); is it "
+            "the right folder?"
+        )
 
 
 def _is_projection(item: _Item, tags: dict[str, str]) -> bool:
