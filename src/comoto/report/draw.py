@@ -91,7 +91,7 @@ def draw_record(
 def draw_file(
     path: Path, slice_index: int | None = None, laterality: Laterality | None = None
 ) -> Image.Image:
-    """Draw one slice of a DICOM file, without boxes.
+    """Draw one slice of an image, without boxes.
 
     Args:
         path: a mammogram or a volume.
