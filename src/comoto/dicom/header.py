@@ -39,6 +39,7 @@ _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
     *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
     *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
@@ -137,6 +138,7 @@ def _checked_header(path: Path) -> DicomHeader:
         spacing_mm=_spacing(path, groups),
         directions=anatomical_directions(groups),
         for_processing=_is_for_processing(dataset),
+        padding=_padding(path, dataset, bits_stored, is_signed),
         pixels=pixels,
     )
     _check_size(header, dataset)
@@ -294,6 +296,26 @@ def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
                 ) from error
             return row, column
     return None
+
+
+def _padding(path: Path, dataset: Dataset, bits_stored: int, is_signed: bool) -> tuple[int, int] | None:
+    """Return the frame values of padding: one stored value, or all up to the limit (PS3.3 C.7.5.1.1.2).
+
+    The limit is on the side of the picture's values: above the value in MONOCHROME2, below it in MONOCHROME1.
+    """
+    if dataset.get("PixelPaddingValue") in (None, ""):
+        return None
+    value = _integer(path, dataset, "PixelPaddingValue")
+    limit = _integer(path, dataset, "PixelPaddingRangeLimit", default=value)
+    half, top = 1 << (bits_stored - 1), (1 << bits_stored) - 1
+    ends = [value, limit]
+    if is_signed:  # some writers give the bits of a negative number as an unsigned one
+        ends = [end - (1 << 16) if end >= 1 << 15 else end for end in ends]
+        ends = [end + half for end in ends]
+    if _text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+        ends = [top - end for end in ends]
+    low, high = max(min(ends), 0), min(max(ends), top)
+    return (low, high) if low <= high else None
 
 
 def _view_position(dataset: Dataset, groups: list[Dataset]) -> str | None:
