@@ -16,6 +16,7 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from comoto.dicom.codestream import StreamHeader, codestream_start, is_complete, stream_header
 from comoto.dicom.header import DicomHeader
 from comoto.dicom.syntaxes import Codec
+from comoto.dicom.tags import is_defect
 from comoto.errors import DicomError
 
 logger = logging.getLogger("comoto.dicom")
@@ -67,6 +68,8 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
         else:
             values = _DECODERS[codec](data)
     except Exception as error:  # decoders raise almost any type, MemoryError and StopIteration too
+        if is_defect(error):
+            raise
         raise DicomError(
             f"{what} cannot be decoded as {codec.value} ({type(error).__name__}: {error}); "
             "the file is damaged; copy or download it again"
