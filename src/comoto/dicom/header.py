@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +21,9 @@ from comoto.dicom.tags import (
     transfer_syntax_uid,
     unsupported,
 )
+from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
-
-logger = logging.getLogger("comoto.dicom")
 
 MAX_SIDE = 8192
 """Largest number of rows or columns; the largest mammography detectors have about 6,000."""
@@ -267,7 +265,8 @@ def _window(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
             )
         function = _text(group, "VOILUTFunction") or "LINEAR"
         if function not in ("LINEAR", "LINEAR_EXACT"):
-            logger.warning("%s: VOI LUT function %s is displayed as a linear window", path, function)
+            named = function if function == "SIGMOID" else "of another name"
+            warn_once("VOI LUT", f"{path}: VOI LUT function {named} is displayed as a linear window")
         return center, width
     return None
 
