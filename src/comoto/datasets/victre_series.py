@@ -32,7 +32,6 @@ _KEYWORDS = (
     "SeriesDescription",
     "ImageComments",
     "ImageType",
-    "ImagesInAcquisition",
     "ImageLaterality",
     "Manufacturer",
 )
@@ -181,9 +180,6 @@ def _series(item: _Item, tags: dict[str, str], *, is_alone: bool) -> Series:
         raise DicomError(f"{item.first.path}: names no patient or no series; {_DAMAGED}")
     if item.stack is not None:
         image = DicomStack(item.path, item.stack.files)
-        wanted = tags["ImagesInAcquisition"]
-        if wanted.isdigit() and int(wanted) > image.num_frames:
-            raise DicomError(f"{item.path}: {image.num_frames} of {wanted} slices are there; {_DAMAGED}")
         rows, columns, frames = *image.shape, image.num_frames
         side = touching_side(image.frame(0))
     else:

@@ -48,6 +48,7 @@ _KEYWORDS = (
     "Rows",
     "Columns",
     "InstanceNumber",
+    "ImagesInAcquisition",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "SliceLocation",
