@@ -570,6 +570,33 @@ def test_wrong_calls(installed, arguments, message, monkeypatch, capsys):
     assert message in error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cmmd", "--split", "train"), "no official splits; make some with 'comoto split'"),
+        (("ea1141", "--split", "test"), "no official splits"),
+        (("cbis-ddsm", "--split", "validation"), "--split validation: this data set has train, test"),
+        (("cmmd", "--normals", "3"), "no patients that are known to be without a finding"),
+        (("cbis-ddsm", "--normals", "3"), "no patients that are known to be without a finding"),
+        (("bcs-dbt", "--patients", "0"), "no patient is chosen"),
+    ],
+)
+def test_what_a_set_does_not_have_is_refused_before_anything_is_asked_for(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    """Neither the index, nor the publisher's tables, nor the images are asked for; no folder is made."""
+
+    def asked(*_, **__):
+        raise AssertionError("asked for too early")
+
+    monkeypatch.setattr(index, "index_path", asked)
+    monkeypatch.setattr(web_tables.urllib.request, "urlopen", asked)
+    out = tmp_path / "out"
+    code, _, error = comoto(monkeypatch, capsys, "download", *arguments, "--out", out)
+    assert (code, out.exists()) == (2, False), error
+    assert message in error
+
+
 def test_places_follow_the_layout_of_the_commons(tmp_path):
     path = write_index(tmp_path / "i.parquet", [index_row("cmmd", "D1-0001", "1.2", 10, study="1.3")])
     (job,) = jobs_of(read_index("cmmd", path), tmp_path, "cmmd")
