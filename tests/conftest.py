@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from comoto.dicom.tell import forget
 from comoto.progress import enable_progress
 from tiny_exams import TINY, Exams
 
@@ -17,7 +18,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def silent_library() -> Iterator[None]:
-    """Undo what the command line switches on in this process: progress and the log."""
+    """Undo what the command line switches on, progress and the log, and forget what was said once."""
+    forget()
     yield
     enable_progress(False)
     logger = logging.getLogger("comoto")

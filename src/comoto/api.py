@@ -349,11 +349,11 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
 
 
 def predict_volume(model: Model | AnyPath, path: AnyPath) -> VolumeDetections:
-    """Find lesions in one tomosynthesis DICOM file.
+    """Find lesions in one tomosynthesis volume.
 
     Args:
         model: from ``load_model``, or a run folder.
-        path: a multi-frame DICOM file.
+        path: a multi-frame DICOM file, a folder of one file per slice, or another format of a volume.
 
     Returns:
         Boxes in source pixels (float32 (N, 4)), scores and slices.
@@ -378,7 +378,7 @@ def predict(
 
     Args:
         model: from ``load_model``, or a run folder.
-        inputs: DICOM files, folders, manifest folders.
+        inputs: images, folders, manifest folders.
         out: the CSV; an interrupted prediction continues there.
         split: ``train``, ``validation`` or ``test`` of the manifests.
         mammograms: the inputs are mammograms.

@@ -88,6 +88,9 @@ class ImageHeader:
             (``comoto.dicom.orientation``); None where the file does not say.
         boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume
             is never turned (``comoto.sources.lie``).
+        for_processing: the header calls the values what a detector measured, and no picture to look at.
+        padding: (lowest, highest) frame value, inclusive, that the header calls padding; None where it does
+            not, or where no pixel can have such a value.
     """
 
     path: Path
@@ -108,6 +111,8 @@ class ImageHeader:
     spacing_mm: tuple[float, float] | None
     directions: tuple[str, str] | None = None
     boxes_as_stored: bool = False
+    for_processing: bool = False
+    padding: tuple[int, int] | None = None
 
     @property
     def is_multiframe(self) -> bool:

@@ -226,11 +226,9 @@ class TestLog:
     """A volume whose codestream declares 16 bits while 10 are stored, as every file of BCS-DBT does."""
 
     @pytest.fixture
-    def volume(self, tmp_path, monkeypatch):
-        from comoto.dicom import decode
+    def volume(self, tmp_path):
         from dicom_files import breast, write_dicom
 
-        monkeypatch.setattr(decode, "_told", set())
         return write_dicom(tmp_path / "volume.dcm", breast(5, 160, 80, "L"))
 
     def test_habits_of_vendors_are_not_told(self, comoto, volume, tmp_path):
@@ -242,6 +240,28 @@ class TestLog:
         assert answer.code == 0
         assert answer.err.startswith("comoto.dicom: ")
         assert "compressed with 16 bits while 10 are stored" in answer.err
+
+    @pytest.fixture
+    def wrong_tables(self, tmp_path):
+        from dicom_files import breast, write_dicom
+
+        frames = breast(5, 160, 80, "L")
+        return [write_dicom(tmp_path / f"{k}.dcm", frames, table=(0, 6, 10, 14, 18)) for k in range(2)]
+
+    def test_what_a_user_should_act_on_is_told_once(self, comoto, wrong_tables, tmp_path):
+        """The second file of the same process says nothing more; the next process (a new test) does."""
+        first = comoto("draw", wrong_tables[0], "--out", tmp_path / "a.png")
+        assert first.err == (
+            f"comoto.dicom: {wrong_tables[0]}: the offset table is wrong; frames are found by their own "
+            "beginnings. Other software may show other frames: export the file again (said once; "
+            "'comoto -v ...' names every file)\n"
+        )
+        assert comoto("draw", wrong_tables[1], "--out", tmp_path / "b.png").err == ""
+
+    def test_verbose_tells_it_of_every_file(self, comoto, wrong_tables, tmp_path):
+        for path in wrong_tables:
+            answer = comoto("-v", "draw", path, "--out", tmp_path / f"{path.stem}.png")
+            assert f"{path}: the offset table is wrong" in answer.err
 
 
 class TestProgress:

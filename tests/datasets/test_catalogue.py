@@ -74,6 +74,10 @@ def test_the_command(monkeypatch, capsys):
     code, said, _ = comoto(monkeypatch, capsys, "datasets")
     assert code == 0
     assert all(name in said for name in CATALOGUE)
+    assert said.endswith(
+        "citation, notes and options of one of them: comoto datasets NAME\n"
+        "described, but not read: csaw-cc, embed\n"
+    )
     code, said, _ = comoto(monkeypatch, capsys, "datasets", "bcs-dbt")
     assert code == 0
     assert said == describe(CATALOGUE["bcs-dbt"])

@@ -155,5 +155,5 @@ def test_command(manifest, tmp_path, monkeypatch, capsys):
     path = next(manifest.records()).path
     assert comoto(monkeypatch, path, "--slice", 1, "--out", tmp_path / "y.png") == 0
     assert comoto(monkeypatch, path, "--manifest", tmp_path / "m", "--out", tmp_path / "z.png") == 2
-    assert "give either FILE.dcm" in capsys.readouterr().err
+    assert "give either IMAGE" in capsys.readouterr().err
     assert [file.name for file in out.parent.iterdir()] == ["x.png"]

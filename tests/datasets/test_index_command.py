@@ -1,6 +1,8 @@
 """``comoto index`` and the call behind it."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,8 +75,47 @@ def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
     code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dtb", tmp_path, "--out", tmp_path / "m")
     assert code == 2
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
-    with pytest.raises(ConfigError, match="data set 'vindr-mammo' takes no 'tables'"):
+    with pytest.raises(
+        ConfigError, match="'vindr-mammo' takes no 'tables'; known: allow-missing, categories"
+    ):
         index("vindr-mammo", tmp_path, tables=tmp_path)
+    with pytest.raises(ConfigError, match=r"takes no 'actonable'; did you mean 'actionable'\?"):
+        index("bcs-dbt", tmp_path, actonable="keep")
+    with pytest.raises(ConfigError, match=r"'embed' has no reader: its circles .* docs/datasets/embed\.md"):
+        index("embed", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "way"),
+    [
+        ("tables=t", "write --tables FOLDER instead"),
+        ("categories=Mass", "write --category WORD instead"),
+        ("allow-missing=1", "write --allow-missing instead"),
+        ("strict=1", "write --strict instead"),
+        ("root=r", "write the second word instead"),
+        ("dataset=csv", "write the first word instead"),
+    ],
+)
+def test_switches_are_no_options(option, way, vindr_tree, tmp_path, monkeypatch, capsys):
+    words = ["index", "vindr-mammo", vindr_tree.root, "--out", tmp_path / "m", "--set", option]
+    code, _, error = comoto(monkeypatch, capsys, *words)
+    assert (code, error) == (2, f"comoto: --set {option}: {way}\n")
+
+
+def test_an_output_that_cannot_be_made_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    def refusal(out):
+        code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dbt", tmp_path / "none", "--out", out)
+        assert code == 2
+        return error
+
+    (tmp_path / "file").write_text("precious")
+    assert f"{tmp_path / 'file'}: is no folder, so nothing can be below it" in refusal(
+        tmp_path / "file" / "a" / "m"
+    )
+    assert refusal(tmp_path / "a" / "m").endswith("none: no such folder\n")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # the superuser may all
+    out = tmp_path / "a" / "m"
+    assert refusal(out) == f"comoto: {out}: cannot be made, {tmp_path} is read-only; choose another folder\n"
 
 
 def test_strict_refuses_what_would_be_left_out(bcs_tree, vindr_tree, tmp_path, monkeypatch, capsys):

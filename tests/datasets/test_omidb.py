@@ -324,7 +324,7 @@ def test_what_else_is_dropped_is_said(tree):
     broken = tree.image("optm10", study, "CC", "L", header=False)
     (tree.root / "images" / "optm10" / study / f"{broken}.dcm").write_bytes(b"no DICOM")
     garbled = tree.image("optm10", study, "CC", "L")
-    (tree.root / "data" / "optm10" / study / f"{garbled}.json").write_text("{")
+    (tree.root / "data" / "optm10" / study / f"{garbled}.json").write_text("[" * 100_000)
     again = tree.image("optm10", study, "CC", "L")
     tree.imagedb["optm10"]["STUDIES"][study][f"{study}.8"] = {again: None}
     (tree.root / "images" / "optm10" / study / "9.9.dcm").write_bytes(b"")
@@ -344,12 +344,15 @@ def test_what_else_is_dropped_is_said(tree):
         assert any(key in line and reason in line for line in lines), (key, reason, lines)
 
 
-def test_a_client_that_cannot_be_read_does_not_stop_the_others(tree):
+@pytest.mark.parametrize(
+    ("content", "reason"), [("[1, 2]", "holds no JSON object"), ("[" * 100_000, "is no JSON")]
+)
+def test_a_client_that_cannot_be_read_does_not_stop_the_others(tree, content, reason):
     tree.write()
-    (tree.root / "data" / "demd2" / "nbss_demd2.json").write_text("[1, 2]")
+    (tree.root / "data" / "demd2" / "nbss_demd2.json").write_text(content)
     manifest = api.index("omidb", tree.root)
     assert list(manifest.images["patient_id"]) == ["optm10"]
-    assert "holds no JSON object" in manifest.dropped[0]
+    assert reason in manifest.dropped[0]
 
 
 def test_nothing_left(tree):

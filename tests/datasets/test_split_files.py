@@ -281,6 +281,24 @@ def test_mammograms_of_shared_patients_follow_their_volumes():
     assert {"ffdm:0100", "dbt:0100"} <= {name for names in apart.split.patients.values() for name in names}
 
 
+@pytest.mark.parametrize(("one", "other"), [("omidb", "omidb-selection"), ("tsynth", "msynth")])
+def test_the_same_people_in_two_data_sets_are_no_strangers(one, other):
+    """Nothing in the files of OMI-DB and of its extract tells that they show the same women."""
+    sets = manifest(one, crowd(9, 9)), manifest(other, crowd(9, 9))
+    images = sets[1].images.assign(image_id="x" + sets[1].images["image_id"])
+    other_set = Manifest(other, images, sets[1].lesions.assign(image_id="x" + sets[1].lesions["image_id"]))
+    with pytest.raises(DatasetError, match=f"hold the same people.*{min(one, other)}=FOLDER for each"):
+        merge([Source(one, sets[0]), Source(other, other_set)])
+    for merged in (
+        merge([Source("both", sets[0]), Source("both", other_set)]),
+        merge([Source(one, sets[0]), Source(other, other_set)], shared_ids=True),
+    ):
+        assert len(merged.patients) == 18
+        assert len(merged.manifest.images) == 72
+    apart = merge([Source(one, sets[0]), Source("cmmd", manifest("cmmd", crowd(9, 9)))])
+    assert len(apart.patients) == 36
+
+
 def test_official_splits_that_contradict_each_other():
     one = manifest("a", [Patient("1", True, "test"), Patient("2", True)])
     other = manifest("b", [Patient("1", True), Patient("2", True), Patient("3", True, "test")])

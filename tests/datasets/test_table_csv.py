@@ -49,6 +49,35 @@ def lesions(manifest):
     }
 
 
+def test_the_kind_that_the_file_is_not_is_dropped(hospital):
+    """Preparation would refuse them later: a folder of 8 slices as a mammogram, one frame as a volume."""
+    hospital.stack("stack", frames=8)
+    hospital.table(
+        "images.csv",
+        IMAGES,
+        "a/l.dcm,A,A1,CC,L,mammogram",
+        "stack,C,C1,CC,L,mammogram",
+        "a/r.dcm,A,A1,MLO,R,tomosynthesis",
+        "b/l.dcm,B,B1,CC,L,tomosynthesis",
+    )
+    hospital.table("lesions.csv", LESIONS, "a/r.dcm,2,3,7.5,9,0,mass", "stack,2,3,7,9,,mass")
+    manifest = index(hospital)
+    root, way_out = hospital.root, "correct the cell, or leave it empty for the file to decide"
+    assert manifest.dropped == (
+        f"images.csv: line 3: {root / 'stack'}: modality is mammogram, but there are 8 slices; {way_out}",
+        f"images.csv: line 4: {root / 'a/r.dcm'}: modality is tomosynthesis, but there is one frame only; "
+        f"{way_out}",
+    )
+    assert list(manifest.images["path"]) == [str(root / "a/l.dcm"), str(root / "b/l.dcm")]
+    assert list(manifest.images["modality"]) == ["mammogram", "tomosynthesis"]
+    assert lesions(manifest) == {}
+    hospital.table("lesions.csv", LESIONS)
+    assert len(index(hospital).dropped) == 1  # nothing else asks for the header of a/r.dcm
+    assert index(hospital, headers="never").dropped == ()
+    with pytest.raises(DatasetError, match=r"line 3: .* modality is mammogram, but there are 8 slices"):
+        index(hospital, strict=True)
+
+
 def test_images_and_lesions(hospital):
     records = {record.image_id: record for record in index(hospital).records()}
     first = records["a/l.dcm"]
@@ -397,6 +426,11 @@ def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
         command, _, said = block.partition("\n")
         code, output, error = comoto(monkeypatch, capsys, *shlex.split(command)[2:])
         assert (code, output) == (0, said), error
+    (look,) = [block for block in fences(page, "console") if "comoto inspect" in block]
+    code, output, error = comoto(monkeypatch, capsys, *shlex.split(look)[2:])
+    assert (code, output) == (0, "hospital.html\n"), error
+    shown = Path("hospital.html").read_text(encoding="utf-8")
+    assert all(name in shown for name in ("P001/left_cc.dcm", "P001/left_tomo.dcm", "P002/right_tomo"))
 
 
 def test_the_page_names_every_column_and_option():

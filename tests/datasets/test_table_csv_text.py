@@ -52,6 +52,7 @@ def test_a_quoted_cell_over_two_lines(tmp_path):
         (b'a,b\n"1,2\n', "is not CSV"),
         (b"a,a\n1,2\n", "the column a stands twice"),
         (b"a\0b\n", "is no text"),
+        (b"a," + b"x" * (1 << 25) + b"\n1,2\n", "is not CSV .field larger than"),
     ],
 )
 def test_refused(tmp_path, content, message):
@@ -59,6 +60,12 @@ def test_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=message):
         read_text_table(path)
+
+
+def test_a_long_name_of_a_column(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"path;{'x' * 200_000}\n1;2\n")
+    assert read_text_table(path).rows["path"].tolist() == ["1"]
 
 
 def test_named_encoding(tmp_path):

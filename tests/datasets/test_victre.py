@@ -11,6 +11,7 @@ from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Manifest, Modality, Split, View
 from comoto.sources import open_source
+from dicom_files import breast, write_dicom
 
 VOLUME = f"victre-volume-111-{ROOT_UID}.111.1.1"
 
@@ -146,7 +147,7 @@ def test_incomplete_and_mixed_series(tree):
     assert manifest.images["patient_id"].tolist() == ["111"]
     lines = "\n".join(manifest.dropped)
     assert len(manifest.dropped) == 4
-    assert f"{cut}: 5 of 7 slices are there; download the series again" in lines
+    assert f"{cut}: slices are missing: 5 are there, and Images in Acquisition says 7; copy or" in lines
     assert f"{gap}: " in lines
     assert lines.count("share their folder with other files; put each series into a folder of its own") == 2
 
@@ -160,6 +161,35 @@ def test_a_lone_slice_and_a_damaged_file(tree):
     assert len(lines) == 2
     assert any("one slice of a volume, without the others" in line for line in lines)
     assert any(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_images_of_another_collection_are_no_simulations(tree):
+    """Anybody's mammogram would pass for a CC view of a breast without a lesion."""
+    frames = breast(6, 40, 20, "L")
+    foreign = [
+        write_dicom(tree.root / "real" / "1" / "1.dcm", frames),
+        write_dicom(tree.root / "real" / "2" / "1.dcm", frames[0]),
+    ]
+    with pytest.raises(DatasetError, match=r"nothing says that it is of VICTRE .*is it the right folder"):
+        api.index("victre", tree.root)
+    tree.mammogram("111")
+    manifest = api.index("victre", tree.root)
+    assert manifest.images["patient_id"].tolist() == ["111"]
+    assert [line.split(": ")[0] for line in manifest.dropped] == [str(path) for path in foreign]
+
+
+def test_an_attribute_of_impossible_length_costs_one_image(tree):
+    """Patient State is read by this reader alone, so no check before it has looked at it."""
+    tree.mammogram("111")
+    path = tree.mammogram("112")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x38\x00\x00\x05") + 4
+    data[at : at + 4] = b"\xf0\xff\xff\xff"
+    path.write_bytes(data)
+    manifest = api.index("victre", tree.root)
+    assert manifest.images["patient_id"].tolist() == ["111"]
+    (line,) = manifest.dropped
+    assert line.startswith(f"{path}: an attribute claims 4294967280 bytes")
 
 
 @pytest.mark.parametrize(

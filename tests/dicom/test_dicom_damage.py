@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comoto.dicom import decode, tags
+from comoto.dicom import decode, header, tags
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
+from comoto.sources import dicom_content
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
 
 
@@ -487,6 +488,32 @@ def test_whatever_a_decoder_raises_is_one_error(x, monkeypatch, error):
     write_dicom(x, texture())
     monkeypatch.setitem(decode._DECODERS, decode.Codec.JPEG_2000, decoder)
     refused(x, rf"frame 0 cannot be decoded as JPEG 2000 \({type(error).__name__}")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "use"),
+    [
+        (header, "_FOR_PROCESSING", read_header),
+        (dicom_content, "_PROJECTIONS", dicom_content.dicom_content),
+        (decode, "_rle", lambda path: DicomImage(path).frame(0)),
+    ],
+)
+def test_a_defect_of_this_package_is_not_called_damage(x, monkeypatch, module, name, use):
+    write_dicom(x, texture(), "rle")
+    use(x)
+    monkeypatch.delattr(module, name)
+    with pytest.raises(NameError, match=name):
+        use(x)
+
+
+@pytest.mark.parametrize("error", [NameError("no 'ANNA'"), ImportError("no module"), AssertionError()])
+def test_the_same_errors_from_outside_are_the_one_error(x, monkeypatch, error):
+    def reader(*_, **__):
+        raise error
+
+    write_dicom(x, texture())
+    monkeypatch.setattr(tags, "dcmread", reader)
+    assert "ANNA" not in refused(x, rf"the header cannot be read \({type(error).__name__}")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

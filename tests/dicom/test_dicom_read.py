@@ -215,7 +215,6 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, codec):
 
 def test_precision_larger_than_bits_stored_is_told_once(tmp_path, caplog):
     """Every BCS-DBT file declares 10 bits stored and 16 bits in the codestream."""
-    decode._told.clear()
     path = write_dicom(tmp_path / "x.dcm", texture(), precision=16)
     with caplog.at_level(logging.INFO, logger="comoto.dicom"), DicomImage(path) as image:
         list(image.frames())
@@ -224,6 +223,17 @@ def test_precision_larger_than_bits_stored_is_told_once(tmp_path, caplog):
         1:
     ] == []
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(("function", "named"), [("SIGMOID", "SIGMOID"), ("PETRONELLA", "of another name")])
+def test_a_window_function_is_said_but_no_free_text(tmp_path, caplog, function, named):
+    path = write_dicom(tmp_path / "x.dcm", texture()[0], tags={"VOILUTFunction": function})
+    for _ in range(2):
+        assert read_header(path).window == (400, 600)
+    said = f"{path}: VOI LUT function {named} is displayed as a linear window (said once; 'comoto -v"
+    assert [(record.levelname, record.message.startswith(said)) for record in caplog.records] == [
+        ("WARNING", True)
+    ]
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3])

@@ -416,7 +416,7 @@ def test_tables_of_another_release_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("files", "faults", "message"),
     [
-        ({}, {}, r"t\.csv: the server answers 404 Not Found; else download the table"),
+        ({}, {}, r"t\.csv: the server answers 404 Not Found; else download t\.csv from the"),
         ({"t.csv": b"<!DOCTYPE html><title>Moved"}, {}, r"not the table, it begins with '<!DOCTYPE html>"),
         ({"t.csv": CONTENT}, {"t.csv": "cut"}, r"bytes arrived; run the command again|cannot be reached"),
     ],
@@ -429,9 +429,12 @@ def test_what_is_no_table_is_not_kept(tmp_path, files, faults, message):
 
 def test_offline_is_said_with_the_remedy(tmp_path):
     with pytest.raises(
-        DatasetError, match=r"t\.csv: cannot be reached .*are you offline\? else download the table"
+        DatasetError,
+        match=r"t\.csv: cannot be reached .*offline\? else download t\.csv from .*put it into",
     ):
         fetch_tables([TABLE], tmp_path, PORT_9)
+    with pytest.raises(DatasetError, match=r"else download (\S+\.csv, ){8}\S+\.csv from .*put them into"):
+        fetch_tables(COLLECTIONS["bcs-dbt"].tables_of(()), tmp_path, PORT_9)
     with pytest.raises(DatasetError, match=r"cannot be reached .*HTTPS_PROXY.*on a machine with a network"):
         check_reachable(PORT_9)
     with web_server({}) as (base, _):
@@ -564,6 +567,33 @@ def test_offline_the_command_stops_before_the_client(installed, monkeypatch, cap
 def test_wrong_calls(installed, arguments, message, monkeypatch, capsys):
     code, _, error = comoto(monkeypatch, capsys, "download", *arguments, "--out", installed)
     assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cmmd", "--split", "train"), "no official splits; make some with 'comoto split'"),
+        (("ea1141", "--split", "test"), "no official splits"),
+        (("cbis-ddsm", "--split", "validation"), "--split validation: this data set has train, test"),
+        (("cmmd", "--normals", "3"), "no patients that are known to be without a finding"),
+        (("cbis-ddsm", "--normals", "3"), "no patients that are known to be without a finding"),
+        (("bcs-dbt", "--patients", "0"), "no patient is chosen"),
+    ],
+)
+def test_what_a_set_does_not_have_is_refused_before_anything_is_asked_for(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    """Neither the index, nor the publisher's tables, nor the images are asked for; no folder is made."""
+
+    def asked(*_, **__):
+        raise AssertionError("asked for too early")
+
+    monkeypatch.setattr(index, "index_path", asked)
+    monkeypatch.setattr(web_tables.urllib.request, "urlopen", asked)
+    out = tmp_path / "out"
+    code, _, error = comoto(monkeypatch, capsys, "download", *arguments, "--out", out)
+    assert (code, out.exists()) == (2, False), error
     assert message in error
 
 

@@ -20,6 +20,7 @@ from comoto.errors import CheckpointError, ConfigError, DatasetError, DicomError
 from comoto.inference import predict as predict_room
 from comoto.inference.volume import ahead, slice_indices
 from comoto.records import PREDICTION_COLUMNS, Manifest, Split
+from dicom_files import texture, write_dicom
 from tiny_exams import Exams
 
 
@@ -231,7 +232,35 @@ def test_one_bad_file_does_not_stop_the_others(exams: Exams, student_run: Path, 
     files = api.predict(student_run, [folder], tmp_path / "p.csv")
     assert files.num_images == 1
     assert [Path(path).name for path, _ in files.failed] == ["bad.dcm"]
-    assert json.loads(files.twin.read_text())["failed"][0]["path"].endswith("bad.dcm")
+    ((path, reason),) = files.failed
+    twin = json.loads(files.twin.read_text())
+    assert (twin["failed"], twin["left_out"]) == ([{"path": path, "reason": reason}], [])
+
+
+def test_what_failed_is_in_the_twin_of_an_interrupted_run(
+    exams: Exams, student_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file with one frame is no volume, the next one is done, then somebody presses Ctrl-C."""
+    single = write_dicom(tmp_path / "single.dcm", texture(1)[0], "raw")
+    first, second = sorted(exams.bcs_dbt.rglob("*.dcm"))[:2]
+    healthy = predict_room.predict_volume
+
+    def interrupted(model, path, config=None, job=None):  # type: ignore[no-untyped-def]
+        if path == second:
+            raise KeyboardInterrupt
+        return healthy(model, path, config, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict_room, "predict_volume", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            api.predict(student_run, [single, first, second], tmp_path / "p.csv")
+    cut = json.loads((tmp_path / "p.json").read_text())
+    assert [one["path"] for one in cut["images"]] == [str(first)]
+    (failed,) = cut["failed"]
+    assert failed["path"] == str(single)
+    assert "a single image where a tomosynthesis volume is expected" in failed["reason"]
+    files = api.predict(student_run, [single, first, second], tmp_path / "p.csv")
+    assert (files.num_images, [path for path, _ in files.failed]) == (2, [str(single)])
 
 
 def test_memory_does_not_grow_with_the_number_of_slices() -> None:

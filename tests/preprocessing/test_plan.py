@@ -248,6 +248,7 @@ def test_only_a_few_frames_are_decoded(breast):
     header = SimpleNamespace(
         path="x", num_frames=80, window=None, rescale=(1, 0), photometric="MONOCHROME2", bits_stored=10,
         require_volume=lambda: None, boxes_as_stored=False, directions=None, laterality_tag=None,
+        padding=None,
     )  # fmt: skip
     image = SimpleNamespace(header=header, reductions=0, frame=lambda index: asked.append(index) or breast())
     plan_image(image, LEFT, TOMO, SMALL)

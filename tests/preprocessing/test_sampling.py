@@ -10,6 +10,7 @@ import torch
 from comoto.config import AugmentConfig, BatchConfig, PreprocessConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import prepare
+from comoto.preprocessing.prepare import summary
 from comoto.preprocessing.sampling import SliceSampler
 
 GRID = PreprocessConfig(rows=128, columns=64, crop_air=False)
@@ -215,7 +216,7 @@ def test_the_share_of_negatives(store, size, share, negatives):
     assert sum(len(found) == 0 for found in drawn.batch(0)[1]) == negatives
 
 
-def test_a_lesion_lost_to_the_crop_is_neither_positive_nor_normal(
+def test_a_lesion_lost_to_the_crop_is_named_and_neither_positive_nor_normal(
     tmp_path, write_dicom, breast, make_manifest
 ):
     rows = []
@@ -225,6 +226,13 @@ def test_a_lesion_lost_to_the_crop_is_neither_positive_nor_normal(
     lesions = [("A", 5, 40, 15, 60, 10), ("H", 60, 0, 64, 5, 10)]
     config = GRID.model_copy(update={"crop_air": True})
     store = prepare(make_manifest(rows, lesions), tmp_path / "store", config, workers=1)
+    assert (
+        "note: H: the lesion (60.0, 0.0, 64.0, 5.0) on slice 10 lies outside the cropped breast "
+        "(0% of its box is left) and cannot be trained on"
+    ) in summary(store).splitlines()
+    ((lesion, share),) = store.lost_lesions("H")
+    assert (lesion.box_xyxy, share) == ((60, 0, 64, 5), 0)
+    assert store.lost_lesions("A") == []
     drawn = sampler(store, size=1, negative_share=0)
     assert all(len(drawn.batch(step)[1][0]) == 1 for step in range(20))
     # Only its slices far from the annotation may serve as background, never the whole volume as normal.

@@ -136,6 +136,20 @@ class TestRefusals:
         message = refused(folder, "slices are missing")
         assert "from 1 to 8 without 4, 5;" in message
 
+    @pytest.mark.parametrize("lost", ["1.dcm", "8.dcm"])
+    def test_a_missing_slice_at_either_end(self, tmp_path: Path, lost: str) -> None:
+        """Only Images in Acquisition tells; without it, or with a smaller number, the rest is a volume."""
+        folder = write_stack(tmp_path / "s", texture(frames=8), ImagesInAcquisition=8)
+        assert describe_source(folder).num_frames == 8
+        (folder / lost).unlink()
+        message = refused(folder, "slices are missing: 7 are there, and Images in Acquisition says 8; copy")
+        assert describe_source(folder).problem == message
+        for name, number in (("silent", None), ("each", 1)):
+            other = write_stack(tmp_path / name, texture(frames=8), ImagesInAcquisition=number)
+            (other / lost).unlink()
+            with open_source(other) as stack:
+                assert stack.num_frames == 7
+
     def test_a_missing_slice_by_place_alone(self, tmp_path: Path) -> None:
         """Numbers were given again after the gap came to be."""
         places = [0.0, 1.0, 2.0, 4.0, 5.0, 6.0]

@@ -113,9 +113,9 @@ def test_a_closed_image_keeps_its_header(x):
 
 def test_what_the_worker_logs_is_logged_here(x, caplog):
     write_dicom(x, texture(), table=(0, 6, 10))
-    with caplog.at_level(logging.WARNING, logger="comoto.dicom"), open_isolated(x):
+    with caplog.at_level(logging.INFO, logger="comoto.dicom"), open_isolated(x):
         pass
-    assert [record.name for record in caplog.records] == ["comoto.dicom"]
+    assert {record.name for record in caplog.records} == {"comoto.dicom"}
     assert "offset table is wrong" in caplog.text
 
 

@@ -121,7 +121,16 @@ def test_a_hospital_folder_is_predicted_on(
     write_dicom(root / "proj" / "p.dcm", texture(frames=3), "raw", tags={"SOPClassUID": PROJECTION})
     files = api.predict(student_run, [root], tmp_path / "p.csv")
     assert (files.num_images, files.failed) == (2, ())
-    one, two = json.loads(files.twin.read_text())["images"]
+    twin = json.loads(files.twin.read_text())
+    assert twin["failed"] == []
+    listed = [(Path(one["path"]).name, one["reason"].partition(": ")[2][:30]) for one in twin["left_out"]]
+    assert listed == [
+        ("0.dcm", "not a tomosynthesis volume but"),
+        ("1.dcm", "not a tomosynthesis volume but"),
+        ("p.dcm", "holds projections (the raw vie"),
+    ]
+    assert files.left_out == tuple((one["path"], one["reason"]) for one in twin["left_out"])
+    one, two = twin["images"]
     assert [Path(image["image_id"]).name for image in (one, two)] == ["00000001", "series-2"]
     assert one["detections"] == two["detections"]
     assert one["view_key"] == two["view_key"]
@@ -133,7 +142,7 @@ def test_a_hospital_folder_is_predicted_on(
 def test_named_stacks_and_files(exams: Exams, student_run: Path, tmp_path: Path) -> None:
     """A named folder is one job; what is named and no volume is an error."""
     folder = explode(next(exams.bcs_dbt.rglob("*.dcm")), tmp_path / "s")
-    (job,) = collect_jobs([folder], None, Modality.TOMOSYNTHESIS)
+    (job,) = collect_jobs([folder], None, Modality.TOMOSYNTHESIS).jobs
     assert (job.image_id, job.path) == (str(folder), folder)
     assert len(api.predict_volume(student_run, folder)) == len(
         api.predict_volume(student_run, next(exams.bcs_dbt.rglob("*.dcm")))

@@ -27,6 +27,7 @@ def datasets(
     Example: comoto datasets bcs-dbt
     """
     from comoto.datasets.catalogue import about_dataset, catalogue_rows, describe
+    from comoto.datasets.without_reader import WITHOUT_READER
 
     if name is not None:
         typer.echo(describe(about_dataset(name)), nl=False)
@@ -43,3 +44,5 @@ def datasets(
         table.add_row(*row)
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
     Console(width=width, highlight=False).print(table)
+    typer.echo("\nterms, citation, notes and options of one of them: comoto datasets NAME")
+    typer.echo(f"described, but not read: {', '.join(WITHOUT_READER)}")

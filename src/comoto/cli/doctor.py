@@ -22,7 +22,7 @@ def doctor(
     preset: Annotated[
         str,
         typer.Option(
-            autocompletion=complete_preset, help="Network and grid: demo, small, full, or a YAML file."
+            autocompletion=complete_preset, help="Network and grid: demo, small, full, paper, or a YAML file."
         ),
     ] = "full",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

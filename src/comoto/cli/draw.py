@@ -19,7 +19,7 @@ class Side(StrEnum):
 def draw(
     out: Annotated[Path, typer.Option(help="The picture, a PNG file.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE.dcm]", help="A DICOM file, drawn without boxes.")
+        Path | None, typer.Argument(metavar="[IMAGE]", help="An image of any format that is read; no boxes.")
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Folder written by 'comoto index'.")] = None,
     image: Annotated[str | None, typer.Option(help="image_id in the manifest.")] = None,
@@ -33,7 +33,7 @@ def draw(
     min_score: Annotated[float, typer.Option(help="Detections below are not drawn.")] = 0.0,
     laterality: Annotated[
         Side | None,
-        typer.Option(help="With FILE.dcm: side of the body; a volume stored the other way round is turned."),
+        typer.Option(help="With IMAGE: side of the body; a volume stored the other way round is turned."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
@@ -57,7 +57,7 @@ def draw(
         picture = drawing.draw_record(Manifest.load(manifest), image, slice_index, predictions, min_score)
     else:
         raise ConfigError(
-            "give either FILE.dcm (with --slice, --laterality) or --manifest and --image "
+            "give either IMAGE (with --slice, --laterality) or --manifest and --image "
             "(with --slice, --predictions)"
         )
     with whole_file(out) as part:

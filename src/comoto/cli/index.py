@@ -22,17 +22,18 @@ def index(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set as downloaded.")],
     out: Annotated[Path, typer.Option(help="Folder for the manifest; new or empty.")],
     tables: Annotated[
-        Path | None, typer.Option(help="bcs-dbt: folder of the CSV tables, if it is not ROOT.")
+        Path | None,
+        typer.Option(help="Tables or annotations, if they are not in ROOT; see 'comoto datasets DATASET'."),
     ] = None,
     category: Annotated[
         list[str] | None,
         typer.Option(
-            help="vindr-mammo: a finding that counts as a lesion, such as Mass; may be repeated. "
+            help="vindr-mammo, omidb: a finding that counts as a lesion, such as Mass; may be repeated. "
             "Without it all findings inside the breast count, but no signs of skin, nipple or lymph nodes."
         ),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out images that are not on disk, with a note.")
+        bool, typer.Option("--allow-missing", help="Drop images that are not on disk, and list them.")
     ] = False,
     settings: Annotated[
         list[str] | None,

@@ -94,7 +94,7 @@ def common(
 ) -> None:
     """Options that every command shares."""
     state.verbose = verbose
-    show_log(logging.INFO if verbose else logging.ERROR)
+    show_log(logging.INFO if verbose else logging.WARNING)
     enable_progress()
 
 

@@ -12,7 +12,8 @@ from comoto.cli.options import complete_aggregation, complete_device, complete_s
 
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="DICOM files, folders, manifests.")
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Images, folders, manifests; any format that is read."),
     ],
     model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
@@ -57,7 +58,7 @@ def predict(
 ) -> None:
     """Find lesions in tomosynthesis volumes.
 
-    Boxes are written in the DBTex challenge's format, in pixels of the file. Neither mammograms nor tables
+    Boxes are written in the DBTex challenge's format, in pixels of the image. Neither mammograms nor tables
     are needed. After an interruption the same command continues; what was finished is in the CSV.
 
     Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
@@ -72,6 +73,8 @@ def predict(
         loaded, inputs, out, split=split, mammograms=mammograms, overrides=overrides, isolate=isolate
     )
     typer.echo(f"{written.num_images} images: {written.table} and {written.twin}")
+    if written.left_out:
+        typer.echo(f"{len(written.left_out)} others left out; {written.twin.name} says which and why")
     if written.failed:
         from comoto.errors import DicomError
 

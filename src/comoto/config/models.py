@@ -46,6 +46,9 @@ class PreprocessConfig(StrictModel):
     window: Literal["file", "percentile", "frame"] = "file"
     """``file``: the file's own window if it has one; ``percentile``: always 0.5-99.8 % of the breast;
     ``frame``: every frame from its own minimum to its own maximum, as published."""
+    for_processing: Literal["log", "linear", "as_stored"] = "log"
+    """Mammograms whose header says "for processing" and whose air is bright: ``log``: the logarithm, in which
+    equal amounts of tissue are equal steps of grey; ``linear``: upside down; ``as_stored``: left alone."""
     decode: Literal["auto", "fast", "full"] = "auto"
     """``auto``: of JPEG 2000 frames, as many of the finest resolutions are left undecoded as leave at least
     two pixels to one of the grid, which changes values little; ``fast``: as leave at least one, which lets

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from comoto.components import resolve
+from comoto.components import resolve, suggest
+from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.records import Manifest
 
 __all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
 
 _LISTED = 10
+_SWITCHES = {
+    "dataset": "the first word",
+    "root": "the second word",
+    "tables": "--tables FOLDER",
+    "categories": "--category WORD",
+    "allow_missing": "--allow-missing",
+    "strict": "--strict",
+}
+"""Arguments of ``index`` that the command line has its own way to give."""
 
 
 def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> Manifest:
@@ -31,11 +42,14 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
         DatasetError: the data set is incomplete or wrong, see the reader; or something would be left out and
             ``strict`` is set.
     """
+    if dataset in WITHOUT_READER:
+        raise ConfigError(f"data set '{dataset}' has no reader: {WITHOUT_READER[dataset].not_read}")
     reader = resolve("data set", dataset)
-    known = set(inspect.signature(reader).parameters)
+    known = set(inspect.signature(reader).parameters) - {"root"}
     for name in options:
         if name not in known:
-            raise ConfigError(f"data set '{dataset}' takes no '{name.replace('_', '-')}'")
+            word, words = name.replace("_", "-"), [one.replace("_", "-") for one in known]
+            raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
     manifest: Manifest = reader(Path(root), **options)
     if strict and manifest.dropped:
         listed = "; ".join(manifest.dropped[:_LISTED])
@@ -48,7 +62,7 @@ def reader_options(texts: Sequence[str]) -> dict[str, str]:
     """Return ``name=value`` texts as options of a reader, hyphens in names as underscores.
 
     Raises:
-        ConfigError: a text has no name or no ``=``, or a name stands twice.
+        ConfigError: a text has no name or no ``=``, a name stands twice, or is that of a switch.
     """
     options: dict[str, str] = {}
     for text in texts:
@@ -58,6 +72,8 @@ def reader_options(texts: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--set {text}: expected option=value")
         if key in options:
             raise ConfigError(f"--set {text}: {name.strip()} is given twice")
+        if key in _SWITCHES:
+            raise ConfigError(f"--set {text}: write {_SWITCHES[key]} instead")
         options[key] = value
     return options
 
@@ -86,10 +102,17 @@ def refuse_folder(folder: Path, overwrite: bool) -> None:
     """Check before the work starts that a manifest may be written into the folder.
 
     Raises:
-        OutputExistsError: see ``save_manifest``.
+        OutputExistsError: see ``save_manifest``; or the folder cannot be made or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a folder")
+    above = folder.absolute().parent  # the folder is replaced whole, so what counts is where it lies
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise OutputExistsError(f"{above}: is no folder, so nothing can be below it; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputExistsError(f"{folder}: cannot be made, {above} is read-only; choose another folder")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not names:
         return

@@ -177,8 +177,10 @@ _ENTRIES = (
         licence="agreement",
         commercial_use="by agreement",
         citation=(
-            "Halling-Brown MD, Warren LM, Ward D, et al. OPTIMAM Mammography Image Database: A Large-Scale "
-            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), 2021."
+            "Halling-Brown MD, Warren LM, Ward D, Lewis E, Mackenzie A, Wallis MG, Wilkinson LS, "
+            "Given-Wilson RM, McAvinchey R, Young KC. OPTIMAM Mammography Image Database: A Large-Scale "
+            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), "
+            "e200103, 2021. doi.org/10.1148/ryai.2020200103"
         ),
         url="https://medphys.royalsurrey.nhs.uk/omidb/",
         options={

@@ -12,8 +12,8 @@ from math import log
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
 
+from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 from comoto.sources import open_source, read_source_header
@@ -135,11 +135,9 @@ def _candidates(files: tuple[tuple[Path, str], ...]) -> tuple[list[_Candidate], 
 
 def _series_description(path: Path) -> str:
     """Return the Series Description in lower case; empty if there is none."""
-    try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesDescription"])
+    dataset = read_tags(path, ["SeriesDescription"])
+    with one_error(path):
         return str(dataset.get("SeriesDescription") or "").strip().lower()
-    except Exception as error:  # damaged bytes surface as almost any type
-        raise DicomError(f"{path}: SeriesDescription cannot be read ({error}); download it again") from error
 
 
 def _rank(candidate: _Candidate) -> int:

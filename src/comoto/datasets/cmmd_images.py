@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from pydicom import dcmread
-
 from comoto.datasets.breast_side import leaning_side
 from comoto.datasets.dicom_tree import dicom_files, for_each
 from comoto.datasets.view_words import parse_side, parse_view
+from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DatasetError, DicomError
 from comoto.records import Laterality, View
 from comoto.sources import open_source, read_source_header
@@ -150,12 +149,10 @@ def _image(path: Path, by_pixels: bool) -> CmmdImage:
 
 def _view_meaning(path: Path) -> str:
     """Return the meaning of the view's code, such as ``medio-lateral oblique``; empty if there is none."""
-    try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["ViewCodeSequence"])
+    dataset = read_tags(path, ["ViewCodeSequence"])
+    with one_error(path):
         for item in dataset.get("ViewCodeSequence") or []:
             return str(item.get("CodeMeaning") or "")
-    except Exception as error:  # damaged bytes surface as almost any type
-        raise DicomError(f"{path}: ViewCodeSequence cannot be read ({error}); download it again") from error
     return ""
 
 

@@ -17,6 +17,8 @@ from comoto.records import Manifest, Modality, Split
 
 SEPARATOR = ":"
 _LISTED = 5
+_SAME_PEOPLE = (frozenset({"omidb", "omidb-selection"}), frozenset({"tsynth", "msynth"}))
+"""Data sets made of the same people, or phantoms, under the same patient ids."""
 _FOLDERS = {Modality.MAMMOGRAM: "mammograms", Modality.TOMOSYNTHESIS: "tomosynthesis"}
 
 
@@ -105,12 +107,15 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
         official: keep the splits that the sets came with.
 
     Raises:
-        DatasetError: nothing to merge, an image id stands twice within one name, or the official splits of
-            two sets contradict each other about a patient.
+        DatasetError: nothing to merge, an image id stands twice within one name, two sets that are known to
+            hold the same people have two names, or the official splits of two sets contradict each other
+            about a patient.
     """
     if not sources:
         raise DatasetError("no manifest is named; give the folders that 'comoto index' wrote")
     ordered = tuple(sorted(sources, key=_sort_key))
+    if not shared_ids:
+        _refuse_two_names_for_the_same_people(ordered)
     aliases = sorted({source.alias for source in ordered})
     several = len(aliases) > 1
     common = _common_studies(ordered) if several else frozenset()
@@ -140,6 +145,17 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
     columns = [name for name in images.columns if name != "alias"]
     manifest = Manifest("+".join(aliases), images[columns], lesions, tuple(notes), dropped)
     return Merged(manifest, ordered, shared_ids, patients)
+
+
+def _refuse_two_names_for_the_same_people(sources: Sequence[Source]) -> None:
+    """A patient would become two, and might then stand in two parts."""
+    for people in _SAME_PEOPLE:
+        aliases = sorted({source.alias for source in sources if source.manifest.name in people})
+        if len(aliases) > 1:
+            raise DatasetError(
+                f"{' and '.join(aliases)} hold the same people under the same patient ids; give their "
+                f"manifests one name, such as {aliases[0]}=FOLDER for each of them"
+            )
 
 
 def _sort_key(source: Source) -> tuple[str, str, str]:

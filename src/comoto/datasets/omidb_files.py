@@ -76,7 +76,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is no JSON ({error})") from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: holds no JSON object")

@@ -54,7 +54,7 @@ def read_json_header(path: Path) -> OmidbHeader:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is no JSON ({error})") from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: is no DICOM header in JSON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def fill_from_headers(
 
     Returns:
         The images with nothing missing but sizes and numbers of slices, notes, and a line for each file that
-        cannot be read.
+        cannot be read, or is no image of the kind that the table names.
 
     Raises:
         DatasetError: neither table nor file says whose image it is, or which view.
@@ -122,12 +123,12 @@ def fill_from_headers(
     unsized = images[["rows", "columns"]].isna().any(axis=1) | (
         images["num_slices"].isna() & (images["modality"] != Modality.MAMMOGRAM.value)
     )
-    needed = silent | (with_lesion & unsized)
+    needed = silent | (with_lesion & unsized) | _folders_of_mammograms(images)
     if options.headers == "never":
         needed[:] = False
     elif options.headers == "all":
         needed[:] = True
-    headers, dropped = _headers(found.table, images["path"][needed])
+    headers, dropped = _headers(found.table, images[needed])
     images = images.drop(index=[line for line in images.index[needed] if line not in headers])
     notes = _fill(found.table, images, headers)
     _require(found.table, images, options)
@@ -232,24 +233,44 @@ def _views(table: Table, images: pd.DataFrame, options: CsvOptions) -> None:
     images["laterality"] = sides.where(sides.notna(), of_view)
 
 
-def _headers(table: Table, paths: pd.Series[str]) -> tuple[dict[int, ImageHeader], list[str]]:
+def _folders_of_mammograms(images: pd.DataFrame) -> pd.Series[bool]:
+    """Say which mammograms are folders: one that holds several files is most likely a volume."""
+    kinds = images["modality"] == Modality.MAMMOGRAM.value
+    folders = [is_one and os.path.isdir(path) for path, is_one in zip(images["path"], kinds, strict=True)]  # noqa: PTH112
+    return pd.Series(folders, index=images.index, dtype=bool)
+
+
+def _headers(table: Table, images: pd.DataFrame) -> tuple[dict[int, ImageHeader], list[str]]:
     headers: dict[int, ImageHeader] = {}
     dropped: list[str] = []
-    for line, path in track(paths.items(), "read headers", len(paths)):
+    rows = zip(images.index, images["path"], images["modality"], strict=True)
+    for line, path, modality in track(rows, "read headers", len(images)):
         try:
-            headers[int(str(line))] = read_source_header(Path(path))
+            header = read_source_header(Path(path))
+            _require_modality(header, modality)
+            headers[int(line)] = header
         except DicomError as error:
             dropped.append(f"{table.path.name}: line {line}: {error}")
     return headers, dropped
 
 
+def _require_modality(header: ImageHeader, modality: Any) -> None:
+    if pd.isna(modality) or (modality == Modality.TOMOSYNTHESIS.value) == header.is_multiframe:
+        return
+    raise DicomError(
+        f"{header.path}: modality is {modality}, but there "
+        f"{f'are {header.num_frames} slices' if header.is_multiframe else 'is one frame only'}; correct the "
+        "cell, or leave it empty for the file to decide"
+    )
+
+
 def _fill(table: Table, images: pd.DataFrame, headers: Mapping[int, ImageHeader]) -> list[str]:
-    """Complete the images in place; return notes where table and file differ. The table wins."""
+    """Complete the images in place; return notes where table and file differ."""
     if not headers:
         return []
     said = pd.DataFrame({line: _said(header) for line, header in headers.items()}, dtype="object").T
     notes = []
-    for column in ("laterality", "view", "modality", "num_slices", "rows", "columns"):
+    for column in ("laterality", "view", "modality", *_WHOLE):
         ours, theirs = images.loc[said.index, column], said[column]
         differ = ours.notna() & theirs.notna() & (ours.astype(object) != theirs)
         if differ.any():

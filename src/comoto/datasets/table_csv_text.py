@@ -36,6 +36,7 @@ def read_text_table(path: Path, encoding: str | None = None, delimiter: str | No
         DatasetError: the file cannot be read, is no text, or a row does not fit the header.
     """
     text = _decoded(path, encoding)
+    csv.field_size_limit(_LONG_CELL)
     separator, skipped = _excel_line(text)
     text = text.split("\n", 1)[1] if skipped else text
     if delimiter is not None:
@@ -113,14 +114,21 @@ def _excel_line(text: str) -> tuple[str | None, int]:
 
 def _guessed(text: str) -> str:
     header = next((line for line in text.split("\n") if line.strip()), "")
-    counts = {mark: len(next(csv.reader([header], delimiter=mark), [])) for mark in DELIMITERS.values()}
+    counts = {mark: _num_cells(header, mark) for mark in DELIMITERS.values()}
     return max(counts, key=lambda mark: counts[mark])
+
+
+def _num_cells(header: str, mark: str) -> int:
+    """Count the cells of a header line; one that no table has counts as one cell."""
+    try:
+        return len(next(csv.reader([header], delimiter=mark), []))
+    except csv.Error:
+        return 1
 
 
 def _parsed(path: Path, text: str, separator: str, skipped: int) -> Table:
     rows: list[list[str]] = []
     lines: list[int] = []
-    csv.field_size_limit(_LONG_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for row in reader:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydicom import dcmread
-
 from comoto.dicom.read import touching_side
+from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DicomError
 from comoto.records import Laterality
 from comoto.sources import open_source
@@ -33,9 +32,10 @@ _KEYWORDS = (
     "SeriesDescription",
     "ImageComments",
     "ImageType",
-    "ImagesInAcquisition",
     "ImageLaterality",
+    "Manufacturer",
 )
+_OWN_WORDS = ("simulated", "dbt reconstructed volume", "mcgpu")
 _DETECTOR = ((3000, 1500), (1500, 3000))
 """Size of what the simulated detector records; a reconstruction is as large as its breast."""
 
@@ -121,6 +121,7 @@ def read_folder(files: tuple[Path, ...]) -> FolderSeries:
     for item in items:
         try:
             tags = _tags(item.first)
+            _require_victre(item.first.path, tags)
             if _is_projection(item, tags):
                 projections.append(item.path)
             else:
@@ -133,9 +134,21 @@ def read_folder(files: tuple[Path, ...]) -> FolderSeries:
 def _tags(file: DicomContent) -> dict[str, str]:
     if file.content is Content.UNREADABLE:
         raise DicomError(f"{file.path}: the header cannot be read ({file.reason}); {_DAMAGED}")
-    dataset = dcmread(file.path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-    values = ((keyword, dataset.get(keyword)) for keyword in _KEYWORDS)
-    return {keyword: "" if value is None else str(value).strip() for keyword, value in values}
+    dataset = read_tags(file.path, _KEYWORDS)
+    with one_error(file.path):
+        values = [(keyword, dataset.get(keyword)) for keyword in _KEYWORDS]
+        return {keyword: "" if value is None else str(value).strip() for keyword, value in values}
+
+
+def _require_victre(path: Path, tags: dict[str, str]) -> None:
+    """Refuse images of another collection: here all count as CC views, mostly of breasts without a lesion."""
+    described = _described(tags)
+    signs = ("victre" in tags["Manufacturer"].lower(), *(word in described for word in _OWN_WORDS))
+    if not any(signs) and _state(tags) == "not stated":
+        raise DicomError(
+            f"{path}: nothing says that it is of VICTRE (Manufacturer, descriptions, Patient State); is it "
+            "the right folder?"
+        )
 
 
 def _is_projection(item: _Item, tags: dict[str, str]) -> bool:
@@ -167,9 +180,6 @@ def _series(item: _Item, tags: dict[str, str], *, is_alone: bool) -> Series:
         raise DicomError(f"{item.first.path}: names no patient or no series; {_DAMAGED}")
     if item.stack is not None:
         image = DicomStack(item.path, item.stack.files)
-        wanted = tags["ImagesInAcquisition"]
-        if wanted.isdigit() and int(wanted) > image.num_frames:
-            raise DicomError(f"{item.path}: {image.num_frames} of {wanted} slices are there; {_DAMAGED}")
         rows, columns, frames = *image.shape, image.num_frames
         side = touching_side(image.frame(0))
     else:

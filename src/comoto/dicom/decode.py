@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from collections.abc import Callable
 
@@ -16,9 +15,9 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from comoto.dicom.codestream import StreamHeader, codestream_start, is_complete, stream_header
 from comoto.dicom.header import DicomHeader
 from comoto.dicom.syntaxes import Codec
+from comoto.dicom.tags import is_defect
+from comoto.dicom.tell import note_once
 from comoto.errors import DicomError
-
-logger = logging.getLogger("comoto.dicom")
 
 Pixels = NDArray[np.uint8 | np.uint16]
 
@@ -29,7 +28,6 @@ _DECODERS: dict[Codec, Callable[[bytes], NDArray[np.generic]]] = {
     Codec.JPEG_2000: imagecodecs.jpeg2k_decode,
     Codec.HTJ2K: imagecodecs.htj2k_decode,
 }
-_told: set[str] = set()
 
 
 def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) -> Pixels:
@@ -67,6 +65,8 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
         else:
             values = _DECODERS[codec](data)
     except Exception as error:  # decoders raise almost any type, MemoryError and StopIteration too
+        if is_defect(error):
+            raise
         raise DicomError(
             f"{what} cannot be decoded as {codec.value} ({type(error).__name__}: {error}); "
             "the file is damaged; copy or download it again"
@@ -119,10 +119,10 @@ def check_stream(header: DicomHeader, index: int, data: bytes) -> StreamHeader:
             f"stored of {header.bits_allocated} allocated; the file is damaged"
         )
     if stream.precision > header.bits_stored:
-        _tell_once(
+        note_once(
             "precision",
             f"{what} is compressed with {stream.precision} bits while {header.bits_stored} are stored; "
-            "every file of some vendors is (not repeated for other files)",
+            "every file of some vendors is",
         )
     if not is_complete(data):
         raise DicomError(f"{what} has no end marker: it is cut; copy or download the file again")
@@ -249,9 +249,3 @@ def _sign_extended(values: NDArray[np.generic], precision: int) -> NDArray[np.in
     """Read two's complement numbers of so many bits; decoders of JPEG hand them out as if unsigned."""
     wide = np.asarray(values, dtype=np.int32)
     return np.where(wide >= 1 << (precision - 1), wide - (1 << precision), wide)
-
-
-def _tell_once(topic: str, message: str) -> None:
-    if topic not in _told:
-        _told.add(topic)
-        logger.info(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from typing import BinaryIO
 from comoto.dicom.codestream import starts_frame
 from comoto.dicom.header import DicomHeader
 from comoto.dicom.syntaxes import Codec
+from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
-
-logger = logging.getLogger("comoto.dicom")
 
 _ITEM = 0xFFFEE000
 _SEQUENCE_DELIMITER = 0xFFFEE0DD
@@ -143,7 +141,11 @@ def _frame_starts(header: DicomHeader, table: tuple[int, ...], fragments: Sequen
     opens = [number for number, piece in enumerate(fragments) if starts_frame(codec, piece.beginning)]
     from_table = _starts_of_table(table, fragments)
     if table and from_table is None:
-        logger.warning("%s: the offset table is wrong; frames are found by their own beginnings", header.path)
+        warn_once(
+            "offset table",
+            f"{header.path}: the offset table is wrong; frames are found by their own beginnings. Other "
+            "software may show other frames: export the file again",
+        )
     if len(fragments) == frames and opens == list(range(frames)):
         return opens
     if codec is not Codec.RLE:

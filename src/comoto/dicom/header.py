@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +21,9 @@ from comoto.dicom.tags import (
     transfer_syntax_uid,
     unsupported,
 )
+from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
-
-logger = logging.getLogger("comoto.dicom")
 
 MAX_SIDE = 8192
 """Largest number of rows or columns; the largest mammography detectors have about 6,000."""
@@ -39,14 +37,18 @@ _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
     *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
     *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
+    "PresentationIntentType",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 """All that is read; names and dates of patients are passed over."""
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
+_FOR_PROCESSING = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")
+"""Classes of mammograms and of X-ray images whose values no vendor has processed yet (PS3.4, table B.5-1)."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def _checked_header(path: Path) -> DicomHeader:
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         spacing_mm=_spacing(path, groups),
         directions=anatomical_directions(groups),
+        for_processing=_is_for_processing(dataset),
+        padding=_padding(path, dataset, bits_stored, is_signed),
         pixels=pixels,
     )
     _check_size(header, dataset)
@@ -261,7 +265,8 @@ def _window(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
             )
         function = _text(group, "VOILUTFunction") or "LINEAR"
         if function not in ("LINEAR", "LINEAR_EXACT"):
-            logger.warning("%s: VOI LUT function %s is displayed as a linear window", path, function)
+            named = function if function == "SIGMOID" else "of another name"
+            warn_once("VOI LUT", f"{path}: VOI LUT function {named} is displayed as a linear window")
         return center, width
     return None
 
@@ -292,12 +297,40 @@ def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
     return None
 
 
+def _padding(path: Path, dataset: Dataset, bits_stored: int, is_signed: bool) -> tuple[int, int] | None:
+    """Return the frame values of padding: one stored value, or all up to the limit (PS3.3 C.7.5.1.1.2).
+
+    The limit is on the side of the picture's values: above the value in MONOCHROME2, below it in MONOCHROME1.
+    """
+    if dataset.get("PixelPaddingValue") in (None, ""):
+        return None
+    value = _integer(path, dataset, "PixelPaddingValue")
+    limit = _integer(path, dataset, "PixelPaddingRangeLimit", default=value)
+    half, top = 1 << (bits_stored - 1), (1 << bits_stored) - 1
+    ends = [value, limit]
+    if is_signed:  # some writers give the bits of a negative number as an unsigned one
+        ends = [end - (1 << 16) if end >= 1 << 15 else end for end in ends]
+        ends = [end + half for end in ends]
+    if _text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+        ends = [top - end for end in ends]
+    low, high = max(min(ends), 0), min(max(ends), top)
+    return (low, high) if low <= high else None
+
+
 def _view_position(dataset: Dataset, groups: list[Dataset]) -> str | None:
     position = _first_text(groups, "ViewPosition")
     if position is None:
         for item in dataset.get("ViewCodeSequence") or []:
             return _VIEW_CODES.get(_text(item, "CodeValue") or "")
     return position
+
+
+def _is_for_processing(dataset: Dataset) -> bool:
+    """Presentation Intent Type says it (PS3.3 C.8.11.1.1.1), else the class of the object."""
+    intent = (_text(dataset, "PresentationIntentType") or "").upper()
+    if "PROCESSING" in intent or "PRESENTATION" in intent:
+        return "PROCESSING" in intent
+    return _uid(dataset, "SOPClassUID") in _FOR_PROCESSING
 
 
 def _first_text(groups: list[Dataset], *keywords: str) -> str | None:

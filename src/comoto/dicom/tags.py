@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, BinaryIO, cast
 
 from pydicom import dcmread
@@ -22,6 +23,7 @@ logger = logging.getLogger("comoto.dicom")
 
 CAUSES_OF_DAMAGE = "the file is damaged or cut; copy or download it again"
 
+_PACKAGE = Path(__file__).parents[1]
 _PREAMBLE = 128
 _META_BYTES = 1 << 16
 """Meta information is a few hundred bytes; more is not looked at."""
@@ -98,7 +100,10 @@ def read_dataset(path: Path, file: BinaryIO, keywords: Sequence[Any]) -> FileDat
 
 @contextmanager
 def one_error(path: Path) -> Iterator[None]:
-    """Turn whatever pydicom raises in a block into a ``DicomError``, and its warnings of damage too."""
+    """Turn whatever pydicom raises in a block into a ``DicomError``, and its warnings of damage too.
+
+    A defect of this package is no damage of the file and stays what it is; see ``is_defect``.
+    """
     try:
         with _one_file_at_a_time, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -106,6 +111,8 @@ def one_error(path: Path) -> Iterator[None]:
     except DicomError:
         raise
     except Exception as error:  # damaged bytes surface as almost any type
+        if is_defect(error):
+            raise
         raise DicomError(
             f"{path}: the header cannot be read ({without_values(error)}); {CAUSES_OF_DAMAGE}"
         ) from error
@@ -113,6 +120,14 @@ def one_error(path: Path) -> Iterator[None]:
         if message.startswith(_WARNINGS_OF_DAMAGE):
             raise DicomError(f"{path}: {message}; {CAUSES_OF_DAMAGE}")
         logger.debug("%s: %s", path, message)
+
+
+def is_defect(error: Exception) -> bool:
+    """Say whether an error is a defect of this package: of a kind that no bytes cause, from its own code."""
+    if not isinstance(error, NameError | ImportError | AssertionError):
+        return False
+    innermost = "" if error.__traceback__ is None else extract_tb(error.__traceback__)[-1].filename
+    return Path(innermost).is_relative_to(_PACKAGE)
 
 
 def without_values(error: Exception) -> str:

@@ -33,6 +33,8 @@ class Collection:
         wanted: (folder of the tables, index of the collection, splits) -> the argument of
             ``select_series``.
         reader: name for ``comoto index``. For ``csv`` a table of the files, ``images.csv``, is written.
+        splits: its official splits.
+        has_normals: its tables tell patients without any finding.
         remark: what to know beforehand.
     """
 
@@ -41,6 +43,8 @@ class Collection:
     tables: tuple[tuple[WebTable, Split | None], ...]
     wanted: Wanted
     reader: str
+    splits: tuple[Split, ...] = ()
+    has_normals: bool = False
     remark: str = ""
 
     def tables_of(self, splits: tuple[Split, ...]) -> list[WebTable]:
@@ -147,15 +151,30 @@ def _cbis_tables() -> tuple[tuple[WebTable, Split | None], ...]:
 COLLECTIONS = {
     one.name: one
     for one in (
-        Collection("bcs-dbt", "breast_cancer_screening_dbt", _bcs_tables(), _bcs_dbt, "bcs-dbt"),
-        Collection("cbis-ddsm", "cbis_ddsm", _cbis_tables(), _cbis_ddsm, "cbis-ddsm"),
+        Collection(
+            "bcs-dbt",
+            "breast_cancer_screening_dbt",
+            _bcs_tables(),
+            _bcs_dbt,
+            "bcs-dbt",
+            splits=(Split.TRAIN, Split.VALIDATION, Split.TEST),
+            has_normals=True,
+        ),
+        Collection(
+            "cbis-ddsm",
+            "cbis_ddsm",
+            _cbis_tables(),
+            _cbis_ddsm,
+            "cbis-ddsm",
+            splits=(Split.TRAIN, Split.TEST),
+        ),
         Collection(
             "cmmd",
             "cmmd",
             ((WebTable("CMMD_clinicaldata_revision.xlsx", b"PK\x03\x04"), None),),
             _everything,
             "cmmd",
-            "labels only; polygons are in TOMPEI-CMMD of TCIA, to be downloaded by hand",
+            remark="labels only; polygons are in TOMPEI-CMMD of TCIA, to be downloaded by hand",
         ),
         Collection(
             "ea1141",
@@ -163,8 +182,8 @@ COLLECTIONS = {
             (),
             _ea1141,
             "csv",
-            "tomosynthesis of all patients who have it, and their mammograms for presentation; no lesions "
-            "are published",
+            remark="tomosynthesis of all patients who have it, and their mammograms for presentation; no "
+            "lesions are published",
         ),
     )
 }

@@ -21,7 +21,7 @@ from comoto.downloads.fetch import (
     size_text,
 )
 from comoto.downloads.index import read_index
-from comoto.downloads.select import Request, Selection, select_series
+from comoto.downloads.select import Request, Selection, check_request, select_series
 from comoto.downloads.web_tables import fetch_tables
 from comoto.errors import OutputExistsError
 from comoto.output_files import whole_file
@@ -104,6 +104,8 @@ def plan_download(
 ) -> DownloadPlan:
     """Find out what is to be downloaded; only the data set's tables are fetched.
 
+    What the data set does not have is refused before that.
+
     Args:
         name: a name of ``downloads.collections.COLLECTIONS``.
         root: folder of the data set; tables that lie there are taken as they are.
@@ -115,6 +117,7 @@ def plan_download(
         ConfigError, DatasetError, OutputExistsError: see the parts.
     """
     collection = find_collection(name)
+    check_request(request, collection.splits, has_normals=collection.has_normals)
     if root.exists() and not root.is_dir():
         raise OutputExistsError(f"{root}: is a file; name a folder")
     series = read_index(collection.collection, index)

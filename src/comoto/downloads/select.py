@@ -14,6 +14,8 @@ from comoto.records import Split
 LESION, NORMAL, OTHER = "lesion", "normal", "other"
 """What a patient is: has a biopsied lesion, nothing at all, or something else (recalled, no box)."""
 
+_NOBODY = "no patient is chosen; ask for more with --patients or --normals"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -57,6 +59,28 @@ class Selection:
         return not self.absent and all(chosen == total for chosen, total in self.patients.values())
 
 
+def check_request(request: Request, splits: Sequence[Split], *, has_normals: bool) -> None:
+    """Refuse what a data set does not have.
+
+    Args:
+        request: what the user wants.
+        splits: official splits of the set.
+        has_normals: the set knows patients without any finding.
+
+    Raises:
+        ConfigError: a split, normals or nobody is asked for.
+    """
+    if request.splits and not splits:
+        raise ConfigError("--split: this data set has no official splits; make some with 'comoto split'")
+    for split in request.splits:
+        if split not in splits:
+            raise ConfigError(f"--split {split.value}: this data set has {', '.join(splits)}")
+    if request.normals and not has_normals:
+        raise ConfigError("--normals: this data set has no patients that are known to be without a finding")
+    if request.patients == 0 and not request.normals:
+        raise ConfigError(_NOBODY)
+
+
 def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: Request) -> Selection:
     """Choose whole patients, in an order that depends on the seed alone.
 
@@ -67,12 +91,12 @@ def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: Request) -
         request: how many of them.
 
     Raises:
-        ConfigError: a split or normals are asked for that the set does not have.
+        ConfigError: a split, or normals, are asked for that the set does not have, or nobody is.
         DatasetError: nothing is chosen, or none of it is in the index.
     """
-    splits = _splits(wanted, request)
-    if request.normals and not (wanted["finding"] == NORMAL).any():
-        raise ConfigError("--normals: this data set has no patients that are known to be without a finding")
+    there = tuple(split for split in Split if (wanted["split"] == split.value).any())
+    check_request(request, there, has_normals=bool((wanted["finding"] == NORMAL).any()))
+    splits = [split.value for split in request.splits or there] or [""]
     people = wanted.drop_duplicates("person").set_index("person")
     chosen: list[str] = []
     patients: dict[tuple[str, str], tuple[int, int]] = {}
@@ -85,7 +109,7 @@ def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: Request) -
             chosen += ranked
     rows = wanted[wanted["person"].isin(chosen)].drop_duplicates("series_uid")
     if not len(rows):
-        raise DatasetError("no patient is chosen; ask for more with --patients or --normals")
+        raise DatasetError(_NOBODY)
     found = index.merge(rows[["series_uid", "split"]], on="series_uid", how="inner", validate="one_to_one")
     absent = sorted(set(rows["series_uid"]) - set(found["series_uid"]))
     if not len(found):
@@ -94,15 +118,3 @@ def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: Request) -
             "update it with: pip install -U idc-index"
         )
     return Selection(found, patients, tuple(absent))
-
-
-def _splits(wanted: pd.DataFrame, request: Request) -> Sequence[str]:
-    there = [split.value for split in Split if (wanted["split"] == split.value).any()]
-    if not there:
-        if request.splits:
-            raise ConfigError("--split: this data set has no official splits; make some with 'comoto split'")
-        return [""]
-    for split in request.splits:
-        if split.value not in there:
-            raise ConfigError(f"--split {split.value}: this data set has {', '.join(there)}")
-    return [split.value for split in request.splits] or there

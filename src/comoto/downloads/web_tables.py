@@ -63,12 +63,14 @@ def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str | None = No
     """
     base = base or PUBLISHER
     notes = []
+    missing = [table.name for table in tables if table.find(folder) is None]
     for table in tables:
         path = table.find(folder)
         if path is None:
             path = folder / table.name
             say(f"fetch {base}{table.name}")
-            content = _checked(table, _get(base + table.name, folder), base)
+            content = _checked(table, _get(base + table.name, _by_hand(missing, folder)), base)
+            missing.remove(table.name)
             with whole_file(path) as part:
                 part.write_bytes(content)
         lines = path.read_bytes().count(b"\n") if table.lines and path.name == table.name else table.lines
@@ -77,23 +79,19 @@ def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str | None = No
     return notes
 
 
-def _get(url: str, folder: Path) -> bytes:
+def _get(url: str, by_hand: str) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             content: bytes = answer.read(_MOST_BYTES + 1)
             wanted = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
-        raise DatasetError(
-            f"{url}: the server answers {error.code} {error.reason}; {_by_hand(folder)}"
-        ) from error
+        raise DatasetError(f"{url}: the server answers {error.code} {error.reason}; {by_hand}") from error
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         reason = getattr(error, "reason", error)
-        raise DatasetError(
-            f"{url}: cannot be reached ({reason}); are you offline? {_by_hand(folder)}"
-        ) from error
+        raise DatasetError(f"{url}: cannot be reached ({reason}); are you offline? {by_hand}") from error
     if len(content) > _MOST_BYTES:
-        raise DatasetError(f"{url}: larger than {_MOST_BYTES >> 20} MB, so not the table; {_by_hand(folder)}")
+        raise DatasetError(f"{url}: larger than {_MOST_BYTES >> 20} MB, so not the table; {by_hand}")
     if wanted is not None and wanted.isdecimal() and len(content) != int(wanted):
         raise DatasetError(f"{url}: {len(content)} of {wanted} bytes arrived; run the command again")
     return content
@@ -110,5 +108,9 @@ def _checked(table: WebTable, content: bytes, base: str) -> bytes:
     return content
 
 
-def _by_hand(folder: Path) -> str:
-    return f"else download the table from the collection's page on another machine and put it into {folder}"
+def _by_hand(names: Sequence[str], folder: Path) -> str:
+    """Say how to do without a network; every table that is missing is named, not one a call."""
+    return (
+        f"else download {', '.join(names)} from the collection's page on another machine and put "
+        f"{'it' if len(names) == 1 else 'them'} into {folder}"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from comoto.errors import DatasetError, DicomError
@@ -34,7 +34,20 @@ class Job:
     keys: tuple[str, str, str] | None = None
 
 
-def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality) -> list[Job]:
+@dataclass(frozen=True)
+class Inputs:
+    """What the inputs of a prediction hold.
+
+    Attributes:
+        jobs: what to predict on.
+        left_out: (path, reason) of what was found in folders and is no image of the wanted kind.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality) -> Inputs:
     """List the images behind the inputs, each once, in a stable order.
 
     Args:
@@ -48,15 +61,16 @@ def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality
         DicomError: a named file is in none of the formats that are read.
     """
     jobs: dict[str, Job] = {}
+    left_out: dict[str, str] = {}
     for path in inputs:
         before = len(jobs)
-        for job in _expand(path, split, modality):
+        for job in _expand(path, split, modality, left_out):
             jobs.setdefault(job.image_id, job)
         if len(jobs) == before:
             raise DatasetError(
                 f"{path}: nothing to predict on here{f' in split {split.value}' if split else ''}"
             )
-    return list(jobs.values())
+    return Inputs(list(jobs.values()), list(left_out.items()))
 
 
 def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str, str, str]:
@@ -71,7 +85,7 @@ def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str,
     return header.patient_id, header.study_instance_uid, f"{laterality.value.lower()}{view}"
 
 
-def _expand(path: Path, split: Split | None, modality: Modality) -> Iterator[Job]:
+def _expand(path: Path, split: Split | None, modality: Modality, left_out: dict[str, str]) -> Iterator[Job]:
     if (path / "manifest.json").is_file():
         manifest = Manifest.load(path)
         for record in (manifest if split is None else manifest.split(split)).records():
@@ -82,7 +96,7 @@ def _expand(path: Path, split: Split | None, modality: Modality) -> Iterator[Job
     if split is not None:
         raise DatasetError(f"{path}: --split needs a manifest folder; make one with 'comoto index'")
     if path.is_dir():
-        yield from _search(path, modality)
+        yield from _search(path, modality, left_out)
     elif path.is_file():
         kind = describe_source(path)
         if kind.content is Content.UNREADABLE:
@@ -92,8 +106,8 @@ def _expand(path: Path, split: Split | None, modality: Modality) -> Iterator[Job
         raise DatasetError(f"{path}: no such file or folder")
 
 
-def _search(folder: Path, modality: Modality) -> Iterator[Job]:
-    """Yield the images of one modality; what is something else is said and left out, with the reason.
+def _search(folder: Path, modality: Modality, left_out: dict[str, str]) -> Iterator[Job]:
+    """Yield the images of one modality; what is something else is said, and added to ``left_out``.
 
     Files that cannot be read become jobs all the same: predicting on them fails with the reason, and the
     failure is listed with the results.
@@ -104,6 +118,9 @@ def _search(folder: Path, modality: Modality) -> Iterator[Job]:
             yield Job(str(kind.path), kind.path)
         else:
             others.setdefault(kind.content, []).append(kind)
+            left_out[str(kind.path)] = (
+                kind.problem or f"{kind.path}: not a {_NAMES[modality]} but {kind.content.value}"
+            )
     for content, kinds in others.items():
         more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
         say(f"left out, not a {_NAMES[modality]} but {content.value}: {kinds[0].path}{more}")

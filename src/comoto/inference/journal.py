@@ -7,6 +7,7 @@ are written from it when the work ends, in whatever way, and replaced as a whole
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +25,33 @@ MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
 
 
 class Journal:
-    """The finished images of one prediction; a context manager that writes the files on the way out."""
+    """The finished images of one prediction; a context manager that writes the files on the way out.
 
-    def __init__(self, out: Path, made_by: dict[str, Any], entries: dict[str, dict[str, Any]]) -> None:
+    Attributes:
+        out: the table.
+        twin: the JSON file beside it.
+        failed: (path, reason) of images that could not be read.
+        left_out: (path, reason) of what was not looked at.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        made_by: dict[str, Any],
+        entries: dict[str, dict[str, Any]],
+        left_out: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.out = out
         self.twin = out.with_suffix(".json")
         self._path = _journal_path(out)
         self._made_by = made_by
         self._entries = entries
-        self._failed: list[tuple[str, str]] = []
+        self.failed: list[tuple[str, str]] = []
+        self.left_out = left_out
         self._file: TextIOWrapper | None = None
 
     @staticmethod
-    def open(out: Path, made_by: dict[str, Any]) -> Journal:
+    def open(out: Path, made_by: dict[str, Any], left_out: Sequence[tuple[str, str]] = ()) -> Journal:
         """Start a journal, or continue an interrupted one of the same model and settings.
 
         Raises:
@@ -47,7 +62,7 @@ class Journal:
             for existing in (out, out.with_suffix(".json")):
                 if existing.exists():
                     raise OutputExistsError(f"{existing} exists; remove it or choose another --out")
-            return Journal(out, made_by, {})
+            return Journal(out, made_by, {}, left_out)
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a last line that was cut is done again
         rows = [json.loads(line) for line in lines]
         if not rows or rows[0] != made_by:
@@ -55,7 +70,7 @@ class Journal:
                 f"{path} belongs to an interrupted prediction with another model or other settings; "
                 "repeat that call, or remove the file to start afresh"
             )
-        return Journal(out, made_by, {row["image_id"]: row for row in rows[1:]})
+        return Journal(out, made_by, {row["image_id"]: row for row in rows[1:]}, left_out)
 
     def __enter__(self) -> Journal:
         rows = [self._made_by, *self._entries.values()]
@@ -85,13 +100,16 @@ class Journal:
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
 
+    def fail(self, path: Path, reason: str) -> None:
+        """Note that an image could not be read; the next call with the same journal tries it again."""
+        self.failed.append((str(path), reason))
+
     def discard(self) -> None:
         """Leave nothing behind: no image was finished."""
         self._path.unlink()
 
-    def finish(self, failed: list[tuple[str, str]]) -> None:
+    def finish(self) -> None:
         """Write the final files and remove the journal."""
-        self._failed = failed
         self._write()
         self._path.unlink()
 
@@ -102,7 +120,8 @@ class Journal:
         content = {
             "format": FORMAT,
             "made_by": self._made_by,
-            "failed": [{"path": path, "reason": reason} for path, reason in self._failed],
+            "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
+            "left_out": [{"path": path, "reason": reason} for path, reason in self.left_out],
             "images": entries,
         }
         with whole_file(self.out) as part:

@@ -28,12 +28,14 @@ class PredictionFiles:
         twin: JSON with the same detections unrounded, and what made them.
         num_images: images in the files.
         failed: (path, reason) of images that could not be read.
+        left_out: (path, reason) of what folders held besides and was not looked for, such as mammograms.
     """
 
     table: Path
     twin: Path
     num_images: int
     failed: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def predict(
@@ -64,7 +66,8 @@ def predict(
             result. The error of an only image is raised as it is.
     """
     config = config or model.config.inference
-    jobs = collect_jobs(inputs, split, modality)
+    found = collect_jobs(inputs, split, modality)
+    jobs = found.jobs
     made_by = {
         "model": model.name,
         "model_sha256": model.sha256,
@@ -72,9 +75,8 @@ def predict(
         "inference": config.model_dump(mode="json"),
         "precision": model.precision,
     }
-    failed: list[tuple[str, str]] = []
     with (
-        Journal.open(out, made_by) as journal,
+        Journal.open(out, made_by, found.left_out) as journal,
         progress_bar(f"predict on {model.device}", len(jobs)) as advance,
     ):
         for job in jobs:
@@ -85,24 +87,25 @@ def predict(
                     if len(jobs) == 1:
                         journal.discard()
                         raise
-                    failed.append((str(job.path), str(error)))
+                    journal.fail(job.path, str(error))
                     say(f"left out: {error}")
             advance(1)
-        if len(failed) == len(jobs):
+        if len(journal.failed) == len(jobs):
             journal.discard()
-            raise DatasetError(f"none of {len(jobs)} images could be predicted on; the first: {failed[0][1]}")
-        journal.finish(failed)
-    return PredictionFiles(out, journal.twin, len(journal), tuple(failed))
+            first = journal.failed[0][1]
+            raise DatasetError(f"none of {len(jobs)} images could be predicted on; the first: {first}")
+        journal.finish()
+    return PredictionFiles(out, journal.twin, len(journal), tuple(journal.failed), tuple(found.left_out))
 
 
 def predict_volume(
     model: Model, path: Path, config: InferenceConfig | None = None, job: Job | None = None
 ) -> VolumeDetections:
-    """Predict on one tomosynthesis file.
+    """Predict on one tomosynthesis volume.
 
     Args:
         model: what ``load_model`` returned.
-        path: a multi-frame DICOM file.
+        path: a multi-frame DICOM file, a folder of one file per slice, or another format of a volume.
         config: how to predict; None takes what the model was trained with.
         job: what a manifest says of the file.
 
@@ -110,7 +113,7 @@ def predict_volume(
         Detections in source pixels, 0-based slices.
 
     Raises:
-        DicomError: the file cannot be read or is no volume.
+        DicomError: the image cannot be read or is no volume.
     """
     job = job or Job(str(path), path)
     found, plan, header = detect_volume(model, path, job.laterality, config or model.config.inference)

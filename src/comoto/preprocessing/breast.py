@@ -91,7 +91,7 @@ def find_breast(frames: list[Image]) -> Breast:
     Args:
         frames: (H, W) each, of one shape; air darker than breast.
     """
-    small = np.max([_small(frame) for frame in frames], axis=0)
+    small = np.max([small_copy(frame) for frame in frames], axis=0)
     air, noise = _air(small)
     contrast = float(np.percentile(small, 99)) - air
     bright = small > air + max(_NOISE_STEPS * noise, _CONTRAST_SHARE * contrast)
@@ -100,7 +100,8 @@ def find_breast(frames: list[Image]) -> Breast:
     return Breast(_largest_region(inside), frames[0].shape)
 
 
-def _small(frame: Image) -> NDArray[np.float32]:
+def small_copy(frame: Image) -> NDArray[np.float32]:
+    """Return area averages of a frame, its long side at most 256 pixels."""
     rows, columns = frame.shape
     factor = min(1.0, _LONG_SIDE / max(rows, columns))
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))

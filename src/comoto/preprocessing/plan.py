@@ -8,7 +8,7 @@ its header and a few frames, is the same for training and inference, and renders
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -20,6 +20,8 @@ from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
 from comoto.preprocessing.breast import Breast, find_breast
+from comoto.preprocessing.detector_data import DetectorCurve, detector_curve
+from comoto.preprocessing.padding import Padding, find_padding
 from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window
 from comoto.records import FloatArray, ImageHeader, Laterality, Modality
@@ -41,12 +43,14 @@ class Plan:
     Attributes:
         orient: stored -> source; a turn by 180 degrees or nothing.
         to_grid: source -> grid without padding: crop, mirror, resize.
-        window: frame values that become 0 and 255, ``low < high``; with ``frame`` for pictures only.
+        window: values of ``upright`` that become 0 and 255, ``low < high``; with ``frame`` for pictures only.
         window_source: where the window comes from; ``frame`` stretches every frame on its own.
         laterality: side of the patient's body.
         notes: what was odd, one sentence each.
         halvings: how often the sides of a stored frame are to be halved while it is decoded; the grid is too
             coarse for more.
+        curve: what is done first with the values of a mammogram "for processing"; None for all others.
+        padding: what is made black; None where there is no bright padding. Only full frames have it.
     """
 
     orient: Chain
@@ -56,6 +60,8 @@ class Plan:
     laterality: Laterality
     notes: tuple[str, ...] = ()
     halvings: int = 0
+    curve: DetectorCurve | None = None
+    padding: Padding | None = None
 
     @property
     def stored_shape(self) -> Shape:
@@ -82,6 +88,7 @@ class Plan:
         Raises:
             ValueError: the frame is of another shape.
         """
+        frame = self._shades(frame)
         low, high = frame_window(frame) if self.window_source == "frame" else self.window
         if self.halvings and frame.shape == reduced_shape(self.stored_shape, self.halvings):
             reduced = _windowed(frame, low, high)
@@ -94,6 +101,13 @@ class Plan:
         for step in steps:
             grey = step.image(grey)
         return _bytes(grey)
+
+    def upright(self, frame: Image) -> Image:
+        """Return a stored frame (H, W) in its corrected orientation, in the values that ``window`` means."""
+        return self.orient.image(self._shades(frame))
+
+    def _shades(self, frame: Image) -> Image:
+        return _shades(frame, self.curve, self.padding)
 
     def boxes_to_grid(self, boxes_on_source: ArrayLike) -> FloatArray:
         """Return boxes (N, 4) on the grid; nothing is clipped, so ``boxes_to_source`` undoes it."""
@@ -113,6 +127,8 @@ class Plan:
             "laterality": self.laterality.value,
             "notes": list(self.notes),
             "halvings": self.halvings,
+            "curve": None if self.curve is None else asdict(self.curve),
+            "padding": None if self.padding is None else asdict(self.padding),
         }
 
     @staticmethod
@@ -135,6 +151,8 @@ class Plan:
                 Laterality(content["laterality"]),
                 tuple(content["notes"]),
                 int(content.get("halvings", 0)),
+                None if content.get("curve") is None else DetectorCurve(**content["curve"]),
+                None if content.get("padding") is None else Padding(**content["padding"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"not the description of a plan: {error!r}") from error
@@ -168,11 +186,16 @@ def plan_image(
     if modality is Modality.TOMOSYNTHESIS:
         header.require_volume()
     first = image.frame(0)
-    frames = [first] if header.num_frames == 1 else [image.frame(index) for index in _sampled(header)]
-    lie = _lie(header, first, laterality, modality)
-    orient, notes = _orient(first, lie), list(lie.notes)
+    curve, said = detector_curve(header, first, modality, config.for_processing)
+    frames = [first, *(image.frame(index) for index in _sampled(header) if header.num_frames > 1)]
+    padding, padded = find_padding(header.padding, frames, curve)
+    frames = [_shades(frame, curve, padding) for frame in frames]
+    lie = _lie(header, frames[0], laterality, modality)
+    orient, notes = _orient(frames[0], lie), [*lie.notes, *(note for note in (said, padded) if note)]
+    frames = frames[1:] or frames
     breast = find_breast([orient.image(frame) for frame in frames])
-    window = choose_window(header, modality, config.window, _values(frames, orient, breast))
+    about = header if curve is None else replace(header, window=None)  # it speaks of other values
+    window = choose_window(about, modality, config.window, _values(frames, orient, breast))
     chest_wall = (breast.side() if lie.from_breast else None) or lie.chest_wall
     if laterality is not None and chest_wall is not laterality:
         notes.append(
@@ -184,9 +207,11 @@ def plan_image(
     to_grid = _to_grid(orient.out_shape, breast, chest_wall, lie.is_upside_down, config)
     side = lie.laterality or chest_wall
     halvings = 0
-    if config.decode != "full" and window.source != "frame":  # reduced frames lack the extremes of full ones
+    # reduced frames lack the extremes of full ones, and mix padding with what is beside it
+    if config.decode != "full" and window.source != "frame" and padding is None:
         halvings = halvings_that_fit(orient, to_grid, image.reductions, 2 if config.decode == "auto" else 1)
-    return Plan(orient, to_grid, (window.low, window.high), window.source, side, tuple(notes), halvings)
+    shown = (window.low, window.high)
+    return Plan(orient, to_grid, shown, window.source, side, tuple(notes), halvings, curve, padding)
 
 
 def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
@@ -204,6 +229,11 @@ def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     if min(missing) < 0:
         raise ValueError(f"an array of shape {array.shape} does not fit into {rows} x {columns}")
     return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, missing[0]), (0, missing[1])])
+
+
+def _shades(frame: Image, curve: DetectorCurve | None, padding: Padding | None) -> Image:
+    shades = frame if curve is None else curve.values(frame)
+    return shades if padding is None else padding.blackened(frame, shades)
 
 
 def _windowed(frame: Image, low: float, high: float) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.slices import PrepareOptions
 from comoto.records import ImageRecord, IntArray
 
-RENDERING = 1
+RENDERING = 2
 """Counts up when the same settings give other pixels; then nothing that is stored passes for done."""
 
 DATA_OFFSET = 4096

@@ -133,14 +133,29 @@ def summary(store: PreparedStore) -> str:
         lines.append(f"{len(store) - len(files)} images show the same as others and are stored once")
     from_file = sum(plan.window_source == "file" for plan in plans.values())
     lines.append(f"window: {from_file} from the file, {len(plans) - from_file} from percentiles")
-    lost = sum(len(store.record(name).lesions) - len(store.lesions_on_grid(name)[0]) for name in plans)
-    if lost:
-        lines.append(f"note: {lost} lesions lie outside the cropped breast and cannot be trained on")
+    lines.extend(_lost_lesions(store))
     notes = [f"{image_id}: {note}" for image_id, plan in plans.items() for note in plan.notes]
     lines.extend(f"note: {note}" for note in notes[:_LISTED])
     if len(notes) > _LISTED:
         lines.append(f"note: and {len(notes) - _LISTED} more; 'comoto inspect' shows them")
     return "\n".join(lines)
+
+
+def _lost_lesions(store: PreparedStore) -> list[str]:
+    """Say which lesions the crop to the breast has cut away."""
+    lost = [
+        f"note: {image_id}: the lesion {lesion.box_xyxy}"
+        f"{'' if lesion.slice_index is None else f' on slice {lesion.slice_index}'} lies outside the cropped "
+        f"breast ({share:.0%} of its box is left) and cannot be trained on"
+        for image_id in store.image_ids
+        for lesion, share in store.lost_lesions(image_id)
+    ]
+    if len(lost) <= _LISTED:
+        return lost
+    return [
+        *lost[:_LISTED],
+        f"note: and {len(lost) - _LISTED} more lesions; PreparedStore.lost_lesions names them",
+    ]
 
 
 def _identify(

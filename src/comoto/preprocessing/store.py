@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.geometry import visible_boxes
+from comoto.geometry import clip_boxes, visible_boxes
+from comoto.geometry.boxes import area
 from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.planes import DATA_OFFSET, PlanesInfo, planes_files
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
@@ -170,6 +171,15 @@ class PreparedStore:
         )
         slices = np.array([lesion.slice_index or 0 for lesion in lesions], dtype=np.int64)
         return boxes.astype(np.float32), slices[keep]
+
+    def lost_lesions(self, image_id: str) -> list[tuple[Lesion, float]]:
+        """Return the lesions that ``lesions_on_grid`` leaves out, with the share of its box that is left."""
+        lesions, plan = self.record(image_id).lesions, self.plan(image_id)
+        boxes = plan.boxes_to_grid([lesion.box_xyxy for lesion in lesions])
+        _, kept = visible_boxes(boxes, plan.grid_shape)
+        shares = area(clip_boxes(boxes, plan.grid_shape)) / area(boxes)
+        lost = zip(lesions, shares.tolist(), kept.tolist(), strict=True)
+        return [(lesion, share) for lesion, share, stays in lost if not stays]
 
     def relabelled(self, lesions: Mapping[str, tuple[Lesion, ...]]) -> PreparedStore:
         """Return the store of the named images alone, with these lesions in place of the annotated ones.

@@ -91,7 +91,7 @@ def draw_record(
 def draw_file(
     path: Path, slice_index: int | None = None, laterality: Laterality | None = None
 ) -> Image.Image:
-    """Draw one slice of a DICOM file, without boxes.
+    """Draw one slice of an image, without boxes.
 
     Args:
         path: a mammogram or a volume.
@@ -174,7 +174,7 @@ def _caption(name: str, index: int, num_slices: int, modality: Modality, plan: P
 def _compose(plan: Plan, frame: NDArray[Any], marks: Sequence[Mark], caption: str) -> Image.Image:
     """Window and scale the slice, and draw marks and caption over it."""
     low, high = plan.window
-    source = np.ascontiguousarray(plan.orient.image(frame), dtype=np.float32)
+    source = np.ascontiguousarray(plan.upright(frame), dtype=np.float32)
     grey = np.rint(np.clip((source - low) * (255.0 / (high - low)), 0, 255)).astype(np.uint8)
     rows, columns = grey.shape
     scale = min(max(1.0, _FEWEST_ROWS / rows), _MOST_ROWS / rows)

@@ -50,7 +50,7 @@ class SourceImages:
         """
         with open_source(record.path) as image:
             plan = self._plan(image, record)
-            return [_windowed(plan.orient.image(image.frame(index)), plan.window) for index in indices]
+            return [_windowed(plan.upright(image.frame(index)), plan.window) for index in indices]
 
     def slice(self, record: ImageRecord, index: int) -> ByteImage:
         """Return one slice; see ``slices``."""
@@ -60,7 +60,7 @@ class SourceImages:
         """Find the breast of a volume."""
         with open_source(record.path) as image:
             plan = self._plan(image, record)
-            middle = plan.orient.image(image.frame(image.num_frames // 2))
+            middle = plan.upright(image.frame(image.num_frames // 2))
             return SearchSpace(find_breast([middle]), image.num_frames)
 
     def middle(self, record: ImageRecord) -> int:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from comoto.dicom.tags import read_tags, without_values
+from comoto.dicom.tags import is_defect, read_tags, without_values
 from comoto.errors import DicomError
 
 _DICOM_MAGIC_OFFSET = 128
@@ -48,6 +48,7 @@ _KEYWORDS = (
     "Rows",
     "Columns",
     "InstanceNumber",
+    "ImagesInAcquisition",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "SliceLocation",
@@ -144,7 +145,7 @@ def dicom_content(path: Path) -> DicomContent:
     no rows or columns                                      object without pixels
     ======================================================  ==================================================
 
-    Never raises: a file that cannot be read is ``UNREADABLE``.
+    Never raises because of a file: one that cannot be read is ``UNREADABLE``.
     """
     tags: list[BaseTag | int | str | tuple[int, int]] = [*_KEYWORDS, *_PRIVATE_CREATORS]
     try:
@@ -163,7 +164,9 @@ def dicom_content(path: Path) -> DicomContent:
         )
     except DicomError as error:
         return DicomContent(path, Content.UNREADABLE, reason=str(error).removeprefix(f"{path}: "))
-    except Exception as error:  # noqa: BLE001 - damaged bytes surface as almost any type
+    except Exception as error:  # damaged bytes surface as almost any type
+        if is_defect(error):
+            raise
         return DicomContent(path, Content.UNREADABLE, reason=without_values(error))
 
 

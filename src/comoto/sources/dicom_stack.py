@@ -49,6 +49,7 @@ class StackSlice:
     Attributes:
         path: the file.
         number: Instance Number, None where the file has none.
+        announced: Images in Acquisition, None where the file has none.
         position: place along the stack's normal in mm, None where the file does not say.
         series_uid, transfer_syntax, shape, layout, rescale: the same in all files of a volume.
     """
@@ -56,6 +57,7 @@ class StackSlice:
     path: Path
     sop_instance_uid: str
     number: int | None
+    announced: int | None
     position: float | None
     series_uid: str
     transfer_syntax: str
@@ -84,6 +86,7 @@ class DicomStack:
     def __init__(self, folder: Path, files: Sequence[DicomContent]) -> None:
         self.path = folder
         self.slices = _ordered_slices(folder, files)
+        _check_announced(folder, self.slices)
         first = read_header(self.slices[0].path)
         self.header = replace(first, path=folder, num_frames=len(self.slices), sop_instance_uid="")
         _check_size(self.header)
@@ -174,7 +177,8 @@ def _slice_of(file: DicomContent) -> StackSlice:
         return StackSlice(
             path=file.path,
             sop_instance_uid=uid_text(dataset, "SOPInstanceUID"),
-            number=None if dataset.get("InstanceNumber") is None else int(dataset.InstanceNumber),
+            number=_count(dataset, "InstanceNumber"),
+            announced=_count(dataset, "ImagesInAcquisition"),
             position=_position(dataset),
             series_uid=file.series_uid,
             transfer_syntax=uid_text(dataset.file_meta, "TransferSyntaxUID"),
@@ -199,6 +203,11 @@ def _position(dataset: FileDataset) -> float | None:
 
 def _has(value: object, count: int) -> bool:
     return isinstance(value, MultiValue) and len(value) == count
+
+
+def _count(dataset: FileDataset, keyword: str) -> int | None:
+    value = dataset.get(keyword)
+    return None if value is None else int(value)
 
 
 def _number(dataset: FileDataset, keyword: str, default: float) -> float:
@@ -246,6 +255,16 @@ def _check_numbers(folder: Path, numbers: Sequence[int]) -> None:
         raise DicomError(
             f"{folder}: slices are missing: the Instance Numbers go from {numbers[0]} to {numbers[-1]} "
             f"without {shown}; copy or download the series again"
+        )
+
+
+def _check_announced(folder: Path, slices: Sequence[StackSlice]) -> None:
+    """Notice that a slice is missing at either end, where the files say how many there are."""
+    announced = max((one.announced or 0 for one in slices), default=0)
+    if announced > len(slices):
+        raise DicomError(
+            f"{folder}: slices are missing: {len(slices)} are there, and Images in Acquisition says "
+            f"{announced}; copy or download the series again"
         )
 
 
