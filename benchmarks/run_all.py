@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def main() -> int:
     good = True
     for name in arguments.case or CASES:
         print(f"\n{name}", flush=True)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            good &= pool.apply(one, (name, options, out))
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            good &= pool.submit(one, name, options, out).result()
     return 0 if good else 1
 
 
