@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cases.harness import Options, Row, Side, in_turns
+from cases.harness import Options, Row, Side, in_turns, judged
 from cases.metric_by_rows import metric_by_rows
 from comoto.evaluation.challenge import challenge_metric, evaluate
 
@@ -83,8 +83,3 @@ def bootstrap(tables: Tables, number: int, volumes: int, options: Options) -> Ro
         figure=f"{1e3 * side.times.cpu / replicates:.2f} ms a replicate",
     )
     return judged(row, side.times.cpu < MOST_SECONDS)
-
-
-def judged(row: Row, met: bool) -> Row:
-    """Return a row with its verdict; results that differ never meet a target."""
-    return Row(**{**vars(row), "met": met and row.same})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -106,6 +106,11 @@ class Row:
     def record(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self) | {"ratio": self.ratio}
+
+
+def judged(row: Row, met: bool) -> Row:
+    """Return a row with its verdict; results that differ never meet a target."""
+    return replace(row, met=met and row.same)
 
 
 def in_turns(sides: Mapping[str, Side], minutes: float) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from cases.challenge_metric import judged
-from cases.harness import Options, Row, Side, Times, in_turns
+from cases.harness import Options, Row, Side, Times, in_turns, judged
 from cases.networks import DEFAULT, PAPER, build, random_batch, train_once
 
 ABOUT = "student step per image, against `paper` (batch 1, without the discarded head)"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from cases.challenge_metric import judged
-from cases.harness import Options, Row, Side, in_turns
+from cases.harness import Options, Row, Side, in_turns, judged
 from cases.networks import PAPER, build, random_batch, train_once
 
 ABOUT = "student step, `paper`, batch 1"

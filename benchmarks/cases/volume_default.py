@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from cases.challenge_metric import judged
 from cases.children import Prediction, predict_in_child
-from cases.harness import Options, Row, Times
+from cases.harness import Options, Row, Times, judged
 from cases.networks import DEFAULT, PAPER, random_detector, settings, write_run
 from cases.volumes import REAL, TINY, write_volume
 

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cases.challenge_metric import judged
-from cases.harness import Options, Row, Side, in_turns
+from cases.harness import Options, Row, Side, in_turns, judged
 from cases.networks import PAPER, random_detector, settings
 from cases.slices_as_png import Spent, detect_by_png
 from cases.volumes import REAL, TINY, of_256_levels, write_volume

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cases.challenge_metric import judged
-from cases.harness import Options, Row, Side, in_turns
+from cases.harness import Options, Row, Side, in_turns, judged
 from cases.suppression_by_loops import Slices, local_maximum, nms_3d
 from comoto.config import AggregationConfig
 from comoto.inference.aggregate import SliceDetections, aggregate
