@@ -14,7 +14,7 @@ def predict(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="DICOM files, folders, manifests.")
     ],
-    model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
+    model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
     split: Annotated[
         str | None,

@@ -90,9 +90,8 @@ class Intake:
         if not self._resizes:
             return InnerShape(shape, shape)
         if shape not in self._inner:
-            blank = torch.empty(
-                self._channels, *shape, device="meta"
-            )  # torchvision's own rule, without pixels
+            # torchvision's own rule, without pixels
+            blank = torch.empty(self._channels, *shape, device="meta")
             inner = self._transform([blank])[0]
             rows, columns = inner.image_sizes[0]
             padding = (inner.tensors.shape[-2], inner.tensors.shape[-1])
