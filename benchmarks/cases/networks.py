@@ -58,7 +58,7 @@ def random_detector(config: TrainConfig, seed: int = 0) -> Detector:
     with torch.no_grad():
         spread = 1.0 / max(float(logits.std()), 1e-6)
         last.weight *= spread
-        last.bias.fill_(float(threshold) - spread * float(chosen - logits.mean()))
+        last.bias.fill_(float(threshold) - spread * float(chosen - last.bias[-1]))
     result: Detector = detector
     return result
 

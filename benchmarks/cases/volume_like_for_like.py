@@ -28,7 +28,7 @@ from comoto.records import Modality, SliceDetections
 
 ABOUT = "volume inference, weights and network of `paper`"
 LEAST_SHARE, TOLERANCE = 0.98, 1e-3
-SLICES, TINY_SLICES = 12, 10
+SLICES, TINY_SLICES = 24, 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run(options: Options) -> list[Row]:
             found, _, _ = detect_volume(model, path, None, config.inference)
             return found, Spent(sum(model.seconds), time.perf_counter() - started)
 
-        sides = {"common": Side(common, most=3), "ours": Side(ours, most=3)}
+        sides = {"common": Side(common, most=2), "ours": Side(ours, most=2)}
         in_turns(sides, options.minutes)
     (expected, their_spent), (found, spent) = sides["common"].result, sides["ours"].result
     same, comparison = compared(expected, found)
