@@ -114,11 +114,15 @@ def judged(row: Row, met: bool) -> Row:
 
 
 def in_turns(sides: Mapping[str, Side], minutes: float) -> None:
-    """Measure the sides in turns until each has had its rounds or the time is over; each at least once."""
+    """Measure the sides in turns, each as often as it wants; after ``minutes`` only what takes under a second.
+
+    Each side is measured once at least.
+    """
     started = time.monotonic()
     for number in range(max(side.most for side in sides.values())):
         for side in sides.values():
-            if number < side.most and (not number or time.monotonic() - started < 60 * minutes):
+            in_time = not number or side.wall[-1] < 1.0 or time.monotonic() - started < 60 * minutes
+            if number < side.most and in_time:
                 side.once()
 
 
