@@ -114,7 +114,7 @@ def judged(row: Row, met: bool) -> Row:
 
 
 def in_turns(sides: Mapping[str, Side], minutes: float) -> None:
-    """Measure the sides in turns, each as often as it wants; after ``minutes`` only what takes under a second.
+    """Measure the sides in turns, as often as they want; after ``minutes`` only what takes under a second.
 
     Each side is measured once at least.
     """
