@@ -86,6 +86,9 @@ def load_model(
     refuse_other_role(run, checkpoint.about, role)
     where = choose_device(device)
     detector = checkpoint.detector.to(where)
+    if where.type == "cpu":
+        # convolutions compute in this order on a CPU; others are copied into it and back
+        detector = detector.to(memory_format=torch.channels_last)
     precision = resolve_precision(checkpoint.config.precision, where)
     return Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256), checkpoint.about
 
