@@ -121,7 +121,7 @@ def in_turns(sides: Mapping[str, Side], minutes: float) -> None:
     started = time.monotonic()
     for number in range(max(side.most for side in sides.values())):
         for side in sides.values():
-            in_time = not number or side.wall[-1] < 1.0 or time.monotonic() - started < 60 * minutes
+            in_time = not number or side.cpu[-1] < 1.0 or time.monotonic() - started < 60 * minutes
             if number < side.most and in_time:
                 side.once()
 
