@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 DEMO_OUT ?= demo-output
 
-.PHONY: demo test check format fuzz clean
+.PHONY: demo test check format fuzz bench profile clean
 
 demo: .venv/installed
 	$(BIN)/comoto demo --out $(DEMO_OUT)
@@ -24,6 +24,16 @@ FUZZ_SEED ?= 0
 # Damaged DICOM files by the thousand, within 20 minutes; see docs/reliability.md.
 fuzz: .venv/installed-dev
 	$(BIN)/python fuzz/dicom.py --count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --minutes 20
+
+THREADS ?= 1
+
+# Every task the common way and by this package, in turns: docs/performance.md. Hours; CASE=name runs one case.
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/run_all.py --threads $(THREADS) $(if $(CASE),--case $(CASE))
+
+# Where a training step and a volume spend their time: docs/pictures/profile.png.
+profile: .venv/installed-dev
+	$(BIN)/python benchmarks/time_spent.py --threads $(THREADS)
 
 format: .venv/installed-dev
 	$(BIN)/ruff format src tests benchmarks fuzz

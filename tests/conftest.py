@@ -78,3 +78,11 @@ def student_run(exams: Exams, teacher_run: Path, tmp_path_factory: pytest.TempPa
     overrides = [*exams.student_data, f"teacher={teacher_run}", "distill.kind=lesion_points"]
     api.train_student(run, preset="demo", overrides=overrides)
     return run
+
+
+@pytest.fixture(scope="session")
+def student_onnx(student_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student as an ONNX file."""
+    from comoto import api
+
+    return api.export_onnx(student_run, tmp_path_factory.mktemp("exports") / "student.onnx").path

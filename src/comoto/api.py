@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.inference.model import Model
+    from comoto.inference.onnx_export import ExportedModel
     from comoto.inference.predict import PredictionFiles
     from comoto.preprocessing.slices import PrepareOptions
     from comoto.preprocessing.spread import Work
@@ -38,6 +39,7 @@ __all__ = [
     "download",
     "evaluate",
     "evaluate_mammograms",
+    "export_onnx",
     "import_checkpoint",
     "index",
     "load_model",
@@ -336,23 +338,45 @@ def import_checkpoint(
     return run(Path(path), Path(out), role, overrides)
 
 
-def load_model(run: AnyPath, device: str = "auto") -> Model:
-    """Load the best checkpoint of a run folder, ready for ``predict_volume`` and ``predict``.
+def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> ExportedModel:
+    """Write the network of a run as one ONNX file (``comoto export onnx``).
 
     Args:
         run: what ``comoto train`` wrote.
+        out: the file to write; ``load_model`` takes it.
+        overwrite: replace an existing file.
+
+    Returns:
+        ``.path``, ``.sha256`` and ``.difference``, the largest one to torch that was seen.
+    """
+    from comoto.inference.onnx_export import export_onnx as run_export
+
+    return run_export(Path(run), Path(out), overwrite=overwrite)
+
+
+def load_model(run: AnyPath, device: str = "auto") -> Model:
+    """Load a trained model, ready for ``predict_volume`` and ``predict``.
+
+    Args:
+        run: what ``comoto train`` wrote, of which the best checkpoint is loaded; or an ONNX file that
+            ``comoto export onnx`` wrote, which runs in ONNX Runtime.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     """
     from comoto.inference.model import load_model as load
 
-    return load(Path(run), device=device)[0]
+    path = Path(run)
+    if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
+        from comoto.inference.onnx_model import load_onnx_model
+
+        return load_onnx_model(path, device=device)[0]
+    return load(path, device=device)[0]
 
 
 def predict_volume(model: Model | AnyPath, path: AnyPath) -> VolumeDetections:
     """Find lesions in one tomosynthesis volume.
 
     Args:
-        model: from ``load_model``, or a run folder.
+        model: from ``load_model``, or a run folder, or an exported ONNX file.
         path: a multi-frame DICOM file, a folder of one file per slice, or another format of a volume.
 
     Returns:
@@ -377,7 +401,7 @@ def predict(
     """Predict on files, folders or manifests, and write a CSV and its JSON twin (``comoto predict``).
 
     Args:
-        model: from ``load_model``, or a run folder.
+        model: from ``load_model``, or a run folder, or an exported ONNX file.
         inputs: images, folders, manifest folders.
         out: the CSV; an interrupted prediction continues there.
         split: ``train``, ``validation`` or ``test`` of the manifests.

@@ -184,7 +184,7 @@ def test_the_batch_normaliser_divides_every_image_alike() -> None:
     batch.load_state_dict(ours.state_dict())
     images, _ = pictures()
     features = ours.eval().features(images)
-    outputs, anchors = ours._head(features)
+    outputs, anchors = ours.head_outputs(features), ours._anchors(features)
     sums, positives = [], []
     for index, boxes in enumerate(BOXES):
         inside = ours.intake.boxes_inwards(boxes, SHAPE)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from comoto.cli import study, train
+from comoto.cli import export, study, train
 from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
 from comoto.cli.doctor import doctor
@@ -52,6 +52,7 @@ class InOrderOfWork(TyperGroup):
             "inspect",
             "train",
             "import-checkpoint",
+            "export",
             "predict",
             "evaluate",
             "study",
@@ -109,6 +110,7 @@ app.command("prepare")(prepare)
 app.command("inspect")(inspect)
 app.add_typer(train.app, name="train")
 app.command("import-checkpoint")(import_checkpoint)
+app.add_typer(export.app, name="export")
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")

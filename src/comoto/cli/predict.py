@@ -15,7 +15,7 @@ def predict(
         list[Path],
         typer.Argument(metavar="INPUT...", help="Images, folders, manifests; any format that is read."),
     ],
-    model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
+    model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
     split: Annotated[
         str | None,

@@ -99,6 +99,29 @@ class Detector(nn.Module, ABC):
     def predict(self, features: Features) -> list[Detections]:
         """Return the detections of each image."""
 
+    def head_outputs(self, features: Features) -> dict[str, Tensor]:
+        """Run the whole head: what is left of a prediction has no weights.
+
+        Returns:
+            Float32, as ``head_outer`` returns them.
+
+        Raises:
+            ValueError: the head is not a plain network on feature maps.
+        """
+        raise ValueError(f"{type(self).__name__} has no head apart from its proposals")
+
+    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[Detections]:
+        """Return the detections of each image from what ``head_outputs`` returned.
+
+        Args:
+            outputs: of the head.
+            features: only the shapes of the maps that the head sees are read, and where they lie.
+
+        Raises:
+            ValueError: the head is not a plain network on feature maps.
+        """
+        raise ValueError(f"{type(self).__name__} has no head apart from its proposals")
+
     def head_inner(self, features: Features, layer: int) -> HeadMaps:
         """Return what both towers hold after ``layer`` convolutions, 0 to ``head_depth``.
 

@@ -65,12 +65,15 @@ def build_detector(config: TrainConfig) -> Detector:
 
 def build_blank_detector(config: TrainConfig) -> Detector:
     """Build the configured detector for weights that come from a checkpoint: nothing is fetched or read."""
+    return build_detector(without_initial_weights(config))
+
+
+def without_initial_weights(config: TrainConfig) -> TrainConfig:
+    """Return a configuration whose detector starts from random weights."""
     detector = config.detector.model_dump(mode="json")
     if "backbone" in detector:
         detector["backbone"] = {**detector["backbone"], "weights": "none"}
-    return build_detector(
-        config.model_copy(update={"detector": type(config.detector).model_validate(detector)})
-    )
+    return config.model_copy(update={"detector": type(config.detector).model_validate(detector)})
 
 
 def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: About) -> None:

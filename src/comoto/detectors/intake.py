@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.nn.functional import pad as padded
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
 from comoto.config import StrictModel
@@ -62,6 +64,7 @@ class Intake:
         self._channels = channels
         self._pixel_range = pixel_range
         self._resizes = inner_resize is not None
+        self._inner: dict[Shape, InnerShape] = {}
         sides = inner_resize or InnerResizeConfig()
         # in eval mode for good: in training it would draw its only size from torch's generator
         self._transform = GeneralizedRCNNTransform(
@@ -73,20 +76,27 @@ class Intake:
         if self._pixel_range != 1:
             images = images * self._pixel_range
         images = images.expand(-1, self._channels, -1, -1)
+        normalised: Tensor = self._transform.normalize(images)
         if not self._resizes:
-            normalised: Tensor = self._transform.normalize(images)
             return normalised
-        resized: Tensor = self._transform(list(images.unbind()))[0].tensors
-        return resized
+        inner = self.inner_shape((int(images.shape[-2]), int(images.shape[-1])))
+        # torchvision resizes and pads picture by picture; a batch at once gives the same bits
+        resized = interpolate(normalised, size=inner.image, mode="bilinear", align_corners=False)
+        right, below = inner.padded[1] - inner.image[1], inner.padded[0] - inner.image[0]
+        return padded(resized, (0, right, 0, below))
 
     def inner_shape(self, shape: Shape) -> InnerShape:
         """Return what becomes of a picture of the grid with ``shape`` (H, W)."""
         if not self._resizes:
             return InnerShape(shape, shape)
-        blank = torch.empty(self._channels, *shape, device="meta")  # torchvision's own rule, without pixels
-        inner = self._transform([blank])[0]
-        rows, columns = inner.image_sizes[0]
-        return InnerShape((int(rows), int(columns)), (inner.tensors.shape[-2], inner.tensors.shape[-1]))
+        if shape not in self._inner:
+            # torchvision's own rule, without pixels
+            blank = torch.empty(self._channels, *shape, device="meta")
+            inner = self._transform([blank])[0]
+            rows, columns = inner.image_sizes[0]
+            padding = (inner.tensors.shape[-2], inner.tensors.shape[-1])
+            self._inner[shape] = InnerShape((int(rows), int(columns)), padding)
+        return self._inner[shape]
 
     def boxes_inwards(self, boxes: Tensor, shape: Shape) -> Tensor:
         """Return boxes (N, 4) of the grid with ``shape`` in pixels of the inner picture."""

@@ -37,13 +37,21 @@ class TowerDetector(PyramidDetector):
 
     def losses(self, features: Features, boxes: list[Tensor]) -> dict[str, Tensor]:
         """See ``Detector.losses``; torchvision's losses in float32."""
-        outputs, anchors = self._head(features)
+        outputs, anchors = self.head_outputs(features), self._anchors(features)
         with torch.autocast(outputs["cls_logits"].device.type, enabled=False):
             return self._losses(outputs, anchors, self._targets(features, boxes, self._label), features)
 
     def predict(self, features: Features) -> list[Detections]:
         """See ``Detector.predict``."""
-        outputs, anchors = self._head(features)
+        return self.decode(self.head_outputs(features), features)
+
+    def head_outputs(self, features: Features) -> dict[str, Tensor]:
+        """See ``Detector.head_outputs``."""
+        return {key: value.float() for key, value in self.net.head(self._head_maps(features)).items()}
+
+    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[Detections]:
+        """See ``Detector.decode``; torchvision's decoding and its suppression."""
+        anchors = self._anchors(features)
         per_cell = self.net.anchor_generator.num_anchors_per_location()[0]
         counts = [cells * per_cell for cells in self._cells(features)]
         split_outputs = {key: list(torch.split(value, counts, dim=1)) for key, value in outputs.items()}
@@ -93,11 +101,6 @@ class TowerDetector(PyramidDetector):
         if not 0 <= layer <= self.head_depth:
             raise ValueError(f"the head has {self.head_depth} convolutions, it cannot be cut after {layer}")
         return layer * self._modules_per_convolution
-
-    def _head(self, features: Features) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Return float32 head outputs, (B, A, K or 4 or 1), and the anchors (A, 4) of each image."""
-        outputs = {key: value.float() for key, value in self.net.head(self._head_maps(features)).items()}
-        return outputs, self._anchors(features)
 
 
 def flattened(maps: list[Tensor], width: int) -> Tensor:

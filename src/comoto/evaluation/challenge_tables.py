@@ -8,6 +8,7 @@ slices counted from 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -128,8 +129,7 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
     for column in ("X", "Width", "Y", "Height", "Z", "Depth"):
         table.require(np.isfinite(number[column]), f"{column} is empty or infinite", "give every box a place")
     table.require(~np.isinf(number["Score"]), "Score is infinite", "write finite scores")
-    keys = list(zip(table.texts["StudyUID"], table.texts["View"], strict=True))
-    volume = np.array([truth.volumes.get(key, -1) for key in keys], dtype=np.int64)
+    volume = _numbers_of(table, truth.volumes)
     hit_lesion = hits_by_challenge_rule(
         detection_image=volume,
         detection_center=np.column_stack(
@@ -146,10 +146,10 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
     )
     return ChallengePredictions(
         volume=volume,
-        patient=_patients(keys, volume, truth),
+        patient=_patients(table, volume, truth),
         scores=number["Score"],
         hit_lesion=hit_lesion,
-        warnings=_prediction_warnings(table, keys, volume, truth),
+        warnings=_prediction_warnings(table, volume, truth),
     )
 
 
@@ -199,8 +199,7 @@ def _check_boxes(table: Table, volumes: dict[VolumeKey, int], labels_name: str) 
     for column in ("Width", "Height", "VolumeSlices"):
         good = np.isfinite(number[column]) & (number[column] > 0)
         table.require(good, f"{column} is empty, infinite or not above 0", "correct the rows")
-    keys = zip(table.texts["StudyUID"], table.texts["View"], strict=True)
-    lesion_volume = np.array([volumes.get(key, -1) for key in keys], dtype=np.int64)
+    lesion_volume = _numbers_of(table, volumes)
     table.require(lesion_volume >= 0, f"boxes on volumes that {labels_name} does not name", _SAME_SPLIT)
     return lesion_volume
 
@@ -214,22 +213,24 @@ def _slices_warning(table: Table, differs: BoolArray) -> tuple[str, ...]:
     )
 
 
-def _patients(keys: list[VolumeKey], volume: IntArray, truth: ChallengeTruth) -> IntArray:
+def _patients(table: Table, volume: IntArray, truth: ChallengeTruth) -> IntArray:
     """Return the patient of each prediction (N,): by its volume, else by its study."""
-    of_study = {study: truth.volume_patient[number] for (study, _), number in truth.volumes.items()}
-    nobody = len(truth.patients)
-    return np.array(
-        [
-            truth.volume_patient[number] if number >= 0 else of_study.get(study, nobody)
-            for (study, _), number in zip(keys, volume, strict=True)
-        ],
-        dtype=np.int64,
-    )
+    patient = truth.volume_patient[volume]
+    unknown = np.flatnonzero(volume < 0)
+    if len(unknown):
+        of_study = {study: truth.volume_patient[number] for (study, _), number in truth.volumes.items()}
+        nobody = len(truth.patients)
+        patient[unknown] = [of_study.get(table.texts["StudyUID"][row], nobody) for row in unknown]
+    return patient
 
 
-def _prediction_warnings(
-    table: Table, keys: list[VolumeKey], volume: IntArray, truth: ChallengeTruth
-) -> tuple[str, ...]:
+def _numbers_of(table: Table, volumes: dict[VolumeKey, int]) -> IntArray:
+    """Return the number of each row's volume (N,), -1 where it has none."""
+    keys = zip(table.texts["StudyUID"], table.texts["View"], strict=True)
+    return np.fromiter(map(volumes.get, keys, repeat(-1)), dtype=np.int64, count=len(table))
+
+
+def _prediction_warnings(table: Table, volume: IntArray, truth: ChallengeTruth) -> tuple[str, ...]:
     warnings = []
     unscored = np.isnan(table.numbers["Score"])
     if not len(table):
@@ -241,7 +242,8 @@ def _prediction_warnings(
         )
     unknown = volume < 0
     if unknown.any():
-        strangers = list(dict.fromkeys(key for key, bad in zip(keys, unknown, strict=True) if bad))
+        studies, views = table.texts["StudyUID"], table.texts["View"]
+        strangers = list(dict.fromkeys((studies[row], views[row]) for row in np.flatnonzero(unknown)))
         effect = (
             "none of the predictions can hit a lesion and every figure is 0"
             if unknown.all()

@@ -26,9 +26,11 @@ def same_image_pairs(detection_image: IntArray, lesion_image: IntArray) -> tuple
         Detection and lesion of each pair, both (P,), by detection and then in the order of the lesions.
     """
     by_image = np.argsort(lesion_image, kind="stable")
-    in_order = lesion_image[by_image]
-    first = np.searchsorted(in_order, detection_image, side="left")
-    count = np.searchsorted(in_order, detection_image, side="right") - first
+    known = max(lesion_image.max(initial=-1), detection_image.max(initial=-1)) + 1
+    lesions_of = np.bincount(lesion_image, minlength=known + 1)  # the last entry serves unknown images
+    place = np.maximum(detection_image, -1)
+    first = (np.cumsum(lesions_of) - lesions_of)[place]
+    count = lesions_of[place]
     detection = np.repeat(np.arange(len(detection_image)), count)
     within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
     return detection, by_image[np.repeat(first, count) + within]

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from comoto.config import TrainConfig
-from comoto.detectors.base import Detector
+from comoto.detectors.base import Detections, Detector
 from comoto.detectors.checkpoint import About, load_checkpoint
 from comoto.detectors.device import autocast, choose_device, resolve_precision
 from comoto.errors import CheckpointError
@@ -48,9 +49,7 @@ class Model:
         """
         grid = self.config.preprocess
         batch = np.stack([pad(image, grid.rows, grid.columns) for image in images])
-        tensor = torch.from_numpy(batch).to(self.device).unsqueeze(1).float() / 255
-        with autocast(self.device, self.precision):
-            found = self.detector.predict(self.detector.features(tensor))
+        found = self.found(torch.from_numpy(batch).unsqueeze(1))
         results = []
         for image, one in zip(images, found, strict=True):
             height, width = image.shape
@@ -59,6 +58,12 @@ class Model:
             real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
             results.append(SliceDetections(boxes[real], one.scores.float().cpu().numpy()[real]))
         return results
+
+    def found(self, pixels: Tensor) -> list[Detections]:
+        """Run the network; uint8 (B, 1, rows, columns) in, detections on the grid out."""
+        images = pixels.to(self.device).float() / 255
+        with autocast(self.device, self.precision):
+            return self.detector.predict(self.detector.features(images))
 
 
 def load_model(
@@ -78,9 +83,21 @@ def load_model(
         ConfigError: ``cuda`` was asked for and there is none.
     """
     checkpoint = load_checkpoint(run)
-    if role is not None and checkpoint.about.role != role:
-        raise CheckpointError(f"{run}: this is a {checkpoint.about.role}, a {role} is needed here")
+    refuse_other_role(run, checkpoint.about, role)
     where = choose_device(device)
     detector = checkpoint.detector.to(where)
+    if where.type == "cpu":
+        # convolutions compute in this order on a CPU; others are copied into it and back
+        detector = detector.to(memory_format=torch.channels_last)
     precision = resolve_precision(checkpoint.config.precision, where)
     return Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256), checkpoint.about
+
+
+def refuse_other_role(where: Path, about: About, role: Literal["teacher", "student"] | None) -> None:
+    """Check that a model has the wanted role.
+
+    Raises:
+        CheckpointError: it has the other one.
+    """
+    if role is not None and about.role != role:
+        raise CheckpointError(f"{where}: this is a {about.role}, a {role} is needed here")

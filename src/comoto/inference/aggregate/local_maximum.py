@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from comoto.geometry.boxes import iou_matrix
 from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.inference.aggregate.overlap import Overlap
+from comoto.records import IntArray
+
+BoolArray = NDArray[np.bool_]
+
+_FIRST_PORTION = 256
+"""Boxes that are met first; each further portion is twice as large."""
 
 
 class LocalMaximum(Aggregator):
@@ -25,17 +32,30 @@ class LocalMaximum(Aggregator):
         """See ``Aggregator.__call__``; the result has no depth."""
         reach = int(self.window_share * max(stack.num_slices - 2 * self.config.border_slices, 0))
         boxes = self.within_border(boxes, stack)
-        kept: list[int] = []
-        for index in np.unique(boxes.first_slice):
-            own = np.flatnonzero(boxes.first_slice == index)
-            low, high = np.searchsorted(boxes.first_slice, (index - reach, max(index + reach, index + 1)))
-            overlap = iou_matrix(boxes.boxes_xyxy[own], boxes.boxes_xyxy[low:high]) > self.iou
-            overlap[np.arange(len(own)), own - low] = True
-            highest = np.where(overlap, boxes.scores[low:high], -np.inf).max(axis=1)
-            stays = (boxes.scores[own] >= highest) & (boxes.scores[own] >= self.config.min_score)
-            if high - low == 1:
-                stays[:] = True
-            kept.extend(own[stays])
-        result = boxes.chosen(np.asarray(kept, dtype=np.int64))
+        windows = boxes.first_slice - reach, boxes.first_slice + max(reach, 1)
+        stays = ~self._suppressed(boxes, windows) & (boxes.scores >= self.config.min_score)
+        first, after = (np.searchsorted(boxes.first_slice, window) for window in windows)
+        result = boxes.chosen(np.flatnonzero(stays | (after - first == 1)))
         no_depth = np.zeros(len(result), dtype=np.int64)
         return StackedDetections(result.boxes_xyxy, result.scores, result.first_slice, no_depth).by_score()
+
+    def _suppressed(self, boxes: StackedDetections, windows: tuple[IntArray, IntArray]) -> BoolArray:
+        """Return which boxes (N,) meet a higher one.
+
+        The highest boxes are met first, by all that are lower. What they suppress need not be met again, so
+        that few boxes are left by the time that the many low ones come.
+        """
+        overlap = Overlap(boxes.boxes_xyxy, self.iou)
+        suppressed = np.zeros(len(boxes), dtype=bool)
+        order = np.argsort(-boxes.scores, kind="stable")
+        begin, size = 0, _FIRST_PORTION
+        while begin < len(order):
+            higher = order[begin : begin + size]
+            asked = order[begin:]
+            asked = asked[~suppressed[asked] & (boxes.scores[asked] < boxes.scores[higher[0]])]
+            for low, high in overlap.near(asked, higher, boxes.first_slice, windows):
+                rising = np.flatnonzero(boxes.scores[high] > boxes.scores[low])
+                low, high = low[rising], high[rising]
+                suppressed[low[overlap.pairs(low, high)]] = True
+            begin, size = begin + size, 2 * size
+        return suppressed

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from comoto.geometry.boxes import iou_matrix
 from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.inference.aggregate.members import strong_spans
+from comoto.inference.aggregate.overlap import Overlap
+from comoto.records import IntArray
+
+_PORTION = 128
+"""Boxes that meet each other one after the other."""
+_MET_AT_ONCE = 512
+"""Boxes that a portion meets in one step; the table of both fits into a processor's cache."""
 
 
 class Nms3d(Aggregator):
@@ -25,24 +32,34 @@ class Nms3d(Aggregator):
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack)).by_score()
         reach = int(self.window_share * stack.num_slices)
-        alive = np.ones(len(boxes), dtype=bool)
-        kept, first, spanned = [], [], []
-        for row in range(len(boxes)):
-            if not alive[row]:
-                continue
-            near = alive & (np.abs(boxes.first_slice - boxes.first_slice[row]) <= reach)
-            rows = np.flatnonzero(near)
-            rows = rows[iou_matrix(boxes.boxes_xyxy[row : row + 1], boxes.boxes_xyxy[rows])[0] > self.iou]
-            rows = np.union1d(rows, [row])
-            alive[rows] = False
-            strong = boxes.first_slice[rows[boxes.scores[rows] >= 0.5 * boxes.scores[row]]]
-            kept.append(row)
-            first.append(int(strong.min()))
-            spanned.append(int(strong.max() - strong.min()) + 1)
-        rows = np.asarray(kept, dtype=np.int64)
-        return StackedDetections(
-            boxes.boxes_xyxy[rows],
-            boxes.scores[rows],
-            np.asarray(first, dtype=np.int64),
-            np.asarray(spanned, dtype=np.int64),
-        )
+        absorber = self._absorbers(boxes, reach)
+        rows = np.flatnonzero(absorber == np.arange(len(boxes)))
+        spans = strong_spans(boxes, np.searchsorted(rows, absorber), len(rows))
+        return StackedDetections(boxes.boxes_xyxy[rows], boxes.scores[rows], *spans)
+
+    def _absorbers(self, boxes: StackedDetections, reach: int) -> IntArray:
+        """Return the box (N,) that removes each box; a box that stays removes itself.
+
+        The boxes come by falling score, and in portions: those of a portion meet each other one after the
+        other, then what stays of them meets all that are left at once.
+        """
+        overlap, slices = Overlap(boxes.boxes_xyxy, self.iou), boxes.first_slice
+        absorber = np.arange(len(boxes))
+        left = np.arange(len(boxes))
+        while len(left):
+            portion, left = left[:_PORTION], left[_PORTION:]
+            one, other = overlap.matrix(portion, portion)
+            meets = (one < other) & (np.abs(slices[portion[one]] - slices[portion[other]]) <= reach)
+            for high, low in zip(portion[one[meets]].tolist(), portion[other[meets]].tolist(), strict=True):
+                if absorber[high] == high and absorber[low] == low:
+                    absorber[low] = high
+            stays = portion[absorber[portion] == portion]
+            for begin in range(0, len(left), _MET_AT_ONCE):
+                met = left[begin : begin + _MET_AT_ONCE]
+                one, other = overlap.matrix(met, stays)
+                near = np.abs(slices[met[one]] - slices[stays[other]]) <= reach
+                one, other = one[near], other[near]
+                first_of = np.diff(one, prepend=-1) > 0  # pairs come row by row: the first is the highest
+                absorber[met[one[first_of]]] = stays[other[first_of]]
+            left = left[absorber[left] == left]
+        return absorber

@@ -1,0 +1,127 @@
+"""Networks with random weights, and one training step of the student on random pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cases.volumes import tissue
+from comoto import components
+from comoto.config import TrainConfig, load_train_config
+from comoto.detectors.base import Detector
+from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
+from comoto.training.optimizer import build_optimizer, group
+from comoto.training.steps import StudentBatch, StudentStep, total
+
+PAPER, DEFAULT = "paper", "small"
+_TINY = {
+    PAPER: (
+        "preprocess.rows=256",
+        "preprocess.columns=128",
+        "detector.backbone.name=torchvision/resnet18",
+        "detector.inner_resize.min_side=96",
+        "detector.inner_resize.max_side=160",
+    ),
+    DEFAULT: ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2"),
+    "full": ("preprocess.rows=256", "preprocess.columns=128", "batch.size=2"),
+    "demo": ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2"),
+}
+_CHOSEN_SHARE = 0.01
+"""Share of the anchors whose score shall pass the threshold in a network with random weights."""
+
+
+def settings(preset: str, *, quick: bool) -> TrainConfig:
+    """Return a preset as a student with LsKD, float32, and weights that are not fetched."""
+    wanted = ["distill.kind=lesion_points", "init=scratch", "precision=32-true"]
+    return load_train_config(preset, [*wanted, *(_TINY[preset] if quick else ())])
+
+
+def random_detector(config: TrainConfig, seed: int = 0) -> Detector:
+    """Return a detector whose random weights find something: its last bias is set so.
+
+    An untrained RetinaNet gives every anchor the same score and no detection, and what follows the network
+    would have nothing to do.
+    """
+    torch.manual_seed(seed)
+    detector: Any = build_blank_detector(config).eval()
+    frame = tissue(0, (config.preprocess.rows, config.preprocess.columns)) / 1023
+    image = torch.from_numpy(frame).float()[None, None]
+    last = detector.net.head.classification_head.cls_logits
+    with torch.inference_mode():
+        logits = detector.head_outputs(detector.features(image))["cls_logits"][..., -1].flatten()
+    threshold = torch.logit(torch.tensor(config.detector.score_threshold))  # type: ignore[attr-defined]
+    chosen = logits.sort(descending=True).values[int(_CHOSEN_SHARE * len(logits))]
+    with torch.no_grad():
+        spread = 1.0 / max(float(logits.std()), 1e-6)
+        last.weight *= spread
+        last.bias.fill_(float(threshold) - spread * float(chosen - last.bias[-1]))
+    result: Detector = detector
+    return result
+
+
+def write_run(folder: Path, config: TrainConfig, detector: Detector) -> Path:
+    """Write a run folder as ``comoto train`` leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(folder, detector, config, About("student", 1, {}))
+    return folder
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a step needs: student, teacher, distiller and an optimizer over the trained two."""
+
+    config: TrainConfig
+    detector: Detector
+    teacher: Detector
+    distiller: Any
+    optimizer: torch.optim.Optimizer
+
+    def step(self, *, teacher_head: bool) -> StudentStep:
+        """Return the step, with the teacher's head computed and discarded or not."""
+        step = StudentStep(self.detector, self.distiller, self.teacher, teacher_head=teacher_head)
+        step.train()
+        return step
+
+
+def build(preset: str, *, quick: bool) -> Network:
+    """Build student and teacher of a preset; the learning rate is 0, so that all steps are the same."""
+    config = settings(preset, quick=quick)
+    torch.manual_seed(0)
+    detector = build_blank_detector(config)
+    torch.manual_seed(1)
+    teacher = build_blank_detector(config)
+    grid = (config.preprocess.rows, config.preprocess.columns)
+    distiller = components.resolve("distiller", "lesion_points")(config.distill, detector.level_specs, grid)
+    distiller.check(detector, teacher)
+    trained = nn.ModuleList([detector, distiller])
+    optimizer = build_optimizer([group(trained.parameters(), 0.0)], config.optimizer)
+    return Network(config, detector, teacher, distiller, optimizer)
+
+
+def random_batch(config: TrainConfig, size: int) -> StudentBatch:
+    """Return slices and mammograms of noise, a lesion on each of the first half at least."""
+    rows, columns = config.preprocess.rows, config.preprocess.columns
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, size, 1, rows, columns, generator=generator)
+    slices, mammograms = (part.contiguous(memory_format=torch.channels_last) for part in images)
+    side = rows / 10
+    box = torch.tensor([[side, side, 2.5 * side, 2 * side]])
+    negatives = round(size * config.batch.negative_share)
+    boxes = [box] * (size - negatives) + [torch.zeros(0, 4)] * negatives
+    return StudentBatch(slices, boxes, mammograms, [box] * size)
+
+
+def train_once(step: StudentStep, batch: StudentBatch, network: Network) -> float:
+    """Do one training step as the loop does and return its loss."""
+    losses: dict[str, Tensor] = step(*batch)
+    loss = total(losses)
+    network.optimizer.zero_grad()
+    loss.backward()
+    if network.config.optimizer.gradient_clip is not None:
+        nn.utils.clip_grad_norm_(step.parameters(), network.config.optimizer.gradient_clip)
+    network.optimizer.step()
+    return float(loss.detach())

@@ -1,0 +1,54 @@
+"""One student step of the other presets against one of ``paper``, per image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from cases.harness import Options, Row, Side, Times, in_turns, judged
+from cases.networks import DEFAULT, PAPER, build, random_batch, train_once
+
+ABOUT = "student step per image, against `paper` (batch 1, without the discarded head)"
+LEAST_RATIO = 10
+PRESETS = (DEFAULT, "demo", "full")
+
+
+def run(options: Options) -> list[Row]:
+    sides, flop, sizes = {}, {}, {}
+    for preset in (PAPER, *PRESETS):
+        sides[preset], flop[preset], sizes[preset] = prepared(preset, options)
+    in_turns(sides, options.minutes)
+    rows = []
+    for preset in PRESETS:
+        row = Row(
+            f"`{preset}`, batch {sizes[preset]}" + (", the default" if preset == DEFAULT else ""),
+            f"{LEAST_RATIO}x; accuracy in docs/results.md" if preset == DEFAULT else "",
+            None,
+            "",
+            per_image(sides[PAPER], 1),
+            per_image(sides[preset], sizes[preset]),
+            f"{flop[preset] / 1e9:,.1f} of {flop[PAPER] / 1e9:,.0f} GFLOP",
+        )
+        rows.append(judged(row, (row.ratio or 0) >= LEAST_RATIO) if preset == DEFAULT else row)
+    return rows
+
+
+def prepared(preset: str, options: Options) -> tuple[Side, float, int]:
+    """Return a side, its FLOP an image and the images of a batch."""
+    network = build(preset, quick=options.quick)
+    size = 1 if preset == PAPER else network.config.batch.size
+    batch, step = random_batch(network.config, size), network.step(teacher_head=False)
+
+    def work() -> Any:
+        return train_once(step, batch, network)
+
+    with FlopCounterMode(display=False) as counter:  # also the warm-up
+        work()
+    return Side(work, most=3 if preset in (PAPER, "full") else 7), counter.get_total_flops() / size, size
+
+
+def per_image(side: Side, size: int) -> Times:
+    """Return the times of a side for one image."""
+    times = side.times
+    return Times(times.cpu / size, times.wall / size, times.rounds)

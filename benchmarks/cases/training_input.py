@@ -1,0 +1,90 @@
+"""What share of the training the network waits for its input, with the default preset's batches and step."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from cases.harness import Options, Row
+from cases.networks import DEFAULT, build, train_once
+from comoto import api
+from comoto.config import override
+from comoto.preprocessing.grey_batch import expanded
+from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.store import PreparedStore
+from comoto.simulation import simulate, sized
+from comoto.training.data import stream
+from comoto.training.steps import StudentBatch
+
+ABOUT = "training input, default preset"
+LEAST_SHARE = 0.98
+CORES, WORKERS = 2, (0, 2)
+
+
+def run(options: Options) -> list[Row]:
+    torch.set_num_threads(1 if options.quick else CORES)
+    network = build(DEFAULT, quick=options.quick)
+    step = network.step(teacher_head=False)
+    steps = 2 if options.quick else 12
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        slices, mammograms = stores(Path(name), options)
+        config = network.config
+        own = SliceSampler(slices, slices.image_ids, config.batch, config.augment, 0)
+        positive = config.batch.model_copy(update={"negative_share": 0.0})
+        told = SliceSampler(mammograms, mammograms.image_ids, positive, config.augment, 1)
+
+        def make(number: int) -> tuple[object, ...]:
+            return (*own.grey_batch(number), *told.grey_batch(number))
+
+        for workers in WORKERS:
+            waited, ran = [], []
+            batches = stream(make, range(steps + 1), workers, pin=False)
+            for _ in range(steps + 1):
+                begun = time.perf_counter()
+                batch = next(batches)
+                got = time.perf_counter()
+                train_once(step, StudentBatch(*expanded(batch)), network)
+                waited.append(got - begun)
+                ran.append(time.perf_counter() - got)
+            share = sum(ran[1:]) / (sum(ran[1:]) + sum(waited[1:]))
+            rows.append(
+                Row(
+                    f"batches of {config.batch.size} slices and as many mammograms, `workers={workers}`",
+                    f"network busy at least {100 * LEAST_SHARE:.0f} % on {CORES} cores",
+                    share >= LEAST_SHARE,
+                    figure=f"busy {100 * share:.2f} %; a step {median(ran[1:]):.3f} s, "
+                    f"its batch {1e3 * median(waited[1:]):.1f} ms",
+                )
+            )
+    return rows
+
+
+def stores(folder: Path, options: Options) -> tuple[PreparedStore, PreparedStore]:
+    """Simulate a few patients and prepare them with the preset: tomosynthesis, mammograms."""
+    wanted = [
+        "mammography.training_patients=4",
+        "mammography.test_patients=0",
+        "mammography.lesion_share=1",
+        "tomosynthesis.train_patients=3",
+        "tomosynthesis.validation_patients=0",
+        "tomosynthesis.test_patients=0",
+        "tomosynthesis.lesion_share=0.67",
+    ]
+    size = "tiny" if options.quick else "small"
+    paths = simulate(folder / "exams", override(sized(size), wanted), workers=1)
+    grid = build_grid(options)
+    made = []
+    for name, root in (("bcs-dbt", paths.bcs_dbt), ("vindr-mammo", paths.vindr_mammo)):
+        api.prepare(api.index(name, root), folder / name, preset=DEFAULT, overrides=grid, workers=1)
+        made.append(PreparedStore(folder / name))
+    return made[0], made[1]
+
+
+def build_grid(options: Options) -> list[str]:
+    """Return the overrides that give the store the network's grid."""
+    return ["preprocess.rows=128", "preprocess.columns=64"] if options.quick else []

@@ -1,0 +1,167 @@
+"""What an exported ONNX file says of itself, and the seal that shows whether it is whole.
+
+The facts are texts in ONNX's own ``metadata_props``. The last of them is the SHA-256 of all bytes before it:
+a file that was cut, damaged or written by another program is known before any of it is interpreted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from comoto import __version__
+from comoto.config import PRESETS, TrainConfig, config_hash, load_train_config
+from comoto.detectors.checkpoint import About, Checkpoint, without_initial_weights
+from comoto.errors import CheckpointError, ConfigError
+
+FORMAT = "comoto-onnx-1"
+NOTICE = "research software, not a medical device"
+INPUT = "images"
+"""float32 (batch, 1, rows, columns), 0 to 1."""
+SEAL = "comoto_sha256"
+NO_FILE_OF_OURS = "is not what 'comoto export onnx' wrote, or was cut or changed since; export it again"
+
+_METADATA_PROPS = 14
+"""Number of that field in ONNX's ModelProto."""
+_HEX_DIGITS = 64
+_ROLES: dict[str, Literal["teacher", "student"]] = {"teacher": "teacher", "student": "student"}
+
+MapShapes = dict[str, tuple[int, int, int]]
+"""Feature map -> (C, h, w)."""
+
+
+@dataclass(frozen=True)
+class OnnxAbout:
+    """What stands in the file besides the network.
+
+    Attributes:
+        config: of the run, without the paths of its data and of its teacher.
+        about: of the checkpoint.
+        maps: shapes of the feature maps, which anchors are laid on.
+    """
+
+    config: TrainConfig
+    about: About
+    maps: MapShapes
+
+
+def properties(checkpoint: Checkpoint, run: str, maps: MapShapes) -> dict[str, str]:
+    """Return the metadata of an exported checkpoint.
+
+    Args:
+        checkpoint: what is exported.
+        run: name of its run folder.
+        maps: shapes of the detector's feature maps.
+    """
+    config = checkpoint.config
+    data = config.data.model_copy(update={"mammograms": (), "tomosynthesis": None, "split_file": None})
+    shared = without_initial_weights(config).model_copy(update={"data": data, "teacher": None})
+    return {
+        "comoto_format": FORMAT,
+        "comoto_version": __version__,
+        "notice": NOTICE,
+        "run": run,
+        "role": checkpoint.about.role,
+        "epoch": str(checkpoint.about.epoch),
+        "metric": json.dumps(checkpoint.about.metric),
+        "preset": preset_of(config, checkpoint.about.role),
+        "config": shared.model_dump_json(),
+        "config_hash": config_hash(config),
+        "weights_sha256": checkpoint.sha256,
+        "maps": json.dumps(maps),
+    }
+
+
+def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
+    """Read the metadata back.
+
+    Args:
+        path: for messages.
+        content: the file's ``metadata_props``.
+
+    Raises:
+        CheckpointError: an entry is missing or of another version.
+    """
+    found = content.get("comoto_format")
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {found!r}, this version reads {FORMAT!r}; export the run again"
+        )
+    try:
+        role = _ROLES[content["role"]]
+        return OnnxAbout(
+            TrainConfig.model_validate_json(content["config"]),
+            About(role, int(content["epoch"]), json.loads(content["metric"])),
+            {name: (int(c), int(h), int(w)) for name, (c, h, w) in json.loads(content["maps"]).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError, ConfigError) as error:
+        raise CheckpointError(f"{path}: written by another version: {error}; export the run again") from error
+
+
+def seal(path: Path) -> str:
+    """Append the hash of a file's bytes as one more entry of its metadata, and return it."""
+    sha256 = _sha256(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(_seal_entry(sha256))
+    return sha256
+
+
+def check_seal(path: Path) -> str:
+    """Return the hash that a file is sealed with.
+
+    Raises:
+        CheckpointError: there is no such file, or no seal, or it does not fit.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; 'comoto export onnx' writes one of a run folder")
+    length = len(_seal_entry("0" * _HEX_DIGITS))
+    size = path.stat().st_size - length
+    if size <= 0:
+        raise CheckpointError(f"{path}: {NO_FILE_OF_OURS}")
+    with path.open("rb") as file:
+        file.seek(size)
+        entry = file.read(length)
+    sha256 = _sha256(path, size)
+    if entry != _seal_entry(sha256):
+        raise CheckpointError(f"{path}: {NO_FILE_OF_OURS}")
+    return sha256
+
+
+def _seal_entry(sha256: str) -> bytes:
+    """Return one entry of ``metadata_props`` in the coding of protocol buffers.
+
+    Messages that follow each other are merged, so an entry may stand at the end of the file.
+    """
+    entry = _field(1, SEAL.encode()) + _field(2, sha256.encode())
+    return _field(_METADATA_PROPS, entry)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a field of at most 127 bytes: then its length is one byte."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def _sha256(path: Path, size: int) -> str:
+    """Return the hash of the first ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, 1 << 20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()
+
+
+def preset_of(config: TrainConfig, role: str) -> str:
+    """Return the shipped preset that has this grid and this detector, or ``own``."""
+    for name in PRESETS:
+        shipped = without_initial_weights(load_train_config(name, role=role))
+        ours = without_initial_weights(config)
+        if (shipped.preprocess, shipped.detector) == (ours.preprocess, ours.detector):
+            return name
+    return "own"
