@@ -28,6 +28,7 @@ ORDER = [
     "inspect",
     "train",
     "import-checkpoint",
+    "export",
     "predict",
     "evaluate",
     "study",
@@ -52,6 +53,7 @@ def test_the_tree_is_complete():
     assert {words[1:] for words in COMMANDS if len(words) == 3} == {
         ("train", "teacher"),
         ("train", "student"),
+        ("export", "onnx"),
         ("study", "init"),
         ("study", "run"),
         ("study", "status"),
