@@ -5,20 +5,13 @@ damaged files, and everything that was written or printed is looked through, pac
 """
 
 import base64
-import io
-import os
-import re
 import sys
-import warnings
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pydicom
 import pytest
 from demo_parts import finish_demo
 
@@ -26,27 +19,9 @@ from comoto.cli.main import _run
 from comoto.config import override
 from comoto.report.demo_report import write_report
 from comoto.simulation import simulate, sized
+from privacy_search import NEEDLES, damage, found_in, give_names, leaks, written_to
 from tiny_exams import TINY
 
-TAGS = {
-    "PatientName": "Zzyquaint^Petronella",
-    "OtherPatientNames": "Zzyquaint^Ottoline",
-    "PatientBirthDate": "19010203",
-    "PatientBirthName": "Wqxmaiden",
-    "PatientMotherBirthName": "Wqxmother",
-    "PatientAddress": "Vvkroad 17",
-    "PatientTelephoneNumbers": "0771-998811",
-    "AccessionNumber": "ACC7788QX",
-    "ReferringPhysicianName": "Xylohphon^Doctor",
-    "PerformingPhysicianName": "Xylohphon^Reader",
-    "OperatorsName": "Jjtechnician",
-    "InstitutionName": "Kkqhospital",
-    "PatientComments": "Mmzcomment",
-}
-NEEDLES = (
-    "zzyquaint", "petronella", "ottoline", "19010203", "1901-02-03", "03.02.1901", "wqxmaiden", "wqxmother",
-    "vvkroad", "0771-998811", "acc7788qx", "xylohphon", "jjtechnician", "kkqhospital", "mmzcomment",
-)  # fmt: skip
 SHORT = [*TINY, "schedule.epochs=1", "schedule.steps_per_epoch=2"]
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
 GRID = [word for setting in TINY if setting.startswith("preprocess") for word in ("--set", setting)]
@@ -59,56 +34,6 @@ class Produced:
     folder: Path
     console: str
     codes: dict[str, int]
-
-
-def texts(path: Path) -> Iterator[str]:
-    """Yield everything that can be read in a file: as bytes, as UTF-16, and unpacked."""
-    yield from readable(path.read_bytes())
-    if path.suffix == ".parquet":
-        yield pd.read_parquet(path).to_csv()
-
-
-def readable(data: bytes, depth: int = 3) -> Iterator[str]:
-    yield data.decode("latin1")
-    yield data.decode("utf-16-le", "ignore")
-    if not depth:
-        return
-    if data[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                yield name
-                yield from readable(archive.read(name), depth - 1)
-    for packed in re.findall(rb"base64,([A-Za-z0-9+/=]{16,})", data):
-        yield from readable(base64.b64decode(packed), depth - 1)
-    for found in re.finditer(rb"(?:zTXt|iTXt)", data):  # packed text in a PNG
-        start = data.find(b"\x78", found.start(), found.start() + 100)
-        if start >= 0:
-            yield zlib.decompressobj().decompress(data[start:], 10**6).decode("latin1")
-
-
-def found_in(text: str) -> list[str]:
-    lowered = text.lower()
-    return [needle for needle in NEEDLES if needle in lowered]
-
-
-def leaks(folder: Path) -> list[str]:
-    """Name every file in which a needle is, or whose name is one."""
-    return [
-        f"{path.relative_to(folder)}: {needle}"
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        for text in (str(path.relative_to(folder)), *texts(path))
-        for needle in found_in(text)
-    ]
-
-
-def give_names(root: Path) -> None:
-    """Write the tags into every image."""
-    for path in root.rglob("*.dc*m*"):
-        dataset = pydicom.dcmread(path)
-        for keyword, value in TAGS.items():
-            setattr(dataset, keyword, value)
-        dataset.save_as(path)
 
 
 @pytest.fixture(scope="module")
@@ -142,31 +67,6 @@ def produced(exams_with_names: Path, tmp_path_factory: pytest.TempPathFactory) -
     with written_to(tmp_path_factory.mktemp("console") / "log", out) as log:
         run_everything(exams_with_names, out, call)
     return Produced(out, log.read_text(errors="replace"), codes)
-
-
-@contextmanager
-def written_to(log: Path, folder: Path) -> Iterator[Path]:
-    """Work in a folder, with both outputs of this process and of its workers in a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    before, kept = Path.cwd(), [os.dup(1), os.dup(2)]
-    with log.open("wb") as file, pytest.MonkeyPatch.context() as patch:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-        streams = [open(number, "w", buffering=1, closefd=False) for number in (1, 2)]  # noqa: SIM115
-        patch.setattr(sys, "stdout", streams[0])
-        patch.setattr(sys, "stderr", streams[1])
-        os.chdir(folder)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always")
-                yield log
-        finally:
-            os.chdir(before)
-            for number, old in zip((1, 2), kept, strict=True):
-                streams[number - 1].flush()
-                os.dup2(old, number)
-                os.close(old)
 
 
 def run_everything(exams: Path, out: Path, call: Callable[..., None]) -> None:
@@ -215,19 +115,6 @@ def run_everything(exams: Path, out: Path, call: Callable[..., None]) -> None:
     for name in ("lesions.parquet", "manifest.json"):
         (out / "manifest" / name).write_bytes((demo / "manifests/bcs-dbt" / name).read_bytes())
     call("prepare broken", "prepare", "--manifest", out / "manifest", "--out", out / "none")
-
-
-def damage(whole: bytes) -> list[bytes]:
-    """Return damaged copies: cut, names of impossible length or characters, a name where a number belongs."""
-    name = whole.index(b"Zzyquaint^Petronella")
-    rows = whole.index(b"\x28\x00\x10\x00US")
-    return [
-        whole[: len(whole) // 2],
-        whole[: name + 9],
-        whole[: name - 2] + b"\xff\x7f" + whole[name:],
-        whole[: name - 2] + b"\x03\x00" + whole[name:],
-        whole[:rows] + b"\x28\x00\x10\x00PN\x0a\x00Zzyquaint^" + whole[rows + 10 :],
-    ]
 
 
 def test_the_search_finds_what_it_looks_for(exams_with_names: Path, tmp_path: Path) -> None:

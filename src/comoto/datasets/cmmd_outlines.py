@@ -86,9 +86,7 @@ def _point(path: Path, number: int, point: Any) -> tuple[float, float]:
     try:
         x, y = float(point["x"]), float(point["y"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{path}: outline {number} has the point {point}, not x and y; {_WAY_OUT}"
-        ) from error
+        raise DatasetError(f"{path}: outline {number} has a point that is not x and y; {_WAY_OUT}") from error
     if not (isfinite(x) and isfinite(y)):
-        raise DatasetError(f"{path}: outline {number} has the point {point}, not two numbers; {_WAY_OUT}")
+        raise DatasetError(f"{path}: outline {number} has a point that is not two numbers; {_WAY_OUT}")
     return x, y

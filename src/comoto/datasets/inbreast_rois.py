@@ -121,9 +121,7 @@ def _point(path: Path, number: int, text: Any) -> tuple[float, float]:
     try:
         x, y = (float(part) for part in str(text).strip().removeprefix("(").removesuffix(")").split(","))
     except ValueError as error:
-        raise DatasetError(
-            f"{path}: region {number} has the point '{text}', not '(x, y)'; {_WAY_OUT}"
-        ) from error
+        raise DatasetError(f"{path}: region {number} has a point that is not '(x, y)'; {_WAY_OUT}") from error
     if not (isfinite(x) and isfinite(y)):
-        raise DatasetError(f"{path}: region {number} has the point '{text}', not two numbers; {_WAY_OUT}")
+        raise DatasetError(f"{path}: region {number} has a point that is not two numbers; {_WAY_OUT}")
     return x, y
