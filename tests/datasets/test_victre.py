@@ -147,7 +147,7 @@ def test_incomplete_and_mixed_series(tree):
     assert manifest.images["patient_id"].tolist() == ["111"]
     lines = "\n".join(manifest.dropped)
     assert len(manifest.dropped) == 4
-    assert f"{cut}: slices are missing: 5 are there, and Images in Acquisition says 7; copy or" in lines
+    assert f"{cut}: 5 of 7 slices are there; download the series again" in lines
     assert f"{gap}: " in lines
     assert lines.count("share their folder with other files; put each series into a folder of its own") == 2
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stack_files import CAPTURE, CT, SERIES, write_stack, write_victre_stack
 
+from comoto.dicom import tell
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, source_files
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
@@ -137,18 +138,26 @@ class TestRefusals:
         assert "from 1 to 8 without 4, 5;" in message
 
     @pytest.mark.parametrize("lost", ["1.dcm", "8.dcm"])
-    def test_a_missing_slice_at_either_end(self, tmp_path: Path, lost: str) -> None:
-        """Only Images in Acquisition tells; without it, or with a smaller number, the rest is a volume."""
+    def test_a_missing_slice_at_either_end_is_warned_of(self, tmp_path: Path, lost: str, caplog) -> None:
+        """Only Images in Acquisition tells, and it may count more than this volume."""
+        tell.forget()
         folder = write_stack(tmp_path / "s", texture(frames=8), ImagesInAcquisition=8)
         assert describe_source(folder).num_frames == 8
+        assert caplog.text == ""
         (folder / lost).unlink()
-        message = refused(folder, "slices are missing: 7 are there, and Images in Acquisition says 8; copy")
-        assert describe_source(folder).problem == message
+        with open_source(folder) as stack:
+            assert stack.num_frames == 7
+        assert (
+            f"{folder}: 7 slices are there, and Images in Acquisition says 8; slices at either" in caplog.text
+        )
         for name, number in (("silent", None), ("each", 1)):
+            tell.forget()
+            caplog.clear()
             other = write_stack(tmp_path / name, texture(frames=8), ImagesInAcquisition=number)
             (other / lost).unlink()
             with open_source(other) as stack:
                 assert stack.num_frames == 7
+            assert caplog.text == ""
 
     def test_a_missing_slice_by_place_alone(self, tmp_path: Path) -> None:
         """Numbers were given again after the gap came to be."""

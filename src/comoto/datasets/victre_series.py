@@ -180,6 +180,10 @@ def _series(item: _Item, tags: dict[str, str], *, is_alone: bool) -> Series:
         raise DicomError(f"{item.first.path}: names no patient or no series; {_DAMAGED}")
     if item.stack is not None:
         image = DicomStack(item.path, item.stack.files)
+        if image.announced > image.num_frames:
+            raise DicomError(
+                f"{item.path}: {image.num_frames} of {image.announced} slices are there; {_DAMAGED}"
+            )
         rows, columns, frames = *image.shape, image.num_frames
         side = touching_side(image.frame(0))
     else:

@@ -22,6 +22,7 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
 from comoto.dicom.read import DicomImage
 from comoto.dicom.tags import one_error
+from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import DicomContent, uid_text
 
@@ -73,6 +74,8 @@ class DicomStack:
         path: the folder.
         header: that of the first slice, with the number of slices; it has no SOP instance UID.
         slices: the files in order.
+        announced: Images in Acquisition, 0 where no file has it. An acquisition may have more images than
+            this volume, so fewer slices are warned of and not refused.
 
     Args:
         folder: where the files lie.
@@ -86,7 +89,13 @@ class DicomStack:
     def __init__(self, folder: Path, files: Sequence[DicomContent]) -> None:
         self.path = folder
         self.slices = _ordered_slices(folder, files)
-        _check_announced(folder, self.slices)
+        self.announced = max((one.announced or 0 for one in self.slices), default=0)
+        if self.announced > len(self.slices):
+            warn_once(
+                "images in acquisition",
+                f"{folder}: {len(self.slices)} slices are there, and Images in Acquisition says "
+                f"{self.announced}; slices at either end may be missing",
+            )
         first = read_header(self.slices[0].path)
         self.header = replace(first, path=folder, num_frames=len(self.slices), sop_instance_uid="")
         _check_size(self.header)
@@ -255,16 +264,6 @@ def _check_numbers(folder: Path, numbers: Sequence[int]) -> None:
         raise DicomError(
             f"{folder}: slices are missing: the Instance Numbers go from {numbers[0]} to {numbers[-1]} "
             f"without {shown}; copy or download the series again"
-        )
-
-
-def _check_announced(folder: Path, slices: Sequence[StackSlice]) -> None:
-    """Notice that a slice is missing at either end, where the files say how many there are."""
-    announced = max((one.announced or 0 for one in slices), default=0)
-    if announced > len(slices):
-        raise DicomError(
-            f"{folder}: slices are missing: {len(slices)} are there, and Images in Acquisition says "
-            f"{announced}; copy or download the series again"
         )
 
 
