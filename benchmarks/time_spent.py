@@ -176,11 +176,10 @@ def volume(preset: str, quick: bool) -> Spent:
             frames = clocked(groups, "decode", lambda: [image.frame(k, plan.halvings) for k in indices])
         rendered = clocked(groups, "render", lambda: [plan.render(frame) for frame in frames])
     size, found = config.inference.batch_size, {}
-    batches = [indices[k : k + size] for k in range(0, len(indices), size)]
+    batches = [(indices[k : k + size], rendered[k : k + size]) for k in range(0, len(indices), size)]
 
     def network() -> None:
-        for batch in batches:
-            pictures = [rendered[indices.index(k)] for k in batch]
+        for batch, pictures in batches:
             found.update(zip(batch, model.detect(pictures), strict=True))
 
     operations = profiled(network)
@@ -272,7 +271,7 @@ def draw(spent: list[Spent], ceiling: Ceiling, path: Path) -> None:
         axis.text(left, "now", f" {one.seconds:.3g} s", va="center", fontsize=9)
         axis.invert_yaxis()
         axis.set_xlim(0, 1.12 * max(left, *ceiling.floor(one)))
-        axis.set_xlabel("seconds, on an idle machine")
+        axis.set_xlabel("seconds")
         axis.set_title(one.task, loc="left", fontsize=10)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
         axis.spines[["top", "right"]].set_visible(False)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from comoto.datasets.omidb_files import load_json
 from comoto.datasets.view_words import parse_side, parse_view
 from comoto.dicom.read import read_header
-from comoto.errors import DatasetError
 from comoto.records import Laterality, View
 
 _PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -52,12 +51,7 @@ def read_json_header(path: Path) -> OmidbHeader:
     Raises:
         DatasetError: the file is no JSON object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: is no JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: is no DICOM header in JSON")
+    content = load_json(path)
     sop_class = _text(content, "00080016")
     frames = _integer(content, "00280008") or 1
     return _header(

@@ -159,9 +159,9 @@ def _sha256(path: Path, size: int) -> str:
 
 def preset_of(config: TrainConfig, role: str) -> str:
     """Return the shipped preset that has this grid and this detector, or ``own``."""
+    ours = without_initial_weights(config)
     for name in PRESETS:
         shipped = without_initial_weights(load_train_config(name, role=role))
-        ours = without_initial_weights(config)
         if (shipped.preprocess, shipped.detector) == (ours.preprocess, ours.detector):
             return name
     return "own"
