@@ -16,5 +16,5 @@ done
 t comoto train teacher --mammograms "$out/prepared/vindr-mammo" --preset full --out "$out/teacher" "${few[@]}"
 t comoto train student --tomosynthesis "$out/prepared/bcs-dbt" --mammograms "$out/prepared/vindr-mammo" \
     --teacher "$out/teacher" --preset full --out "$out/student" "${few[@]}" \
-    --set distill.kind=lesion_points --set selection.slice_step=12
+    --set joint.size=0 --set distill.kind=lesion_points --set selection.slice_step=12
 t comoto predict --model "$out/student" --out "$out/predictions.csv" "$out/manifests/bcs-dbt" --split test --slice-step 4

@@ -92,6 +92,7 @@ def train(run: Path, demo: Path, settings: list[str]) -> None:
         f"data.tomosynthesis={demo / 'prepared' / 'bcs-dbt'}",
         f"teacher={demo / 'runs' / 'teacher'}",
         "data.fraction=0.25",
+        "joint.size=0",
         "schedule.validate_every=1000",
         "selection.max_images=1",
         f"selection.min_hit_radius={HIT_RADIUS}",

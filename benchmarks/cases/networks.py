@@ -26,17 +26,17 @@ _TINY = {
         "detector.inner_resize.min_side=96",
         "detector.inner_resize.max_side=160",
     ),
-    DEFAULT: ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2"),
-    "full": ("preprocess.rows=256", "preprocess.columns=128", "batch.size=2"),
-    "demo": ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2"),
+    DEFAULT: ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2", "joint.size=2"),
+    "full": ("preprocess.rows=256", "preprocess.columns=128", "batch.size=2", "joint.size=2"),
+    "demo": ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2", "joint.size=2"),
 }
 _CHOSEN_SHARE = 0.01
 """Share of the anchors whose score shall pass the threshold in a network with random weights."""
 
 
 def settings(preset: str, *, quick: bool) -> TrainConfig:
-    """Return a preset as a student with LsKD, float32, and weights that are not fetched."""
-    wanted = ["distill.kind=lesion_points", "init=scratch", "precision=32-true"]
+    """Return a preset as a student, float32, with weights that are not fetched."""
+    wanted = ["init=scratch", "precision=32-true"]
     return load_train_config(preset, [*wanted, *(_TINY[preset] if quick else ())])
 
 
@@ -82,7 +82,9 @@ class Network:
 
     def step(self, *, teacher_head: bool) -> StudentStep:
         """Return the step, with the teacher's head computed and discarded or not."""
-        step = StudentStep(self.detector, self.distiller, self.teacher, teacher_head=teacher_head)
+        step = StudentStep(
+            self.detector, self.distiller, self.teacher, joint=self.config.joint, teacher_head=teacher_head
+        )
         step.train()
         return step
 
@@ -95,24 +97,30 @@ def build(preset: str, *, quick: bool) -> Network:
     torch.manual_seed(1)
     teacher = build_blank_detector(config)
     grid = (config.preprocess.rows, config.preprocess.columns)
-    distiller = components.resolve("distiller", "lesion_points")(config.distill, detector.level_specs, grid)
-    distiller.check(detector, teacher)
+    kind = config.distill.kind
+    distiller = components.resolve("distiller", kind)(config.distill, detector.level_specs, grid)
+    if distiller.teacher_sees != "nothing":
+        distiller.check(detector, teacher)
     trained = nn.ModuleList([detector, distiller])
     optimizer = build_optimizer([group(trained.parameters(), 0.0)], config.optimizer)
     return Network(config, detector, teacher, distiller, optimizer)
 
 
 def random_batch(config: TrainConfig, size: int) -> StudentBatch:
-    """Return slices and mammograms of noise, a lesion on each of the first half at least."""
+    """Return slices and mammograms of noise: for the distiller, with a lesion each, and for the student."""
     rows, columns = config.preprocess.rows, config.preprocess.columns
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2, size, 1, rows, columns, generator=generator)
-    slices, mammograms = (part.contiguous(memory_format=torch.channels_last) for part in images)
+    joint = round(size * config.joint.size / config.batch.size)
+    pictures = torch.rand(2 * size + joint, 1, rows, columns, generator=generator)
+    slices, told, own = (
+        part.contiguous(memory_format=torch.channels_last) for part in pictures.split([size, size, joint])
+    )
     side = rows / 10
     box = torch.tensor([[side, side, 2.5 * side, 2 * side]])
     negatives = round(size * config.batch.negative_share)
     boxes = [box] * (size - negatives) + [torch.zeros(0, 4)] * negatives
-    return StudentBatch(slices, boxes, mammograms, [box] * size)
+    with_joint = {"joint": own, "joint_boxes": [box] * joint} if joint else {}
+    return StudentBatch(slices, boxes, told, [box] * size, **with_joint)
 
 
 def train_once(step: StudentStep, batch: StudentBatch, network: Network) -> float:

@@ -1,4 +1,4 @@
-"""One student step of the other presets against one of ``paper``, per image."""
+"""One student step of the other presets against one of ``paper``, per slice, its mammograms included."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cases.harness import Options, Row, Side, Times, in_turns, judged
 from cases.networks import DEFAULT, PAPER, build, random_batch, train_once
 
-ABOUT = "student step per image, against `paper` (batch 1, without the discarded head)"
+ABOUT = "student step per slice with its mammograms, against `paper` (batch 1, without the discarded head)"
 LEAST_RATIO = 10
 PRESETS = (DEFAULT, "demo", "full")
 
@@ -22,12 +22,12 @@ def run(options: Options) -> list[Row]:
     rows = []
     for preset in PRESETS:
         row = Row(
-            f"`{preset}`, batch {sizes[preset]}" + (", the default" if preset == DEFAULT else ""),
+            f"`{preset}`, {sizes[preset]} slices a step" + (", the default" if preset == DEFAULT else ""),
             f"{LEAST_RATIO}x; accuracy in docs/results.md" if preset == DEFAULT else "",
             None,
             "",
-            per_image(sides[PAPER], 1),
-            per_image(sides[preset], sizes[preset]),
+            per_slice(sides[PAPER], 1),
+            per_slice(sides[preset], sizes[preset]),
             f"{flop[preset] / 1e9:,.1f} of {flop[PAPER] / 1e9:,.0f} GFLOP",
         )
         rows.append(judged(row, (row.ratio or 0) >= LEAST_RATIO) if preset == DEFAULT else row)
@@ -35,7 +35,7 @@ def run(options: Options) -> list[Row]:
 
 
 def prepared(preset: str, options: Options) -> tuple[Side, float, int]:
-    """Return a side, its FLOP an image and the images of a batch."""
+    """Return a side, its FLOP a slice and the slices of a batch."""
     network = build(preset, quick=options.quick)
     size = 1 if preset == PAPER else network.config.batch.size
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
@@ -48,7 +48,7 @@ def prepared(preset: str, options: Options) -> tuple[Side, float, int]:
     return Side(work, most=3 if preset in (PAPER, "full") else 7), counter.get_total_flops() / size, size
 
 
-def per_image(side: Side, size: int) -> Times:
-    """Return the times of a side for one image."""
+def per_slice(side: Side, size: int) -> Times:
+    """Return the times of a side for one slice."""
     times = side.times
     return Times(times.cpu / size, times.wall / size, times.rounds)

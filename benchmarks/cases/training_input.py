@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from cases.harness import Options, Row
-from cases.networks import DEFAULT, build, train_once
+from cases.networks import DEFAULT, build, settings, train_once
 from comoto import api
-from comoto.config import override
+from comoto.config import TrainConfig, override
 from comoto.preprocessing.grey_batch import expanded
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
@@ -32,15 +34,8 @@ def run(options: Options) -> list[Row]:
     steps = 2 if options.quick else 12
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        slices, mammograms = stores(Path(name), options)
         config = network.config
-        own = SliceSampler(slices, slices.image_ids, config.batch, config.augment, 0)
-        positive = config.batch.model_copy(update={"negative_share": 0.0})
-        told = SliceSampler(mammograms, mammograms.image_ids, positive, config.augment, 1)
-
-        def make(number: int) -> tuple[object, ...]:
-            return (*own.grey_batch(number), *told.grey_batch(number))
-
+        make = batches_of(config, *stores(Path(name), DEFAULT, quick=options.quick))
         for workers in WORKERS:
             waited, ran = [], []
             batches = stream(make, range(steps + 1), workers, pin=False)
@@ -54,7 +49,8 @@ def run(options: Options) -> list[Row]:
             share = sum(ran[1:]) / (sum(ran[1:]) + sum(waited[1:]))
             rows.append(
                 Row(
-                    f"batches of {config.batch.size} slices and as many mammograms, `workers={workers}`",
+                    f"batches of {config.batch.size} slices and {config.joint.size} mammograms, "
+                    f"`workers={workers}`",
                     f"network busy at least {100 * LEAST_SHARE:.0f} % on {CORES} cores",
                     share >= LEAST_SHARE,
                     figure=f"busy {100 * share:.2f} %; a step {median(ran[1:]):.3f} s, "
@@ -64,8 +60,19 @@ def run(options: Options) -> list[Row]:
     return rows
 
 
-def stores(folder: Path, options: Options) -> tuple[PreparedStore, PreparedStore]:
-    """Simulate a few patients and prepare them with the preset: tomosynthesis, mammograms."""
+def batches_of(
+    config: TrainConfig, slices: PreparedStore, mammograms: PreparedStore
+) -> Callable[[int], tuple[Any, ...]]:
+    """Return what makes the parts of the batch of a step, as a student's training loads them."""
+    own = SliceSampler(slices, slices.image_ids, config.batch, config.augment, 0)
+    changed = {"size": config.joint.size, "negative_share": config.joint.negative_share}
+    mixed_in = config.batch.model_copy(update=changed)
+    joint = SliceSampler(mammograms, mammograms.image_ids, mixed_in, config.augment, 1)
+    return lambda number: (*own.grey_batch(number), None, None, *joint.grey_batch(number))
+
+
+def stores(folder: Path, preset: str, *, quick: bool) -> tuple[PreparedStore, PreparedStore]:
+    """Simulate a few patients and prepare them with a preset: tomosynthesis, mammograms."""
     wanted = [
         "mammography.training_patients=4",
         "mammography.test_patients=0",
@@ -75,16 +82,12 @@ def stores(folder: Path, options: Options) -> tuple[PreparedStore, PreparedStore
         "tomosynthesis.test_patients=0",
         "tomosynthesis.lesion_share=0.67",
     ]
-    size = "tiny" if options.quick else "small"
+    size = "tiny" if quick else "small"
     paths = simulate(folder / "exams", override(sized(size), wanted), workers=1)
-    grid = build_grid(options)
+    config = settings(preset, quick=quick).preprocess
+    grid = [f"preprocess.rows={config.rows}", f"preprocess.columns={config.columns}"]
     made = []
     for name, root in (("bcs-dbt", paths.bcs_dbt), ("vindr-mammo", paths.vindr_mammo)):
-        api.prepare(api.index(name, root), folder / name, preset=DEFAULT, overrides=grid, workers=1)
+        api.prepare(api.index(name, root), folder / name, preset=preset, overrides=grid, workers=1)
         made.append(PreparedStore(folder / name))
     return made[0], made[1]
-
-
-def build_grid(options: Options) -> list[str]:
-    """Return the overrides that give the store the network's grid."""
-    return ["preprocess.rows=128", "preprocess.columns=64"] if options.quick else []

@@ -22,6 +22,15 @@ def test_every_preset_loads_for_both_roles(preset: str, role: str) -> None:
     }[preset]
 
 
+@pytest.mark.parametrize(("preset", "mammograms"), [("demo", 8), ("small", 8), ("full", 4), ("paper", 0)])
+def test_the_recipe_mixes_as_many_mammograms_as_slices(preset: str, mammograms: int) -> None:
+    student, teacher = (load_train_config(preset, role=role) for role in ("student", "teacher"))
+    assert (student.joint.size, teacher.joint.size) == (mammograms, 0)
+    assert student.joint.batch_norm == ("mixed" if mammograms else "own")
+    assert student.inference.aggregation.kind == ("box_fusion" if mammograms else "local_maximum")
+    assert mammograms in (0, student.batch.size)
+
+
 def test_overrides_win_in_order_and_keep_the_rest() -> None:
     config = load_train_config("demo", ["batch.size=4", "batch.size=6", "init=scratch"])
     assert config.batch.size == 6

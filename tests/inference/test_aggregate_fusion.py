@@ -74,7 +74,7 @@ def test_a_box_joins_the_cluster_that_it_overlaps_most() -> None:
         2: on(((13, 0, 33, 10), 0.6)),
         3: on(((8, 0, 28, 10), 0.3)),
     }
-    found = fuse(slices)
+    found = fuse(slices, iou=0.3)
     # 1/5 of the second's left edge comes from the third: (0.6 * 13 + 0.3 * 8) / 0.9.
     np.testing.assert_allclose(found.boxes_xyxy[0, 0], (0.6 * 13 + 0.3 * 8) / 0.9, rtol=1e-5)
     np.testing.assert_allclose(found.boxes_xyxy[1], (0, 0, 20, 10), atol=1e-5)
@@ -84,8 +84,20 @@ def test_a_box_joins_the_cluster_that_it_overlaps_most() -> None:
 def test_the_fused_box_moves_as_members_join() -> None:
     # The third box overlaps the first by 8/32 = 0.25, but the fused one (left edge 2.8) by 10.8/29.2.
     first, second, third = (0, 0, 20, 10), (7, 0, 27, 10), (12, 0, 32, 10)
-    assert len(fuse({1: on((first, 0.9)), 3: on((third, 0.5))})) == 2
-    assert len(fuse({1: on((first, 0.9)), 2: on((second, 0.6)), 3: on((third, 0.5))})) == 1
+    assert len(fuse({1: on((first, 0.9)), 3: on((third, 0.5))}, iou=0.3)) == 2
+    assert len(fuse({1: on((first, 0.9)), 2: on((second, 0.6)), 3: on((third, 0.5))}, iou=0.3)) == 1
+
+
+@pytest.mark.parametrize(("shift", "number"), [(16, 1), (17, 2)])
+def test_without_a_limit_of_its_own_a_tenth_of_overlap_joins(shift: int, number: int) -> None:
+    # 4/36 = 0.11 and 3/37 = 0.08.
+    slices = {1: on(((0, 0, 20, 10), 0.9)), 2: on(((shift, 0, shift + 20, 10), 0.6))}
+    assert len(fuse(slices)) == number
+
+
+def test_boxes_without_an_area_join_nothing() -> None:
+    slices = {1: on(((5, 5, 5, 5), 0.9)), 2: on(((5, 5, 5, 5), 0.6)), 3: on(((0, 0, 20, 20), 0.5))}
+    assert len(fuse(slices)) == 3
 
 
 def test_scores_of_zero_weigh_the_same() -> None:

@@ -224,7 +224,11 @@ def test_the_file_to_start_from_is_a_study(tmp_path: Path) -> None:
     assert study.data.tomosynthesis == Path.cwd() / "prepared" / "volumes"
     grid = build_grid(study, OUT)
     assert len(grid.teachers) == 6
-    assert len(grid.students) == 5 * 2 * 4 * 3  # arms, regimes, fractions, seeds
+    plain, mixed = 5 * 2 * 4 * 3, 1 * 4 * 3  # arms, regimes, fractions, seeds; mixed batches in one regime
+    assert len(grid.students) == plain + mixed
+    mixes = {(run.label, run.config.joint.size) for run in grid.students}
+    assert {size for label, size in mixes if "mixed-batches" in label} == {8}
+    assert {size for label, size in mixes if "mixed-batches" not in label} == {0}
     assert {run.config.schedule.epochs for run in grid.students if run.config.data.fraction == 1.0} == {20}
 
 

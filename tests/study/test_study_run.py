@@ -71,7 +71,7 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (folder / "outside_code.py").write_text(OUTSIDE_CODE, encoding="utf-8")
     content = study_content(exams.stores, seeds=[1])
     content["rules"] = {
-        "again": ["inference.aggregation.kind=nms_3d"],
+        "again": ["inference.aggregation.kind=box_fusion"],
         "published": ["inference.aggregation.kind=local_maximum"],
     }
     content["arms"]["crashing"] = {

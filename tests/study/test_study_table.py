@@ -145,7 +145,7 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
         "| standard | 100 % | scratch | 0.000 ± 0.000 | 0.250 ± 0.000 |" in (folder / "rules.md").read_text()
     )
     said = (folder / "rules.md").read_text(encoding="utf-8")
-    assert "own: the students' own (nms_3d). Further rules: tracks (kind=tracks)." in said
+    assert "own: the students' own (box_fusion). Further rules: tracks (kind=tracks)." in said
     assert (
         "tracks minus own, arm pretraining, regime standard, 100 % of the patients, 2 runs: 0.000 [" in said
     )

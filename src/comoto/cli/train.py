@@ -60,7 +60,9 @@ def student(
     teacher: Annotated[Path | None, typer.Option("--teacher", help="Run folder of the teacher.")] = None,
     mammograms: Annotated[
         list[Path] | None,
-        typer.Option("--mammograms", help="Prepared mammograms, for a distiller or joint.size; repeatable."),
+        typer.Option(
+            "--mammograms", help="Prepared mammograms, for the student's batches or a distiller; repeatable."
+        ),
     ] = None,
     preset: PresetOption = "small",
     settings: SetOption = None,
@@ -69,11 +71,12 @@ def student(
 ) -> None:
     """Train a detector on tomosynthesis, with or without a teacher.
 
-    The arms: `--set init=scratch`, `--set distill.kind=none` (pretraining), `distill.kind=image_level`,
-    `distill.kind=lesion_points` (LsKD).
+    The presets start from the teacher and mix mammograms into every batch. The arms of the comparison: `--set
+    joint.size=0` (pretraining), with `--set init=scratch`, `distill.kind=image_level` or
+    `distill.kind=lesion_points` (LsKD) besides.
 
     Example: comoto train student --tomosynthesis prepared/dbt --mammograms prepared/mammograms
-    --teacher runs/teacher --set distill.kind=lesion_points --set data.fraction=0.1 --out runs/student
+    --teacher runs/teacher --set data.fraction=0.1 --out runs/student
     """
     from comoto.api import train_student
 

@@ -145,8 +145,8 @@ class ScheduleConfig(StrictModel):
 class AggregationConfig(StrictModel):
     """From boxes on slices to boxes in a volume."""
 
-    kind: str = "nms_3d"
-    """``local_maximum`` (published), ``nms_3d``, ``box_fusion`` or ``tracks``; docs/method.md."""
+    kind: str = "box_fusion"
+    """``box_fusion``, ``nms_3d``, ``tracks`` or ``local_maximum`` (published); docs/method.md."""
     iou: Share | None = None
     """Overlap above which boxes of different slices compete; None takes the rule's own value."""
     window_share: Annotated[float, Field(gt=0, le=1)] | None = None

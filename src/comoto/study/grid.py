@@ -291,4 +291,5 @@ def _check_teacher(name: str, arm: ArmConfig, config: TrainConfig, has_mammogram
     if not wants and arm.impa is not None:
         raise ConfigError(f"arms.{name}: nothing in its settings uses a teacher; set impa: none")
     if not has_mammograms and (arm.impa is not None or config.joint.size):
-        raise ConfigError(f"arms.{name}: needs mammograms, but data.mammograms names no prepared store")
+        why = f"joint.size={config.joint.size}" if arm.impa is None else "its teacher"
+        raise ConfigError(f"arms.{name}: {why} needs mammograms, but data.mammograms names no prepared store")

@@ -178,6 +178,12 @@ def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:
     Raises:
         ConfigError, DatasetError: as ``open_mammograms`` and ``choose_cohort``.
     """
+    if config.joint.size and not config.data.mammograms:
+        raise ConfigError(
+            f"data.mammograms is not set, but joint.size={config.joint.size} puts mammograms into the "
+            "student's batches; give the folder that 'comoto prepare' wrote (--mammograms), "
+            "or train on slices alone (--set joint.size=0)"
+        )
     stores = open_mammograms(config.data.mammograms, config.preprocess)
     names = ["mammograms"] if len(stores) == 1 else [f"mammograms {n}" for n in range(1, len(stores) + 1)]
     return {

@@ -23,7 +23,7 @@ class BoxFusion(Aggregator):
     those of the slices. The span is that of ``nms_3d``, as is the own window, the whole stack.
     """
 
-    own_iou = 0.3
+    own_iou = 0.1
     own_window_share = 1.0
 
     def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
@@ -48,28 +48,63 @@ class BoxFusion(Aggregator):
     def _clusters(self, boxes: StackedDetections, reach: int) -> tuple[IntArray, IntArray]:
         """Return the cluster of each box (N,) and the slice of each cluster's best box (G,)."""
         number = len(boxes)
-        xyxy, weight = boxes.boxes_xyxy.astype(np.float64), weights(boxes.scores)
+        slices, fused = boxes.first_slice, FusedBoxes(number)
+        is_bounded = number > 0 and bool(np.ptp(slices) > reach)
         cluster, peak = np.zeros((2, number), dtype=np.int64)
-        total, sums, fused = np.zeros(number), np.zeros((number, 4)), np.zeros((number, 4))
-        count = 0
-        for row in range(number):
-            overlap = _overlap(xyxy[row], fused[:count])
-            overlap[np.abs(peak[:count] - boxes.first_slice[row]) > reach] = 0.0
-            own = int(overlap.argmax()) if count else 0
-            if not (count and overlap[own] > self.iou):
-                own, count = count, count + 1
-                peak[own] = boxes.first_slice[row]
+        weighted = zip(boxes.boxes_xyxy.tolist(), weights(boxes.scores).tolist(), strict=True)
+        for row, (box, weight) in enumerate(weighted):
+            overlap = fused.overlap(box)
+            if is_bounded:
+                overlap[np.abs(peak[: len(overlap)] - slices[row]) > reach] = 0.0
+            own = int(overlap.argmax()) if len(overlap) else 0
+            if not (len(overlap) and overlap[own] > self.iou):
+                own = fused.open()
+                peak[own] = slices[row]
             cluster[row] = own
-            total[own] += weight[row]
-            sums[own] += weight[row] * xyxy[row]
-            fused[own] = sums[own] / total[own]
-        return cluster, peak[:count]
+            fused.add(own, box, weight)
+        return cluster, peak[: fused.count]
 
 
-def _overlap(box: Float64Array, others: Float64Array) -> Float64Array:
-    """Return intersection over union (G,) of one box (4,) with others (G, 4), all with an area."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = np.maximum(sides[:, 0], 0.0) * np.maximum(sides[:, 1], 0.0)
-    areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-    union = (box[2] - box[0]) * (box[3] - box[1]) + areas - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+class FusedBoxes:
+    """The fused boxes of clusters, laid out so that one box meets all of them quickly.
+
+    Args:
+        most: room for so many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.count = 0
+        self._sides = np.zeros((4, most))
+        self._areas = np.zeros(most)
+        self._sums: list[list[float]] = []
+
+    def open(self) -> int:
+        """Begin a cluster and return its number."""
+        self._sums.append([0.0] * 5)
+        self.count += 1
+        return self.count - 1
+
+    def add(self, cluster: int, box: list[float], weight: float) -> None:
+        """Let a box x1, y1, x2, y2 join a cluster, which moves."""
+        sums = self._sums[cluster]
+        for place, side in enumerate((*box, 1.0)):
+            sums[place] += weight * side
+        x1, y1, x2, y2 = (each / sums[4] for each in sums[:4])
+        self._sides[:, cluster] = x1, y1, x2, y2
+        self._areas[cluster] = (x2 - x1) * (y2 - y1)
+
+    def overlap(self, box: list[float]) -> Float64Array:
+        """Return intersection over union (G,) of a box with the clusters."""
+        x1, y1, x2, y2 = box
+        left, top, right, bottom = self._sides[:, : self.count]
+        width: Float64Array = np.minimum(right, x2)
+        width -= np.maximum(left, x1)
+        height = np.minimum(bottom, y2)
+        height -= np.maximum(top, y1)
+        np.maximum(width, 0.0, out=width)
+        width *= np.maximum(height, 0.0, out=height)
+        union = self._areas[: self.count] + (x2 - x1) * (y2 - y1)
+        union -= width
+        np.maximum(union, np.finfo(np.float64).tiny, out=union)  # boxes without an area overlap nothing
+        width /= union
+        return width
