@@ -104,6 +104,9 @@ def test_each_run_has_a_column_of_curves_that_holds_its_legend(runs, width):
     figure = curves_figure([(f"Run {number}", rows, "score", 1) for number in range(runs)])
     assert len(figure.axes) == 2 * runs
     assert figure.get_figwidth() == pytest.approx(width)
+    for axes in figure.axes[runs:]:  # one epoch has one tick, and no fractions of epochs around it
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1.0]
 
 
 def mammogram_result(bootstrap):

@@ -93,5 +93,5 @@ def _draw_metric(panel: Axes, rows: LogRows, metric: str, best_epoch: int) -> No
             panel.legend(fontsize=8, frameon=False, loc="lower right")
     panel.set_ylim(0.0, 1.03)
     panel.set_xlabel("Epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.text(0.02, 0.97, metric.replace("_", " "), transform=panel.transAxes, fontsize=8, va="top")
