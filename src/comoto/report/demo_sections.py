@@ -89,6 +89,14 @@ class CohortRow:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What was done in one step, and a line for each part of it."""
+
+    text: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunText:
     """One run in the settings: its title and its YAML."""
 
@@ -217,10 +225,9 @@ def student_sentence(title: str, config: TrainConfig) -> str:
     return f"The student {title} {listed([_STARTS[config.init], *(taught or [_ALONE])])}."
 
 
-def _steps(material: Material) -> tuple[str, ...]:
+def _steps(material: Material) -> tuple[Step, ...]:
     runs = material.runs
     teacher = runs[TEACHER].patients.get("mammograms/train", [])
-    steps = [f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}."]
     training = material.demo.manifest(TOMOSYNTHESIS).split(Split.TRAIN).images["patient_id"].nunique()
     used, *others = (set(run.patients.get("tomosynthesis/train", [])) for run in material.student_runs)
     if any(other != used for other in others):
@@ -228,13 +235,15 @@ def _steps(material: Material) -> tuple[str, ...]:
             f"{material.demo.root / 'runs'}: the students were trained on different patients and cannot be "
             "compared; run 'comoto demo' again into a new folder"
         )
-    steps.append(
-        f"{in_words(len(STUDENTS)).capitalize()} students were trained on the same {len(used)} of "
-        f"{training} simulated tomosynthesis training patients. "
-        + " ".join(student_sentence(title, runs[name].config) for name, title in STUDENTS.items())
+    return (
+        Step(f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}."),
+        Step(
+            f"{in_words(len(STUDENTS)).capitalize()} students were trained on the same {len(used)} of "
+            f"{training} simulated tomosynthesis training patients.",
+            tuple(student_sentence(title, runs[name].config) for name, title in STUDENTS.items()),
+        ),
+        Step("Each student then read the test volumes from DICOM, without a mammogram beside them."),
     )
-    steps.append("Each student then read the test volumes from DICOM, without a mammogram beside them.")
-    return tuple(steps)
 
 
 def _cohorts(material: Material) -> tuple[CohortRow, ...]:
