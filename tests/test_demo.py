@@ -10,6 +10,7 @@ import pytest
 from comoto import demo
 from comoto.demo import DemoConfig, hit_radius, run_demo
 from comoto.errors import OutputExistsError
+from comoto.report import demo_folder
 from tiny_exams import TINY
 
 SMALLEST = DemoConfig(
@@ -55,15 +56,38 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     assert "<script src" not in page
     content = json.loads((out / "demo.json").read_text())
     stages = {stage["name"]: stage for stage in content["stages"]}
-    assert {"simulate", "train teacher", "train comoto", "predict comoto", "report"} <= set(stages)
+    each = {f"{verb} {name}" for verb in ("train", "predict", "evaluate") for name in demo.STUDENTS}
+    assert {"simulate", "train teacher", "report"} | each <= set(stages)
     assert all(stage["peak_mib"] > 50 for stage in stages.values())
-    for name in ("pretraining", "comoto"):
+    for name in demo.STUDENTS:
         result = json.loads((out / "evaluation" / f"{name}.json").read_text())
         assert 0 <= result["mean_sensitivity_positive"] <= 1
         assert result["min_radius"] == hit_radius(SMALLEST)
         assert result["bootstrap"]["replicates"] == 20
-    patients = [json.loads((out / "runs" / name / "split.json").read_text()) for name in demo.STUDENTS]
-    assert patients[0]["tomosynthesis/train"] == patients[1]["tomosynthesis/train"]
+    patients = {name: json.loads((out / "runs" / name / "split.json").read_text()) for name in demo.STUDENTS}
+    volumes = [seen["tomosynthesis/train"] for seen in patients.values()]
+    assert len(volumes) == 3
+    assert all(seen == volumes[0] for seen in volumes)
+    assert "mammograms/train" not in patients["pretraining"]
+    assert len(patients["mixed-batches"]["mammograms/train"]) > 0
+
+
+def test_the_report_has_a_title_for_every_student_and_the_reference_first() -> None:
+    assert list(demo_folder.STUDENTS) == list(demo.STUDENTS)
+    assert next(iter(demo.STUDENTS)) == "pretraining"
+
+
+def test_a_demo_with_other_students_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "_simulate", cut)
+    monkeypatch.setattr(demo, "STUDENTS", {"pretraining": ["distill.kind=none"]})
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(tmp_path / "demo", SMALLEST)
+    monkeypatch.undo()
+    with pytest.raises(OutputExistsError, match="other settings or students; choose another --out"):
+        run_demo(tmp_path / "demo", SMALLEST)
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:

@@ -31,7 +31,12 @@ from comoto.simulation import simulate, sized
 from comoto.versions import versions
 
 FORMAT = "comoto-demo-1"
-STUDENTS = {"pretraining": ["distill.kind=none"], "comoto": ["distill.kind=lesion_points"]}
+STUDENTS = {
+    "pretraining": ["joint.size=0", "distill.kind=none"],
+    "comoto": ["joint.size=0", "distill.kind=lesion_points"],
+    "mixed-batches": ["joint.size=8", "joint.batch_norm=mixed", "distill.kind=none"],
+}
+"""Folder name and settings of each student; its title is in ``comoto.report.demo_folder``."""
 _HIT_RADIUS_MM = 8.5
 """The challenge's 100 pixels at the real set's pixel size of about 0.085 mm."""
 
@@ -44,7 +49,7 @@ class DemoConfig(StrictModel):
         train, validation, test: patients with tomosynthesis.
         fraction: share of the training patients with tomosynthesis that the students see.
         bootstrap: replicates of the patient bootstrap.
-        settings: overrides of both students and the teacher.
+        settings: overrides of the teacher and of every student; what tells the students apart wins.
     """
 
     seed: int = 0
@@ -110,7 +115,7 @@ def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
         The path of ``report.html``.
 
     Raises:
-        OutputExistsError: the folder holds something else, or a demo with other settings.
+        OutputExistsError: the folder holds something else, or a demo with other settings or students.
     """
     from comoto.report.demo_report import write_report
 
@@ -178,13 +183,17 @@ def _open(out: Path, config: DemoConfig) -> Notebook:
         "size": config.size,
         "fraction": config.fraction,
         "min_hit_radius": hit_radius(config),
+        "students": STUDENTS,
         "versions": versions(),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {memory} GiB",
     }
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT or content.get("settings") != settings:
-            raise OutputExistsError(f"{out}: holds a demo with other settings; choose another --out")
+        wanted = {"format": FORMAT, "settings": settings, "students": STUDENTS}
+        if any(content.get(key) != value for key, value in wanted.items()):
+            raise OutputExistsError(
+                f"{out}: holds a demo with other settings or students; choose another --out"
+            )
         return Notebook(path, about, [Stage(**stage) for stage in content["stages"]])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(f"{out} exists and is no demo folder; choose another --out")

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 from comoto import api
+from comoto.demo import STUDENTS
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.records import Manifest, Modality, Split
-
-STUDENTS = {"pretraining": "none", "comoto": "lesion_points"}
 
 
 def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=200):
@@ -31,8 +30,8 @@ def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=20
         ),
     )
     data += [f"data.tomosynthesis={folder / 'prepared/bcs-dbt'}", f"teacher={folder / 'runs/teacher'}"]
-    for name, distiller in STUDENTS.items():
-        overrides = [*preset_overrides, *data, f"distill.kind={distiller}", f"data.fraction={fraction}"]
+    for name, own in STUDENTS.items():
+        overrides = [*preset_overrides, *data, f"data.fraction={fraction}", *own]
         timed(
             f"train {name}",
             lambda name=name, overrides=overrides: api.train_student(

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from comoto.demo import STUDENTS
 from comoto.errors import DatasetError
 from comoto.report.demo_report import write_report
 
@@ -74,7 +75,7 @@ def test_the_page_is_well_formed_and_every_picture_has_words(text):
 
 
 def test_figures_are_those_of_the_evaluation(demo_folder, text):
-    for name in ("pretraining", "comoto"):
+    for name in STUDENTS:
         content = json.loads((demo_folder / f"evaluation/{name}.json").read_text())
         mean = content["mean_sensitivity_positive"]
         low, high = content["bootstrap"]["intervals"]["mean_sensitivity_positive"]
@@ -89,10 +90,34 @@ def test_figures_are_those_of_the_evaluation(demo_folder, text):
 def test_what_the_page_must_say(text):
     assert "Research software, not a medical device." in text
     assert "Every exam on this page is simulated" in text
-    assert re.search(r"cannot tell the two apart|excludes zero", text)
-    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 2
+    verdicts = re.findall(r'<p class="verdict">(.*?)</p>', text)
+    assert len(verdicts) == 2
+    for title, verdict in zip(("CoMoTo (LsKD)", "Mixed batches"), verdicts, strict=True):
+        assert re.search(r"cannot tell .* and .* apart|excludes zero", verdict)
+        assert title in verdict
+        assert "Pretraining" in verdict
+    assert "with several comparisons, one may exclude zero by chance" in text
+    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 3
+    assert text.count('<div class="score">') == 3 + 2
     assert "distill.kind" in text
     assert "not set" in text
+
+
+def test_wording_follows_the_number_of_students(text):
+    assert text.count("three students on simulated tomosynthesis") == 2
+    assert "Three students were trained on the same" in text
+    assert "sees 8 mammograms in each batch beside its slices" in text
+    assert not re.search(r"both students|two students|three times", text)
+
+
+def test_every_student_has_its_place(text):
+    rows = re.findall(r'<div class="panels".*?</div>', text, flags=re.DOTALL)
+    titles = ["Annotation", "Pretraining", "CoMoTo (LsKD)", "Mixed batches"]
+    assert len(rows) > 0
+    assert all(re.findall(r"<strong>(.*?)</strong>", row) == titles for row in rows)
+    joint = re.search(r"<code>joint.size</code></th>(.*?)</tr>", text)
+    assert joint.group(1) == "<td>0</td><td>0</td><td>8</td>"
+    assert re.findall(r"<h3>(Pretraining|CoMoTo \(LsKD\)|Mixed batches)</h3>", text) == titles[1:]
 
 
 def test_texts_are_escaped(text):
@@ -109,6 +134,8 @@ def test_the_same_folder_gives_the_same_page(demo_folder, text):
     [
         "demo.json",
         "predictions/comoto.csv",
+        "runs/mixed-batches/config.yaml",
+        "evaluation/mixed-batches.json",
         "evaluation/boxes.csv",
         "evaluation/teacher.json",
         "runs/comoto/checkpoint.json",
@@ -151,8 +178,9 @@ def test_a_strange_demo_file_is_refused(copied):
         write_report(copied)
 
 
-def test_students_of_different_patients_are_refused(copied):
-    path = copied / "runs/comoto/split.json"
+@pytest.mark.parametrize("name", STUDENTS)
+def test_students_of_different_patients_are_refused(copied, name):
+    path = copied / "runs" / name / "split.json"
     content = json.loads(path.read_text())
     content["tomosynthesis/train"].append("DBT-P99999")
     path.write_text(json.dumps(content))

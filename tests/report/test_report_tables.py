@@ -44,14 +44,24 @@ def run(*overrides):
 def test_only_differing_settings_are_listed():
     first = run("distill.kind=none")
     second = run("distill.kind=none", "seed=3", "batch.size=4")
-    found = [(row.key, row.first, row.second) for row in differences(first, second)]
-    assert found == [("seed", "0", "3"), ("batch.size", "8", "4")]
-    assert differences(first, first) == ()
-    found = {
-        row.key: (row.first, row.second) for row in differences(first, run("distill.kind=lesion_points"))
-    }
+    found = [(row.key, row.values) for row in differences([first, second])]
+    assert found == [("seed", ("0", "3")), ("batch.size", ("8", "4"))]
+    assert differences([first, first]) == ()
+    found = {row.key: row.values for row in differences([first, run("distill.kind=lesion_points")])}
     assert found["distill.kind"] == ("none", "lesion_points")
     assert found["distill.num_points"] == ("not set", "9")
+
+
+def test_a_setting_is_listed_if_any_of_several_runs_differs():
+    plain = run("distill.kind=none", "joint.size=0")
+    taught = run("distill.kind=lesion_points", "joint.size=0")
+    mixed = run("distill.kind=none", "joint.size=6")
+    found = {row.key: row.values for row in differences([plain, taught, mixed])}
+    assert found["distill.kind"] == ("none", "lesion_points", "none")
+    assert found["distill.num_points"] == ("not set", "9", "not set")
+    assert found["joint.size"] == ("0", "0", "6")
+    assert "seed" not in found
+    assert [row.values for row in differences([plain] * 4)] == []
 
 
 def test_stages_are_summed_and_compared_with_the_longest():
@@ -86,6 +96,17 @@ def test_curves_mark_the_kept_epoch_and_share_a_scale():
     assert list(below_one.lines[0].get_xdata()) == [2.0]
     assert len(below_two.lines) == 2
     assert loss_terms(rows) == ["detection/box"]
+
+
+@pytest.mark.parametrize(("runs", "width"), [(2, 10.5), (3, 10.5), (4, 10.8), (6, 16.2)])
+def test_each_run_has_a_column_of_curves_that_holds_its_legend(runs, width):
+    rows = [{"epoch": 1.0, "detection/box": 2.0, "validation/score": 0.25}]
+    figure = curves_figure([(f"Run {number}", rows, "score", 1) for number in range(runs)])
+    assert len(figure.axes) == 2 * runs
+    assert figure.get_figwidth() == pytest.approx(width)
+    for axes in figure.axes[runs:]:  # one epoch has one tick, and no fractions of epochs around it
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1.0]
 
 
 def mammogram_result(bootstrap):

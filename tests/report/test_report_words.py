@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from comoto.evaluation.paired import PairedDifference
 from comoto.report import wording
 from comoto.report.chance import ChanceLevel
 from comoto.report.demo_sections import student_sentence
-from comoto.report.headline import caution, chance_sentence, verdict
+from comoto.report.headline import MEAN_FIGURE, caution, chance_sentence, headline, verdict
 
 
 def difference(value, low, high):
@@ -18,7 +19,7 @@ def difference(value, low, high):
 @pytest.mark.parametrize("ends", [(-0.1, 0.2), (0.0, 0.2), (-0.2, 0.0), (math.nan, math.nan)])
 def test_an_interval_with_zero_claims_nothing(ends):
     text = verdict(difference(0.05, *ends), "CoMoTo", "Pretraining")
-    assert text.startswith("These numbers cannot tell the two apart at this size")
+    assert text.startswith("These numbers cannot tell CoMoTo and Pretraining apart at this size")
     assert "found more" not in text
 
 
@@ -38,9 +39,79 @@ def test_above_chance_needs_the_whole_interval():
 
 
 def test_few_patients_are_named():
-    assert "With only 7 test patients who have a lesion" in caution(7)
-    assert "With only 1 test patient who has a lesion" in caution(1)
-    assert "With only" not in caution(30)
+    assert "With only 7 test patients who have a lesion" in caution(7, 1, "Plain")
+    assert "With only 1 test patient who has a lesion" in caution(1, 1, "Plain")
+    assert "With only" not in caution(30, 1, "Plain")
+
+
+def test_several_differences_are_called_several():
+    text = caution(30, 2, "Plain")
+    assert "Two differences are looked at" in text
+    assert "with several comparisons, one may exclude zero by chance" in text
+    assert "this one run of Plain" in text
+    assert "Five differences are looked at" in caution(30, 5, "Plain")
+    assert "differences" not in caution(30, 1, "Plain")
+
+
+def student(title, mean, low, high):
+    result = SimpleNamespace(
+        mean_sensitivity_positive=mean,
+        bootstrap=SimpleNamespace(intervals={MEAN_FIGURE: Interval(low, high)}),
+    )
+    return SimpleNamespace(title=title, result=result)
+
+
+REFERENCE = student("Pretraining", 0.50, 0.40, 0.60)
+SAME, BETTER, WORSE = (
+    student("CoMoTo", 0.52, 0.41, 0.63),
+    student("Mixed batches", 0.70, 0.61, 0.80),
+    student("Third", 0.30, 0.10, 0.45),
+)
+CHANCE = ChanceLevel(0.2, 0.1, 0.3, 20)
+
+
+def test_every_student_is_compared_with_the_reference_on_its_own():
+    found = headline(
+        [REFERENCE, SAME, BETTER, WORSE],
+        [CHANCE] * 4,
+        [difference(0.02, -0.05, 0.09), difference(0.20, 0.08, 0.31), difference(-0.20, -0.33, -0.06)],
+        positive_patients=40,
+    )
+    assert [(score.title, score.mean, score.interval) for score in found.scores] == [
+        ("Pretraining", "0.50", "0.40 to 0.60"),
+        ("CoMoTo", "0.52", "0.41 to 0.63"),
+        ("Mixed batches", "0.70", "0.61 to 0.80"),
+        ("Third", "0.30", "0.10 to 0.45"),
+    ]
+    assert [(each.title, each.value, each.interval) for each in found.differences] == [
+        ("CoMoTo minus Pretraining", "+0.02", "−0.05 to +0.09"),
+        ("Mixed batches minus Pretraining", "+0.20", "+0.08 to +0.31"),
+        ("Third minus Pretraining", "−0.20", "−0.33 to −0.06"),
+    ]
+    same, better, worse = found.verdicts
+    assert same.startswith("These numbers cannot tell CoMoTo and Pretraining apart at this size")
+    assert "(−0.05 to +0.09) includes zero" in same
+    assert "this run of Mixed batches found more lesions than this run of Pretraining" in better
+    assert "(+0.08 to +0.31) excludes zero" in better
+    assert "this run of Pretraining found more lesions than this run of Third" in worse
+    assert [sentence.split(" random")[0] for sentence in found.chance_sentences] == [
+        "Pretraining is above chance:",
+        "CoMoTo is above chance:",
+        "Mixed batches is above chance:",
+        "Third is not shown to be above chance:",
+    ]
+    assert "Three differences are looked at" in found.caution
+
+
+def test_two_students_are_one_difference():
+    found = headline([REFERENCE, BETTER], [CHANCE] * 2, [difference(0.2, 0.08, 0.31)], 40)
+    assert (len(found.scores), len(found.differences), len(found.verdicts)) == (2, 1, 1)
+    assert "differences" not in found.caution
+
+
+def test_a_difference_too_few_is_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        headline([REFERENCE, SAME, BETTER], [CHANCE] * 3, [difference(0.02, -0.05, 0.09)], 40)
 
 
 def test_numbers_in_words():
@@ -52,6 +123,12 @@ def test_numbers_in_words():
     ]
     assert wording.signed_interval(Interval(-0.1, 0.25)) == "−0.10 to +0.25"
     assert wording.share(math.nan) == "not known"
+    assert [wording.in_words(number) for number in (0, 2, 3, 10, 11)] == ["zero", "two", "three", "ten", "11"]
+    assert [wording.listed(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
     assert wording.of_total(12, 20) == "12 of 20 (60 %)"
     assert wording.of_total(0, 0) == "0 of 0"
     assert [wording.seconds(value) for value in (0.44, 59.4, 59.6, 185)] == [
@@ -66,9 +143,22 @@ def test_numbers_in_words():
 def test_a_student_is_described_by_its_settings():
     plain = load_train_config("demo", ["init=scratch"])
     assert student_sentence("Plain", plain) == (
-        "Plain starts from random weights and is trained on tomosynthesis alone."
+        "The student Plain starts from random weights and is trained on tomosynthesis alone."
     )
     taught = load_train_config("demo", ["distill.kind=lesion_points", "init=teacher"])
     assert "starts from the teacher's weights and is also distilled from the teacher" in (
         student_sentence("CoMoTo", taught)
+    )
+
+
+def test_mammograms_in_the_batches_are_mentioned():
+    start = "The student Mixed starts from the teacher's weights"
+    mixed = load_train_config("demo", ["joint.size=8", "joint.batch_norm=mixed"])
+    assert student_sentence("Mixed", mixed) == (
+        f"{start} and sees 8 mammograms in each batch beside its slices."
+    )
+    both = load_train_config("demo", ["joint.size=1", "distill.kind=lesion_points"])
+    assert student_sentence("Mixed", both) == (
+        f"{start}, is also distilled from the teacher at points of the lesions and sees 1 mammogram in each "
+        "batch beside its slices."
     )

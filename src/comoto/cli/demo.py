@@ -17,8 +17,9 @@ def demo(
 ) -> None:
     """Run the main job on simulated exams, up to a report.
 
-    Simulates, indexes, prepares, trains, predicts, evaluates and writes report.html. Takes minutes on two
-    cores. An interrupted demo continues with the same command.
+    Simulates, indexes, prepares, trains, predicts, evaluates and writes report.html, which compares students
+    that were trained in several ways. Takes minutes on two cores. An interrupted demo continues with the
+    same command.
 
     Example: comoto demo --out demo-output
     """

@@ -16,6 +16,8 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _MARKS = ("o", "s", "^", "D", "v")
 _DASHES = ("-", "--", "-.", ":", "-")
 _VALIDATION = "validation/"
+_WIDTH, _NARROWEST = 10.5, 2.7
+"""Inches of the figure, and of a column that still holds its legend."""
 
 LogRows = Sequence[Mapping[str, float]]
 
@@ -26,7 +28,7 @@ def curves_figure(runs: Sequence[tuple[str, LogRows, str, int]]) -> Figure:
     Args:
         runs: title, rows of ``log.csv``, name of the metric that chose the epoch, and that epoch.
     """
-    figure = Figure(figsize=(3.5 * len(runs), 5.6), layout="constrained", dpi=150)
+    figure = Figure(figsize=(max(_WIDTH, _NARROWEST * len(runs)), 5.6), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(runs), sharex="col", squeeze=False)
     for column, (title, rows, metric, best_epoch) in enumerate(runs):
@@ -91,5 +93,5 @@ def _draw_metric(panel: Axes, rows: LogRows, metric: str, best_epoch: int) -> No
             panel.legend(fontsize=8, frameon=False, loc="lower right")
     panel.set_ylim(0.0, 1.03)
     panel.set_xlabel("Epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.text(0.02, 0.97, metric.replace("_", " "), transform=panel.transAxes, fontsize=8, va="top")

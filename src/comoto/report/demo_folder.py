@@ -4,7 +4,7 @@ The parts that the report reads::
 
     exams/bcs-dbt, exams/vindr-mammo      simulated DICOM files and tables
     manifests/<data set>                  what ``comoto index`` made of them
-    runs/teacher, runs/pretraining, runs/comoto
+    runs/teacher, runs/<student>
     predictions/<student>.csv             on the test volumes
     evaluation/<student>.json             the challenge's figures with bootstrap; teacher.json on mammograms
     evaluation/labels.csv, boxes.csv      the test volumes and their lesions
@@ -27,8 +27,12 @@ from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
 
 TEACHER = "teacher"
-STUDENTS = {"pretraining": "Pretraining", "comoto": "CoMoTo"}
-"""Folder name and title of the two students; the first is what the second is compared with."""
+STUDENTS = {
+    "pretraining": "Pretraining",
+    "comoto": "CoMoTo (LsKD)",
+    "mixed-batches": "Mixed batches",
+}
+"""Folder name and title of each student; the first is the reference that each other is compared with."""
 MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"
 
 

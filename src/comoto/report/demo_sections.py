@@ -11,7 +11,7 @@ from comoto.config import TrainConfig
 from comoto.errors import DatasetError
 from comoto.evaluation.bootstrap import Bootstrap, Interval
 from comoto.evaluation.mammogram import MammogramResult
-from comoto.evaluation.paired import paired_difference
+from comoto.evaluation.paired import PairedDifference, paired_difference
 from comoto.records import Split
 from comoto.report.breakdown import breakdowns
 from comoto.report.chance import ChanceLevel, chance_level
@@ -27,7 +27,7 @@ from comoto.report.settings import differences, stage_table
 from comoto.report.side_by_side import STRONGEST, comparisons
 from comoto.report.source_images import SourceImages
 from comoto.report.teacher_result import read_mammogram_result
-from comoto.report.wording import count, share, share_interval
+from comoto.report.wording import count, in_words, listed, share, share_interval
 from comoto.training.record import read_log
 from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC
 
@@ -41,8 +41,8 @@ _FIGURES = {
     OPERATING_FIGURE: "Sensitivity at 2 FP per volume, over all volumes",
 }
 _STARTS = {"scratch": "starts from random weights", "teacher": "starts from the teacher's weights"}
+_ALONE = "is trained on tomosynthesis alone"
 _DISTILLERS = {
-    "none": "is trained on tomosynthesis alone",
     "lesion_points": "is also distilled from the teacher at points of the lesions",
     "image_level": "is also distilled from the teacher over whole images",
 }
@@ -60,10 +60,14 @@ class Material:
     images: SourceImages
 
     @property
-    def students(self) -> tuple[Student, Student]:
-        """The reference and the method."""
-        reference, method = self.held_out.students.values()
-        return reference, method
+    def students(self) -> tuple[Student, ...]:
+        """The reference, then the others."""
+        return tuple(self.held_out.students.values())
+
+    @property
+    def student_runs(self) -> tuple[Run, ...]:
+        """The training runs of the same students."""
+        return tuple(self.runs[name] for name in self.held_out.students)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,14 @@ class CohortRow:
     images: str
     training: int
     choosing: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was done in one step, and a line for each part of it."""
+
+    text: str
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,15 +116,15 @@ def read_material(folder: Path) -> Material:
 
 
 def headline_section(material: Material) -> Page:
-    """The two figures, their difference, chance, and what was done."""
-    reference, method = material.students
-    result, truth = reference.result, material.held_out.truth
-    intervals = _bootstrap(reference)
-    paired = paired_difference(method.found, reference.found, truth, intervals.replicates, intervals.seed)
+    """The figures, the differences, chance, and what was done."""
+    students = material.students
+    result, truth = students[0].result, material.held_out.truth
+    chances, paired = _chance_levels(material), _paired_differences(material)
     positive_patients = len({int(truth.volume_patient[volume]) for volume in truth.lesion_volume})
     return {
         "about": material.demo.about,
-        "headline": headline((reference, method), _chance_levels(material), paired, positive_patients),
+        "num_students": in_words(len(students)),
+        "headline": headline(students, chances, paired, positive_patients),
         "steps": _steps(material),
         "denominators": (
             f"{count(result.num_lesions, 'lesion')} in {count(result.num_volumes_positive, 'volume')}; "
@@ -120,7 +132,7 @@ def headline_section(material: Material) -> Page:
             "in all"
         ),
         "hit_radius": f"{material.demo.about.min_hit_radius:g}",
-        "interval_method": intervals.text(),
+        "interval_method": _bootstrap(students[0]).text(),
     }
 
 
@@ -135,7 +147,7 @@ def inputs_section(material: Material) -> Page:
 
 
 def training_section(material: Material) -> Page:
-    """Training curves of the three runs."""
+    """Training curves of all runs."""
     titles = {TEACHER: "Teacher", **STUDENTS}
     curves = []
     for name, run in material.runs.items():
@@ -149,7 +161,7 @@ def training_section(material: Material) -> Page:
 def froc_section(material: Material) -> Page:
     """FROC curves and all figures with intervals."""
     students = material.students
-    alt = "FROC curves of both students with bootstrap bands. " + " ".join(
+    alt = "FROC curves of the students with bootstrap bands. " + " ".join(
         f"{student.title}: mean sensitivity {share(student.result.mean_sensitivity_positive)}."
         for student in students
     )
@@ -174,7 +186,7 @@ def froc_section(material: Material) -> Page:
 
 
 def pictures_section(material: Material) -> Page:
-    """Both students on the same slices, and what each found, missed and invented."""
+    """All students on the same slices, and what each found, missed and invented."""
     held_out, images = material.held_out, material.images
     return {
         "comparisons": comparisons(held_out, images),
@@ -186,11 +198,10 @@ def pictures_section(material: Material) -> Page:
 
 def settings_section(material: Material) -> Page:
     """Run times, settings and versions."""
-    reference, method = (material.runs[name] for name in STUDENTS)
     titles = {TEACHER: "Teacher", **STUDENTS}
     return {
         "stages": stage_table(material.demo.about.stages),
-        "differing": differences(reference, method),
+        "differing": differences(material.student_runs),
         "run_texts": tuple(RunText(titles[name], run.config_text) for name, run in material.runs.items()),
     }
 
@@ -207,28 +218,32 @@ SECTIONS: tuple[Callable[[Material], Page], ...] = (
 
 def student_sentence(title: str, config: TrainConfig) -> str:
     """Say how a student was trained."""
-    distiller = _DISTILLERS.get(config.distill.kind, f"is also distilled by '{config.distill.kind}'")
-    return f"{title} {_STARTS[config.init]} and {distiller}."
+    kind, mammograms = config.distill.kind, config.joint.size
+    taught = [] if kind == "none" else [_DISTILLERS.get(kind, f"is also distilled by '{kind}'")]
+    if mammograms:
+        taught.append(f"sees {count(mammograms, 'mammogram')} in each batch beside its slices")
+    return f"The student {title} {listed([_STARTS[config.init], *(taught or [_ALONE])])}."
 
 
-def _steps(material: Material) -> tuple[str, ...]:
+def _steps(material: Material) -> tuple[Step, ...]:
     runs = material.runs
     teacher = runs[TEACHER].patients.get("mammograms/train", [])
-    steps = [f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}."]
     training = material.demo.manifest(TOMOSYNTHESIS).split(Split.TRAIN).images["patient_id"].nunique()
-    used, other = (set(runs[name].patients.get("tomosynthesis/train", [])) for name in STUDENTS)
-    if used != other:
+    used, *others = (set(run.patients.get("tomosynthesis/train", [])) for run in material.student_runs)
+    if any(other != used for other in others):
         raise DatasetError(
             f"{material.demo.root / 'runs'}: the students were trained on different patients and cannot be "
             "compared; run 'comoto demo' again into a new folder"
         )
-    steps.append(
-        f"Two students were trained on the same {len(used)} of {training} simulated tomosynthesis "
-        "training patients. "
-        + " ".join(student_sentence(title, runs[name].config) for name, title in STUDENTS.items())
+    return (
+        Step(f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}."),
+        Step(
+            f"{in_words(len(STUDENTS)).capitalize()} students were trained on the same {len(used)} of "
+            f"{training} simulated tomosynthesis training patients.",
+            tuple(student_sentence(title, runs[name].config) for name, title in STUDENTS.items()),
+        ),
+        Step("Each student then read the test volumes from DICOM, without a mammogram beside them."),
     )
-    steps.append("Both then read the test volumes from DICOM, without a mammogram beside them.")
-    return tuple(steps)
 
 
 def _cohorts(material: Material) -> tuple[CohortRow, ...]:
@@ -243,13 +258,22 @@ def _cohorts(material: Material) -> tuple[CohortRow, ...]:
     return tuple(rows)
 
 
-def _chance_levels(material: Material) -> tuple[ChanceLevel, ChanceLevel]:
+def _paired_differences(material: Material) -> tuple[PairedDifference, ...]:
+    """Compare each student with the reference, on the same draws of patients."""
+    reference, *others = material.students
+    drawn, truth = _bootstrap(reference), material.held_out.truth
+    return tuple(
+        paired_difference(other.found, reference.found, truth, drawn.replicates, drawn.seed)
+        for other in others
+    )
+
+
+def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:
     spaces = {key: material.images.search_space(record) for key, record in material.held_out.volumes.items()}
     truth, seed = material.held_out.truth, material.demo.about.seed
-    reference, method = (
+    return tuple(
         chance_level(student.table, spaces, truth, CHANCE_DRAWS, seed) for student in material.students
     )
-    return reference, method
 
 
 def _bootstrap(student: Student) -> Bootstrap:

@@ -1,14 +1,15 @@
-"""The first screen: the two figures, their difference, and sentences that claim no more than they allow."""
+"""The first screen: the figures, the differences, and sentences that claim no more than they allow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.paired import PairedDifference
 from comoto.report.chance import ChanceLevel
 from comoto.report.held_out import Student
-from comoto.report.wording import count, share, share_interval, signed, signed_interval
+from comoto.report.wording import count, in_words, share, share_interval, signed, signed_interval
 
 MEAN_FIGURE = "mean_sensitivity_positive"
 FEW_PATIENTS = 30
@@ -26,45 +27,58 @@ class Score:
 
 
 @dataclass(frozen=True)
+class DifferenceCard:
+    """How much higher one student's figure is than the reference's."""
+
+    title: str
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
 class Headline:
-    """Texts of the first screen."""
+    """Texts of the first screen; a difference and a verdict for each student but the reference."""
 
     scores: tuple[Score, ...]
-    difference_of: str
-    difference: str
-    difference_interval: str
+    differences: tuple[DifferenceCard, ...]
     draws: int
-    verdict: str
+    verdicts: tuple[str, ...]
     chance_sentences: tuple[str, ...]
     caution: str
 
 
 def headline(
-    students: tuple[Student, Student],
-    chances: tuple[ChanceLevel, ChanceLevel],
-    difference: PairedDifference,
+    students: Sequence[Student],
+    chances: Sequence[ChanceLevel],
+    differences: Sequence[PairedDifference],
     positive_patients: int,
 ) -> Headline:
     """Put the result into words.
 
     Args:
-        students: the reference and the method.
-        chances: of the same two.
-        difference: the method minus the reference.
+        students: the reference, then the others.
+        chances: of the same students.
+        differences: each of the others minus the reference.
         positive_patients: test patients with a lesion.
+
+    Raises:
+        ValueError: the numbers of students, chance levels and differences do not fit each other.
     """
+    reference, *others = (student.title for student in students)
     pairs = list(zip(students, chances, strict=True))
+    compared = list(zip(others, differences, strict=True))
     return Headline(
         scores=tuple(_score(student, chance) for student, chance in pairs),
-        difference_of=f"{students[1].title} minus {students[0].title}",
-        difference=signed(difference.value),
-        difference_interval=signed_interval(difference.interval),
+        differences=tuple(
+            DifferenceCard(f"{title} minus {reference}", signed(each.value), signed_interval(each.interval))
+            for title, each in compared
+        ),
         draws=chances[0].draws,
-        verdict=verdict(difference, students[1].title, students[0].title),
+        verdicts=tuple(verdict(each, title, reference) for title, each in compared),
         chance_sentences=tuple(
             chance_sentence(student.title, mean_interval(student), chance) for student, chance in pairs
         ),
-        caution=caution(positive_patients),
+        caution=caution(positive_patients, len(compared), reference),
     )
 
 
@@ -79,8 +93,8 @@ def verdict(difference: PairedDifference, method: str, reference: str) -> str:
     """Say what the interval of the difference allows, and no more."""
     if difference.includes_zero:
         return (
-            f"These numbers cannot tell the two apart at this size: the interval of the difference "
-            f"({signed_interval(difference.interval)}) includes zero."
+            f"These numbers cannot tell {method} and {reference} apart at this size: the interval of the "
+            f"difference ({signed_interval(difference.interval)}) includes zero."
         )
     higher, lower = (method, reference) if difference.value > 0 else (reference, method)
     return (
@@ -104,12 +118,24 @@ def chance_sentence(title: str, interval: Interval, chance: ChanceLevel) -> str:
     )
 
 
-def caution(positive_patients: int) -> str:
-    """Say what the intervals do not cover."""
+def caution(positive_patients: int, num_differences: int, reference: str) -> str:
+    """Say what the intervals do not cover.
+
+    Args:
+        positive_patients: test patients with a lesion.
+        num_differences: comparisons with the reference that are looked at.
+        reference: title of the student that each other is compared with.
+    """
     text = (
         "The intervals cover the choice of test patients only. Each method was trained once, with one seed; "
         "how much the result moves from one training run to the next is not in them."
     )
+    if num_differences > 1:
+        text += (
+            f" {in_words(num_differences).capitalize()} differences are looked at, each with an interval of "
+            "its own: with several comparisons, one may exclude zero by chance. All of them share this one "
+            f"run of {reference}, so a lucky or unlucky run of it moves every difference."
+        )
     if positive_patients < FEW_PATIENTS:
         have = "has" if positive_patients == 1 else "have"
         text += (

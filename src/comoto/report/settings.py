@@ -15,11 +15,10 @@ _NOT_SET = "not set"
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting that is not the same in two runs."""
+    """One setting that is not the same in all runs, and its value in each."""
 
     key: str
-    first: str
-    second: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,14 @@ class StageTable:
     peak: str
 
 
-def differences(first: Run, second: Run) -> tuple[Difference, ...]:
-    """List the settings of two runs that differ, by their dotted key."""
-    one, other = (flat_settings(run.config.model_dump(mode="json")) for run in (first, second))
-    keys = list(dict.fromkeys([*one, *other]))
+def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
+    """List the settings in which at least one of the runs differs, by their dotted key."""
+    settings = [flat_settings(run.config.model_dump(mode="json")) for run in runs]
     missing = object()
     return tuple(
-        Difference(key, _text(one, key), _text(other, key))
-        for key in keys
-        if one.get(key, missing) != other.get(key, missing)
+        Difference(key, tuple(_text(flat, key) for flat in settings))
+        for key in dict.fromkeys(key for flat in settings for key in flat)
+        if any(flat.get(key, missing) != settings[0].get(key, missing) for flat in settings)
     )
 
 

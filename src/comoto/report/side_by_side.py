@@ -1,4 +1,4 @@
-"""The same test slices three times: annotation, and each student's strongest boxes."""
+"""The same test slices in a row: once with the annotation, and once with each student's strongest boxes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One test volume."""
+    """One test volume: a panel for the annotation and one for each student."""
 
     title: str
     panels: tuple[Panel, ...]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from comoto.evaluation.bootstrap import Interval
 
 MINUS = "\N{MINUS SIGN}"
 NOT_KNOWN = "not known"
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def share(value: float) -> str:
@@ -38,6 +40,17 @@ def signed_interval(interval: Interval) -> str:
 def count(number: int, thing: str, plural: str | None = None) -> str:
     """Return "1 patient" or "3 patients"."""
     return f"{number} {thing if number == 1 else plural or thing + 's'}"
+
+
+def in_words(number: int) -> str:
+    """Return "three"; from 11 on, digits."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    *before, last = parts
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def of_total(part: int, total: int) -> str:
