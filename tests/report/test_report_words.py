@@ -141,11 +141,11 @@ def test_numbers_in_words():
 
 
 def test_a_student_is_described_by_its_settings():
-    plain = load_train_config("demo", ["init=scratch"])
+    plain = load_train_config("demo", ["init=scratch", "joint.size=0"])
     assert student_sentence("Plain", plain) == (
         "The student Plain starts from random weights and is trained on tomosynthesis alone."
     )
-    taught = load_train_config("demo", ["distill.kind=lesion_points", "init=teacher"])
+    taught = load_train_config("demo", ["distill.kind=lesion_points", "joint.size=0"])
     assert "starts from the teacher's weights and is also distilled from the teacher" in (
         student_sentence("CoMoTo", taught)
     )
