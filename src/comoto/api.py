@@ -308,7 +308,8 @@ def train_student(
     Args:
         out: the run folder.
         preset: ``demo``, ``small``, ``full`` or a YAML file.
-        overrides: ``data.tomosynthesis=...`` is needed, ``teacher=...`` unless ``init=scratch``.
+        overrides: ``data.tomosynthesis=...`` is needed, ``teacher=...`` unless ``init=scratch``, and
+            ``data.mammograms=...`` unless ``joint.size=0`` and no distiller wants them.
         resume: continue the interrupted run in ``out``.
         stop_after: stop after this epoch.
     """
