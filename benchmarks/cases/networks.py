@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cases.volumes import tissue
 from comoto import components
-from comoto.config import TrainConfig, load_train_config
+from comoto.config import PreprocessConfig, TrainConfig, load_train_config
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
+from comoto.dicom.read import DicomImage
+from comoto.preprocessing.plan import pad, plan_image
+from comoto.records import Modality
 from comoto.training.optimizer import build_optimizer, group
 from comoto.training.steps import StudentBatch, StudentStep, total
 
@@ -25,6 +30,7 @@ _TINY = {
         "detector.backbone.name=torchvision/resnet18",
         "detector.inner_resize.min_side=96",
         "detector.inner_resize.max_side=160",
+        "detector.anchor_sizes=[[8, 12, 16, 24, 32]]",
     ),
     DEFAULT: ("preprocess.rows=128", "preprocess.columns=64", "batch.size=2", "joint.size=2"),
     "full": ("preprocess.rows=256", "preprocess.columns=128", "batch.size=2", "joint.size=2"),
@@ -32,6 +38,8 @@ _TINY = {
 }
 _CHOSEN_SHARE = 0.01
 """Share of the anchors whose score shall pass the threshold in a network with random weights."""
+_BOX_SPREAD = 0.1
+"""How far its boxes stray from their anchors, in sides of the anchor."""
 
 
 def settings(preset: str, *, quick: bool) -> TrainConfig:
@@ -40,27 +48,45 @@ def settings(preset: str, *, quick: bool) -> TrainConfig:
     return load_train_config(preset, [*wanted, *(_TINY[preset] if quick else ())])
 
 
-def random_detector(config: TrainConfig, seed: int = 0) -> Detector:
+def random_detector(config: TrainConfig, volume: Path | None = None) -> Detector:
     """Return a detector whose random weights find something: its last bias is set so.
 
     An untrained RetinaNet gives every anchor the same score and no detection, and what follows the network
     would have nothing to do.
+
+    Args:
+        config: of the detector and its grid.
+        volume: on whose middle slice it finds something; none for a made-up one.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     detector: Any = build_blank_detector(config).eval()
-    frame = tissue(0, (config.preprocess.rows, config.preprocess.columns)) / 1023
-    image = torch.from_numpy(frame).float()[None, None]
-    last = detector.net.head.classification_head.cls_logits
+    image = torch.from_numpy(_picture(config.preprocess, volume)).float()[None, None] / 255
+    head = detector.net.head
     with torch.inference_mode():
-        logits = detector.head_outputs(detector.features(image))["cls_logits"][..., -1].flatten()
+        said = detector.head_outputs(detector.features(image))
+    logits = said["cls_logits"][..., -1].flatten()
     threshold = torch.logit(torch.tensor(config.detector.score_threshold))  # type: ignore[attr-defined]
-    chosen = logits.sort(descending=True).values[int(_CHOSEN_SHARE * len(logits))]
+    place = int(_CHOSEN_SHARE * len(logits))
+    chosen = logits.sort(descending=True).values[place : place + 2].mean()  # between two: rounding moves none
     with torch.no_grad():
         spread = 1.0 / max(float(logits.std()), 1e-6)
-        last.weight *= spread
-        last.bias.fill_(float(threshold) - spread * float(chosen - last.bias[-1]))
+        scores = head.classification_head.cls_logits
+        scores.weight *= spread
+        scores.bias.fill_(float(threshold) - spread * float(chosen - scores.bias[-1]))
+        boxes = head.regression_head.bbox_reg
+        boxes.weight *= _BOX_SPREAD / max(float(said["bbox_regression"].std()), 1e-6)
     result: Detector = detector
     return result
+
+
+def _picture(config: PreprocessConfig, volume: Path | None) -> NDArray[np.uint8]:
+    """Return one slice on the grid."""
+    if volume is None:
+        return (tissue(0, (config.rows, config.columns)) // 4).astype(np.uint8)
+    with DicomImage(volume) as image:
+        plan = plan_image(image, None, Modality.TOMOSYNTHESIS, config)
+        rendered = plan.render(image.frame(image.num_frames // 2, plan.halvings))
+    return pad(rendered, config.rows, config.columns)
 
 
 def write_run(folder: Path, config: TrainConfig, detector: Detector) -> Path:

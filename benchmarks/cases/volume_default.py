@@ -28,14 +28,14 @@ def run(options: Options) -> list[Row]:
     rounds = 1 if options.quick else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = {
-            preset: write_run(folder / preset, config, random_detector(config))
-            for preset in (PAPER, DEFAULT)
-            for config in (settings(preset, quick=options.quick),)
-        }
         files = {
             number: write_volume(folder / f"{number}.dcm", number, shape)
             for number in sorted({slices, paper_slices, longest})
+        }
+        runs = {
+            preset: write_run(folder / preset, config, random_detector(config, files[slices]))
+            for preset in (PAPER, DEFAULT)
+            for config in (settings(preset, quick=options.quick),)
         }
         theirs: list[Prediction] = []
         ours: list[Prediction] = []

@@ -48,9 +48,10 @@ class TimedModel(Model):
 def run(options: Options) -> list[Row]:
     config = settings(PAPER, quick=options.quick)
     shape, slices = (TINY, TINY_SLICES) if options.quick else (REAL, SLICES)
-    model = TimedModel(random_detector(config), config, torch.device("cpu"), "32-true", "benchmark", "")
     with tempfile.TemporaryDirectory() as name:
         path = write_volume(Path(name) / "volume.dcm", slices, shape, of_256_levels)
+        detector = random_detector(config, path)
+        model = TimedModel(detector, config, torch.device("cpu"), "32-true", "benchmark", "")
         with DicomImage(path) as image:
             plan = plan_image(image, None, Modality.TOMOSYNTHESIS, config.preprocess)
 
