@@ -23,4 +23,6 @@ done
 comoto study run "$study" --out study --workers "$workers"
 comoto study table study
 comoto study table study --rule published
+comoto study table study --rule fusion-0.1
+comoto study table study --reference pretraining-impa
 comoto study rules study
