@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from comoto.evaluation.bootstrap import LEVEL
 from comoto.evaluation.runs import RunsFroc, SizeGroup
@@ -70,20 +71,20 @@ def fractions_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
 
 def differences_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
     """Draw each arm minus the reference with its interval, one panel a regime; filled if it excludes 0."""
-    arms = [name for name in study.arms if name != study.reference]
-    height = 1.2 + 0.24 * len(arms) * len(study.fractions)
-    figure, panels = _figure(study, 4.6, height)
-    fractions = sorted(study.fractions)
-    places = [(fraction, name) for fraction in fractions for name in arms]
+    compared = {(row.fraction, row.arm) for row in rows if row.comparison is not None}
+    places = [each for each in product(sorted(study.fractions), study.arms) if each in compared]
+    figure, panels = _figure(study, 4.6, 1.2 + 0.24 * len(places))
     looks = styles(study)
     for panel, regime in zip(panels, study.regimes, strict=True):
         panel.axvline(0.0, color="#666666", linewidth=1)
         for row in rows:
             if row.regime == regime and row.comparison is not None:
                 _draw_difference(panel, places.index((row.fraction, row.arm)), row, looks[row.arm])
-        for border in range(len(arms), len(places), len(arms)):
-            panel.axhline(border - 0.5, color="#cccccc", linewidth=0.8)
-        panel.set_ylim(len(places) - 0.5, -0.5)
+        for border, (one, other) in enumerate(pairwise(places)):
+            if one[0] != other[0]:
+                panel.axhline(border + 0.5, color="#cccccc", linewidth=0.8)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.set_ylim(max(len(places), 1) - 0.5, -0.5)
         panel.set_yticks(range(len(places)), [f"{name}, {percent(fraction)}" for fraction, name in places])
         panel.set_title(regime, loc="left", fontsize=11)
         panel.set_xlabel(f"Mean sensitivity minus {study.reference}")
