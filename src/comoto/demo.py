@@ -108,7 +108,7 @@ def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
     """Run the demo, or continue an interrupted one.
 
     Args:
-        out: folder for everything; about 280 MB.
+        out: folder for everything; about 300 MB.
         config: sizes; None takes the defaults.
 
     Returns:
