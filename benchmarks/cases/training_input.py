@@ -76,7 +76,7 @@ def stores(folder: Path, preset: str, *, quick: bool) -> tuple[PreparedStore, Pr
     wanted = [
         "mammography.training_patients=4",
         "mammography.test_patients=0",
-        "mammography.lesion_share=1",
+        "mammography.lesion_share=0.5",
         "tomosynthesis.train_patients=3",
         "tomosynthesis.validation_patients=0",
         "tomosynthesis.test_patients=0",
