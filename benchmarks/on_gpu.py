@@ -26,19 +26,19 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
-from torch import nn
+from lightning_fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
-from cases.networks import build, random_batch, random_detector, settings
+from cases.networks import build, random_batch, random_detector, settings, train_once
 from cases.training_input import batches_of, stores
 from cases.volumes import REAL, TINY, write_volume
-from comoto.detectors.device import autocast, choose_device, resolve_precision
+from comoto.detectors.device import choose_device, resolve_precision
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_volume
 from comoto.output_files import write_json
 from comoto.preprocessing.grey_batch import expanded
 from comoto.training.data import stream
-from comoto.training.steps import StudentBatch, total
+from comoto.training.steps import StudentBatch
 
 PRESET = "full"
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -84,19 +84,14 @@ class Training:
 
     def once(self, batch: StudentBatch) -> None:
         """Do one step."""
-        with autocast(self.device, self.precision):
-            loss = total(self.step(*batch))
-        self.network.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.step.parameters(), self.config.optimizer.gradient_clip or 1e9)
-        self.network.optimizer.step()
+        train_once(self.step, batch, self.network, self.precision)
 
 
 def training(device: torch.device, options: argparse.Namespace, ceiling: float) -> list[dict[str, Any]]:
     """Return a row a batch size, until the memory is full."""
     work, rows = Training(device, options.quick), []
     for size in BATCHES[:2] if options.quick else BATCHES:
-        batch = on(device, random_batch(work.config, size))
+        batch = move_data_to_device(random_batch(work.config, size), device)
         forget_peak(device)
         try:
             with FlopCounterMode(display=False) as counter:
@@ -151,7 +146,7 @@ def waiting(work: Training, batches: Iterator[Any]) -> tuple[float, float]:
         if parts is None:
             return median(waits[2:]), median(steps[2:])
         waits.append(time.perf_counter() - begun)
-        work.once(StudentBatch(*expanded(on(work.device, parts))))
+        work.once(StudentBatch(*expanded(move_data_to_device(parts, work.device))))
         settle(work.device)
         steps.append(time.perf_counter() - begun)
 
@@ -204,17 +199,6 @@ def timed(device: torch.device, work: Callable[[], Any], rounds: int) -> float:
         settle(device)
         seconds.append(time.perf_counter() - begun)
     return median(seconds)
-
-
-def on(device: torch.device, value: Any) -> Any:
-    """Move tensors, also inside tuples and lists."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(on(device, part) for part in value))
-    if isinstance(value, tuple | list):
-        return type(value)(on(device, part) for part in value)
-    return value
 
 
 def settle(device: torch.device) -> None:

@@ -16,6 +16,7 @@ from comoto import components
 from comoto.config import PreprocessConfig, TrainConfig, load_train_config
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
+from comoto.detectors.device import autocast
 from comoto.dicom.read import DicomImage
 from comoto.preprocessing.plan import pad, plan_image
 from comoto.records import Modality
@@ -149,10 +150,11 @@ def random_batch(config: TrainConfig, size: int) -> StudentBatch:
     return StudentBatch(slices, boxes, told, [box] * size, **with_joint)
 
 
-def train_once(step: StudentStep, batch: StudentBatch, network: Network) -> float:
+def train_once(step: StudentStep, batch: StudentBatch, network: Network, precision: str = "32-true") -> float:
     """Do one training step as the loop does and return its loss."""
-    losses: dict[str, Tensor] = step(*batch)
-    loss = total(losses)
+    with autocast(batch.images.device, precision):
+        losses: dict[str, Tensor] = step(*batch)
+        loss = total(losses)
     network.optimizer.zero_grad()
     loss.backward()
     if network.config.optimizer.gradient_clip is not None:

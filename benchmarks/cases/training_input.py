@@ -19,8 +19,9 @@ from comoto.preprocessing.grey_batch import expanded
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.simulation import simulate, sized
-from comoto.training.data import stream
+from comoto.training.data import choose_cohort, stream
 from comoto.training.steps import StudentBatch
+from comoto.training.student import StudentBatches, distiller_settings, mammogram_samplers
 
 ABOUT = "training input, default preset"
 LEAST_SHARE = 0.98
@@ -63,12 +64,11 @@ def run(options: Options) -> list[Row]:
 def batches_of(
     config: TrainConfig, slices: PreparedStore, mammograms: PreparedStore
 ) -> Callable[[int], tuple[Any, ...]]:
-    """Return what makes the parts of the batch of a step, as a student's training loads them."""
+    """Return what makes the parts of the batch of a step: what a student's training uses."""
     own = SliceSampler(slices, slices.image_ids, config.batch, config.augment, 0)
-    changed = {"size": config.joint.size, "negative_share": config.joint.negative_share}
-    mixed_in = config.batch.model_copy(update=changed)
-    joint = SliceSampler(mammograms, mammograms.image_ids, mixed_in, config.augment, 1)
-    return lambda number: (*own.grey_batch(number), None, None, *joint.grey_batch(number))
+    cohort = choose_cohort(mammograms, config.data, 1.0, 0)
+    lesions, joint = mammogram_samplers(config, [cohort], for_distiller=False)
+    return StudentBatches(own, lesions, joint, None, distiller_settings(config), steps_per_epoch=1)
 
 
 def stores(folder: Path, preset: str, *, quick: bool) -> tuple[PreparedStore, PreparedStore]:
