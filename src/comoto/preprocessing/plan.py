@@ -27,6 +27,7 @@ from comoto.preprocessing.window import WindowSource, choose_window, frame_windo
 from comoto.records import FloatArray, ImageHeader, Laterality, Modality
 from comoto.sources import Source
 from comoto.sources.lie import Lie, volume_lie
+from comoto.sources.parallel import frames_in_parallel
 
 Image = NDArray[Any]
 ByteImage = NDArray[np.uint8]
@@ -185,9 +186,8 @@ def plan_image(
         )
     if modality is Modality.TOMOSYNTHESIS:
         header.require_volume()
-    first = image.frame(0)
-    curve, said = detector_curve(header, first, modality, config.for_processing)
-    frames = [first, *(image.frame(index) for index in _sampled(header) if header.num_frames > 1)]
+    frames = list(frames_in_parallel(image, [0, *(_sampled(header) if header.num_frames > 1 else ())]))
+    curve, said = detector_curve(header, frames[0], modality, config.for_processing)
     padding, padded = find_padding(header.padding, frames, curve)
     frames = [_shades(frame, curve, padding) for frame in frames]
     lie = _lie(header, frames[0], laterality, modality)
