@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from comoto.config import JointConfig, load_train_config
 from comoto.detectors.base import Detector, Features
 from comoto.detectors.checkpoint import build_detector
+from comoto.detectors.device import channels_last
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.none import NoDistiller, NoDistillerConfig
 from comoto.training.loop import epoch_means, ratio_warning
@@ -102,6 +103,7 @@ def test_a_mixed_pass_normalises_slices_and_mammograms_together() -> None:
     step = joint_step("mixed")
     losses = step(*batch)
     whole = detector(0).train()
+    channels_last(whole)  # as the step does, so that both add up in the same order
     features = whole.features(torch.cat([slices, mammograms]))
     after, wanted = statistics(step.detector), statistics(whole)
     assert all(torch.equal(after[key], wanted[key]) for key in wanted)
@@ -115,6 +117,14 @@ def test_a_mixed_pass_normalises_slices_and_mammograms_together() -> None:
         reference = whole.losses(Features(levels, GRID), boxes)
         for key in ("class", "box"):
             torch.testing.assert_close(losses[f"{name}/{key}"], reference[f"detection/{key}"])
+
+
+def test_kernels_lie_as_images_come() -> None:
+    step = joint_step("own")
+    kernels = [each for each in step.parameters() if each.dim() == 4]
+    assert any(each.shape[2:] == (1, 1) for each in kernels)
+    for each in kernels:  # those of 1 x 1 too, whose two orders differ in their strides only
+        assert each.stride() == each.clone(memory_format=torch.channels_last).stride()
 
 
 def test_the_weight_of_joint_mammograms() -> None:

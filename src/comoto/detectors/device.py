@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from comoto.components import suggest
 from comoto.errors import ConfigError
@@ -38,6 +39,19 @@ def resolve_precision(wish: str, device: torch.device) -> str:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which a forward runs."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def channels_last(*networks: nn.Module) -> None:
+    """Lay out the kernels of convolutions in place as images come: the order in which they are computed.
+
+    Kernels in another order are copied into this one in every call. ``Tensor.contiguous`` would leave those
+    of 1 x 1 as they are, since both orders are the same in memory; but by their strides the backward pass
+    chooses its order, and takes the slower one.
+    """
+    for network in networks:
+        for parameter in network.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.to(memory_format=torch.channels_last)
 
 
 def _cpu_computes_bfloat16() -> bool:

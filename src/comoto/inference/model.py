@@ -14,7 +14,7 @@ from torch import Tensor
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detections, Detector
 from comoto.detectors.checkpoint import About, load_checkpoint
-from comoto.detectors.device import autocast, choose_device, resolve_precision
+from comoto.detectors.device import autocast, channels_last, choose_device, resolve_precision
 from comoto.errors import CheckpointError
 from comoto.preprocessing.plan import pad
 from comoto.records import SliceDetections
@@ -87,8 +87,7 @@ def load_model(
     where = choose_device(device)
     detector = checkpoint.detector.to(where)
     if where.type == "cpu":
-        # convolutions compute in this order on a CPU; others are copied into it and back
-        detector = detector.to(memory_format=torch.channels_last)
+        channels_last(detector)
     precision = resolve_precision(checkpoint.config.precision, where)
     return Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256), checkpoint.about
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from comoto.config import JointConfig
 from comoto.detectors.base import Detector
+from comoto.detectors.device import channels_last
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.impa import PointAlignment
 from comoto.training.joint import joint_losses, mixed_features
@@ -27,6 +28,7 @@ class TeacherStep(nn.Module):
         super().__init__()
         self.detector = detector
         self.alignment = alignment
+        channels_last(self)
 
     def forward(self, images: Tensor, boxes: list[Tensor], seed: int) -> Losses:
         """Return the losses of a batch.
@@ -91,6 +93,7 @@ class StudentStep(nn.Module):
         self._teacher = [teacher] if teacher is not None and distiller.teacher_sees != "nothing" else []
         for frozen in self._teacher:  # in a list, so it is neither trained, saved nor moved with the step
             frozen.eval().requires_grad_(False)
+        channels_last(self, *self._teacher)
 
     @property
     def needs_mammograms(self) -> bool:
