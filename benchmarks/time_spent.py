@@ -3,8 +3,8 @@
 The networks run under torch's profiler, which knows the own time of every operation; the other parts of a
 volume's prediction are timed one after the other. The floor is what the machine could do at best: the FLOP of
 the task over the best rate of a matrix product or a convolution, and the bytes that its operations read and
-write over the best rate of a copy; both rates are measured here, in the same process. The picture is
-docs/pictures/profile.png.
+write over the best rate of a copy; both rates are measured here, in the same process and in the precision of
+the tasks. The picture is docs/pictures/profile.png.
 
 (The name is not profile.py because scripts beside it would then import it in place of Python's own.)
 
@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cases import table
 from cases.networks import build, random_batch, random_detector, settings, train_once
 from cases.volumes import REAL, TINY, write_volume
+from comoto.detectors.device import channels_last, resolve_precision
 from comoto.dicom.read import DicomImage
 from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
@@ -111,19 +112,22 @@ class Moved(TorchDispatchMode):
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
-    ceiling = measure_ceiling(quick=arguments.quick)
-    spent = [training_step(arguments.preset, arguments.quick), volume(arguments.preset, arguments.quick)]
+    precision = resolve_precision(arguments.precision, torch.device("cpu"))
+    ceiling = measure_ceiling(precision, quick=arguments.quick)
+    tasks = (training_step, volume)
+    spent = [task(arguments.preset, precision, quick=arguments.quick) for task in tasks]
     docs = arguments.out or Path(__file__).resolve().parent.parent / "docs"
     (docs / "pictures").mkdir(parents=True, exist_ok=True)
-    draw(spent, ceiling, docs / "pictures" / "profile.png")
+    draw(spent, ceiling, precision, docs / "pictures" / "profile.png")
     record = {
         "preset": arguments.preset,
+        "precision": precision,
         "machine": table.machine(arguments.threads),
         "ceiling": vars(ceiling),
         "tasks": [vars(one) | {"floor": ceiling.floor(one)} for one in spent],
     }
     write_json(docs / "profile.json", record)
-    print(table.described(record["machine"]))
+    print(f"{table.described(record['machine'])} {precision}")
     print(
         f"ceiling: matmul {ceiling.matmul / 1e9:.1f}, convolution {ceiling.convolution / 1e9:.1f} GFLOP/s, "
         f"copy {ceiling.copy / 1e9:.1f} GB/s"
@@ -141,26 +145,29 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--preset", default="small", choices=("demo", "small", "full", "paper"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
+    parser.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder in place of docs")
     return parser.parse_args()
 
 
-def training_step(preset: str, quick: bool) -> Spent:
+def training_step(preset: str, precision: str, *, quick: bool) -> Spent:
     """Profile one step of the student, after a warm-up."""
     network = build(preset, quick=quick)
     size = 1 if preset == "paper" else network.config.batch.size
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
-    train_once(step, batch, network)
-    groups = profiled(lambda: train_once(step, batch, network))
-    flop, moved = counted(lambda: train_once(step, batch, network))
+    train_once(step, batch, network, precision)
+    groups = profiled(lambda: train_once(step, batch, network, precision))
+    flop, moved = counted(lambda: train_once(step, batch, network, precision))
     return Spent(f"training step, {preset}, batch {size}", groups, flop, moved)
 
 
-def volume(preset: str, quick: bool) -> Spent:
+def volume(preset: str, precision: str, *, quick: bool) -> Spent:
     """Time the parts of a volume's prediction one after the other, and the network by its operations."""
     config = settings(preset, quick=quick)
-    model = Model(random_detector(config), config, torch.device("cpu"), "32-true", "profile", "")
+    detector = random_detector(config)
+    channels_last(detector)
+    model = Model(detector, config, torch.device("cpu"), precision, "profile", "")
     slices, shape = (10, TINY) if quick else (20, REAL)
     with tempfile.TemporaryDirectory() as name:
         path = write_volume(Path(name) / "volume.dcm", slices, shape)
@@ -222,12 +229,15 @@ def counted(work: Callable[[], Any]) -> tuple[float, float]:
     return float(flop.get_total_flops()), float(moved.bytes)
 
 
-def measure_ceiling(*, quick: bool) -> Ceiling:
+def measure_ceiling(precision: str, *, quick: bool) -> Ceiling:
     """Measure the best of several products, convolutions and copies."""
     side = 512 if quick else 2048
-    one, other = torch.rand(side, side), torch.rand(side, side)
-    pictures = torch.rand(1, 128, side // 8, side // 8).contiguous(memory_format=torch.channels_last)
-    layer = nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last)
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
+    one, other = torch.rand(2, side, side).to(dtype)
+    pictures = (
+        torch.rand(1, 128, side // 8, side // 8).to(dtype).contiguous(memory_format=torch.channels_last)
+    )
+    layer = nn.Conv2d(128, 128, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last)
     long = torch.rand(2**20 if quick else 2**26)
     target = torch.empty_like(long)
     with torch.inference_mode():
@@ -248,7 +258,7 @@ def best(work: Callable[[], Any]) -> float:
     return min(times)
 
 
-def draw(spent: list[Spent], ceiling: Ceiling, path: Path) -> None:
+def draw(spent: list[Spent], ceiling: Ceiling, precision: str, path: Path) -> None:
     """Draw a bar a task, its groups beside each other, and its two floors below it."""
     import matplotlib as mpl
 
@@ -272,7 +282,7 @@ def draw(spent: list[Spent], ceiling: Ceiling, path: Path) -> None:
         axis.invert_yaxis()
         axis.set_xlim(0, 1.12 * max(left, *ceiling.floor(one)))
         axis.set_xlabel("seconds")
-        axis.set_title(one.task, loc="left", fontsize=10)
+        axis.set_title(f"{one.task}, {precision}", loc="left", fontsize=10)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)

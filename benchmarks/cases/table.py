@@ -84,8 +84,8 @@ def described(ran_on: Mapping[str, Any]) -> str:
     """Return a machine as a sentence."""
     return (
         f"{ran_on['processor']}, {ran_on['cores']} cores, {ran_on['memory_gib']} GiB; "
-        f"{ran_on['threads']} threads, Python {ran_on['python']}, torch {ran_on['torch']}, "
-        f"NumPy {ran_on['numpy']}."
+        f"{ran_on['threads']} thread{'s' * (ran_on['threads'] != 1)}, Python {ran_on['python']}, "
+        f"torch {ran_on['torch']}, NumPy {ran_on['numpy']}."
     )
 
 

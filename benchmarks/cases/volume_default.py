@@ -10,14 +10,18 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from cases.children import Prediction, predict_in_child
 from cases.harness import Options, Row, Times, judged
 from cases.networks import DEFAULT, PAPER, random_detector, settings, write_run
 from cases.volumes import REAL, TINY, write_volume
+from comoto.detectors.device import resolve_precision
 
 ABOUT = "volume inference, default preset, decode to CSV"
 SLICES, PAPER_SLICES, LONGEST = 66, 10, 125
 """The published rule leaves out eight slices: fewer than nine would give an empty file."""
+AUTO = "default-auto"
 LEAST_RATIO, MOST_SECONDS, MOST_MIB = 25, 60.0, 1536
 CORES = 2
 
@@ -37,14 +41,25 @@ def run(options: Options) -> list[Row]:
             for preset in (PAPER, DEFAULT)
             for config in (settings(preset, quick=options.quick),)
         }
+        auto = settings(DEFAULT, quick=options.quick).model_copy(update={"precision": "auto"})
+        runs[AUTO] = write_run(folder / AUTO, auto, random_detector(auto, files[slices]))
         theirs: list[Prediction] = []
         ours: list[Prediction] = []
+        as_installed: list[Prediction] = []
         for _ in range(rounds):
             theirs.append(predict_in_child(runs[PAPER], [files[paper_slices]], folder / "paper.csv", CORES))
             ours.append(predict_in_child(runs[DEFAULT], [files[slices]], folder / "default.csv", CORES))
+            as_installed.append(predict_in_child(runs[AUTO], [files[slices]], folder / "auto.csv", CORES))
         long = predict_in_child(runs[DEFAULT], [files[longest]], folder / "long.csv", CORES)
     return [
         timed(theirs, ours, slices, paper_slices, shape),
+        Row(
+            f"the same with `precision: auto`, here {resolve_precision('auto', torch.device('cpu'))}",
+            "",
+            None,
+            ours=times(as_installed, 1.0),
+            figure=f"{as_installed[-1].rows} detections",
+        ),
         remembered(ours, long, slices, longest),
     ]
 
