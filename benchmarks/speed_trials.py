@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trial", choices=TRIALS, action="append", help="only this one; may be repeated")
-    parser.add_argument("--preset", default="small", choices=("demo", "small", "full"))
+    parser.add_argument("--preset", default="small", choices=("demo", "small", "full", "paper"))
     parser.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
@@ -120,7 +120,8 @@ def two(options: argparse.Namespace, now: Callable[[], Any], tried: Callable[[],
 
 def one_step(network: Network, precision: str) -> Callable[[], float]:
     """Return a training step of a network; the learning rate is 0, so that every step has the same loss."""
-    size = network.config.batch.size
+    large = network.config.preprocess.rows > 1000
+    size = 1 if large else network.config.batch.size
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
     return lambda: train_once(step, batch, network, precision)
 
