@@ -4,6 +4,7 @@ The network runs once on all slices of each volume; each way of choosing slices 
 the slices that it would have looked at. "Fine" looks at every n-th slice first, and then at all slices
 between the neighbours of each one that holds a detection of at least the given score. Slices without a pixel
 that is clearly brighter than black, which could be skipped, are counted.
+
 Run: python benchmarks/slice_stepping.py --run STUDENT [STUDENT ...] --manifest MANIFEST --min-radius 10.62
 """
 

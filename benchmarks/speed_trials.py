@@ -31,7 +31,7 @@ from cases.harness import Side, in_turns
 from cases.networks import Network, build, random_batch, random_detector, settings, train_once
 from cases.volumes import REAL, TINY, write_volume
 from comoto.detectors.base import Detector
-from comoto.detectors.device import resolve_precision
+from comoto.detectors.device import channels_last, resolve_precision
 from comoto.inference.model import Model
 from comoto.preprocessing.plan import plan_image
 from comoto.records import Modality
@@ -225,7 +225,8 @@ def plan_in_parallel(options: argparse.Namespace) -> Iterator[Trial]:
 
 def predictor(options: argparse.Namespace) -> Model:
     config = settings(options.preset, quick=options.quick)
-    detector = random_detector(config).to(memory_format=torch.channels_last)
+    detector = random_detector(config)
+    channels_last(detector)
     return Model(detector, config, CPU, options.precision, "trial", "")
 
 
