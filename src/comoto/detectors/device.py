@@ -44,7 +44,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def channels_last(*networks: nn.Module) -> None:
     """Lay out the kernels of convolutions in place as images come: the order in which they are computed.
 
-    ``Tensor.contiguous`` would leave those of 1 x 1 in their strides, since both orders are the same in memory.
+    ``Tensor.contiguous`` would leave those of 1 x 1 in their strides: both orders are the same in memory.
     """
     for network in networks:
         for parameter in network.parameters():
