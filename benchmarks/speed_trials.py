@@ -28,7 +28,7 @@ from torch import nn
 
 from cases import table
 from cases.harness import Side, in_turns
-from cases.networks import Network, build, random_batch, random_detector, settings, train_once
+from cases.networks import Network, build, random_batch, random_detector, settings, slices_a_step, train_once
 from cases.volumes import REAL, TINY, write_volume
 from comoto.detectors.base import Detector
 from comoto.detectors.device import channels_last, resolve_precision
@@ -120,9 +120,8 @@ def two(options: argparse.Namespace, now: Callable[[], Any], tried: Callable[[],
 
 def one_step(network: Network, precision: str) -> Callable[[], float]:
     """Return a training step of a network; the learning rate is 0, so that every step has the same loss."""
-    large = network.config.preprocess.rows > 1000
-    size = 1 if large else network.config.batch.size
-    batch, step = random_batch(network.config, size), network.step(teacher_head=False)
+    batch = random_batch(network.config, slices_a_step(network.config))
+    step = network.step(teacher_head=False)
     return lambda: train_once(step, batch, network, precision)
 
 
@@ -193,10 +192,12 @@ def fused_optimizer(options: argparse.Namespace) -> Iterator[Trial]:
 def ordered_weights(options: argparse.Namespace) -> Iterator[Trial]:
     now, tried = build(options.preset, quick=options.quick), build(options.preset, quick=options.quick)
     sides = two(options, one_step(now, options.precision), one_step(tried, options.precision))
-    for network in (now.detector, now.teacher, now.distiller):  # the step has laid out all of them
-        for weights in network.parameters():
-            weights.data = weights.data.clone(memory_format=torch.contiguous_format)
-    yield Trial("", "training step, images channels-last", "kernels channels-last as well (taken up)", sides)
+    for network, order in ((now, torch.contiguous_format), (tried, torch.channels_last)):
+        for part in (network.detector, network.teacher, network.distiller):
+            for weights in part.parameters():  # the step has laid out some of them
+                kernel = weights.dim() == 4
+                weights.data = weights.data.clone(memory_format=order if kernel else torch.contiguous_format)
+    yield Trial("", "training step", "kernels channels-last (taken up, but for the largest)", sides)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from cases import table
-from cases.networks import build, random_batch, random_detector, settings, train_once
+from cases.networks import build, random_batch, random_detector, settings, slices_a_step, train_once
 from cases.volumes import REAL, TINY, write_volume
 from comoto.detectors.device import channels_last, resolve_precision
 from comoto.dicom.read import DicomImage
@@ -154,7 +154,7 @@ def parse() -> argparse.Namespace:
 def training_step(preset: str, precision: str, *, quick: bool) -> Spent:
     """Profile one step of the student, after a warm-up."""
     network = build(preset, quick=quick)
-    size = 1 if preset == "paper" else network.config.batch.size
+    size = slices_a_step(network.config)
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
     train_once(step, batch, network, precision)
     groups = profiled(lambda: train_once(step, batch, network, precision))

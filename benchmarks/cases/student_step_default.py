@@ -7,13 +7,11 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from cases.harness import Options, Row, Side, Times, in_turns, judged
-from cases.networks import DEFAULT, PAPER, build, random_batch, train_once
+from cases.networks import DEFAULT, PAPER, build, random_batch, slices_a_step, train_once
 
 ABOUT = "student step per slice with its mammograms, against `paper` (batch 1, without the discarded head)"
 LEAST_RATIO = 10
 PRESETS = (DEFAULT, "demo", "full")
-LARGE = (PAPER, "full")
-"""One slice a step: the batch of ``full`` in float32 did not fit into 24 GiB beside other work."""
 
 
 def run(options: Options) -> list[Row]:
@@ -29,7 +27,7 @@ def run(options: Options) -> list[Row]:
             f"{LEAST_RATIO}x cheaper; accuracy: see below" if preset == DEFAULT else "",
             None,
             "",
-            per_slice(sides[PAPER], 1),
+            per_slice(sides[PAPER], sizes[PAPER]),
             per_slice(sides[preset], sizes[preset]),
             f"{flop[preset] / 1e9:,.1f} of {flop[PAPER] / 1e9:,.0f} GFLOP",
         )
@@ -40,7 +38,7 @@ def run(options: Options) -> list[Row]:
 def prepared(preset: str, options: Options) -> tuple[Side, float, int]:
     """Return a side, its FLOP a slice and the slices of a batch."""
     network = build(preset, quick=options.quick)
-    size = 1 if preset in LARGE else network.config.batch.size
+    size = slices_a_step(network.config)
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
 
     def work() -> Any:
