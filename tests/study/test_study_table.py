@@ -9,10 +9,14 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+import yaml
 from study_files import hand_made_study
 
 from comoto.cli.main import run
+from comoto.config import override
 from comoto.errors import ConfigError, DatasetError
+from comoto.study.config import saved_study
+from comoto.study.grid import build_grid
 from comoto.study.power_note import independent_pairs, power_lines
 from comoto.study.results import read_results
 from comoto.study.rules import compare_rules
@@ -166,6 +170,20 @@ def test_what_is_no_study_or_has_no_results_is_refused(tmp_path: Path) -> None:
         read_results(tmp_path)
     with pytest.raises(DatasetError, match="no student is complete yet"):
         read_results(hand_made_study(tmp_path / "study", {}, **ONE))
+
+
+def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(tmp_path: Path) -> None:
+    """As after an update of the package whose presets have changed."""
+    folder = hand_made_study(tmp_path / "study", keys("scratch", {(0, 0): [0]}), **ONE)
+    run = next(each for each in build_grid(saved_study(folder), folder).students if "scratch" in each.name)
+    (folder / run.name / "run").mkdir()
+    config = folder / run.name / "run" / "config.yaml"
+    config.write_text(yaml.safe_dump(run.config.model_dump(mode="json")), encoding="utf-8")
+    assert read_results(folder).runs["standard", 1.0, "scratch"]
+    earlier = override(run.config, ["optimizer.learning_rate=0.5"])
+    config.write_text(yaml.safe_dump(earlier.model_dump(mode="json")), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"optimizer.learning_rate 0.5 \(now .* student_settings of that"):
+        read_results(folder)
 
 
 class Page(HTMLParser):

@@ -21,6 +21,7 @@ from comoto.evaluation.tables import Float64Array, read_table
 from comoto.progress import track
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import Grid, build_grid
+from comoto.study.settings_check import refuse_changed_settings
 from comoto.study.spec import BOXES, DONE, LABELS, lacking, predictions_name
 
 Place = tuple[str, float, str]
@@ -87,7 +88,8 @@ def read_results(
         reference: arm that the others are compared with; None takes the study's.
 
     Raises:
-        ConfigError: the folder holds no study, or the study has no such rule or arm.
+        ConfigError: the folder holds no study, the study has no such rule or arm, or a run was trained with
+            other settings.
         DatasetError: no run is complete, or a table is damaged.
     """
     folder = folder.absolute()
@@ -102,9 +104,11 @@ def read_results(
     grid = build_grid(study, folder)
     labels, boxes = folder / LABELS, folder / BOXES
     truth = read_truth(labels, boxes, study.min_hit_radius)
-    complete = [run.name for run in grid.students if (folder / run.name / DONE).is_file()]
-    if not complete:
+    done = [run for run in grid.students if (folder / run.name / DONE).is_file()]
+    if not done:
         raise DatasetError(f"{folder}: no student is complete yet; 'comoto study run' goes on")
+    refuse_changed_settings(done, folder)
+    complete = [run.name for run in done]
     _check_rule(folder, complete, rule)
     results = {}
     for name in track(complete, "evaluate the runs", len(complete)):

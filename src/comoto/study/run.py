@@ -24,7 +24,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from comoto.backends import Backend, joblib_backend
-from comoto.config import config_hash, flat_settings, load_train_config
+from comoto.config import config_hash
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.output_files import write_json, write_text
@@ -32,8 +32,9 @@ from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.study.config import StudyConfig, save_study, saved_study
-from comoto.study.grid import TRAINED, Grid, Run, build_grid, rules_of
+from comoto.study.grid import Grid, Run, build_grid, rules_of
 from comoto.study.progress import watch
+from comoto.study.settings_check import changed_settings
 from comoto.study.spec import (
     BOXES,
     DONE,
@@ -50,7 +51,6 @@ from comoto.study.spec import (
 )
 from comoto.study.worker import STOPPED
 from comoto.training.data import open_store
-from comoto.training.record import CONFIG
 
 _TAIL_LINES = 20
 
@@ -256,25 +256,14 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid) -> None:
     if (out / "study.yaml").is_file():
         saved_study(out)
     for run in (*grid.teachers, *grid.students):
-        path = out / run.name / TRAINED / CONFIG
-        if path.is_file():
-            _check_run(run, path)
+        changes = changed_settings(run, out)
+        if changes:
+            raise OutputExistsError(
+                f"{out / run.name}: was run with other settings: {changes}; give changed arms another name, "
+                "remove that folder to run it again, or choose another --out"
+            )
         if run.role == "student" and (out / run.name / DONE).is_file() and (out / run.name / SPEC).is_file():
             _check_predictions(run, study, out / run.name / SPEC)
-
-
-def _check_run(run: Run, path: Path) -> None:
-    earlier = load_train_config(path)
-    if earlier.teacher is not None and (path.parents[1] / DONE).is_file():  # the folder may have been moved
-        earlier = earlier.model_copy(update={"teacher": run.config.teacher})
-    old, new = (flat_settings(config.model_dump(mode="json")) for config in (earlier, run.config))
-    differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
-    if differing:
-        changes = ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:5])
-        raise OutputExistsError(
-            f"{path.parents[1]}: was run with other settings: {changes}; give changed arms another name, "
-            "remove that folder to run it again, or choose another --out"
-        )
 
 
 def _check_predictions(run: Run, study: StudyConfig, path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Whether runs on disk were trained with the settings that the study plans for them.
+
+A study's file names a preset, and presets change between versions of this package. A folder of an earlier
+version would then be read as if its runs were something else, or one arm's runs as another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from comoto.config import flat_settings, load_train_config
+from comoto.errors import ConfigError
+from comoto.study.grid import TRAINED, Run
+from comoto.study.spec import DONE
+from comoto.training.record import CONFIG
+
+_MOST_NAMED = 5
+
+
+def changed_settings(run: Run, out: Path) -> str:
+    """Return how the settings of a run's folder differ from the planned ones.
+
+    Args:
+        run: as planned now.
+        out: the study's folder.
+
+    Returns:
+        The first five, "" if there is none or nothing was started yet.
+    """
+    path = out / run.name / TRAINED / CONFIG
+    if not path.is_file():
+        return ""
+    earlier = load_train_config(path)
+    if earlier.teacher is not None and (out / run.name / DONE).is_file():  # the folder may have been moved
+        earlier = earlier.model_copy(update={"teacher": run.config.teacher})
+    if earlier == run.config:
+        return ""
+    old, new = (flat_settings(config.model_dump(mode="json")) for config in (earlier, run.config))
+    differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
+    return ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:_MOST_NAMED])
+
+
+def refuse_changed_settings(runs: Iterable[Run], out: Path) -> None:
+    """Check runs before what they found is put into a table.
+
+    Raises:
+        ConfigError: a run was trained with other settings than the study now plans for it.
+    """
+    for run in runs:
+        changes = changed_settings(run, out)
+        if changes:
+            raise ConfigError(
+                f"{out / run.name}: was run with other settings than {out.name}/study.yaml now stands for: "
+                f"{changes}. Presets differ between versions of comoto: write the old values into "
+                f"{run.role}_settings of that file, or read it with the version that {run.name}/{DONE} names"
+            )
