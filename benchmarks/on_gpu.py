@@ -33,6 +33,7 @@ from cases.networks import build, random_batch, random_detector, settings, train
 from cases.training_input import batches_of, stores
 from cases.volumes import REAL, TINY, write_volume
 from comoto.detectors.device import choose_device, resolve_precision
+from comoto.errors import ConfigError
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_volume
 from comoto.output_files import write_json
@@ -47,7 +48,10 @@ TARGET_SECONDS = 5.0
 
 def main() -> None:
     options = parse()
-    device = choose_device(options.device)
+    try:
+        device = choose_device(options.device)
+    except ConfigError as error:
+        raise SystemExit(f"{error}; it is meant for a GPU, --device cpu --quick only tries it") from error
     torch.backends.cudnn.benchmark = device.type == "cuda"
     ceiling = matmul_rate(device, options.quick)
     print(f"{where(device)}; matrix product in bfloat16: {ceiling / 1e12:.3g} TFLOP/s")
