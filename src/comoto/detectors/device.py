@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -10,7 +12,6 @@ from comoto.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 LARGEST_KERNEL = 4_000_000
-"""3 x 3 between 512 and 512 channels are as fast in either order, between 1024 and 1024 they are not."""
 
 
 def choose_device(wish: str) -> torch.device:
@@ -46,17 +47,24 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def channels_last(*networks: nn.Module) -> None:
     """Lay out the kernels of convolutions in place as images come: the order in which they are computed.
 
-    A network with a kernel of more than ``LARGEST_KERNEL`` weights stays as it is. In float32 on a CPU such a
-    kernel is slower in this order, by more than the rest of its network gains (docs/performance.md).
-
     ``Tensor.contiguous`` would leave those of 1 x 1 in their strides: both orders are the same in memory.
     """
     for network in networks:
-        kernels = [parameter for parameter in network.parameters() if parameter.dim() == 4]
-        if any(kernel.numel() > LARGEST_KERNEL for kernel in kernels):
-            continue
-        for kernel in kernels:
+        for kernel in _kernels(network):
             kernel.data = kernel.data.to(memory_format=torch.channels_last)
+
+
+def trains_channels_last(network: nn.Module) -> bool:
+    """Whether training gains by ``channels_last``: not with a kernel of more than 4 million weights.
+
+    In float32 on a CPU, a step through such a kernel is slower in this order by more than the rest of its
+    network gains (docs/performance.md). 3 x 3 between 512 and 512 channels are as fast in either.
+    """
+    return all(kernel.numel() <= LARGEST_KERNEL for kernel in _kernels(network))
+
+
+def _kernels(network: nn.Module) -> Iterator[nn.Parameter]:
+    return (parameter for parameter in network.parameters() if parameter.dim() == 4)
 
 
 def _cpu_computes_bfloat16() -> bool:

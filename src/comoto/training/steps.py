@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from comoto.config import JointConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.device import channels_last
+from comoto.detectors.device import channels_last, trains_channels_last
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.impa import PointAlignment
 from comoto.training.joint import joint_losses, mixed_features
@@ -28,7 +28,8 @@ class TeacherStep(nn.Module):
         super().__init__()
         self.detector = detector
         self.alignment = alignment
-        channels_last(self)
+        if trains_channels_last(self):
+            channels_last(self)
 
     def forward(self, images: Tensor, boxes: list[Tensor], seed: int) -> Losses:
         """Return the losses of a batch.
@@ -93,7 +94,8 @@ class StudentStep(nn.Module):
         self._teacher = [teacher] if teacher is not None and distiller.teacher_sees != "nothing" else []
         for frozen in self._teacher:  # in a list, so it is neither trained, saved nor moved with the step
             frozen.eval().requires_grad_(False)
-        channels_last(self, *self._teacher)
+        if trains_channels_last(detector):
+            channels_last(self, *self._teacher)
 
     @property
     def needs_mammograms(self) -> bool:
