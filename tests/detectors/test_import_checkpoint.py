@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import get_model
@@ -275,6 +275,7 @@ def test_another_file_is_refused(content: bytes, message: str, tmp_path: Path) -
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 1500), noise=st.binary(max_size=30))
+@example(cut=64, noise=b"J\x00\x00\x00\x00Q")
 def test_damage_is_an_error_of_ours(cut: int, noise: bytes, tmp_path: Path) -> None:
     """Any cut and any noise in a small file: a CheckpointError, or the tensors as they were."""
     file = saved(tmp_path / "small.pt", {"network": {"a": torch.arange(4.0)}})

@@ -214,9 +214,11 @@ def test_a_finished_run_resumes_to_itself(exams: Exams, teacher_run: Path) -> No
 def test_a_damaged_state_is_refused(exams: Exams, tmp_path: Path) -> None:
     run = tmp_path / "run"
     api.train_teacher(run, preset="demo", overrides=exams.teacher_data, stop_after=1)
-    (run / "state.pt").write_bytes((run / "state.pt").read_bytes()[:500])
-    with pytest.raises(CheckpointError, match="cannot be resumed from"):
-        api.train_teacher(run, preset="demo", overrides=exams.teacher_data, resume=True)
+    whole = (run / "state.pt").read_bytes()
+    for damaged in (whole[:500], whole[:64] + b"J\x00\x00\x00\x00Q" + whole[70:], b"not torch's", b""):
+        (run / "state.pt").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="cannot be resumed from"):
+            api.train_teacher(run, preset="demo", overrides=exams.teacher_data, resume=True)
 
 
 def test_the_best_epoch_is_the_first_of_the_highest_metric_and_tie_break() -> None:

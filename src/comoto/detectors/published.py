@@ -20,7 +20,7 @@ from torch import Tensor
 from comoto.config import TrainConfig, load_train_config
 from comoto.detectors.backbones import TORCHVISION
 from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
-from comoto.detectors.weights import load_matching
+from comoto.detectors.weights import DAMAGED, load_matching
 from comoto.errors import CheckpointError, OutputExistsError
 
 NETWORK = "network"
@@ -32,8 +32,6 @@ RESNETS = {  # (blocks of layer3, three convolutions a block) -> torchvision's n
     (6, True): "resnet50",
     (23, True): "resnet101",
 }
-DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-"""What torch raises on files that are not its own, besides ``UnpicklingError``."""
 OUR_BACKBONE, OUR_HEAD = "net.backbone.backbone.body.resnet.", "net.head."
 
 
@@ -142,7 +140,7 @@ def _pickled_code(path: Path, message: str) -> str:
     if zipfile.is_zipfile(path):
         try:
             return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
-        except (*DAMAGED, pickle.UnpicklingError):
+        except DAMAGED:
             return ""
     found = re.search(r"GLOBAL ([\w.]+)", message)  # an old file, which torch cannot list
     return found.group(1) if found else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -9,6 +10,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from comoto.errors import CheckpointError
+
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
+"""What ``torch.load`` raises on files that are damaged or not torch's."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

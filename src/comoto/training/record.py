@@ -14,6 +14,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from comoto.config import TrainConfig, flat_settings
+from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError, OutputExistsError
 from comoto.output_files import whole_file, write_json, write_text
 
@@ -102,7 +103,7 @@ class RunRecord:
         try:
             content = torch.load(path, map_location=device, weights_only=True)
             return State(**content.pop("state")), content
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
     def log(self, epoch: int, values: dict[str, float]) -> None:
