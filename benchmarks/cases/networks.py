@@ -119,7 +119,11 @@ class Network:
 
 def build(preset: str, *, quick: bool) -> Network:
     """Build student and teacher of a preset; the learning rate is 0, so that all steps are the same."""
-    config = settings(preset, quick=quick)
+    return build_from(settings(preset, quick=quick))
+
+
+def build_from(config: TrainConfig) -> Network:
+    """Build student and teacher of a student's configuration, as ``build`` does."""
     torch.manual_seed(0)
     detector = build_blank_detector(config)
     torch.manual_seed(1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from comoto.config import JointConfig, load_train_config
+from comoto.detectors import device
 from comoto.detectors.base import Detector, Features
 from comoto.detectors.checkpoint import build_detector
 from comoto.detectors.device import channels_last
@@ -125,6 +126,11 @@ def test_kernels_lie_as_images_come() -> None:
     assert any(each.shape[2:] == (1, 1) for each in kernels)
     for each in kernels:  # those of 1 x 1 too, whose two orders differ in their strides only
         assert each.stride() == each.clone(memory_format=torch.channels_last).stride()
+
+
+def test_very_large_kernels_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "LARGEST_KERNEL", 100)
+    assert all(each.is_contiguous() for each in joint_step("own").parameters())
 
 
 def test_the_weight_of_joint_mammograms() -> None:
