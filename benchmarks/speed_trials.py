@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from cases import table
+from cases.child_steps import ChildSide, Stepped, steps_in_child
 from cases.harness import Side, in_turns
 from cases.networks import Network, build, random_batch, random_detector, settings, slices_a_step, train_once
 from cases.volumes import REAL, TINY, write_volume
@@ -201,6 +202,19 @@ def ordered_weights(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 @contextmanager
+def keep_memory(options: argparse.Namespace) -> Iterator[Trial]:
+    with ExitStack() as stack:
+        sides: dict[str, Side] = {}
+        for name, keep in (("now", False), ("tried", True)):
+            child = steps_in_child(
+                options.preset, options.precision, options.threads, keep=keep, quick=options.quick
+            )
+            sides[name] = ChildSide(stack.enter_context(child), options.rounds)
+        words = "memory kept from step to step (taken up)"
+        yield Trial("", "training step, in a process of its own", words, sides, change=more_memory)
+
+
+@contextmanager
 def plan_in_parallel(options: argparse.Namespace) -> Iterator[Trial]:
     config = settings(options.preset, quick=options.quick).preprocess
     with tempfile.TemporaryDirectory() as folder:
@@ -256,6 +270,12 @@ def moved_boxes(now: list[Any], tried: list[Any]) -> str:
     return f"scores by at most {max(scores):.0e}, {lost} of {sum(len(one.scores) for one in now)} boxes lost"
 
 
+def more_memory(now: Stepped, tried: Stepped) -> str:
+    """Say what the loss changes by, and how much memory either process had at most."""
+    apart = abs(now.loss - tried.loss) / abs(now.loss)
+    return f"{apart:.0e} of the loss; at most {tried.peak_mib:,.0f} in place of {now.peak_mib:,.0f} MiB"
+
+
 def fused_errors(now: Any, tried: Any) -> str:
     """Say how far fused updates are from plain ones where a gradient lies otherwise than its weight."""
     kernel, gradient = torch.rand(2, 8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -280,6 +300,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "bfloat16_prediction": bfloat16_prediction,
     "fused_optimizer": fused_optimizer,
     "ordered_weights": ordered_weights,
+    "keep_memory": keep_memory,
     "plan_in_parallel": plan_in_parallel,
 }
 

@@ -43,6 +43,7 @@ from comoto.inference.volume import detect_volume, slice_indices
 from comoto.output_files import write_json
 from comoto.preprocessing.plan import plan_image
 from comoto.records import Modality
+from comoto.training.memory import kept_memory
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("convolution", ("convolution", "mkldnn", "slow_conv", "thnn_conv", "addmm", "bmm", "aten::mm")),
@@ -156,8 +157,9 @@ def training_step(preset: str, precision: str, *, quick: bool) -> Spent:
     network = build(preset, quick=quick)
     size = slices_a_step(network.config)
     batch, step = random_batch(network.config, size), network.step(teacher_head=False)
-    train_once(step, batch, network, precision)
-    groups = profiled(lambda: train_once(step, batch, network, precision))
+    with kept_memory():  # as in training
+        train_once(step, batch, network, precision)
+        groups = profiled(lambda: train_once(step, batch, network, precision))
     flop, moved = counted(lambda: train_once(step, batch, network, precision))
     return Spent(f"training step, {preset}, batch {size}", groups, flop, moved)
 

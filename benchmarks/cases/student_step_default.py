@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cases.harness import Options, Row, Side, Times, in_turns, judged
 from cases.networks import DEFAULT, PAPER, build, random_batch, slices_a_step, train_once
+from comoto.training.memory import kept_memory
 
 ABOUT = "student step per slice with its mammograms, against `paper` (batch 1, without the discarded head)"
 LEAST_RATIO = 10
@@ -18,7 +19,10 @@ def run(options: Options) -> list[Row]:
     sides, flop, sizes = {}, {}, {}
     for preset in (PAPER, *PRESETS):
         sides[preset], flop[preset], sizes[preset] = prepared(preset, options)
-    in_turns(sides, options.minutes)
+    with kept_memory():  # as in training
+        for side in sides.values():
+            side.work()  # the warm-up
+        in_turns(sides, options.minutes)
     rows = []
     for preset in PRESETS:
         row = Row(
@@ -44,7 +48,7 @@ def prepared(preset: str, options: Options) -> tuple[Side, float, int]:
     def work() -> Any:
         return train_once(step, batch, network)
 
-    with FlopCounterMode(display=False) as counter:  # also the warm-up
+    with FlopCounterMode(display=False) as counter:
         work()
     return Side(work, most=3 if preset in (PAPER, "full") else 7), counter.get_total_flops() / size, size
 

@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cases.harness import Options, Row, Side, in_turns, judged
 from cases.networks import PAPER, build, random_batch, train_once
+from comoto.training.memory import kept_memory
 
 ABOUT = "student step, `paper`, batch 1"
 MOST_SHARE, TOLERANCE = 0.82, 1e-5
@@ -18,10 +19,13 @@ def run(options: Options) -> list[Row]:
     for name, head in (("common", True), ("ours", False)):
         step = network.step(teacher_head=head)
         sides[name] = Side(lambda step=step: train_once(step, batch, network), most=5)
-        with FlopCounterMode(display=False) as counter:  # also the warm-up
+        with FlopCounterMode(display=False) as counter:
             train_once(step, batch, network)
         flop[name] = counter.get_total_flops()
-    in_turns(sides, options.minutes)
+    with kept_memory():  # as in training
+        for side in sides.values():
+            side.work()  # the warm-up
+        in_turns(sides, options.minutes)
     theirs, ours = sides["common"], sides["ours"]
     share = ours.times.cpu / theirs.times.cpu
     difference = abs(theirs.result - ours.result) / abs(theirs.result)

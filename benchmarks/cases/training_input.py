@@ -20,6 +20,7 @@ from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.simulation import simulate, sized
 from comoto.training.data import choose_cohort, stream
+from comoto.training.memory import kept_memory
 from comoto.training.steps import StudentBatch
 from comoto.training.student import StudentBatches, distiller_settings, mammogram_samplers
 
@@ -34,7 +35,7 @@ def run(options: Options) -> list[Row]:
     step = network.step(teacher_head=False)
     steps = 2 if options.quick else 12
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, kept_memory():  # as in training
         config = network.config
         make = batches_of(config, *stores(Path(name), DEFAULT, quick=options.quick))
         for workers in WORKERS:

@@ -31,6 +31,7 @@ from comoto.training.data import (
     refuse_taught,
 )
 from comoto.training.loop import Task, fit
+from comoto.training.memory import kept_memory
 from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
 from comoto.training.record import PEOPLE, RunRecord
@@ -201,7 +202,8 @@ def _run(
         judges = task.role == "teacher" or name == "tomosynthesis"
         chosen = f", {len(cohort.validation)} images choose the epoch" if judges else ""
         say(f"{name}: {len(cohort.patients)} patients train{chosen}")
-    state = fit(fabric, task, config, record, stop_after)
+    with kept_memory():
+        state = fit(fabric, task, config, record, stop_after)
     return TrainResult(record.folder, state.epoch, state.best_epoch, task.judge.metric, state.best_value)
 
 
