@@ -115,7 +115,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     precision = resolve_precision(arguments.precision, torch.device("cpu"))
     ceiling = measure_ceiling(precision, quick=arguments.quick)
-    tasks = (training_step, volume)
+    tasks = [TASKS[name] for name in arguments.task or TASKS]
     spent = [task(arguments.preset, precision, quick=arguments.quick) for task in tasks]
     docs = arguments.out or Path(__file__).resolve().parent.parent / "docs"
     (docs / "pictures").mkdir(parents=True, exist_ok=True)
@@ -145,6 +145,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", default="small", choices=("demo", "small", "full", "paper"))
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this one")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed"))
     parser.add_argument("--threads", type=int, default=1)
@@ -267,10 +268,12 @@ def draw(spent: list[Spent], ceiling: Ceiling, precision: str, path: Path) -> No
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(len(spent), 1, figsize=(10, 2.9 * len(spent)), layout="constrained")
+    figure, axes = plt.subplots(
+        len(spent), 1, figsize=(10, 2.9 * len(spent)), squeeze=False, layout="constrained"
+    )
     names = sorted({name for one in spent for name in one.groups})
     colours = dict(zip(names, plt.get_cmap("tab20").colors, strict=False))
-    for axis, one in zip(axes, spent, strict=True):
+    for axis, one in zip(axes[:, 0], spent, strict=True):
         left = 0.0
         for name, seconds in one.groups.items():
             share = seconds / one.seconds
@@ -300,6 +303,9 @@ def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, tuple | list):
         return [tensor for part in value for tensor in _tensors(part)]
     return []
+
+
+TASKS = {"training_step": training_step, "volume": volume}
 
 
 if __name__ == "__main__":
