@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from comoto.errors import OutputExistsError
-from comoto.output_files import refuse_existing, whole_file, write_json, write_text
+from comoto.output_files import (
+    new_part,
+    refuse_existing,
+    sweep_parts,
+    whole_file,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_and_its_folders_appear(tmp_path):
@@ -55,3 +62,32 @@ def test_existing_outputs_are_refused(tmp_path):
         refuse_existing([path], overwrite=False)
     with pytest.raises(OutputExistsError, match="is a folder"):
         refuse_existing([tmp_path], overwrite=True)
+
+
+def test_a_planted_link_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a.json.part", ".a.json.part"):
+        (out / name).symlink_to(victim)
+    write_text(out / "a.json", "content")
+    assert victim.read_text() == "mine"
+    assert (out / "a.json").read_text() == "content"
+
+
+def test_an_unfinished_file_is_new_hidden_and_another_each_time(tmp_path):
+    one, other = new_part(tmp_path / "a.json"), new_part(tmp_path / "a.json")
+    assert one != other
+    assert one.name.startswith(".a.json.")
+    assert one.read_bytes() == b""
+    (tmp_path / "old.json.part").write_text("of a former version")
+    (tmp_path / "kept.json").write_text("kept")
+    sweep_parts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path):
+    path = tmp_path / ("ü" * 125 + ".json")
+    write_text(path, "content")
+    assert path.read_text() == "content"

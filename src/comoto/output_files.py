@@ -1,18 +1,24 @@
 """Output files: never overwritten by accident, never left half-written.
 
-A file is written beside its place as ``<name>.part`` and gets its name when it is complete.
+A file is written beside its place under a hidden name that nobody can foresee, ``.<name>.<random>.part``,
+and gets its own name when it is complete.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from comoto.errors import OutputExistsError
+
+PART = ".part"
+_MOST_OF_NAME = 40  # letters; with the rest at most 174 bytes in UTF-8, where file systems allow 255
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
@@ -45,7 +51,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OutputExistsError(
             f"{path.parent}: cannot be made, a file of that name is in the way; choose another place"
         ) from error
-    part = path.with_name(path.name + ".part")
+    part = new_part(path)
     try:
         yield part
         part.replace(path)
@@ -55,6 +61,33 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def new_part(path: Path) -> Path:
+    """Make the empty, hidden file in which the content of ``path`` is written.
+
+    It is new and no link, whatever somebody planted in the folder.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    while True:
+        part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
+        try:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return part
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove the unfinished files that killed commands left in a folder, former names included.
+
+    Only for one who holds the folder's lock.
+    """
+    for path in folder.glob(f"*{PART}"):
+        if path.is_file() or path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _named(error: OSError, path: Path) -> OSError:

@@ -1,0 +1,54 @@
+"""One command at a time in a folder, or on a file that can be continued."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from comoto.errors import OutputExistsError
+from comoto.progress import say
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+
+
+@contextmanager
+def hold(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system lets go of it when the process ends, however it ends.
+
+    On a file system without locks the work goes on without one, which is said.
+
+    Args:
+        lock: the lock file, made if missing, its folder too, and removed at the end.
+        busy: what to tell the user if another process holds it, file and way out included.
+
+    Raises:
+        OutputExistsError: another process, or another part of this one, holds it.
+    """
+    held = FileLock(lock, blocking=False, fallback_to_soft=False)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise OutputExistsError(busy) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        say(f"{lock.parent}: this file system has no locks; take care that no other command writes here")
+        with suppress(OSError):
+            lock.unlink()
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where an open file cannot be removed it stays, and harms nobody
+            lock.unlink()
+        held.release()
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock file of an output file: hidden, beside it."""
+    return path.with_name(f".{path.name[:80]}.lock")
