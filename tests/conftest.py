@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from comoto.dicom.tell import forget
 from comoto.progress import enable_progress
@@ -14,6 +15,10 @@ from tiny_exams import TINY, Exams
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests that send Ctrl-C
 # need children that hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("comoto", deadline=None)
+settings.load_profile("comoto")
 
 
 @pytest.fixture(autouse=True)

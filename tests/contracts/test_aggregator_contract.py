@@ -49,7 +49,7 @@ stacks = st.dictionaries(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(slices=stacks, border=st.sampled_from([0, 3]))
 def test_scores_places_and_spans_are_possible(
     kind: str, slices: dict[int, SliceDetections], border: int
@@ -66,7 +66,7 @@ def test_scores_places_and_spans_are_possible(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(slices=stacks)
 def test_a_box_lies_inside_the_hull_of_the_boxes_of_its_place(
     kind: str, slices: dict[int, SliceDetections]
@@ -79,7 +79,7 @@ def test_a_box_lies_inside_the_hull_of_the_boxes_of_its_place(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(slices=stacks, order=st.randoms())
 def test_the_order_of_the_slices_does_not_matter(
     kind: str, slices: dict[int, SliceDetections], order: object

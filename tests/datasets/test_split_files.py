@@ -101,7 +101,7 @@ def table(counts, official=None):
     return pd.DataFrame(rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.tuples(st.integers(3, 12), st.integers(0, 25)), min_size=1, max_size=3),
     seed=st.integers(0, 5),
@@ -132,7 +132,7 @@ def test_everybody_has_one_part_and_fractions_are_nested(counts, seed, validatio
     assert set(draw_fractions(patients, parts, [1.0], seed)[1.0]) == training
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 5), shared=st.booleans(), shuffle=st.randoms(use_true_random=False))
 def test_order_has_no_effect_and_no_patient_is_in_two_parts(seed, shared, shuffle):
     sources = [Source(f"set{n}", manifest(f"set{n}", crowd(5 + n, 4))) for n in range(2)]
@@ -153,7 +153,7 @@ def shuffled_rows(one, shuffle):
     return Manifest(one.name, one.images.iloc[order], one.lesions[::-1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.tuples(st.integers(8, 20), st.integers(0, 30)), min_size=1, max_size=3),
     folds=st.integers(2, 5),

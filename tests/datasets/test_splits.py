@@ -57,7 +57,7 @@ def half_up(number):
     return math.floor(number + 0.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     positive=st.integers(1, 30),
     negative=st.integers(0, 40),
@@ -108,7 +108,7 @@ def test_fraction_without_a_lesion():
         patient_fraction(cohort(0, 5), 0.5, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     positive=st.integers(2, 30),
     negative=st.integers(0, 40),

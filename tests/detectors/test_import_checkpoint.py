@@ -273,7 +273,7 @@ def test_another_file_is_refused(content: bytes, message: str, tmp_path: Path) -
         read_network(tmp_path / "nothing.pt")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 1500), noise=st.binary(max_size=30))
 @example(cut=64, noise=b"J\x00\x00\x00\x00Q")
 def test_damage_is_an_error_of_ours(cut: int, noise: bytes, tmp_path: Path) -> None:

@@ -516,7 +516,7 @@ def test_the_same_errors_from_outside_are_the_one_error(x, monkeypatch, error):
     assert "ANNA" not in refused(x, rf"the header cannot be read \({type(error).__name__}")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     codec=st.sampled_from(["raw", "j2k", "ljpeg", "rle"]),
     changes=st.lists(

@@ -100,7 +100,7 @@ def test_all_with_a_lesion_and_no_normals_unless_asked_for():
     assert set(both.series["patient_id"]) == {"a", "b"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     lesion=st.integers(1, 8),
     normal=st.integers(1, 8),

@@ -152,14 +152,14 @@ def literal(scene, iou):
     return sum(precisions) / 101
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(scene=scenes, iou=st.sampled_from([0.1, 0.25, 0.5]))
 def test_equals_a_literal_reading(scene, iou):
     found, truths = [image(*f) for f, _ in scene], [t for _, t in scene]
     assert average_precision(found, truths, iou) == pytest.approx(literal(scene, iou), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scene=scenes)
 def test_the_mean_over_overlaps_is_the_mean_of_its_parts(scene):
     found, truths = [image(*f) for f, _ in scene], [t for _, t in scene]
@@ -168,7 +168,7 @@ def test_the_mean_over_overlaps_is_the_mean_of_its_parts(scene):
     assert 0.0 <= min(parts) <= max(parts) <= 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scene=scenes)
 def test_only_the_order_of_the_scores_counts_and_a_late_false_positive_costs_nothing(scene):
     found, truths = [image(*f) for f, _ in scene], [t for _, t in scene]

@@ -68,7 +68,7 @@ def distinct_scores():
     return st.floats(0, 1, allow_subnormal=False)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(cases())
 def test_equals_the_literal_reference_exactly(case):
     assert challenge_metric(*tables(*case)) == reference_metric(*case)
@@ -103,7 +103,7 @@ def test_equals_the_literal_reference_on_long_lists(seed):
     assert 0.0 < metric[MEAN] < 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.integers(0, 3))
 def test_perfect_predictions_find_everything(case, false_positives):
     _, known, lesions = case
@@ -115,7 +115,7 @@ def test_perfect_predictions_find_everything(case, false_positives):
     assert set(challenge_metric(*tables(found, known, apart)).values()) == {1.0}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_predictions_and_labels_does_not_matter(case, random):
     found, known, lesions = case
@@ -129,7 +129,7 @@ def _beside_everything(key, score):
     return {**key, "X": 50_000, "Width": 9, "Y": 0, "Height": 9, "Z": 0, "Depth": 0, "Score": score}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(distinct_scores()), st.sampled_from(KEYS), distinct_scores())
 def test_a_further_false_positive_never_raises_a_sensitivity(case, key, score):
     found, known, lesions = case
@@ -138,7 +138,7 @@ def test_a_further_false_positive_never_raises_a_sensitivity(case, key, score):
     assert all(after[name] <= before[name] + 1e-12 for name in before)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(st.integers(-1000, 1000).map(float)))
 def test_a_rising_change_of_the_scores_changes_nothing(case):
     found, known, lesions = case
@@ -146,7 +146,7 @@ def test_a_rising_change_of_the_scores_changes_nothing(case):
     assert challenge_metric(*tables(stretched, known, lesions)) == challenge_metric(*tables(*case))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 @example(
     ([], KEYS[:2], [{**KEYS[0], "Slice": 1, "X": 0, "Y": 0, "Width": 5, "Height": 5, "VolumeSlices": 9}])

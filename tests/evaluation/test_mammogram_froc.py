@@ -154,7 +154,7 @@ def slow_iou(one, other):
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(located, st.sampled_from([0.1, 0.2, 0.3, 0.4])), max_size=8),
     st.lists(located, min_size=1, max_size=4),

@@ -70,7 +70,7 @@ def plain_nms_3d(boxes, num_slices, config):
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     number=st.integers(0, 90),
     num_slices=st.integers(1, 30),

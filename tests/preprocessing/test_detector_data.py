@@ -158,7 +158,7 @@ def test_a_picture_without_contrast_does_not_tell():
     assert air_is_bright(np.random.default_rng(0).integers(0, 900, (80, 60))) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     reach=st.floats(0.35, 0.85),
     height=st.floats(0.25, 0.7),

@@ -32,7 +32,7 @@ def chain(shape, *makers):
     return Chain(steps[0].in_shape if steps else shape, tuple(steps))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.integers(80, 121),
     columns=st.integers(80, 121),

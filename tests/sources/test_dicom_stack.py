@@ -63,7 +63,7 @@ def test_victre_slices_have_the_values_of_the_reconstruction(tmp_path: Path, sop
     np.testing.assert_array_equal(pixels, np.rint(slices * 65535))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(7)), st.integers(-3, 40), st.integers(1, 3))
 def test_the_order_is_that_of_instance_number(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], first: int, step: int
