@@ -85,6 +85,35 @@ def hits_by_challenge_rule(
     return cheapest(detection[fits], lesion[fits], distance[fits], len(detection_image))
 
 
+def hits_in_plane(
+    detection_image: IntArray,
+    detection_center: Float64Array,
+    lesion_image: IntArray,
+    lesion_center: Float64Array,
+    radius: Float64Array,
+) -> IntArray:
+    """Match by the place in the slice plane alone, at whatever depth.
+
+    A detection that hits nothing by the challenge's rule but something by this one has found the lesion in
+    the plane and is wrong about its slice.
+
+    Args:
+        detection_image: (N,) number of the volume, negative for an unknown one.
+        detection_center: (N, 3) x, y in source pixels and z in slices, which has no say.
+        lesion_image: (L,) number of the volume.
+        lesion_center: (L, 3) as ``detection_center``.
+        radius: (L,) largest distance in the slice plane, pixels, inclusive.
+
+    Returns:
+        (N,) nearest lesion in the plane within its radius, -1 for none.
+    """
+    detection, lesion = same_image_pairs(detection_image, lesion_image)
+    dx, dy, _ = (detection_center[detection] - lesion_center[lesion]).T
+    distance = np.sqrt(dx * dx + dy * dy)
+    fits = distance <= radius[lesion]
+    return cheapest(detection[fits], lesion[fits], distance[fits], len(detection_image))
+
+
 def hits_by_iou(
     detection_image: IntArray,
     detection_boxes: Float64Array,
