@@ -242,7 +242,7 @@ def test_words(tmp_path):
     assert list(manifest.images["view_key"]) == ["lcc", "rmlo1", "lxccl", "lcc1", "lcc2"]
     assert list(manifest.images["split"]) == ["train", "validation", "test", "train", "train"]
     with pytest.raises(
-        DatasetError, match=r"laterality 'I' is not understood in lines 5, 6; write L or R, or .*I:R"
+        DatasetError, match=r"laterality 'I' is not understood in lines 5, 6; write L or R, or .*I:OUR_WORD"
     ):
         index(place, words="Kranial:CC")
 
@@ -293,7 +293,11 @@ def test_a_missing_folder_is_named(hospital):
     [
         ("a/l.dcm,A,A1,CC,L,m", ",A,A1,CC,L,m", r"images\.csv: path is empty in line 2; name the file"),
         ("a/r.dcm,A", "a/l.dcm,A", r"the same image_id stands more than once in lines 2, 3"),
-        ("A1,CC,L,mammogram", "A1,CX,L,mammogram", r"view 'CX' is not understood in line 2.*words=CX:MLO"),
+        (
+            "A1,CC,L,mammogram",
+            "A1,CX,L,mammogram",
+            r"view 'CX' is not understood in line 2.*words=CX:OUR_WORD",
+        ),
         ("CC,L,mammogram", "CC,B,mammogram", r"laterality 'B' is not understood in line 2"),
         ("CC,L,mammogram", "RCC,L,mammogram", r"laterality is not the side that view names in line 2"),
         ("CC,L,mammogram", "CC,L,MRI", r"modality 'MRI' is not understood in line 2"),

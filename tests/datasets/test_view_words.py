@@ -1,5 +1,7 @@
 """Words of views and sides."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,13 @@ from comoto.records import Laterality, View
         ("LMLO", View.MLO, "MLO", Laterality.LEFT),
         ("LMO", View.OTHER, "LMO", None),
         ("rxccl", View.OTHER, "XCCL", Laterality.RIGHT),
+        ("LMCC", View.OTHER, "CCM", Laterality.LEFT),
+        ("RSMLO", View.OTHER, "MLOS", Laterality.RIGHT),
+        ("rmlos", View.OTHER, "MLOS", Laterality.RIGHT),
+        ("LCC ID", View.OTHER, "CCID", Laterality.LEFT),
+        ("R MLO spot magnification", View.OTHER, "MLOSM", Laterality.RIGHT),
+        ("medio-lateral oblique, implant displaced", View.OTHER, "MLOID", None),
+        ("CCRM", View.OTHER, "CCRM", None),
     ],
 )
 def test_views(text, view, word, side):
@@ -29,9 +38,27 @@ def test_views(text, view, word, side):
     assert (found.view, found.word, found.laterality) == (view, word, side)
 
 
-@pytest.mark.parametrize("text", ["", "C", "XX", "BCC", "L", "12"])
+@pytest.mark.parametrize(
+    "text", ["", "C", "XX", "BCC", "L", "12", "LMLM", "RMLM", "LAT", "lateral", "lcx", "spot"]
+)
 def test_no_views(text):
     assert parse_view(text) is None
+
+
+@pytest.mark.parametrize("text", ["1" * 160_000 + "x", "lcc" * 100_000, "é" * 160_000, "m" * 160_000 + "1"])
+def test_long_cells_are_no_views_and_take_no_time(text):
+    """16,000 digits took seconds by a pattern that went over them for each one."""
+    start = time.process_time()
+    assert parse_view(text) is None
+    assert time.process_time() - start < 0.5
+
+
+def test_many_repeats_take_no_time():
+    start = time.process_time()
+    made = view_keys(["s"] * 50_000, ["lcc"] * 50_000)
+    assert made[:3] == ["lcc", "lcc1", "lcc2"]
+    assert len(set(made)) == 50_000
+    assert time.process_time() - start < 5
 
 
 def test_repeats_and_sides():

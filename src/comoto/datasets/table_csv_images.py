@@ -15,7 +15,7 @@ from comoto.csv_rows import lines_text
 from comoto.datasets.table_csv_columns import IMAGE_NAMES
 from comoto.datasets.table_csv_options import CsvOptions
 from comoto.datasets.table_csv_text import blank_cells, number_cells
-from comoto.datasets.tables import Table
+from comoto.datasets.tables import Table, shown
 from comoto.datasets.view_words import ViewWord, parse_side, parse_view, view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
@@ -183,11 +183,11 @@ def _words(
     }
     bad = ~blank & cells.isin([word for word, meaning in meanings.items() if meaning is None])
     if bad.any():
-        word = cells[bad].iloc[0]
+        word = shown(cells[bad].iloc[0])
         table.refuse(
             bad,
             f"{column} '{word}' is not understood",
-            f"write {_EXPECTED[column]}, or say what it means with --set words={word}:{_EXAMPLE[column]}",
+            f"write {_EXPECTED[column]}, or say what it means with --set words={word}:OUR_WORD",
         )
     return cells.map(lambda word: meanings.get(word, pd.NA)).astype("object")
 
@@ -198,7 +198,6 @@ _EXPECTED = {
     "modality": "mammogram or tomosynthesis",
     "split": "train, validation or test",
 }
-_EXAMPLE = {"laterality": "R", "view": "MLO", "modality": "tomosynthesis", "split": "test"}
 
 
 def _modality(word: str) -> Any:

@@ -12,6 +12,13 @@ import pandas as pd
 from comoto.csv_rows import lines_text, read_csv_rows
 from comoto.errors import DatasetError
 
+_SHOWN_LETTERS = 40
+
+
+def shown(cell: str) -> str:
+    """Return a cell as a message may show it: the beginning of a long one."""
+    return cell if len(cell) <= _SHOWN_LETTERS else f"{cell[:_SHOWN_LETTERS]}..."
+
 
 @dataclass(frozen=True)
 class Table:
