@@ -57,6 +57,17 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
         _showing = False
 
 
+def duration(seconds: float) -> str:
+    """Return "40 s", "12 min", "3 h 20 min" or "2 d 4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
     """Iterate over ``items`` and show progress."""
     with progress_bar(label, total) as advance:
@@ -68,9 +79,18 @@ def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
 @contextmanager
 def _rich_bar(label: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class TimeLeft(ProgressColumn):
+        max_refresh = 0.5
+
+        def render(self, task: Task) -> Text:
+            # rich's own speed, too, leaves the first step out
+            left = task.time_remaining
+            return Text("" if left is None or task.finished else f"about {duration(left)} left")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(label, total=total)
         yield lambda steps: bars.advance(task, steps)
@@ -79,16 +99,25 @@ def _rich_bar(label: str, total: int) -> Iterator[Advance]:
 @contextmanager
 def _plain_lines(label: str, total: int) -> Iterator[Advance]:
     started = printed = time.monotonic()
+    first: tuple[int, float] | None = None
     done = 0
 
     def advance(steps: int) -> None:
-        nonlocal done, printed
+        nonlocal done, printed, first
         done += steps
         now = time.monotonic()
         if now - printed >= _SECONDS_BETWEEN_LINES and 0 < done < total:
             printed = now
-            left = (now - started) / done * (total - done)
-            say(f"{label}: {done}/{total}, about {left:.0f} s left")
+            say(f"{label}: {done}/{total}{_time_left(first, done, now, total)}")
+        if first is None:
+            first = done, now
 
     yield advance
-    say(f"{label}: {done}/{total}, {time.monotonic() - started:.0f} s")
+    say(f"{label}: {done}/{total}, {duration(time.monotonic() - started)}")
+
+
+def _time_left(first: tuple[int, float] | None, done: int, now: float, total: int) -> str:
+    """Estimate from what came after the first step, which also pays for the start of workers and kernels."""
+    if first is None:
+        return ""
+    return f", about {duration((now - first[1]) / (done - first[0]) * (total - done))} left"

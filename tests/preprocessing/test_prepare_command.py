@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from comoto.cli.prepare import prepare as command
 from comoto.errors import ConfigError
 from comoto.preprocessing import PreparedStore
+from comoto.preprocessing.prepare import summary
 
 PROGRAM = """
 import sys
@@ -101,3 +102,15 @@ def test_the_rarer_choices_reach_the_store(tmp_path, manifest):
     one, two = PreparedStore(tmp_path / "a"), PreparedStore(tmp_path / "b")
     assert two.planes_path("a").samefile(one.planes_path("a"))
     assert set(two.manifest.images["path"]) == {"path-not-kept"}
+
+
+def test_what_many_images_share_is_said_in_one_line(exams):
+    store = PreparedStore(exams.stores / "bcs-dbt")
+    turned = [
+        image_id for image_id in store.image_ids if "turned by 180" in " ".join(store.plan(image_id).notes)
+    ]
+    assert len(turned) > 1
+    lines = [line for line in summary(store).splitlines() if "turned by 180" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"note: {len(turned)} images: turned by 180 degrees")
+    assert turned[0] in lines[0]

@@ -134,11 +134,22 @@ def summary(store: PreparedStore) -> str:
     from_file = sum(plan.window_source == "file" for plan in plans.values())
     lines.append(f"window: {from_file} from the file, {len(plans) - from_file} from percentiles")
     lines.extend(_lost_lesions(store))
-    notes = [f"{image_id}: {note}" for image_id, plan in plans.items() for note in plan.notes]
-    lines.extend(f"note: {note}" for note in notes[:_LISTED])
+    images: dict[str, list[str]] = {}
+    for image_id, plan in plans.items():
+        for note in plan.notes:
+            images.setdefault(note, []).append(image_id)
+    notes = [_note(note, image_ids) for note, image_ids in images.items()]
+    lines.extend(notes[:_LISTED])
     if len(notes) > _LISTED:
-        lines.append(f"note: and {len(notes) - _LISTED} more; 'comoto inspect' shows them")
+        lines.append(f"note: and {len(notes) - _LISTED} more notes; 'comoto inspect' shows them")
     return "\n".join(lines)
+
+
+def _note(note: str, image_ids: list[str]) -> str:
+    """Return one line for all images of which the same is to be said."""
+    if len(image_ids) == 1:
+        return f"note: {image_ids[0]}: {note}"
+    return f"note: {len(image_ids)} images: {note} (such as {image_ids[0]}; 'comoto inspect' shows all)"
 
 
 def _lost_lesions(store: PreparedStore) -> list[str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from comoto.progress import progress_enabled, say
+from comoto.progress import duration, progress_enabled, say
 from comoto.study.grid import Grid, Run
 from comoto.study.spec import RunState, run_state
 
@@ -110,14 +110,6 @@ def watch(grid: Grid, out: Path, workers: int) -> Iterator[None]:
     else:
         with _lines(grid, out, workers):
             yield
-
-
-def duration(seconds: float) -> str:
-    """Return "40 s", "12 min" or "3 h 20 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager
