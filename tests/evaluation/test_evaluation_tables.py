@@ -93,11 +93,16 @@ def test_a_header_without_rows_is_no_prediction(files):
             "predictions",
             "Score",
             "Scores",
-            r"predictions.csv: column 'Score' is missing; did you mean 'Scores'\?",
+            r"predictions.csv: column 'Score' is missing; rename 'Scores' to 'Score'",
         ),
-        ("predictions", "StudyUID", "study", r"column 'StudyUID' is missing; did you mean 'study'\?"),
+        ("predictions", "StudyUID", "study", r"column 'StudyUID' is missing; rename 'study' to 'StudyUID'"),
         ("labels", "PatientID", "Name", r"labels.csv: column 'PatientID' is missing"),
-        ("boxes", ",VolumeSlices", ",Slices", r"column 'VolumeSlices' is missing; did you mean 'Slices'\?"),
+        (
+            "boxes",
+            ",VolumeSlices",
+            ",Slices",
+            r"column 'VolumeSlices' is missing .*; rename 'Slices' to 'VolumeSlices'",
+        ),
         (
             "predictions",
             "10,60,980",
@@ -133,16 +138,37 @@ def test_unreadable_files(files, tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         evaluate(tmp_path, files["labels"], files["boxes"])
     files["boxes"].write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="not UTF-8"):
+    with pytest.raises(DatasetError, match="not UTF-16"):
         evaluate(**files)
     files["boxes"].write_text("", encoding="utf-8")
     with pytest.raises(DatasetError, match="is empty; a line with the column names"):
         evaluate(**files)
-    files["boxes"].write_text(BOXES.replace(",", ";"), encoding="utf-8")
-    with pytest.raises(DatasetError, match="separated by commas"):
-        evaluate(**files)
     files["boxes"].write_text(BOXES + 'P1,"S1\n', encoding="utf-8")
     with pytest.raises(DatasetError, match=r"boxes\.csv: line 3"):
+        evaluate(**files)
+
+
+def test_what_spreadsheets_write_is_read_as_by_index(files):
+    expected = evaluate(**files).metric
+    for name, form in (("predictions", ";"), ("labels", "\t"), ("boxes", "|")):
+        frame = pd.read_csv(files[name], dtype=str)
+        frame.to_csv(files[name], sep=form, index=False, encoding="utf-16")
+    assert evaluate(**files).metric == expected
+    text = files["predictions"].read_text(encoding="utf-16").replace("0.9", "0,9").replace("\t", ";")
+    files["predictions"].write_text("sep=;\n" + text, encoding="utf-8")
+    assert evaluate(**files).metric == expected
+    files["labels"].write_bytes(
+        files["labels"].read_text(encoding="utf-16").replace("P1", "Mü").encode("cp1252")
+    )
+    assert evaluate(**files).metric == expected
+    assert "is not UTF-8 text; read as cp1252" in evaluate(**files).warnings[0]
+
+
+def test_missing_columns_are_never_guessed_among_the_wanted_ones(files):
+    change(files["boxes"], ",VolumeSlices", ",AnyThing")
+    with pytest.raises(
+        DatasetError, match=r"'VolumeSlices' is missing .the number of slices.*the header has: Pat"
+    ):
         evaluate(**files)
 
 

@@ -49,7 +49,7 @@ def locate_images(root: Path, tables: Path, allow_missing: bool) -> InbreastFile
             there is no XML file at all.
     """
     path = _find_table(tables)
-    table = read_table(path, _COLUMNS, _delimiter(path))
+    table = read_table(path, _COLUMNS)
     table.unique(["File Name"])
     rows = pd.DataFrame(
         {
@@ -92,12 +92,6 @@ def _find_table(folder: Path) -> Path:
         f"{folder}: no {TABLE} here or one folder below; where the release has only INbreast.xls, save its "
         "sheet under that name as CSV, or name its folder with --tables"
     )
-
-
-def _delimiter(path: Path) -> str:
-    """Return the semicolon of the release, or the comma of a table that was saved again."""
-    with path.open("rb") as file:
-        return ";" if b";" in file.readline() else ","
 
 
 def _images_on_disk(root: Path) -> dict[str, tuple[Path, str, str, str]]:

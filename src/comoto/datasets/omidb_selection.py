@@ -17,8 +17,7 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.boxes import CORNERS
 from comoto.datasets.omidb_marks import listed
-from comoto.datasets.table_csv_text import read_text_table
-from comoto.datasets.tables import Table
+from comoto.datasets.tables import Table, read_table
 from comoto.datasets.view_words import parse_side, parse_view, view_keys
 from comoto.errors import ConfigError, DatasetError, DicomError
 from comoto.progress import track
@@ -103,7 +102,7 @@ def _types(text: str | None) -> list[str]:
 
 def _table(place: Path) -> Table:
     path = place / TABLE if place.is_dir() else place
-    table = read_text_table(path)
+    table = read_table(path)
     names = {
         other: name
         for name, others in _OTHER_NAMES.items()

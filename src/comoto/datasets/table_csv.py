@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from comoto.csv_rows import CsvForm
 from comoto.datasets.table_csv_columns import (
     BOX_NAMES,
     IMAGE_NAMES,
@@ -29,8 +30,7 @@ from comoto.datasets.table_csv_images import (
 )
 from comoto.datasets.table_csv_lesions import has_boxes, parse_lesions, place_lesions
 from comoto.datasets.table_csv_options import CsvOptions, csv_options
-from comoto.datasets.table_csv_text import read_text_table
-from comoto.datasets.tables import Table
+from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
 
@@ -186,7 +186,8 @@ def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFram
 
 def _read_tables(place: Path, images: str | None, lesions: str | None, options: CsvOptions) -> _Tables:
     images_path, lesions_path = _table_paths(place, images, lesions)
-    whole = read_text_table(images_path, options.encoding, options.delimiter)
+    form = CsvForm(options.encoding, options.delimiter, settable=True)
+    whole = read_table(images_path, form=form)
     read = [whole]
     names = IMAGE_NAMES if lesions_path else IMAGE_NAMES | BOX_NAMES
     table, ignored = renamed(whole, names, options.columns, "images")
@@ -194,7 +195,7 @@ def _read_tables(place: Path, images: str | None, lesions: str | None, options: 
     notes = _ignored_note(table, ignored)
     lesion_table = table if lesions_path is None and has_boxes(table) and lesions != _NONE else None
     if lesions_path is not None:
-        other = read_text_table(lesions_path, options.encoding, options.delimiter)
+        other = read_table(lesions_path, form=form)
         read.append(other)
         lesion_table, ignored = renamed(other, LESION_NAMES, options.columns, "lesions")
         notes = (*notes, *_ignored_note(lesion_table, ignored))

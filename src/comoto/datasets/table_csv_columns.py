@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from comoto.components import suggest
 from comoto.datasets.tables import Table
@@ -97,7 +98,7 @@ def renamed(
         if wanted is not None:
             found[ours] = wanted
     rows = table.rows[list(found.values())].set_axis(list(found), axis=1)
-    return Table(table.path, rows), tuple(name for name in header if name not in found.values())
+    return replace(table, rows=rows), tuple(name for name in header if name not in found.values())
 
 
 def require_used(chosen: Mapping[str, str], tables: Sequence[Table]) -> None:

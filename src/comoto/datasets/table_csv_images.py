@@ -14,8 +14,7 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.table_csv_columns import IMAGE_NAMES
 from comoto.datasets.table_csv_options import CsvOptions
-from comoto.datasets.table_csv_text import blank_cells, number_cells
-from comoto.datasets.tables import Table, shown
+from comoto.datasets.tables import Table, blank_cells, shown
 from comoto.datasets.view_words import ViewWord, parse_side, parse_view, view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
@@ -164,7 +163,7 @@ def _silent(cells: pd.Series[str]) -> pd.Series[str]:
 
 
 def _counts(table: Table, column: str, options: CsvOptions) -> pd.Series[float]:
-    values = number_cells(table, column, options.decimal)
+    values = table.optional_numbers(column, options.decimal)
     bad = values.notna() & ((values != values.round()) | (values < 1))
     table.refuse(bad, f"{column} is no count", "write a whole number of at least 1, or leave it empty")
     return values

@@ -9,7 +9,6 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.boxes import CORNERS, clip_to_image
 from comoto.datasets.table_csv_options import CsvOptions
-from comoto.datasets.table_csv_text import number_cells
 from comoto.datasets.tables import Table
 from comoto.errors import DatasetError
 from comoto.progress import track
@@ -47,7 +46,7 @@ def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tupl
             f"(understood here: {have}); name yours with --set columns=x1:YOUR_NAME,..."
         )
     form = CORNERS if set(CORNERS) <= set(table.rows.columns) else _SIZED
-    values = pd.DataFrame({name: number_cells(table, name, options.decimal) for name in form})
+    values = pd.DataFrame({name: table.optional_numbers(name, options.decimal) for name in form})
     empty = values.isna()
     partly = empty.any(axis=1) & ~empty.all(axis=1)
     table.refuse(partly, "part of the box is missing", "complete it, or leave all of it empty")
@@ -105,7 +104,7 @@ def place_lesions(
 def _slices(table: Table, options: CsvOptions) -> pd.Series[int]:
     if "slice_index" not in table.rows:
         return pd.Series(pd.NA, index=table.rows.index, dtype="Int64")
-    values = number_cells(table, "slice_index", options.decimal) - options.first_slice
+    values = table.optional_numbers("slice_index", options.decimal) - options.first_slice
     bad = values.notna() & ((values != values.round()) | (values < 0))
     table.refuse(bad, f"slice_index is no whole number from {options.first_slice}", _REMEDY)
     return values.astype("Int64")

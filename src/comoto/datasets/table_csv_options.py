@@ -6,8 +6,8 @@ import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from comoto.csv_rows import DELIMITERS
 from comoto.datasets.table_csv_columns import parse_mapping
-from comoto.datasets.table_csv_text import DELIMITERS
 from comoto.errors import ConfigError
 
 CHOICES = {

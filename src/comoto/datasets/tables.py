@@ -1,4 +1,4 @@
-"""CSV tables read as text with the line of each row, so that every complaint can name file and line."""
+"""Tables of data sets as text with the line of each row, so that every complaint can name file and line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from comoto.csv_rows import lines_text, read_csv_rows
+from comoto.csv_rows import BLANK_WORDS, CsvForm, lines_text, read_csv_rows, read_numbers
 from comoto.errors import DatasetError
 
 _SHOWN_LETTERS = 40
@@ -27,10 +27,12 @@ class Table:
     Attributes:
         path: the file.
         rows: its columns as text, surrounding blanks removed; the index, ``line``, is the line in the file.
+        settable: its command takes ``--set decimal`` and the like, so messages name them.
     """
 
     path: Path
     rows: pd.DataFrame
+    settable: bool = False
 
     def refuse(self, bad: pd.Series[bool], what: str, remedy: str) -> None:
         """Raise if any row is bad.
@@ -62,12 +64,33 @@ class Table:
         """Return a column of finite numbers.
 
         Raises:
-            DatasetError: a value is something else.
+            DatasetError: a value is something else, or no value.
         """
-        values = pd.to_numeric(self.rows[column], errors="coerce").astype("float64")
+        values = self.optional_numbers(column)
+        self.refuse(values.isna(), f"{column} is no number", "correct the table")
+        return values
+
+    def optional_numbers(self, column: str, decimal: str | None = None) -> pd.Series[float]:
+        """Return a column of numbers, NaN where a cell is blank.
+
+        Args:
+            column: its name.
+            decimal: ``comma`` or ``point``; recognised if not given.
+
+        Raises:
+            DatasetError: a cell is no finite number, or a comma could mark decimals as well as thousands.
+        """
+        found = read_numbers(self.rows[column].tolist(), decimal)
+        index = self.rows.index
         self.refuse(
-            values.isna() | values.isin([np.inf, -np.inf]), f"{column} is no number", "correct the table"
+            pd.Series(found.unclear, index=index),
+            f"the comma in {column} may mark decimals or thousands",
+            "write the numbers without it"
+            + (", or say which with --set decimal=comma" if self.settable else ""),
         )
+        values = pd.Series(found.values, index=index)
+        bad = pd.Series(found.bad, index=index) | values.isin([np.inf, -np.inf])
+        self.refuse(bad, f"{column} is no number", "correct the table")
         return values
 
     def words(self, column: str, known: Sequence[str]) -> pd.Series[str]:
@@ -90,19 +113,19 @@ class Table:
         self.refuse(bad, f"the same {', '.join(columns)} stands more than once", "keep one row of each")
 
 
-def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> Table:
-    """Read a CSV file with a header line; a byte order mark is accepted, blank lines are passed over.
+def read_table(path: Path, columns: Sequence[str] = (), form: CsvForm | None = None) -> Table:
+    """Read a CSV file with a header line; see ``read_csv_rows`` for what is understood.
 
     Args:
-        path: the file, UTF-8.
-        columns: names that the header must have; others are kept too.
-        delimiter: what separates cells.
+        path: the file.
+        columns: names that the header must have; others are kept too, and one without a name gets one.
+        form: what is known of the file.
 
     Raises:
-        DatasetError: the file is missing, is not UTF-8 text, lacks columns, or a row has another number of
-            fields than the header.
+        DatasetError: the file is missing, is no text, lacks columns, names one twice, or a row has another
+            number of cells than the header.
     """
-    content = read_csv_rows(path, delimiter)
+    content = read_csv_rows(path, form)
     header = content.header
     missing = [name for name in columns if name not in header]
     if missing:
@@ -110,6 +133,15 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> Tabl
             f"{path}: columns are missing: {', '.join(missing)} "
             f"(the first line has: {', '.join(header)}); is this the right table?"
         )
-    rows = [[cell.strip() for cell in row] for row in content.rows]
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise DatasetError(f"{path}: the column {repeated[0]} stands twice in the header; rename one")
+    named = [name or f"(column {number})" for number, name in enumerate(header, start=1)]
     index = pd.Index(content.lines, name="line", dtype="int64")
-    return Table(path, pd.DataFrame(rows, columns=header, index=index, dtype="string"))
+    settable = form is not None and form.settable
+    return Table(path, pd.DataFrame(content.rows, columns=named, index=index, dtype="string"), settable)
+
+
+def blank_cells(cells: pd.Series[str]) -> pd.Series[bool]:
+    """Return which cells say nothing: empty, ``NA``, ``NaN``, ``null`` or ``none`` in any letter case."""
+    return cells.str.lower().isin(BLANK_WORDS)

@@ -112,7 +112,11 @@ def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENT
         ),
         radius=np.maximum(np.sqrt(number["Width"] ** 2 + number["Height"] ** 2) / 2, min_radius),
         slice_tolerance=slices_of_volume * SLICE_SHARE,
-        warnings=_slices_warning(box_table, slices != slices_of_volume),
+        warnings=(
+            *label_table.notes,
+            *box_table.notes,
+            *_slices_warning(box_table, slices != slices_of_volume),
+        ),
     )
 
 
@@ -149,7 +153,7 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
         patient=_patients(table, volume, truth),
         scores=number["Score"],
         hit_lesion=hit_lesion,
-        warnings=_prediction_warnings(table, volume, truth),
+        warnings=(*table.notes, *_prediction_warnings(table, volume, truth)),
     )
 
 

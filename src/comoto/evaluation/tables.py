@@ -1,22 +1,22 @@
 """Read the evaluation's tables, and say in which line of which file something is wrong.
 
-A table is a CSV file or a DataFrame. Columns are found by name: their order does not matter, further
-columns (the unnamed index column of some challenge entries) are ignored, a byte order mark is skipped.
+A table is a CSV file, as ``comoto.csv_rows`` understands them, or a DataFrame. Columns are found by name:
+their order does not matter, further columns (the unnamed index column of some challenge entries) are ignored.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from comoto.components import suggest
-from comoto.csv_rows import lines_text, read_csv_rows
+from comoto.csv_rows import CsvForm, decimal_mark, lines_text, read_csv_rows, read_numbers
 from comoto.errors import DatasetError
 from comoto.records import IntArray
 
@@ -24,7 +24,11 @@ Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 TableSource = str | Path | pd.DataFrame
 
-_EMPTY_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
+_FALLBACK = CsvForm(fallback="cp1252")
+_NEAR_NAMES = 0.6
+_MEANING = {
+    "VolumeSlices": "slices of the lesion's volume, which the box files of the challenge's second phase have",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Table:
         texts, numbers: columns by name, all of one length N; an empty cell of a number column is NaN.
         lines: (N,) line of each row in the file (the header is line 1), or row position of a DataFrame.
         line_word: "line", or "row" for a DataFrame.
+        notes: what was odd in reading it.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Table:
     numbers: dict[str, Float64Array]
     lines: IntArray
     line_word: str
+    notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -63,7 +69,7 @@ def read_table(source: TableSource, what: str, texts: Sequence[str], numbers: Se
     Args:
         source: path of a CSV file, or a DataFrame.
         what: what the table is, for messages: "predictions", "labels", "boxes".
-        texts: columns read as text, exactly as they stand.
+        texts: columns read as text; of a file without the blanks around them.
         numbers: columns read as float64; an empty cell becomes NaN.
 
     Raises:
@@ -85,54 +91,74 @@ def _from_frame(frame: pd.DataFrame, what: str, texts: Sequence[str], numbers: S
         if pd.api.types.is_numeric_dtype(series.dtype):
             values[column] = series.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            values[column] = _numbers(
-                name, column, ["" if pd.isna(c) else str(c) for c in series], lines, "row"
-            )
+            cells = ["" if pd.isna(cell) else str(cell) for cell in series]
+            values[column] = _numbers(name, column, cells, lines, "row")
     return Table(name, {column: frame[column].astype(str).tolist() for column in texts}, values, lines, "row")
 
 
 def _from_csv(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    content = read_csv_rows(path)
+    content = read_csv_rows(path, _FALLBACK)
     rows = content.rows
     place = _find_columns(str(path), content.header, (*texts, *numbers))
     lines = np.array(content.lines, dtype=np.int64)
+    cells = {column: [row[place[column]] for row in rows] for column in (*texts, *numbers)}
+    # One mark for the whole file: a column of whole numbers and thousandths says nothing by itself.
+    decimal = decimal_mark(chain.from_iterable(cells[column] for column in numbers))
+    notes: tuple[str, ...] = ()
+    if content.encoding == _FALLBACK.fallback:
+        notes = (
+            f"{path}: is not UTF-8 text; read as {content.encoding}, which may spoil names with accents",
+        )
     return Table(
         str(path),
-        {column: [row[place[column]] for row in rows] for column in texts},
-        {
-            column: _numbers(str(path), column, [row[place[column]] for row in rows], lines, "line")
-            for column in numbers
-        },
+        {column: cells[column] for column in texts},
+        {column: _numbers(str(path), column, cells[column], lines, "line", decimal) for column in numbers},
         lines,
         "line",
+        notes,
     )
 
 
 def _find_columns(name: str, header: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        raise DatasetError(f"{name}: {_missing_text(missing, header, wanted)}")
     for column in wanted:
-        if column not in header:
-            near = suggest(column, [text for text in header if text])
-            raise DatasetError(f"{name}: column '{column}' is missing; {near}{_separator_hint(header)}")
         if list(header).count(column) > 1:
             raise DatasetError(f"{name}: column '{column}' stands twice in the header; leave one of them out")
     return {column: list(header).index(column) for column in wanted}
 
 
-def _separator_hint(header: Sequence[str]) -> str:
-    if len(header) == 1 and any(mark in header[0] for mark in (";", "\t")):
-        return " (the cells must be separated by commas)"
-    return ""
+def _missing_text(missing: Sequence[str], header: Sequence[str], wanted: Sequence[str]) -> str:
+    """Say which columns are missing; another one is only suggested if it is not wanted itself."""
+    spare = [text for text in header if text and text not in wanted]
+    lower = {text.lower(): text for text in spare}
+    hints = []
+    for column in missing:
+        near = get_close_matches(column.lower(), lower, n=1, cutoff=_NEAR_NAMES)
+        hints += [f"'{lower[name]}' to '{column}'" for name in near]
+    plural = "s" if len(missing) > 1 else ""
+    text = (
+        f"column{plural} {', '.join(repr(column) for column in missing)} {'are' if plural else 'is'} missing"
+    )
+    text += "".join(f" ({_MEANING[column]})" for column in missing if column in _MEANING)
+    if hints:
+        return f"{text}; rename {', '.join(hints)}, if that is what is meant"
+    return f"{text}; the header has: {', '.join(name for name in header if name)}"
 
 
-def _numbers(name: str, column: str, cells: list[str], lines: IntArray, line_word: str) -> Float64Array:
-    values = np.empty(len(cells), dtype=np.float64)
-    for position, cell in enumerate(cells):
-        try:
-            values[position] = float(cell)
-        except ValueError:
-            if cell.strip().lower() not in _EMPTY_WORDS:
-                raise DatasetError(
-                    f"{name}: {line_word} {lines[position]}: {column} is '{cell}', which is not a number"
-                ) from None
-            values[position] = math.nan
-    return values
+def _numbers(
+    name: str, column: str, cells: list[str], lines: IntArray, line_word: str, decimal: str | None = None
+) -> Float64Array:
+    found = read_numbers(cells, decimal)
+    for bad, what in (
+        (found.unclear, "where the comma may mark decimals or thousands; write it with a point"),
+        (found.bad, "which is not a number; write plain numbers, such as 0.25"),
+    ):
+        rows = np.flatnonzero(bad)
+        if len(rows):
+            raise DatasetError(
+                f"{name}: {lines_text(lines[rows].tolist(), line_word)}: {column} is '{cells[rows[0]]}', "
+                f"{what}"
+            )
+    return found.values
