@@ -166,9 +166,7 @@ def test_what_spreadsheets_write_is_read_as_by_index(files):
 
 def test_missing_columns_are_never_guessed_among_the_wanted_ones(files):
     change(files["boxes"], ",VolumeSlices", ",AnyThing")
-    with pytest.raises(
-        DatasetError, match=r"'VolumeSlices' is missing .the number of slices.*the header has: Pat"
-    ):
+    with pytest.raises(DatasetError, match=r"'VolumeSlices' is missing .slices of the.*header has: Pat"):
         evaluate(**files)
 
 
