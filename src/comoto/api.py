@@ -6,7 +6,7 @@ call raises subclasses of ``comoto.errors.ComotoError`` for wrong input. Coordin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -58,7 +58,12 @@ __all__ = [
 
 
 def simulate(
-    out: AnyPath, *, size: str = "demo", overrides: Sequence[str] = (), workers: int = 2
+    out: AnyPath,
+    *,
+    size: str = "demo",
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    workers: int = 2,
 ) -> SimulatedPaths:
     """Simulate patients in the formats of BCS-DBT and VinDr-Mammo (``comoto simulate``).
 
@@ -66,6 +71,7 @@ def simulate(
         out: folder to write to; an interrupted simulation continues there.
         size: ``tiny`` (128 x 64), ``demo`` (256 x 128), ``small`` (512 x 256) or ``full`` (2457 x 1996).
         overrides: such as ``seed=1``, ``tomosynthesis.train_patients=10``.
+        values: the same as values, ``{"seed": 1}``.
         workers: processes.
 
     Returns:
@@ -75,7 +81,7 @@ def simulate(
     from comoto.simulation import simulate as run
     from comoto.simulation import sized
 
-    return run(Path(out), override(sized(size), overrides), workers)
+    return run(Path(out), override(sized(size), overrides, values), workers)
 
 
 def plan_download(
@@ -274,8 +280,10 @@ def prepare(
 def train_teacher(
     out: AnyPath,
     *,
-    preset: str = "small",
+    mammograms: AnyPath | Sequence[AnyPath] = (),
+    preset: AnyPath = "small",
     overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
     resume: bool = False,
     stop_after: int | None = None,
 ) -> TrainResult:
@@ -283,40 +291,52 @@ def train_teacher(
 
     Args:
         out: the run folder.
-        preset: ``demo``, ``small``, ``full`` or a YAML file.
-        overrides: settings such as ``data.mammograms=prepared/mammograms`` (needed).
+        mammograms: prepared store, or several.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
+        values: other settings as values, such as ``{"batch.size": 4}``.
         resume: continue the interrupted run in ``out``.
         stop_after: stop after this epoch.
     """
     from comoto.config import load_train_config
     from comoto.training.run import train_teacher as run
 
-    config = load_train_config(preset, overrides, role="teacher")
+    given = {**(values or {}), **_given({"data.mammograms": mammograms})}
+    config = load_train_config(Path(preset), overrides, "teacher", given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
 def train_student(
     out: AnyPath,
     *,
-    preset: str = "small",
+    tomosynthesis: AnyPath | None = None,
+    teacher: AnyPath | None = None,
+    mammograms: AnyPath | Sequence[AnyPath] = (),
+    preset: AnyPath = "small",
     overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
     resume: bool = False,
     stop_after: int | None = None,
 ) -> TrainResult:
-    """Train a student on tomosynthesis (``comoto train student``); arguments as ``train_teacher``.
+    """Train a student on tomosynthesis (``comoto train student``).
 
     Args:
         out: the run folder.
-        preset: ``demo``, ``small``, ``full`` or a YAML file.
-        overrides: ``data.tomosynthesis=...`` is needed, ``teacher=...`` unless ``init=scratch``, and
-            ``data.mammograms=...`` unless ``joint.size=0`` and no distiller wants them.
+        tomosynthesis: prepared store; needed.
+        teacher: run folder of the teacher; needed unless ``init=scratch`` and there is no distiller.
+        mammograms: prepared store, or several; needed unless ``joint.size=0`` and no distiller wants them.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
+        values: other settings as values, such as ``{"batch.size": 4}``.
         resume: continue the interrupted run in ``out``.
         stop_after: stop after this epoch.
     """
     from comoto.config import load_train_config
     from comoto.training.run import train_student as run
 
-    config = load_train_config(preset, overrides, role="student")
+    paths = {"data.mammograms": mammograms, "data.tomosynthesis": tomosynthesis, "teacher": teacher}
+    given = {**(values or {}), **_given(paths)}
+    config = load_train_config(Path(preset), overrides, "student", given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -554,3 +574,15 @@ def study_table(
     from comoto.study.table import frame, summarise
 
     return frame(summarise(read_results(Path(folder), bootstrap, rule=rule, reference=reference), seed))
+
+
+def _given(paths: Mapping[str, AnyPath | Sequence[AnyPath] | None]) -> dict[str, Path | tuple[Path, ...]]:
+    """Return the settings whose paths were given."""
+    one: dict[str, Path | tuple[Path, ...]] = {
+        key: Path(value) for key, value in paths.items() if isinstance(value, str | PathLike)
+    }
+    return one | {
+        key: tuple(Path(path) for path in value)
+        for key, value in paths.items()
+        if value and not isinstance(value, str | PathLike)
+    }

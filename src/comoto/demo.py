@@ -214,11 +214,7 @@ def _simulate(folder: Path, config: DemoConfig) -> None:
         "mammography.test_patients": config.mammograms // 5,
         "mammography.lesion_share": 0.75,
     }
-    simulate(
-        folder,
-        override(sized(config.size), [f"{key}={value}" for key, value in wanted.items()]),
-        config.workers,
-    )
+    simulate(folder, override(sized(config.size), values=wanted), config.workers)
 
 
 def _index(out: Path, name: str) -> None:
@@ -237,18 +233,19 @@ def _prepare(out: Path, name: str, config: DemoConfig) -> None:
     )
 
 
-def _overrides(out: Path, config: DemoConfig) -> list[str]:
-    return [
-        f"seed={config.seed}",
-        f"data.mammograms={out / 'prepared' / 'vindr-mammo'}",
-        f"selection.min_hit_radius={hit_radius(config)}",
-        *config.settings,
-    ]
+def _values(config: DemoConfig) -> dict[str, Any]:
+    return {"seed": config.seed, "selection.min_hit_radius": hit_radius(config)}
 
 
 def _train_teacher(out: Path, config: DemoConfig) -> None:
-    overrides = _overrides(out, config)
-    api.train_teacher(out / "runs" / "teacher", preset=config.preset, overrides=overrides, resume=True)
+    api.train_teacher(
+        out / "runs" / "teacher",
+        mammograms=out / "prepared" / "vindr-mammo",
+        preset=config.preset,
+        overrides=config.settings,
+        values=_values(config),
+        resume=True,
+    )
 
 
 def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
@@ -262,14 +259,16 @@ def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
 
 
 def _train_student(out: Path, name: str, config: DemoConfig) -> None:
-    overrides = [
-        *_overrides(out, config),
-        f"data.tomosynthesis={out / 'prepared' / 'bcs-dbt'}",
-        f"data.fraction={config.fraction}",
-        f"teacher={out / 'runs' / 'teacher'}",
-        *STUDENTS[name],
-    ]
-    api.train_student(out / "runs" / name, preset=config.preset, overrides=overrides, resume=True)
+    api.train_student(
+        out / "runs" / name,
+        tomosynthesis=out / "prepared" / "bcs-dbt",
+        teacher=out / "runs" / "teacher",
+        mammograms=out / "prepared" / "vindr-mammo",
+        preset=config.preset,
+        overrides=[*config.settings, *STUDENTS[name]],
+        values={**_values(config), "data.fraction": config.fraction},
+        resume=True,
+    )
 
 
 def _predict(out: Path, name: str) -> None:

@@ -54,6 +54,21 @@ def test_settings_may_stand_before_their_kind() -> None:
     assert changed.distill.model_dump()["weight"] == 0.3
 
 
+def test_values_are_taken_as_they_are_and_lie_over_the_texts() -> None:
+    values = {"teacher": Path("runs/a #1"), "data.mammograms": (Path("2024-11-23"),), "batch.size": 6}
+    config = load_train_config("demo", ["batch.size=4", "teacher=other"], values=values)
+    assert (config.teacher, config.data.mammograms) == (Path("runs/a #1"), (Path("2024-11-23"),))
+    assert config.batch.size == 6
+    assert override(config, ["batch.size=3"], {"teacher": Path("null")}).teacher == Path("null")
+    with pytest.raises(ConfigError, match=r"unknown configuration key 'batch\.sise'"):
+        load_train_config("demo", values={"batch.sise": 4})
+
+
+def test_settings_may_stand_before_a_kind_that_is_a_value() -> None:
+    config = load_train_config("demo", ["distill.weight=0.7"], values={"distill.kind": "pkd"})
+    assert config.distill.model_dump()["weight"] == 0.7
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -37,7 +37,9 @@ def simulate(
     views: Annotated[
         int | None, typer.Option("--views", help="Views of a study without a lesion: 1, 2 or 4.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other patients.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Another seed than 0 makes other patients.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
     settings: Annotated[
         list[str] | None,
@@ -59,6 +61,7 @@ def simulate(
     from comoto import api
 
     given = {
+        "seed": seed,
         "tomosynthesis.train_patients": train,
         "tomosynthesis.validation_patients": validation,
         "tomosynthesis.test_patients": test,
@@ -67,8 +70,7 @@ def simulate(
         "mammography.test_patients": None if mammograms is None else mammograms // 5,
         "mammography.training_patients": None if mammograms is None else mammograms - mammograms // 5,
     }
-    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
-    overrides = [f"seed={seed}", *changes, *(settings or [])]
-    paths = api.simulate(out, size=size, overrides=overrides, workers=workers)
+    values = {key: value for key, value in given.items() if value is not None}
+    paths = api.simulate(out, size=size, overrides=settings or (), values=values, workers=workers)
     typer.echo(f"tomosynthesis: {paths.bcs_dbt}")
     typer.echo(f"mammograms:    {paths.vindr_mammo}")

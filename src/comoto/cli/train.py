@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,8 +48,15 @@ def teacher(
     """
     from comoto.api import train_teacher
 
-    overrides = [*(settings or []), _several(mammograms)]
-    _report(train_teacher(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
+    result = train_teacher(
+        out,
+        mammograms=mammograms,
+        preset=preset,
+        overrides=settings or (),
+        resume=resume,
+        stop_after=stop_after,
+    )
+    _report(result)
 
 
 @app.command("student")
@@ -80,15 +86,17 @@ def student(
     """
     from comoto.api import train_student
 
-    given = {"data.tomosynthesis": tomosynthesis, "teacher": teacher}
-    overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    overrides += [_several(mammograms)] if mammograms else []
-    _report(train_student(out, preset=preset, overrides=overrides, resume=resume, stop_after=stop_after))
-
-
-def _several(mammograms: list[Path]) -> str:
-    """Return the override that names the prepared stores."""
-    return f"data.mammograms={json.dumps([str(folder) for folder in mammograms])}"
+    result = train_student(
+        out,
+        tomosynthesis=tomosynthesis,
+        teacher=teacher,
+        mammograms=mammograms or (),
+        preset=preset,
+        overrides=settings or (),
+        resume=resume,
+        stop_after=stop_after,
+    )
+    _report(result)
 
 
 def _report(result: Any) -> None:

@@ -26,17 +26,21 @@ def load_train_config(
     preset: str | Path = "small",
     overrides: Sequence[str] = (),
     role: str = "student",
+    values: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
     """Build the configuration of a run.
 
     A preset has the sections ``common``, ``teacher`` and ``student``; the role's section is laid over
-    ``common``, then the overrides are applied in order. A user's own file may have the same sections or be
-    one flat configuration, such as the ``config.yaml`` of a run folder (whose ``teacher`` is a path).
+    ``common``, then the overrides are applied in order, then the values. A user's own file may have the same
+    sections or be one flat configuration, such as the ``config.yaml`` of a run folder (whose ``teacher`` is a
+    path).
 
     Args:
         preset: a name of ``PRESETS`` or the path of a YAML file.
         overrides: ``key.subkey=value`` texts; the value is read as YAML.
         role: ``"teacher"`` or ``"student"``.
+        values: dotted key -> value that is taken as it is, such as a path: text would be read as YAML,
+            in which ``a #1`` is ``a`` and ``2024-11-23`` a date.
 
     Raises:
         ConfigError: unknown preset, unreadable YAML, bad value, or unknown key (the nearest valid one
@@ -46,20 +50,22 @@ def load_train_config(
     if any(isinstance(content.get(section), dict) for section in _SECTIONS):
         _only_known(content, _SECTIONS, str(preset))
         content = _merged(content.get("common") or {}, content.get(role) or {})
-    return _validated(TrainConfig, _merged(content, _together(overrides)))
+    return _validated(TrainConfig, _merged(content, _merged(_together(overrides), _nested(values))))
 
 
-def override(config: Model, overrides: Sequence[str]) -> Model:
+def override(config: Model, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Model:
     """Return a configuration with some settings changed.
 
     Args:
         config: any configuration.
         overrides: ``key.subkey=value`` texts.
+        values: dotted key -> value that is taken as it is; laid over the overrides.
 
     Raises:
         ConfigError: unknown key (the nearest valid one is named) or bad value.
     """
-    return _validated(type(config), _merged(config.model_dump(mode="json"), _together(overrides)))
+    changes = _merged(_together(overrides), _nested(values))
+    return _validated(type(config), _merged(config.model_dump(mode="json"), changes))
 
 
 def config_hash(config: BaseModel) -> str:
@@ -118,9 +124,21 @@ def _override(text: str) -> dict[str, Any]:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not readable as YAML") from error
-    for part in reversed(key.strip().split(".")):
-        nested = {part: nested}
-    return dict(nested)
+    return _under(key.strip(), nested)
+
+
+def _nested(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return values with dotted keys as sections."""
+    nested: dict[str, Any] = {}
+    for key, value in (values or {}).items():
+        nested = _merged(nested, _under(key, value))
+    return nested
+
+
+def _under(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
