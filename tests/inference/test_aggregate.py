@@ -11,7 +11,8 @@ from comoto.inference.aggregate import aggregate
 from comoto.records import SliceDetections
 
 PUBLISHED = AggregationConfig(kind="local_maximum")
-SQUARES = [(0, 0, 10, 10), (2, 2, 12, 12), (1, 0, 11, 10), (40, 40, 50, 52), (42, 40, 52, 52)]
+SQUARES = [(0, 0, 10, 10), (2, 2, 12, 12), (1, 0, 11, 10), (40, 40, 50, 52), (42, 40, 52, 52), (5, 5, 5, 9)]
+"""The last one has no area."""
 
 
 def stack(content: dict[int, list[tuple[int, float]]]) -> dict[int, SliceDetections]:
@@ -30,7 +31,8 @@ def iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
     height = min(a[3], b[3]) - max(a[1], b[1])
     inter = max(width, 0) * max(height, 0)
     area = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return inter / (area[0] + area[1] - inter)
+    union = area[0] + area[1] - inter
+    return inter / union if union else 0.0
 
 
 def published_rule(
@@ -44,16 +46,17 @@ def published_rule(
     for i, boxes in enumerate(used):
         window = [box for j in range(max(0, i - d), min(m, max(i + d, i + 1))) for box in used[j]]
         for square, score in boxes:
-            rivals = [s for q, s in window if iou(SQUARES[q], SQUARES[square]) > 0.5] + [score]
-            if len(window) == 1 or (score >= max(rivals) and score >= 0.001):
+            # of equal boxes the own one is among the rivals, unless it has no area
+            rivals = [s for q, s in window if iou(SQUARES[q], SQUARES[square]) > 0.5]
+            if len(window) == 1 or (rivals and score >= max(rivals) and score >= 0.001):
                 kept.add((i + border, square, score))
-    return kept
+    return {one for one in kept if one[2] >= 0.001}  # holds for every rule
 
 
 slices = st.dictionaries(
     st.integers(0, 19),
     st.lists(
-        st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.00048828125, 0.25, 0.5, 0.75])),
+        st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.00048828125, 0.25, 0.5, 0.75])),
         max_size=3,
         unique=True,
     ),
@@ -109,10 +112,26 @@ def test_equal_scores_all_survive_the_published_rule() -> None:
     ]
 
 
-def test_a_box_alone_in_its_published_window_survives_whatever_its_score() -> None:
-    assert kept({9: [(0, 0.0)]}, 20) == [(9, 0.0)]
-    # With a box anywhere in the window the least score of 0.001 holds.
-    assert kept({9: [(0, 0.0), (3, 0.5)]}, 20) == [(9, 0.5)]
+def test_a_box_without_an_area_stays_in_the_published_rule_only_where_it_is_alone() -> None:
+    flat = 5
+    assert kept({9: [(flat, 0.5)]}, 20) == [(9, 0.5)]
+    assert kept({9: [(flat, 0.5), (3, 0.25)]}, 20) == [(9, 0.25)]
+
+
+@pytest.mark.parametrize("kind", ["nms_3d", "box_fusion", "tracks"])
+def test_a_box_without_an_area_is_no_detection(kind: str) -> None:
+    found = aggregate(stack({9: [(5, 0.5), (3, 0.25)]}), 20, AggregationConfig(kind=kind, min_score=0.0))
+    assert found.boxes_xyxy.tolist() == [list(SQUARES[3])]
+
+
+@pytest.mark.parametrize("kind", ["local_maximum", "nms_3d", "box_fusion", "tracks"])
+def test_no_rule_returns_a_score_below_the_least(kind: str) -> None:
+    """One flash of 0.8 on 20 slices: its mean over the stack is 0.04. Or a box of 0.1 alone in its window."""
+    config = AggregationConfig(kind=kind, min_score=0.2)
+    looked_at = {k: [] for k in range(20)}
+    flash = aggregate(stack(looked_at | {9: [(0, 0.8)]}), 20, config)
+    assert flash.scores.tolist() == pytest.approx([0.8] if kind in ("local_maximum", "nms_3d") else [])
+    assert len(aggregate(stack(looked_at | {9: [(0, 0.1)]}), 20, config)) == 0
 
 
 def test_the_published_window_is_asymmetric() -> None:

@@ -42,8 +42,8 @@ def plain_local_maximum(boxes, num_slices, config):
         own = boxes.first_slice[row]
         window = [k for k in inside if own - reach <= boxes.first_slice[k] < own + max(reach, 1)]
         rivals = [boxes.scores[k] for k in window if k == row or overlap[row, k] > config.iou]
-        high_enough = boxes.scores[row] >= config.min_score
-        if len(window) == 1 or (boxes.scores[row] >= max(rivals) and high_enough):
+        fit = boxes.scores[row] >= config.min_score and boxes.have_area()[row]
+        if len(window) == 1 or (boxes.scores[row] >= max(rivals) and fit):
             kept.append(row)
     return kept
 
@@ -53,7 +53,7 @@ def plain_nms_3d(boxes, num_slices, config):
     reach = int(config.window_share * num_slices)
     overlap = iou_matrix(boxes.boxes_xyxy, boxes.boxes_xyxy)
     order = sorted(
-        (row for row in range(len(boxes)) if boxes.scores[row] >= config.min_score),
+        np.flatnonzero((boxes.scores >= config.min_score) & boxes.have_area()).tolist(),
         key=lambda row: -boxes.scores[row],
     )
     found = []

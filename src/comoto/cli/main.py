@@ -24,7 +24,7 @@ from comoto.cli.evaluate import evaluate
 from comoto.cli.import_checkpoint import import_checkpoint
 from comoto.cli.index import index
 from comoto.cli.inspect import inspect
-from comoto.cli.options import show_log, state
+from comoto.cli.options import refuse_repeated_options, show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
@@ -115,6 +115,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")
 app.command("doctor")(doctor)
+refuse_repeated_options(app)
 
 
 def run() -> None:

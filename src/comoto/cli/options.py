@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from dataclasses import dataclass
+
+import typer
+from typer.core import TyperCommand, TyperOption
 
 from comoto.components import AGGREGATORS, DATASETS
 
@@ -17,6 +21,31 @@ class State:
 
 
 state = State()
+
+
+class OnceCommand(TyperCommand):
+    """A command that refuses an option given twice, unless it collects; the parser would take the last."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words of the call.
+
+        Raises:
+            TyperException: an option that takes one value stands twice.
+        """
+        _, _, found = self.make_parser(ctx).parse_args(args=list(args))
+        for option, times in Counter(found).items():
+            if times > 1 and isinstance(option, TyperOption) and not (option.multiple or option.count):
+                ctx.fail(f"{option.opts[0]} is given {times} times, and one value is used; give it once")
+        return super().parse_args(ctx, args)
+
+
+def refuse_repeated_options(app: typer.Typer) -> None:
+    """Let every command of an application, and of the groups in it, be a ``OnceCommand``."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            refuse_repeated_options(group.typer_instance)
+    for command in app.registered_commands:
+        command.cls = OnceCommand
 
 
 def show_log(level: int) -> None:

@@ -152,6 +152,7 @@ class AggregationConfig(StrictModel):
     window_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """How far apart they may be, as a share of the volume's slices; None takes the rule's own value."""
     min_score: Share = 0.001
+    """Neither a slice's box nor a volume's has a smaller score."""
     border_slices: Annotated[int, Field(ge=0)] = 0
     """Slices left out at either end of the volume (the published code leaves out 4)."""
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from comoto.config import AggregationConfig
 from comoto.records import FloatArray, IntArray
+
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class StackedDetections:
         return StackedDetections(
             self.boxes_xyxy[rows], self.scores[rows], self.first_slice[rows], self.num_spanned[rows]
         )
+
+    def have_area(self) -> BoolArray:
+        """Return which boxes (N,) are wider and higher than nothing."""
+        x1, y1, x2, y2 = self.boxes_xyxy.T
+        return np.asarray((x2 > x1) & (y2 > y1))
 
     def by_score(self) -> StackedDetections:
         """Return the rows sorted by falling score; ties keep slice order."""
@@ -107,5 +115,5 @@ class Aggregator(ABC):
         return stack.looked_at[inside]
 
     def confident(self, boxes: StackedDetections) -> StackedDetections:
-        """Leave out the boxes whose score is below ``min_score``."""
-        return boxes.chosen(np.flatnonzero(boxes.scores >= self.config.min_score))
+        """Leave out the boxes whose score is below ``min_score``, and those without an area."""
+        return boxes.chosen(np.flatnonzero((boxes.scores >= self.config.min_score) & boxes.have_area()))

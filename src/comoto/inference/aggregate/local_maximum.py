@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.inference.aggregate.base import Aggregator, BoolArray, Stack, StackedDetections
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
-
-BoolArray = NDArray[np.bool_]
 
 _FIRST_PORTION = 256
 """Boxes that are met first; each further portion is twice as large."""
@@ -21,7 +18,8 @@ class LocalMaximum(Aggregator):
     With n slices, of which ``border_slices`` at either end are left out, m remain; d = floor(window_share m).
     A box of slice i is compared with the boxes of slices i - d to i + d - 1 that overlap it by more than
     ``iou``. It is not sequential: a box that is itself suppressed still suppresses, and equal scores all
-    stay. A box that is alone in its window stays whatever its score. The published ``border_slices`` is 4.
+    stay. A box without an area overlaps nothing, not even itself, and does not stay. A box that is alone in
+    its window stays whatever its score and area. The published ``border_slices`` is 4.
     """
 
     own_iou = 0.5
@@ -34,6 +32,7 @@ class LocalMaximum(Aggregator):
         boxes = self.within_border(boxes, stack)
         windows = boxes.first_slice - reach, boxes.first_slice + max(reach, 1)
         stays = ~self._suppressed(boxes, windows) & (boxes.scores >= self.config.min_score)
+        stays &= boxes.have_area()
         first, after = (np.searchsorted(boxes.first_slice, window) for window in windows)
         result = boxes.chosen(np.flatnonzero(stays | (after - first == 1)))
         no_depth = np.zeros(len(result), dtype=np.int64)

@@ -23,6 +23,10 @@ def aggregate(
         num_slices: slices of the whole volume, looked at or not.
         config: which rule, and its settings.
 
+    Returns:
+        Detections by falling score, none below ``config.min_score``: a rule that weighs the evidence of
+        several slices gives smaller scores than theirs, so what it returns is filtered once more.
+
     Raises:
         ConfigError: the rule is unknown.
     """
@@ -37,4 +41,5 @@ def aggregate(
         np.repeat(np.asarray(list(filled), dtype=np.int64), sizes),
         np.ones(sum(sizes), dtype=np.int64),
     )
-    return rule(stacked, Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
+    found = rule(stacked, Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
+    return found.chosen(np.flatnonzero(found.scores >= config.min_score))
