@@ -14,6 +14,7 @@ from stack_files import CAPTURE, CT, write_stack, write_victre_stack
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, survey
 from dicom_files import BREAST_TOMOSYNTHESIS, texture, write_dicom
+from rights import without_rights
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 PRESENTATION, PROCESSING = f"{STORAGE}1.2", f"{STORAGE}1.2.1"
@@ -121,10 +122,40 @@ def test_damage_is_described_and_never_raises(tmp_path: Path) -> None:
     data = path.read_bytes()
     for cut in range(132, len(data), 97):
         path.write_bytes(data[:cut])
-        assert describe_source(path).path == path
+        kind = describe_source(path)
+        assert (kind.path, kind.content is Content.NO_IMAGE) == (path, False)
     (tmp_path / "y.dcm").write_text("text")
     assert describe_source(tmp_path / "y.dcm").content is Content.UNREADABLE
     assert describe_source(tmp_path / "none").problem.endswith("no such file or folder")
+
+
+def test_what_cannot_be_opened_is_named_and_the_rest_found(tmp_path: Path) -> None:
+    """A locked folder, a link to nowhere, an empty folder called like a file, links in a ring."""
+    write_dicom(tmp_path / "good.dcm", texture(), "raw")
+    (tmp_path / "gone.dcm").symlink_to("nowhere")
+    (tmp_path / "notes.txt").symlink_to("nowhere")
+    (tmp_path / "ring").symlink_to(".")
+    (tmp_path / "self.dcm").symlink_to("self.dcm")
+    (tmp_path / "empty.dcm").mkdir()
+    (tmp_path / "locked").mkdir()
+    write_dicom(tmp_path / "sub" / "closed", texture(), "raw")
+    with without_rights(tmp_path / "locked", tmp_path / "sub" / "closed"):
+        kinds = {str(kind.path.relative_to(tmp_path)): kind for kind in survey(tmp_path)}
+    (tmp_path / "names-only").mkdir()
+    write_dicom(tmp_path / "names-only" / "x.dcm", texture(), "raw")
+    (tmp_path / "names-only").chmod(0o644)
+    with without_rights(tmp_path / "sub"):
+        (kind,) = survey(tmp_path / "names-only")
+    assert kind.problem.endswith("x.dcm: cannot be opened (Permission denied)")
+    assert kinds.pop("good.dcm").content is Content.VOLUME
+    assert {kind.content for kind in kinds.values()} == {Content.UNREADABLE}
+    assert {name: kind.problem.removeprefix(f"{tmp_path / name}: ") for name, kind in kinds.items()} == {
+        "gone.dcm": "a link to nowhere (nowhere)",
+        "self.dcm": "a link to nowhere (self.dcm)",
+        "empty.dcm": "an empty folder that is called like a file",
+        "locked": "cannot be opened (Permission denied)",
+        "sub/closed": "cannot be opened (Permission denied)",
+    }
 
 
 def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ DICOM files do. The shadow files of archives made on a Mac (``__MACOSX``, ``._1-
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from comoto.datasets.dicom_tree import folders_below
 from comoto.dicom.read import read_header
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
@@ -127,18 +127,12 @@ def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
 
 
 def _dicom_files(root: Path) -> Iterator[Path]:
-    """Yield every DICOM file below root in a fixed order; links are followed, each folder is entered once."""
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen or Path(folder).name == "__MACOSX":
-            subfolders.clear()
+    """Yield every DICOM file below root in a fixed order; see ``folders_below``."""
+    for folder, names in folders_below(root):
+        if "__MACOSX" in folder.relative_to(root).parts:
             continue
-        seen.add(real)
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and _is_dicom(path):
+        for path in (folder / name for name in names):
+            if not path.name.startswith(".") and _is_dicom(path):
                 yield path
 
 

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from comoto.datasets.dicom_tree import folders_below
 from comoto.datasets.outlines import Box, box_of_points
 from comoto.errors import DatasetError
 
@@ -42,13 +42,14 @@ def find_outlines(folder: Path) -> list[OutlineFile]:
         DatasetError: two files are of the same view.
     """
     found: dict[tuple[str, str, str], OutlineFile] = {}
-    for current, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if name != _COPIES)
-        for name in sorted(names):
+    for current, names in folders_below(folder):
+        if _COPIES in current.relative_to(folder).parts:
+            continue
+        for name in names:
             match = _NAME.match(name)
             if match is None:
                 continue
-            file = OutlineFile(Path(current, name), *(part.upper() for part in match.groups()))
+            file = OutlineFile(current / name, *(part.upper() for part in match.groups()))
             other = found.setdefault((file.patient, file.view, file.side), file)
             if other is not file:
                 raise DatasetError(f"{other.path} and {file.path} are of the same view; keep one of them")

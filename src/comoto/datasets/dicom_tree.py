@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 
+from comoto.errors import DatasetError
 from comoto.progress import progress_bar
+from comoto.sources.walk import walk
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -19,18 +20,27 @@ _FEW = 32
 
 
 def dicom_files(root: Path) -> Iterator[Path]:
-    """Yield every ``*.dcm`` below root in a fixed order; links are followed, each folder is entered once."""
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders.sort()
-        for name in sorted(names):
+    """Yield every ``*.dcm`` below root in a fixed order; see ``folders_below``."""
+    for folder, names in folders_below(root):
+        for name in names:
             if name.lower().endswith(".dcm") and not name.startswith("."):
-                yield Path(folder, name)
+                yield folder / name
+
+
+def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder with the names in it that are no folders, as ``comoto.sources.walk`` does.
+
+    Raises:
+        DatasetError: a folder cannot be listed; without what is in it the data set would look smaller.
+    """
+    return walk(root, _refuse_locked)
+
+
+def _refuse_locked(error: OSError) -> None:
+    raise DatasetError(
+        f"{error.filename}: cannot be opened ({error.strerror or error}); make the folder readable, or move "
+        "it away"
+    ) from error
 
 
 def for_each(

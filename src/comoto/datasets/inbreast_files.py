@@ -6,7 +6,6 @@ the DICOM names alone: ``<File Name>_<key>_MG_<side>_<view>_ANON.dcm``.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.dicom_tree import dicom_files
+from comoto.datasets.dicom_tree import dicom_files, folders_below
 from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
 
@@ -117,10 +116,8 @@ def _images_on_disk(root: Path) -> dict[str, tuple[Path, str, str, str]]:
 
 def _outlines_on_disk(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for folder, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
+    for folder, names in folders_below(root):
+        for path in (folder / name for name in names):
             if path.suffix.lower() != ".xml" or not path.stem.isdigit():
                 continue
             other = found.setdefault(path.stem, path)

@@ -7,12 +7,12 @@ them. So the breast is the patient: its images never stand in two splits, in nei
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from comoto.datasets.dicom_tree import folders_below
 from comoto.datasets.options import one_of, some_of
 from comoto.errors import DatasetError
 from comoto.records import Split
@@ -199,15 +199,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yield every ``.mhd`` and ``.zip`` below root in a fixed order; links are followed, loops are not."""
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders.sort()
-        for name in sorted(names):
+    """Yield every ``.mhd`` and ``.zip`` below root in a fixed order; see ``folders_below``."""
+    for folder, names in folders_below(root):
+        for name in names:
             if name.endswith((".mhd", ".zip")):
-                yield Path(folder, name)
+                yield folder / name

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from comoto.dicom.tags import is_defect, read_tags, without_values
+from comoto.dicom.tags import CAUSES_OF_DAMAGE, is_defect, read_tags, without_values
 from comoto.errors import DicomError
 
 _DICOM_MAGIC_OFFSET = 128
@@ -26,6 +26,7 @@ _CAPTURE = f"{_STORAGE}7"
 _CAPTURES = (_CAPTURE, f"{_STORAGE}7.2", f"{_STORAGE}7.3")
 _XRAY = (f"{_STORAGE}1", f"{_STORAGE}1.1", f"{_STORAGE}1.1.1")
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_IMAGES = frozenset({*_MAMMOGRAPHY, _TOMOSYNTHESIS, *_PROJECTIONS, *_CT, *_CAPTURES, *_XRAY})
 
 _GENERATED_2D = frozenset({"GENERATED_2D", "TOMO_2D"})
 _PROJECTION_WORDS = frozenset({"TOMO_PROJ"})
@@ -142,10 +143,11 @@ def dicom_content(path: Path) -> DicomContent:
     Secondary Capture, several frames                       volume
     Secondary Capture, one frame                            secondary capture: film, or slice of many
     no SOP class (VinDr-Mammo removes it)                   volume if it has several frames, else mammogram
-    no rows or columns                                      object without pixels
+    another class, no rows or columns                       object without pixels
     ======================================================  ==================================================
 
-    Never raises because of a file: one that cannot be read is ``UNREADABLE``.
+    Never raises because of a file: one that cannot be read is ``UNREADABLE``. So is one without
+    rows and columns that says it is an image, or nothing at all: it was cut in its header.
     """
     tags: list[BaseTag | int | str | tuple[int, int]] = [*_KEYWORDS, *_PRIVATE_CREATORS]
     try:
@@ -184,8 +186,13 @@ def _decide(dataset: Dataset, meta_class: str) -> Content:
     several = _count(dataset, "NumberOfFrames") > 1
     if uid == _CAPTURE and _has_private_frames(dataset):
         return Content.PRIVATE
-    if _DIRECTORY in (uid, meta_class) or not (_count(dataset, "Rows") and _count(dataset, "Columns")):
+    if _DIRECTORY in (uid, meta_class):
         return Content.NO_IMAGE
+    if not (_count(dataset, "Rows") and _count(dataset, "Columns")):
+        what = uid or meta_class
+        if what and what not in _IMAGES:
+            return Content.NO_IMAGE
+        raise DicomError(f"Rows and Columns are missing; {CAUSES_OF_DAMAGE}")
     if uid in _PROJECTIONS or words & _PROJECTION_WORDS:
         return Content.PROJECTIONS
     if words & _GENERATED_2D and not several:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from comoto.errors import DicomError
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
 from comoto.sources.folder import FolderContent, group
 from comoto.sources.open import SourceKind, describe_source
+from comoto.sources.walk import walk
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 _OTHER_SUFFIXES = (".mhd", ".png")
@@ -22,40 +22,60 @@ def survey(root: Path) -> Iterator[SourceKind]:
     counts as unreadable. A folder whose single-frame files make one stack, and which holds no other image,
     is one image under the folder's path. Where it holds several stacks, or a stack among other images, no
     path names one stack, so the folder stands for all of them with a ``problem``. Links to folders are
-    followed, each folder is entered once.
+    followed, each folder is entered once. What cannot be opened is unreadable too: a folder, a file, a link
+    to nowhere that has the name of an image.
 
     Args:
         root: a folder.
-
-    Raises:
-        DicomError: a file cannot be opened.
     """
-    seen: set[str] = set()
-    for name, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(name)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        yield from _survey_folder(Path(name), sorted(files))
+    locked: list[OSError] = []
+    for folder, names in walk(root, locked.append):
+        yield from _locked(locked)
+        if not names and folder.suffix.lower() in _DICOM_SUFFIXES and not any(folder.iterdir()):
+            yield _unreadable(folder, "an empty folder that is called like a file")
+        yield from _survey_folder(folder, names)
+    yield from _locked(locked)
+
+
+def _locked(errors: list[OSError]) -> Iterator[SourceKind]:
+    """Yield the folders that could not be listed, and forget them."""
+    for error in errors:
+        yield _unreadable(Path(error.filename), f"cannot be opened ({error.strerror or error})")
+    errors.clear()
+
+
+def _unreadable(path: Path, reason: str) -> SourceKind:
+    return SourceKind(path, Content.UNREADABLE, 0, f"{path}: {reason}")
 
 
 def _survey_folder(folder: Path, names: list[str]) -> Iterator[SourceKind]:
     found: list[DicomContent] = []
     for path in (folder / name for name in names):
-        if not path.is_file():
-            continue
-        if is_dicom(path):
-            found.append(dicom_content(path))
-        elif path.suffix.lower() in _DICOM_SUFFIXES:
-            yield SourceKind(
-                path, Content.UNREADABLE, 0, f"{path}: not a DICOM file (no 'DICM' after the preamble)"
-            )
-        elif path.suffix.lower() in _OTHER_SUFFIXES:
-            yield describe_source(path)
+        one = _look_at(path)
+        if isinstance(one, DicomContent):
+            found.append(one)
+        elif one is not None:
+            yield one
     if found:
         yield from _survey_dicom(group(folder, found))
+
+
+def _look_at(path: Path) -> DicomContent | SourceKind | None:
+    """Return what a name in a folder is; None for what is no image and is not called like one."""
+    suffix = path.suffix.lower()
+    try:
+        if not path.is_file():
+            is_lost = path.is_symlink() and suffix in (*_DICOM_SUFFIXES, *_OTHER_SUFFIXES, "")
+            return _unreadable(path, f"a link to nowhere ({path.readlink()})") if is_lost else None
+        if is_dicom(path):
+            return dicom_content(path)
+    except DicomError as error:
+        return SourceKind(path, Content.UNREADABLE, 0, str(error))
+    except OSError as error:  # names can be listed here, and nothing more
+        return _unreadable(path, f"cannot be opened ({error.strerror or error})")
+    if suffix in _DICOM_SUFFIXES:
+        return _unreadable(path, "not a DICOM file (no 'DICM' after the preamble)")
+    return describe_source(path) if suffix in _OTHER_SUFFIXES else None
 
 
 def _survey_dicom(content: FolderContent) -> Iterator[SourceKind]:
