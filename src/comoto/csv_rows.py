@@ -163,6 +163,10 @@ def _decoded(path: Path, form: CsvForm) -> tuple[str, str]:
         encoding, text = form.fallback, content.decode(form.fallback, errors="replace")
     if "\0" in text:
         raise DatasetError(f"{path}: is no text; save the table as 'CSV UTF-8'")
+    if text.lstrip().startswith(("{", "[")):
+        beside = path.with_suffix(".csv")
+        other = f": {beside}" if beside != path and beside.is_file() else ""
+        raise DatasetError(f"{path}: is JSON, and a CSV table is needed; give the one beside it{other}")
     return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
 
 

@@ -15,6 +15,7 @@ from challenge_cases import (
     volume,
 )
 
+from comoto.errors import DatasetError
 from comoto.evaluation import challenge_metric, evaluate
 
 A = volume(1)
@@ -73,11 +74,11 @@ def test_the_centre_in_depth_is_z_plus_half_the_depth():
     assert not is_hit(prediction(A, 1.0, z=24, depth=17), box(A))  # 32.5
 
 
-def test_depth_minus_one_shifts_by_half_a_slice():
+def test_a_depth_of_one_shifts_by_half_a_slice():
     # Tolerance 12.5 of 50 slices around slice 20: 7.5 to 32.5.
-    assert is_hit(prediction(A, 1.0, z=33, depth=-1), box(A, slices=50))  # 32.5
+    assert is_hit(prediction(A, 1.0, z=32, depth=1), box(A, slices=50))  # 32.5
     assert not is_hit(prediction(A, 1.0, z=33, depth=0), box(A, slices=50))
-    assert not is_hit(prediction(A, 1.0, z=7, depth=-1), box(A, slices=50))  # 6.5
+    assert not is_hit(prediction(A, 1.0, z=6, depth=1), box(A, slices=50))  # 6.5
 
 
 def test_slice_tolerance_is_a_quarter_of_the_slices_and_inclusive():
@@ -87,7 +88,7 @@ def test_slice_tolerance_is_a_quarter_of_the_slices_and_inclusive():
 
 
 def test_slice_tolerance_comes_from_the_first_box_of_the_view():
-    deep, shallow = box(A, slices=200), box(A, x=1800, slices=20)
+    deep, shallow = box(A, slices=200), box(A, x=1800, slices=21)
     at_shallow = prediction(A, 1.0, x=1800, z=60)
     assert is_hit(at_shallow, deep, shallow)
     assert not is_hit(at_shallow, shallow, deep)
@@ -170,13 +171,12 @@ def test_normal_volumes_count_in_the_figure_over_all_only():
 
 def test_volumes_outside_the_labels_add_false_positives_but_no_volume():
     stranger = volume(99)
-    table = predictions(prediction(A, 0.5), *[false_positive(stranger, 0.9)] * 8)
+    table = predictions(prediction(A, 0.5), *(false_positive(stranger, 0.9 + k) for k in range(8)))
     metric = challenge_metric(table, labels(A, NORMAL), boxes(box(A)))
     assert metric[ALL] == 0.5  # 8 FP on 2 volumes, as if they lay on the normal one
     assert positive(metric) == [1.0] * 4
-    warnings = evaluate(table, labels(A, NORMAL), boxes(box(A))).warnings
-    assert "8 of 9 predictions name 1 volumes" in warnings[0]
-    assert "S99 'lcc'" in warnings[0]
+    (warning,) = evaluate(table, labels(A, NORMAL), boxes(box(A))).warnings
+    assert "8 of 9 predictions name 1 volumes that the labels do not have, such as S99 lcc" in warning
 
 
 def test_denominators_are_the_rows_of_the_tables():
@@ -208,10 +208,9 @@ def test_no_prediction_gives_zero():
     assert result.record()["froc"]["all"]["threshold"] == [None]
 
 
-def test_scores_that_are_all_nan_give_zero():
-    result = evaluate(predictions(prediction(A, np.nan), false_positive(A, np.nan)), labels(A), boxes(box(A)))
-    assert set(result.metric.values()) == {0.0}
-    assert "2 of 2 predictions have no score" in result.warnings[0]
+def test_scores_that_are_all_nan_are_refused():
+    with pytest.raises(DatasetError, match="no prediction has a score"):
+        evaluate(predictions(prediction(A, np.nan), false_positive(A, np.nan)), labels(A), boxes(box(A)))
 
 
 def test_a_prediction_without_score_never_enters():
@@ -222,12 +221,10 @@ def test_a_prediction_without_score_never_enters():
     assert result.froc_all.fps_per_image[-1] == 0.0
 
 
-def test_upper_case_views_match_nothing_and_are_warned_about():
+def test_upper_case_views_that_match_nothing_are_refused():
     upper = volume(1, "LCC")
-    result = evaluate(predictions(prediction(upper, 0.9)), labels(A), boxes(box(A)))
-    assert set(result.metric.values()) == {0.0}
-    assert "every figure is 0" in result.warnings[0]
-    assert "write 'lcc', not 'LCC'" in result.warnings[0]
+    with pytest.raises(DatasetError, match=r"no prediction can hit anything.*write 'lcc', not 'LCC'$"):
+        evaluate(predictions(prediction(upper, 0.9)), labels(A), boxes(box(A)))
 
 
 def test_patient_id_of_predictions_is_not_used():

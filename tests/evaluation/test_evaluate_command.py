@@ -77,7 +77,7 @@ def test_wrong_input_is_one_line_and_code_2_and_writes_nothing(arguments, tmp_pa
     code, out, err = comoto(monkeypatch, capsys, *arguments, f"--json={target}")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("comoto: ")
-    assert "column 'Slice' is missing" in err
+    assert "columns 'Slice', 'X', 'Y', 'Width', 'Height', 'VolumeSlices' are missing" in err
     assert not target.exists()
 
 

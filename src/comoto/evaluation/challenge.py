@@ -27,10 +27,10 @@ from comoto.evaluation.bootstrap import (
     percentile_interval,
     resample,
 )
+from comoto.evaluation.challenge_checks import VolumeKey
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
     ChallengeTruth,
-    VolumeKey,
     read_predictions,
     read_truth,
 )

@@ -1,28 +1,34 @@
 """The three tables of the DBTex challenge as arrays: labels, boxes and predictions.
 
-V volumes, L lesions, N predictions. A volume is named by (StudyUID, View), compared exactly as written;
+V volumes, L lesions, N predictions. A volume is named by (StudyUID, View), compared letter by letter;
 PatientID decides nothing but the bootstrap. Centres are (x, y, z): pixels of the corrected orientation, and
 slices counted from 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 import numpy as np
 import pandas as pd
 
 from comoto.errors import DatasetError
+from comoto.evaluation.challenge_checks import (
+    VolumeKey,
+    check_boxes,
+    check_predictions,
+    check_some_volume_is_known,
+    first_of_each_box,
+    number_volumes,
+    prediction_warnings,
+)
 from comoto.evaluation.matching import CENTER_RADIUS, hits_by_challenge_rule
 from comoto.evaluation.tables import BoolArray, Float64Array, Table, TableSource, read_table
-from comoto.records import IntArray, Manifest
-
-VolumeKey = tuple[str, str]
+from comoto.records import IntArray, Manifest, Modality
 
 SLICE_SHARE = 0.25
 """Share of the volume's slices that a centre may lie away from the annotated slice."""
-_SAME_SPLIT = "pass the label file and the box file of the same split"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class ChallengeTruth:
         lesion_center: (L, 3).
         radius: (L,) half of the box's diagonal in pixels, at least ``min_radius``.
         slice_tolerance: (L,) a quarter of VolumeSlices of the first box of the volume.
+        lesion_size: (L, 2) width and height of the box.
+        lesion_line: (L,) line (row of a DataFrame) of the box; identical boxes are here once.
         warnings: what is odd about the tables.
     """
 
@@ -48,6 +56,15 @@ class ChallengeTruth:
     radius: Float64Array
     slice_tolerance: Float64Array
     warnings: tuple[str, ...]
+    lesion_size: Float64Array = field(default_factory=lambda: np.empty((0, 2)))
+    lesion_line: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def volume_slices(self) -> Float64Array:
+        """(V,) slices of each volume, NaN where no box says it."""
+        slices = np.full(len(self.volumes), np.nan)
+        slices[self.lesion_volume] = self.slice_tolerance / SLICE_SHARE
+        return slices
 
     @property
     def is_positive(self) -> BoolArray:
@@ -87,7 +104,7 @@ def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENT
     Raises:
         ValueError: ``min_radius`` is not positive.
         DatasetError: a table is unreadable or empty, a volume stands twice in the labels, a box lies on a
-            volume that the labels do not name, or a box has no size, slice or number of slices.
+            volume that the labels do not name, on a slice that it does not have, or has no size or slices.
     """
     if not min_radius > 0:
         raise ValueError(f"min_radius must be positive, got {min_radius}")
@@ -95,28 +112,33 @@ def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENT
     box_table = read_table(
         boxes, "boxes", ("StudyUID", "View"), ("Slice", "X", "Y", "Width", "Height", "VolumeSlices")
     )
-    volumes = _number_volumes(label_table)
+    volumes = number_volumes(label_table)
     patients = {name: number for number, name in enumerate(dict.fromkeys(label_table.texts["PatientID"]))}
-    lesion_volume = _check_boxes(box_table, volumes, label_table.name)
-    number = box_table.numbers
-    slices = number["VolumeSlices"]
-    _, first_row, place = np.unique(lesion_volume, return_index=True, return_inverse=True)
+    of_box = _numbers_of(box_table, volumes)
+    check_boxes(box_table, of_box, label_table.name)
+    kept, repeated = first_of_each_box(box_table)
+    slices = box_table.numbers["VolumeSlices"]
+    _, first_row, place = np.unique(of_box, return_index=True, return_inverse=True)
     slices_of_volume = slices[first_row][place]
+    number = {name: values[kept] for name, values in box_table.numbers.items()}
     return ChallengeTruth(
         volumes=volumes,
         patients=patients,
         volume_patient=np.array([patients[name] for name in label_table.texts["PatientID"]], dtype=np.int64),
-        lesion_volume=lesion_volume,
+        lesion_volume=of_box[kept],
         lesion_center=np.column_stack(
             [number["X"] + number["Width"] / 2, number["Y"] + number["Height"] / 2, number["Slice"]]
         ),
         radius=np.maximum(np.sqrt(number["Width"] ** 2 + number["Height"] ** 2) / 2, min_radius),
-        slice_tolerance=slices_of_volume * SLICE_SHARE,
+        slice_tolerance=slices_of_volume[kept] * SLICE_SHARE,
         warnings=(
             *label_table.notes,
             *box_table.notes,
+            *repeated,
             *_slices_warning(box_table, slices != slices_of_volume),
         ),
+        lesion_size=np.column_stack([number["Width"], number["Height"]]),
+        lesion_line=box_table.lines[kept],
     )
 
 
@@ -124,16 +146,16 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
     """Read the predictions and match them to the lesions of ``truth``.
 
     Raises:
-        DatasetError: the table is unreadable, a coordinate is empty, or a number is infinite.
+        DatasetError: the table is unreadable, a row cannot be (see ``check_predictions``), or no row names a
+            volume of ``truth``.
     """
     table = read_table(
         predictions, "predictions", ("StudyUID", "View"), ("X", "Width", "Y", "Height", "Z", "Depth", "Score")
     )
     number = table.numbers
-    for column in ("X", "Width", "Y", "Height", "Z", "Depth"):
-        table.require(np.isfinite(number[column]), f"{column} is empty or infinite", "give every box a place")
-    table.require(~np.isinf(number["Score"]), "Score is infinite", "write finite scores")
     volume = _numbers_of(table, truth.volumes)
+    check_some_volume_is_known(table, volume, truth.volumes)
+    check_predictions(table)
     hit_lesion = hits_by_challenge_rule(
         detection_image=volume,
         detection_center=np.column_stack(
@@ -153,22 +175,26 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
         patient=_patients(table, volume, truth),
         scores=number["Score"],
         hit_lesion=hit_lesion,
-        warnings=(*table.notes, *_prediction_warnings(table, volume, truth)),
+        warnings=(*table.notes, *prediction_warnings(table, volume, truth.volumes, truth.volume_slices)),
     )
 
 
 def challenge_tables(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the labels and the boxes of a manifest's volumes, as ``evaluate`` takes them.
+    """Return the labels and the boxes of a manifest's volumes, as ``evaluate`` takes them; no mammograms.
 
     Raises:
         DatasetError: a volume with lesions has no number of slices, or a lesion no slice.
     """
     images = manifest.images
-    lesions = manifest.lesions.merge(images, on="image_id", how="left", sort=False)
+    images = images[images["modality"] == Modality.TOMOSYNTHESIS.value]
+    lesions = manifest.lesions.merge(images, on="image_id", how="inner", sort=False)
     vague = lesions["num_slices"].isna() | lesions["slice_index"].isna()
     if vague.any():
         ids = ", ".join(lesions.loc[vague, "image_id"].unique()[:5])
-        raise DatasetError(f"{manifest.name}: no slice or number of slices for the lesions of {ids}")
+        raise DatasetError(
+            f"{manifest.name}: no slice or number of slices for the lesions of {ids}; complete the tables of "
+            "the data set and index it again"
+        )
     names = {"patient_id": "PatientID", "study_id": "StudyUID", "view_key": "View"}
     boxes = lesions[list(names)].rename(columns=names)
     boxes["Slice"] = lesions["slice_index"]
@@ -176,36 +202,9 @@ def challenge_tables(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     boxes["Width"], boxes["Height"] = lesions["x2"] - lesions["x1"], lesions["y2"] - lesions["y1"]
     boxes["Class"] = lesions["category"]
     boxes["VolumeSlices"] = lesions["num_slices"]
-    return images[list(names)].rename(columns=names), boxes
-
-
-def _number_volumes(table: Table) -> dict[VolumeKey, int]:
-    keys = list(zip(table.texts["StudyUID"], table.texts["View"], strict=True))
-    if not keys:
-        raise DatasetError(f"{table.name}: names no volume; the rate of false positives needs at least one")
-    volumes: dict[VolumeKey, int] = {}
-    for number, key in enumerate(keys):
-        volumes.setdefault(key, number)
-    first = np.array([volumes[key] == number for number, key in enumerate(keys)])
-    table.require(
-        first, "a volume (StudyUID, View) stands twice", "it would be counted twice; leave one row of each"
-    )
-    return volumes
-
-
-def _check_boxes(table: Table, volumes: dict[VolumeKey, int], labels_name: str) -> IntArray:
-    """Return the volume of each box (L,)."""
-    if not len(table):
-        raise DatasetError(f"{table.name}: holds no box; a sensitivity needs at least one lesion")
-    number = table.numbers
-    for column in ("X", "Y", "Slice"):
-        table.require(np.isfinite(number[column]), f"{column} is empty or infinite", "complete the rows")
-    for column in ("Width", "Height", "VolumeSlices"):
-        good = np.isfinite(number[column]) & (number[column] > 0)
-        table.require(good, f"{column} is empty, infinite or not above 0", "correct the rows")
-    lesion_volume = _numbers_of(table, volumes)
-    table.require(lesion_volume >= 0, f"boxes on volumes that {labels_name} does not name", _SAME_SPLIT)
-    return lesion_volume
+    labels = images[list(names)].rename(columns=names).reset_index(drop=True)
+    labels.attrs["name"], boxes.attrs["name"] = f"volumes of {manifest.name}", f"lesions of {manifest.name}"
+    return labels, boxes
 
 
 def _slices_warning(table: Table, differs: BoolArray) -> tuple[str, ...]:
@@ -232,41 +231,3 @@ def _numbers_of(table: Table, volumes: dict[VolumeKey, int]) -> IntArray:
     """Return the number of each row's volume (N,), -1 where it has none."""
     keys = zip(table.texts["StudyUID"], table.texts["View"], strict=True)
     return np.fromiter(map(volumes.get, keys, repeat(-1)), dtype=np.int64, count=len(table))
-
-
-def _prediction_warnings(table: Table, volume: IntArray, truth: ChallengeTruth) -> tuple[str, ...]:
-    warnings = []
-    unscored = np.isnan(table.numbers["Score"])
-    if not len(table):
-        warnings.append(f"{table.name}: holds no prediction; every figure is 0")
-    if unscored.any():
-        warnings.append(
-            f"{table.name}: {unscored.sum()} of {len(table)} predictions have no score "
-            f"({table.where(unscored)}); they never count"
-        )
-    unknown = volume < 0
-    if unknown.any():
-        studies, views = table.texts["StudyUID"], table.texts["View"]
-        strangers = list(dict.fromkeys((studies[row], views[row]) for row in np.flatnonzero(unknown)))
-        effect = (
-            "none of the predictions can hit a lesion and every figure is 0"
-            if unknown.all()
-            else "they are false positives in the figure over all volumes and left out of the other one"
-        )
-        warnings.append(
-            f"{table.name}: {unknown.sum()} of {len(table)} predictions name {len(strangers)} volumes that "
-            f"the labels do not have, such as {strangers[0][0]} {strangers[0][1]!r}; {effect}"
-            + _spelling_hint(strangers, truth)
-        )
-    return tuple(warnings)
-
-
-def _spelling_hint(strangers: list[VolumeKey], truth: ChallengeTruth) -> str:
-    known = {(study.strip().lower(), view.strip().lower()): view for study, view in truth.volumes}
-    for study, view in strangers:
-        meant = known.get((study.strip().lower(), view.strip().lower()))
-        if meant is not None:
-            return (
-                f"; names are compared exactly: write {meant!r}, not {view!r}, and copy StudyUID as it stands"
-            )
-    return ""

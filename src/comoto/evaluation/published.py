@@ -5,8 +5,8 @@ Source: evaluation code that accompanies arXiv 2407.17620. The right metrics are
 
 Volumes. The published labels are the rows of the boxes, so every lesion counts as a volume: a volume with
 two lesions divides the false positives by two. On the released test set, 136 lesions in 121 volumes, the FP
-rate comes out as 121 / 136 = 0.89 of the right one; the right one is 12 % higher. Only volumes with a lesion
-were predicted on, so "all" never holds a normal volume.
+rate comes out as 121 / 136 = 0.89 of the right one; the right one is 12 % higher. A normal volume is in
+neither denominator; predictions on one are false positives in "all" and left out of the other figures.
 
 Mammograms. Detections are matched greedily, IoU at least 0.1, at most 100 an image; a second hit of one
 lesion is a false positive. Sensitivity is the share of the *matched detections* above the threshold, so a
@@ -24,7 +24,7 @@ from comoto.errors import DatasetError
 from comoto.evaluation.average_precision import MAX_DETECTIONS, greedy_hits
 from comoto.evaluation.challenge import metric_of
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
-from comoto.evaluation.froc import count_at_or_above, froc
+from comoto.evaluation.froc import count_at_or_above, froc, froc_thresholds
 from comoto.evaluation.mammogram import MEAN_NAME, figure_name, read_mammogram_boxes
 from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
@@ -40,15 +40,19 @@ def published_challenge_metric(
 ) -> dict[str, float]:
     """Return the challenge's six figures as the published code computes them.
 
-    Predictions on volumes without a box are left out; both FP rates are divided by the number of lesions.
-    Arguments and errors as for ``challenge_metric``.
+    Both FP rates are divided by the number of lesions. As in the challenge's own code, all predictions enter
+    "all" and the thresholds, and those on volumes with a box the other figures. Arguments and errors as for
+    ``challenge_metric``.
     """
     truth = read_truth(labels, boxes, min_radius)
     found = read_predictions(predictions, truth)
     kept = (found.volume >= 0) & truth.is_positive[found.volume]
     num_lesions = len(truth.lesion_volume)
-    curve = froc(found.scores[kept], found.hit_lesion[kept], num_lesions, num_images=num_lesions)
-    return metric_of(curve, curve)
+    thresholds = froc_thresholds(found.scores, found.hit_lesion)
+    return metric_of(
+        froc(found.scores, found.hit_lesion, num_lesions, num_lesions, thresholds),
+        froc(found.scores[kept], found.hit_lesion[kept], num_lesions, num_lesions, thresholds),
+    )
 
 
 def published_mammogram_metric(

@@ -26,6 +26,7 @@ TableSource = str | Path | pd.DataFrame
 
 _FALLBACK = CsvForm(fallback="cp1252")
 _NEAR_NAMES = 0.6
+_CORNERS = ("x1", "y1", "x2", "y2")
 _MEANING = {
     "VolumeSlices": "slices of the lesion's volume, which the box files of the challenge's second phase have",
 }
@@ -36,7 +37,8 @@ class Table:
     """The wanted columns of one table.
 
     Attributes:
-        name: what a message calls the table: the path, or "predictions table" for a DataFrame.
+        name: what a message calls the table: the path, or "predictions table" for a DataFrame, which
+            may have a name of its own in ``attrs``.
         texts, numbers: columns by name, all of one length N; an empty cell of a number column is NaN.
         lines: (N,) line of each row in the file (the header is line 1), or row position of a DataFrame.
         line_word: "line", or "row" for a DataFrame.
@@ -69,7 +71,7 @@ def read_table(source: TableSource, what: str, texts: Sequence[str], numbers: Se
     Args:
         source: path of a CSV file, or a DataFrame.
         what: what the table is, for messages: "predictions", "labels", "boxes".
-        texts: columns read as text; of a file without the blanks around them.
+        texts: columns read as text, without the blanks around them.
         numbers: columns read as float64; an empty cell becomes NaN.
 
     Raises:
@@ -82,7 +84,7 @@ def read_table(source: TableSource, what: str, texts: Sequence[str], numbers: Se
 
 
 def _from_frame(frame: pd.DataFrame, what: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    name = f"{what} table"
+    name = str(frame.attrs.get("name", f"{what} table"))
     _find_columns(name, [str(column) for column in frame.columns], (*texts, *numbers))
     lines = np.arange(len(frame), dtype=np.int64)
     values: dict[str, Float64Array] = {}
@@ -93,7 +95,8 @@ def _from_frame(frame: pd.DataFrame, what: str, texts: Sequence[str], numbers: S
         else:
             cells = ["" if pd.isna(cell) else str(cell) for cell in series]
             values[column] = _numbers(name, column, cells, lines, "row")
-    return Table(name, {column: frame[column].astype(str).tolist() for column in texts}, values, lines, "row")
+    cells_of = {column: frame[column].astype(str).str.strip().tolist() for column in texts}
+    return Table(name, cells_of, values, lines, "row")
 
 
 def _from_csv(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Table:
@@ -135,13 +138,19 @@ def _missing_text(missing: Sequence[str], header: Sequence[str], wanted: Sequenc
     lower = {text.lower(): text for text in spare}
     hints = []
     for column in missing:
-        near = get_close_matches(column.lower(), lower, n=1, cutoff=_NEAR_NAMES)
+        cutoff = _NEAR_NAMES if len(column) > 1 else 1.0  # an X is no x2
+        near = get_close_matches(column.lower(), lower, n=1, cutoff=cutoff)
         hints += [f"'{lower[name]}' to '{column}'" for name in near]
     plural = "s" if len(missing) > 1 else ""
     text = (
         f"column{plural} {', '.join(repr(column) for column in missing)} {'are' if plural else 'is'} missing"
     )
     text += "".join(f" ({_MEANING[column]})" for column in missing if column in _MEANING)
+    if set(_CORNERS) <= set(lower) and "Width" in missing:
+        return (
+            f"{text}; make them of the corners: X = x1, Y = y1, Width = x2 - x1, Height = y2 - y1 "
+            "(predictions on mammograms are given with --mammogram-predictions)"
+        )
     if hints:
         return f"{text}; rename {', '.join(hints)}, if that is what is meant"
     return f"{text}; the header has: {', '.join(name for name in header if name)}"
