@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from comoto.errors import DatasetError
+from comoto.evaluation.challenge_checks import VolumeKey as VolumeKey
 from comoto.evaluation.challenge_checks import (
-    VolumeKey,
     check_boxes,
     check_predictions,
     check_some_volume_is_known,
