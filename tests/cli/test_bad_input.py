@@ -73,12 +73,22 @@ class TestTables:
     def test_box_outside(self, refused, bcs, tmp_path):
         bcs.edit("boxes", "rmlo,0,2,5,6,4,7", "rmlo,0,2,50,6,4,7")  # the images are 20 pixels wide
         where = index_words("bcs-dbt", bcs.root, tmp_path)
-        refused(where, bcs.table("boxes"), "lies wholly outside of its image in line 3", "correct or remove")
+        refused(
+            where,
+            bcs.table("boxes"),
+            "lies wholly outside of its image in line 3",
+            "leave out their images wholly",
+        )
 
     def test_box_outside_of_vindr(self, refused, vindr, tmp_path):
         vindr.edit(vindr.findings, "2.5,3.25,8.75,9.5", "2.5,43.25,8.75,49.5")
         where = index_words("vindr-mammo", vindr.root, tmp_path)
-        refused(where, vindr.findings, "lies wholly outside of its image in line 4", "correct or remove")
+        refused(
+            where,
+            vindr.findings,
+            "lies wholly outside of its image in line 4",
+            "leave out their images wholly",
+        )
 
     def test_unknown_view(self, refused, bcs, tmp_path):
         bcs.edit("labels", "DBT-S00001,rcc,", "DBT-S00001,rxcc,")

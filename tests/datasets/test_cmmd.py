@@ -128,7 +128,7 @@ def test_lesions(outlined):
         NO_SPLIT,
         "1 boxes clipped to the image",
         "images that TOMPEI-CMMD did not look at are not taken, a lesion on them has no box: "
-        "5 CC, 2 MLO (images=all takes them)",
+        "5 CC, 2 MLO (images=all takes them as healthy)",
     )
 
 
@@ -215,7 +215,7 @@ def test_views_without_a_lesion(outlined):
     assert set(lesions(manifest)) == {"D1-0001_R-MLO", "D1-0002_L-MLO", "D1-0002_R-MLO", "D2-0007_R-MLO"}
     assert lesions(manifest)["D1-0002_R-MLO"] == []
     assert "1 MLO views were read as Normal by TOMPEI-CMMD: no lesion" in manifest.notes
-    assert "5 CC, 1 MLO (images=all takes them)" in manifest.notes[-2]
+    assert "5 CC, 1 MLO (images=all takes them as healthy)" in manifest.notes[-2]
 
 
 def test_a_reading_without_known_classes(outlined):

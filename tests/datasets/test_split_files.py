@@ -495,6 +495,12 @@ def test_one_image_twice_of_one_patient_can_be_dropped(tmp_path):
         DatasetError, match=r"1 images are there twice: 0001-0 and 0001-1 .*--drop-duplicates"
     ):
         make_split([Source("a", one)])
+    other = r"1 images are there twice with different lesions: 0001-0 and 0001-1 .* which lesions are right"
+    with pytest.raises(DatasetError, match=other):  # leaving the second out would make a healthy image of it
+        make_split([Source("a", one)], None, SplitOptions(drop_duplicates=True))
+    first = one.lesions[one.lesions["image_id"] == "0001-0"]
+    both = pd.concat([one.lesions[one.lesions["image_id"] != "0001-1"], first.assign(image_id="0001-1")])
+    one = Manifest(one.name, one.images, both)
     made = make_split([Source("a", one)], None, SplitOptions(drop_duplicates=True))
     assert len(made.merged.manifest) == 7
     assert made.merged.manifest.dropped == ("0001-1: SOP Instance UID 1.2.3.4 as 0001-0",)

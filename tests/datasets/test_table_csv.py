@@ -186,7 +186,7 @@ def test_turned_boxes_lie_on_the_same_pixels(hospital, tmp_path):
         ("path,xmin,ymin,xmax,ymax", "a/l.dcm,2,3,7,9", {}, (2, 3, 7, 9)),
         ("path,left,top,right,bottom", "a/l.dcm,2,3,7,9", {}, (2, 3, 7, 9)),
         ("path,x1,y1,x2,y2", "a/l.dcm,2,3,7,9", {"corners": "pixels"}, (2, 3, 8, 10)),
-        ("path,x1,y1,x2,y2", "a/l.dcm,-3,3,99,9", {}, (0, 3, COLUMNS, 9)),
+        ("path,x1,y1,x2,y2", "a/l.dcm,-3,3,30,9", {}, (0, 3, COLUMNS, 9)),
         ("file,A,B,C,D", "a/l.dcm,2,3,7,9", {"columns": "x1:A,y1:B,x2:C,y2:D"}, (2, 3, 7, 9)),
         ("path,x1,y1,x2,y2", 'a/l.dcm,"2,25",3,"7,5",9', {}, (2.25, 3, 7.5, 9)),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from comoto.components import resolve, suggest
+from comoto.datasets.boxes import without_repeats
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.records import Manifest
@@ -50,7 +51,7 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
         if name not in known:
             word, words = name.replace("_", "-"), [one.replace("_", "-") for one in known]
             raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
-    manifest: Manifest = reader(Path(root), **options)
+    manifest = without_repeats(reader(Path(root), **options))
     if strict and manifest.dropped:
         listed = "; ".join(manifest.dropped[:_LISTED])
         more = f"; and {len(manifest.dropped) - _LISTED} more" if len(manifest.dropped) > _LISTED else ""

@@ -7,6 +7,7 @@ the views in which the lesion was boxed, so a study need not have four views, no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +16,18 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.bcs_dbt_files import LocatedVolumes, locate_volumes, require_found
 from comoto.datasets.bcs_dbt_tables import (
+    IMAGE_REMEDY,
     KEY,
     BoxTable,
     LabelTable,
     PathTable,
     SplitTables,
+    labelled_volumes,
     read_bcs_dbt_tables,
+    volume_ids,
 )
-from comoto.datasets.boxes import CORNERS, clip_to_image
-from comoto.datasets.options import one_of
+from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once
+from comoto.datasets.options import excluded_images, one_of, require_known
 from comoto.datasets.tables import Table
 from comoto.dicom.read import DicomHeader, read_header
 from comoto.errors import DatasetError
@@ -51,7 +55,12 @@ class _Said:
 
 
 def read_bcs_dbt(
-    root: Path, *, tables: Path | None = None, allow_missing: bool = False, actionable: str = "keep"
+    root: Path,
+    *,
+    tables: Path | None = None,
+    allow_missing: bool = False,
+    actionable: str = "keep",
+    exclude: str | Sequence[str] | None = None,
 ) -> Manifest:
     """Read the release's tables and find its volumes on disk.
 
@@ -64,13 +73,15 @@ def read_bcs_dbt(
         allow_missing: leave out volumes that are not on disk, and say so, instead of refusing.
         actionable: ``keep``, or ``leave-out`` for the volumes with a finding that was recalled but not
             biopsied: they have no box, although there is something to see.
+        exclude: volumes that are left out wholly, ``PatientID_StudyUID_View`` with commas: the way out where
+            a row of theirs is wrong.
 
     Returns:
         One image per volume; ``label`` is normal, actionable, benign or cancer; lesions are half-open boxes
         in the corrected orientation, clipped to the image.
 
     Raises:
-        ConfigError: ``actionable`` is another word.
+        ConfigError: ``actionable`` is another word, or an excluded volume is in no table.
         DatasetError: a table is missing or wrong, volumes are not on disk, or a box lies outside of its
             volume; the message names file, lines and remedy.
         DicomError: the file of a volume with a box cannot be read.
@@ -79,7 +90,10 @@ def read_bcs_dbt(
     folder = root if tables is None else Path(tables)
     keep = one_of("bcs-dbt", "actionable", actionable, _ACTIONABLE) == "keep"
     said = _Said([], [])
-    contents = _contents(folder, read_bcs_dbt_tables(folder), said)
+    excluded = excluded_images("bcs-dbt", exclude)
+    if excluded:
+        said.notes.extend(require_known("bcs-dbt", excluded, labelled_volumes(folder)))
+    contents = _contents(folder, read_bcs_dbt_tables(folder, excluded), said)
     wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
     located = locate_volumes(root, wanted)
     said.dropped.extend(located.dropped)
@@ -197,11 +211,21 @@ def _boxes(
         "download the volumes of these rows again",
     )
     of_boxes.refuse(boxes["slice_index"] >= frames, "Slice is beyond the last frame", "correct the table")
-    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows)
+    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows, IMAGE_REMEDY)
     boxes[CORNERS] = clipped
     boxes["num_slices"] = frames
-    boxes["image_id"] = _image_ids(boxes)
-    return boxes, notes
+    boxes["image_id"] = volume_ids(boxes)
+    _refuse_two_classes(table, boxes)
+    boxes, repeated = counted_once(table, boxes)
+    return boxes, (*notes, *repeated)
+
+
+def _refuse_two_classes(table: Table, boxes: pd.DataFrame) -> None:
+    """A lesion is benign or cancer; nobody but the release can say which where rows of one box differ."""
+    same_box = boxes.groupby([*KEY, "slice_index", *CORNERS])["category"]
+    Table(table.path, boxes).refuse(
+        same_box.transform("nunique") > 1, "the same box is benign and cancer", IMAGE_REMEDY
+    )
 
 
 def _headers(series: list[str], located: LocatedVolumes) -> dict[str, DicomHeader]:
@@ -225,7 +249,7 @@ def _header(path: Path, series_uid: str) -> DicomHeader:
 def _images(
     split: Split, volumes: pd.DataFrame, boxes: pd.DataFrame, located: LocatedVolumes
 ) -> pd.DataFrame:
-    image_ids = _image_ids(volumes)
+    image_ids = volume_ids(volumes)
     num_slices = boxes.groupby("image_id")["num_slices"].first()
     return pd.DataFrame(
         {
@@ -242,7 +266,3 @@ def _images(
             "num_slices": image_ids.map(num_slices).astype("Int64"),
         }
     )
-
-
-def _image_ids(table: pd.DataFrame) -> pd.Series[str]:
-    return table["PatientID"] + "_" + table["StudyUID"] + "_" + table["View"]

@@ -8,11 +8,13 @@ what their names contain.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from comoto.datasets.boxes import remedy
 from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
 from comoto.records import Split
@@ -26,6 +28,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _SERIES_NUMBER = re.compile(r"/(\d+)\.\d+-[^/]*/[^/]*$")
+IMAGE_REMEDY = remedy("--set exclude=PATIENT_STUDY_VIEW")
 _VIEW = re.compile(r"^(l|r)(cc|mlo)(\d*)$")
 
 
@@ -80,11 +83,12 @@ class SplitTables:
     paths: PathTable | None
 
 
-def read_bcs_dbt_tables(folder: Path) -> dict[Split, SplitTables]:
+def read_bcs_dbt_tables(folder: Path, excluded: Collection[str] = ()) -> dict[Split, SplitTables]:
     """Find, parse and check the tables of a folder.
 
     Args:
         folder: holds the tables directly, not in subfolders.
+        excluded: volumes (``PatientID_StudyUID_View``) whose rows are not looked at.
 
     Returns:
         The splits of which the folder has at least one table.
@@ -98,9 +102,9 @@ def read_bcs_dbt_tables(folder: Path) -> dict[Split, SplitTables]:
         labels, boxes, paths = (found.get((kind, split)) for kind in ("labels", "boxes", "file-paths"))
         if labels or boxes or paths:
             tables[split] = SplitTables(
-                labels=_labels(labels) if labels else None,
-                boxes=_boxes(boxes) if boxes else None,
-                paths=_paths(paths) if paths else None,
+                labels=_labels(labels, excluded) if labels else None,
+                boxes=_boxes(boxes, excluded) if boxes else None,
+                paths=_paths(paths, excluded) if paths else None,
             )
             _check_boxes_have_labels(tables[split])
     return tables
@@ -130,23 +134,39 @@ def _find(folder: Path) -> dict[tuple[str, Split], Path]:
     return found
 
 
-def _labels(path: Path) -> LabelTable:
-    table = read_table(path, [*KEY, *LABELS])
+def volume_ids(table: pd.DataFrame) -> pd.Series[str]:
+    """Return the ``image_id`` of each row of a table with the key."""
+    return table["PatientID"] + "_" + table["StudyUID"] + "_" + table["View"]
+
+
+def labelled_volumes(folder: Path) -> list[str]:
+    """Return the ``image_id`` of every volume that a labels table of a folder names."""
+    tables = [path for (kind, _), path in _find(folder).items() if kind == "labels"]
+    return [name for path in tables for name in volume_ids(read_table(path, KEY).rows)]
+
+
+def _read(path: Path, columns: Sequence[str], excluded: Collection[str]) -> Table:
+    table = read_table(path, [*KEY, *columns])
+    return table.without(volume_ids(table.rows), excluded)
+
+
+def _labels(path: Path, excluded: Collection[str]) -> LabelTable:
+    table = _read(path, LABELS, excluded)
     table.unique(KEY)
     volumes = _with_view(table)
     flags = pd.DataFrame({name: table.integers(name) for name in LABELS})
+    # a volume of two labels or none must not become healthy by anybody's guess
     wrong = ~flags.isin([0, 1]).all(axis=1) | (flags.sum(axis=1) != 1)
     table.refuse(wrong, f"not exactly one of {', '.join(LABELS)} is 1", "correct the table")
     volumes["label"] = [str(name).lower() for name in flags.idxmax(axis=1)]
     return LabelTable(table, volumes)
 
 
-def _boxes(path: Path) -> BoxTable:
-    table = read_table(path, [*KEY, "Slice", "X", "Y", "Width", "Height", "Class"])
+def _boxes(path: Path, excluded: Collection[str]) -> BoxTable:
+    table = _read(path, ["Slice", "X", "Y", "Width", "Height", "Class"], excluded)
     boxes = _with_view(table)
     left, top, width, height = (table.integers(name) for name in ("X", "Y", "Width", "Height"))
-    remedy = "correct or remove these rows in a copy of the table"
-    table.refuse((width <= 0) | (height <= 0), "the box is empty", remedy)
+    table.refuse((width <= 0) | (height <= 0), "the box is empty", IMAGE_REMEDY)
     boxes["x1"], boxes["y1"] = left.astype("float64"), top.astype("float64")
     boxes["x2"], boxes["y2"] = (left + width).astype("float64"), (top + height).astype("float64")
     boxes["slice_index"] = table.integers("Slice")
@@ -162,21 +182,22 @@ def _boxes(path: Path) -> BoxTable:
         else pd.Series(pd.NA, index=table.rows.index, dtype="Int64")
     )
     beyond = (boxes["slice_index"] < 0) | (boxes["slice_index"] >= boxes["num_slices"]).fillna(False)
-    table.refuse(beyond, "Slice is not between 0 and VolumeSlices - 1", remedy)
+    table.refuse(beyond, "Slice is not between 0 and VolumeSlices - 1", IMAGE_REMEDY)
     differs = boxes.groupby(KEY)["num_slices"].transform("nunique") > 1
     table.refuse(differs, "VolumeSlices differs within one volume", "correct the table")
     return BoxTable(table, boxes)
 
 
-def _paths(path: Path) -> PathTable:
-    table = read_table(path, [*KEY, "descriptive_path", "classic_path"])
+def _paths(path: Path, excluded: Collection[str]) -> PathTable:
+    table = _read(path, ["descriptive_path", "classic_path"], excluded)
     table.unique(KEY)
     volumes = _with_view(table)[KEY]
-    classic = [text.split("/") for text in table.rows["classic_path"]]
+    classic = [text.replace("\\", "/").split("/") for text in table.rows["classic_path"]]
     short = pd.Series([len(parts) < 3 for parts in classic], index=table.rows.index)
     table.refuse(short, "classic_path has fewer than three parts", "download the table again")
     volumes["series_uid"] = [parts[-2] for parts in classic]
-    volumes["series_number"] = table.rows["descriptive_path"].str.extract(_SERIES_NUMBER, expand=False)
+    descriptive = table.rows["descriptive_path"].str.replace("\\", "/", regex=False)
+    volumes["series_number"] = descriptive.str.extract(_SERIES_NUMBER, expand=False)
     repeated = volumes["series_uid"].duplicated(keep=False)
     table.refuse(repeated, "the same series stands more than once", "download the table again")
     return PathTable(table, volumes)
@@ -185,7 +206,10 @@ def _paths(path: Path) -> PathTable:
 def _with_view(table: Table) -> pd.DataFrame:
     """Return the key columns and what View means."""
     parts = table.rows["View"].str.extract(_VIEW)
-    table.refuse(parts[0].isna(), "View is not like lcc, rmlo or lmlo1", "correct the table")
+    bad = parts[0].isna()
+    in_capitals = table.rows["View"][bad].str.lower().str.match(_VIEW).all()
+    way_out = "write it in lower case, as the release does" if in_capitals else "correct the table"
+    table.refuse(bad, "View is not like lcc, rmlo or lmlo1", way_out)
     volumes = table.rows[KEY].copy()
     volumes["laterality"] = parts[0].str.upper()
     volumes["view"] = parts[1].str.upper()

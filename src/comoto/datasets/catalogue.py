@@ -27,6 +27,7 @@ _ENTRIES = (
         url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
         options={
             "tables": "folder of the CSV tables, if it is not the folder of the images",
+            "exclude": "volumes that are left out wholly, PATIENT_STUDY_VIEW with commas",
             "actionable": "keep (default) or leave-out: volumes with a finding but without a box",
         },
         notes=(
@@ -104,11 +105,13 @@ _ENTRIES = (
             "words": "meanings of your words for side, view, modality and split, yours:ours,yours:ours",
             "first-slice": "0 (default) or 1: number of the first slice in your table",
             "corners": "edges (default) or pixels: x2 and y2 are edges, or the last pixels inside",
-            "boxes-on": "stored (default) or corrected: the frames that boxes of volumes were drawn on",
+            "boxes": "pixels (default), normalised (shares of the image) or yolo (shares about a centre)",
+            "boxes-on": "stored (default), corrected or mirrored: the pictures that boxes were drawn on",
             "headers": "needed (default), all or never: which image headers are opened",
             "encoding": "of the tables, such as cp1252; UTF-8 and UTF-16 are recognised",
             "delimiter": "comma, semicolon, tab or pipe; recognised if not given",
             "decimal": "comma or point; recognised if not given",
+            "exclude": "images that are left out wholly, by image_id or path, with commas",
         },
         notes="The column path is enough; what the tables do not say is read from the image headers.",
     ),
@@ -288,7 +291,10 @@ _ENTRIES = (
             "Data: doi.org/10.13026/br2v-7517"
         ),
         url="https://physionet.org/content/vindr-mammo/1.0.0/",
-        options={"categories": "a finding that counts as a lesion, such as Mass; repeatable"},
+        options={
+            "categories": "a finding that counts as a lesion, such as Mass; repeatable",
+            "exclude": "image ids that are left out wholly, with commas",
+        },
         notes=(
             "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
             "and finding categories, no pathology."

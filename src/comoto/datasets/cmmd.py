@@ -286,7 +286,7 @@ def _left_out(images: Sequence[CmmdImage], lesions: _Lesions) -> str:
     counts = ", ".join(f"{number} {word}" for word, number in sorted(without.items())) or "none"
     return (
         f"images that TOMPEI-CMMD did not look at are not taken, a lesion on them has no box: {counts} "
-        "(images=all takes them)"
+        "(images=all takes them as healthy)"
     )
 
 

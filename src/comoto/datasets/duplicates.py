@@ -88,10 +88,26 @@ def refuse_duplicates(manifest: Manifest, found: Duplicates, *, drop: bool = Fal
             f"{len(found.pairs)} images are there twice: {_told(found.pairs)}; leave one manifest "
             "out, or keep the first copy of each with --drop-duplicates"
         )
+    _refuse_other_lesions(manifest, found)
     left_out = {pair[1] for pair in found.pairs}
     kept = manifest.select(~manifest.images["image_id"].isin(left_out))
     lines = tuple(f"{second}: {why} as {first}" for first, second, why in found.pairs)
     return Manifest(kept.name, kept.images, kept.lesions, kept.notes, (*kept.dropped, *lines))
+
+
+def _refuse_other_lesions(manifest: Manifest, found: Duplicates) -> None:
+    """A copy that has a lesion and is left out would leave a healthy image behind."""
+    columns = [name for name in manifest.lesions.columns if name not in ("image_id", "category")]
+    boxes = {
+        str(name): {tuple(row) for row in rows[columns].astype("string").fillna("").itertuples(index=False)}
+        for name, rows in manifest.lesions.groupby("image_id")
+    }
+    other = [pair for pair in found.pairs if boxes.get(pair[0], set()) != boxes.get(pair[1], set())]
+    if other:
+        raise DatasetError(
+            f"{len(other)} images are there twice with different lesions: {_told(other)}; find out which "
+            "lesions are right and leave the other manifest out"
+        )
 
 
 def _pairs(names: Iterable[str], why: str) -> list[tuple[str, str, str]]:

@@ -307,7 +307,10 @@ def _add(folders: OmidbFolders, image: _Image, header: OmidbHeader, rules: _Rule
     marks = parse_marks(image.marks, header.laterality, image.episode)
     counted = [mark for mark in marks if rules.marks.count(mark, side)]
     if not marks and side in _CANCER and rules.unmarked == "drop":
-        found.drop(f"the breast is {side}, but nobody marked where (--set unmarked=keep takes it)", image.key)
+        found.drop(
+            f"the breast is {side}, but nobody marked where (--set unmarked=keep takes it as healthy)",
+            image.key,
+        )
         return
     if counted and header.is_tomosynthesis:
         found.drop("a mark on a tomosynthesis object names no slice", image.key)

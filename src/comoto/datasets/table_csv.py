@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import CsvForm
+from comoto.datasets.options import excluded_images, require_known
 from comoto.datasets.table_csv_columns import (
-    BOX_NAMES,
     IMAGE_NAMES,
-    LESION_NAMES,
+    KEY_NAMES,
+    box_names,
     renamed,
     require_used,
 )
@@ -65,11 +66,13 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
     words: str | None = None,
     first_slice: str | None = None,
     corners: str | None = None,
+    boxes: str | None = None,
     boxes_on: str | None = None,
     headers: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
+    exclude: str | Sequence[str] | None = None,
 ) -> Manifest:
     """Read the user's own tables and find the images on disk.
 
@@ -85,13 +88,20 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
         first_slice: number of the first slice in the tables, 0 (default) or 1.
         corners: ``edges`` (default): x2 and y2 are the right and the lower edge; ``pixels``: they are the
             last pixel inside.
+        boxes: ``pixels`` (default); ``normalised``: shares of the image's width and height; ``yolo``: shares
+            too, and x and y are the box's centre. Given as ``pixels``, numbers that look like shares or like
+            those of smaller copies are believed.
         boxes_on: ``stored`` (default): boxes of volumes were drawn on the frames as they are in the file;
-            ``corrected``: on frames that were turned so that the breast touches its side.
+            ``corrected``: on frames that were turned so that the breast touches its side; ``mirrored``: on
+            copies that show right breasts like left ones. Given as ``stored``, boxes that look mirrored are
+            believed.
         headers: which are opened: ``needed`` (default), where the table is silent; ``all``, also to compare;
             ``never``.
         encoding: such as ``cp1252``, if the tables are neither UTF-8 nor UTF-16.
         delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``; recognised if not given.
         decimal: ``comma`` or ``point``; recognised if not given.
+        exclude: images that are left out wholly, by ``image_id`` (or ``path``, where there is none), with
+            commas: the way out where a row of theirs is wrong.
 
     Returns:
         The images in the order of the table. Lesions are half-open boxes in the corrected orientation,
@@ -105,6 +115,7 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
     choices = {
         "first_slice": first_slice,
         "corners": corners,
+        "boxes": boxes,
         "boxes_on": boxes_on,
         "headers": headers,
         "delimiter": delimiter,
@@ -112,16 +123,17 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
     }
     options = csv_options(columns, words, encoding, choices)
     found = _read_tables(root if tables is None else Path(tables).absolute(), images, lesions, options)
-    parsed, boxes, notes = _parse(found, options)
+    found = _without_excluded(found, excluded_images("csv", exclude))
+    parsed, marked, notes = _parse(found, options)
     located, dropped = locate_files(root, parsed.table, parsed.images["path"], allow_missing)
     present = parsed.images.loc[located.index].assign(path=located)
-    boxed = present["image_id"].isin(boxes["image_id"])
+    boxed = present["image_id"].isin(marked["image_id"])
     complete, more_notes, unread = fill_from_headers(
         ImageTable(parsed.table, present, parsed.notes), boxed, options
     )
     if complete.empty and not parsed.images.empty:
         raise DatasetError(f"{parsed.table.path}: no image of it can be read; the first: {unread[0]}")
-    placed, box_notes = _placed(found, boxes, complete, options)
+    placed, box_notes = _placed(found, marked, complete, options)
     return Manifest(
         "csv",
         _manifest_images(complete, placed),
@@ -129,6 +141,24 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
         (*notes, *more_notes, *box_notes),
         (*dropped, *unread),
     )
+
+
+def _without_excluded(found: _Tables, excluded: tuple[str, ...]) -> _Tables:
+    """Return the tables without the rows of images that the user leaves out wholly."""
+    if not excluded:
+        return found
+    key = "image_id" if "image_id" in found.images.rows else "path"
+    names = found.images.rows[key]
+    note = require_known("csv", excluded, [*names, *written_paths(names)])
+    left_out = {*excluded, *written_paths(pd.Series(excluded, dtype="string"))}
+    images = found.images.without(written_paths(names), left_out).without(names, left_out)
+    if found.lesions is None or found.is_one:
+        return _Tables(images, images if found.is_one else None, (*found.notes, *note))
+    rows = found.lesions.rows
+    gone = set(written_paths(found.images.rows["path"])) - set(written_paths(images.rows["path"]))
+    own = rows["image_id"] if "image_id" in rows else written_paths(rows.get("path", names[:0]))
+    lesions = found.lesions.without(own, left_out | gone)
+    return _Tables(images, lesions, (*found.notes, *note))
 
 
 def _parse(found: _Tables, options: CsvOptions) -> tuple[ImageTable, pd.DataFrame, tuple[str, ...]]:
@@ -189,7 +219,8 @@ def _read_tables(place: Path, images: str | None, lesions: str | None, options: 
     form = CsvForm(options.encoding, options.delimiter, settable=True)
     whole = read_table(images_path, form=form)
     read = [whole]
-    names = IMAGE_NAMES if lesions_path else IMAGE_NAMES | BOX_NAMES
+    of_boxes = box_names(options.boxes)
+    names = IMAGE_NAMES if lesions_path else IMAGE_NAMES | of_boxes
     table, ignored = renamed(whole, names, options.columns, "images")
     _require_path(table, whole)
     notes = _ignored_note(table, ignored)
@@ -197,11 +228,13 @@ def _read_tables(place: Path, images: str | None, lesions: str | None, options: 
     if lesions_path is not None:
         other = read_table(lesions_path, form=form)
         read.append(other)
-        lesion_table, ignored = renamed(other, LESION_NAMES, options.columns, "lesions")
+        lesion_table, ignored = renamed(other, KEY_NAMES | of_boxes, options.columns, "lesions")
         notes = (*notes, *_ignored_note(lesion_table, ignored))
     require_used(options.columns, read)
     if lesion_table is None:
         notes = (*notes, "no table of lesions: every image counts as without lesion")
+    elif lesion_table.rows.empty:
+        notes = (*notes, f"{lesion_table.path.name}: has no rows: every image counts as without lesion")
     return _Tables(table, lesion_table, notes)
 
 
@@ -243,7 +276,7 @@ def _table_paths(place: Path, images: str | None, lesions: str | None) -> tuple[
         if own_lesions is None and others:
             raise DatasetError(
                 f"{folder}: no lesions.csv beside {of_images.name}, but {', '.join(others)}; name the table "
-                f"of lesions with --set lesions={others[0]}, or say --set lesions=none"
+                f"of lesions with --set lesions={others[0]}; if no image has any, say --set lesions=none"
             )
     return of_images, own_lesions
 

@@ -39,12 +39,25 @@ BOX_NAMES = {
     "slice_index": ("slice", "slice_number", "z", "frame"),
     "category": ("class", "finding", "lesion_type", "type"),
 }
+_CENTRES = ("{}_center", "{}_centre", "center_{}", "centre_{}", "c{}")
 KEY_NAMES = {name: IMAGE_NAMES[name] for name in ("image_id", "path")}
 LESION_NAMES = KEY_NAMES | BOX_NAMES
 """Columns of the lesions table."""
 
 _TABLES = ("images", "lesions")
 _SIGNS = re.compile(r"[\W_]")
+
+
+def box_names(boxes: str | None) -> dict[str, tuple[str, ...]]:
+    """Return the columns of a box, with the names that mean the same; those of a centre for ``yolo``."""
+    if boxes != "yolo":
+        return dict(BOX_NAMES)
+    return BOX_NAMES | {axis: centre_names(axis) for axis in ("x", "y")}
+
+
+def centre_names(axis: str) -> tuple[str, ...]:
+    """Return what tables call the centre of a box on an axis."""
+    return tuple(name.format(axis) for name in _CENTRES)
 
 
 def parse_mapping(text: str | None) -> dict[str, str]:

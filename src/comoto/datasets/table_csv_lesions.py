@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.boxes import CORNERS, clip_to_image
+from comoto.datasets.box_suspicion import are_shares, in_upper_left_quarter, look_for_mirrored
+from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once, remedy
 from comoto.datasets.table_csv_options import CsvOptions
-from comoto.datasets.tables import Table
+from comoto.datasets.tables import Table, blank_cells
 from comoto.errors import DatasetError
 from comoto.progress import track
 from comoto.records import LESION_COLUMNS, Laterality, Modality
@@ -18,6 +20,13 @@ from comoto.sources.lie import volume_lie
 
 _SIZED = ["x", "y", "width", "height"]
 _REMEDY = "correct the table"
+_IMAGE_REMEDY = remedy("--set exclude=IMAGE")
+_NO_LESION = ("no finding", "no findings", "no lesion", "normal", "negative", "healthy", "background", "-")
+"""Words of a category that need no box, beside empty cells."""
+
+_TOLERANCE = 1e-6
+_MOSTLY = 0.5
+_WORDS = {Laterality.LEFT: "left", Laterality.RIGHT: "right"}
 
 
 def has_boxes(table: Table) -> bool:
@@ -33,38 +42,89 @@ def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tupl
         options: what corners and slice numbers mean.
 
     Returns:
-        x1, y1, x2, y2 (half-open, as annotated), slice_index (from 0, missing where the table is silent) and
-        category, the line as index; and notes.
+        x1, y1, x2, y2 (half-open, as annotated: pixels, or shares of the image), slice_index (from 0, missing
+        where the table is silent) and category, the line as index; and notes.
 
     Raises:
-        DatasetError: there are no columns of a box, or a cell is wrong.
+        DatasetError: there are no columns of a box, or a cell is wrong, or boxes look like shares and nobody
+            said what they are.
     """
-    if not has_boxes(table):
-        have = ", ".join(table.rows.columns)
-        raise DatasetError(
-            f"{table.path}: no box: the columns x1, y1, x2, y2 or x, y, width, height are needed "
-            f"(understood here: {have}); name yours with --set columns=x1:YOUR_NAME,..."
-        )
-    form = CORNERS if set(CORNERS) <= set(table.rows.columns) else _SIZED
+    _require_columns(table, options)
+    form = CORNERS if set(CORNERS) <= set(table.rows.columns) and options.boxes != "yolo" else _SIZED
     values = pd.DataFrame({name: table.optional_numbers(name, options.decimal) for name in form})
     empty = values.isna()
     partly = empty.any(axis=1) & ~empty.all(axis=1)
-    table.refuse(partly, "part of the box is missing", "complete it, or leave all of it empty")
-    values = values[~empty.all(axis=1)]
-    boxes = values.copy() if form == CORNERS else pd.DataFrame(index=values.index)
-    if form == _SIZED:
-        boxes["x1"], boxes["y1"] = values["x"], values["y"]
-        boxes["x2"], boxes["y2"] = values["x"] + values["width"], values["y"] + values["height"]
-    elif options.corners == "pixels":
-        boxes[["x2", "y2"]] += 1
-    with_box = Table(table.path, table.rows.loc[boxes.index])
-    boxes["slice_index"] = _slices(with_box, options)
-    rows = with_box.rows
+    table.refuse(
+        partly,
+        "part of the box is missing",
+        "complete it; a row without any of it says that the image has no lesion",
+    )
+    rows = table.rows
     named = rows["category"] if "category" in rows else pd.Series("", index=rows.index, dtype="string")
-    boxes["category"] = named.mask(named == "", "lesion")
-    without = len(table.rows) - len(boxes)
+    silent = blank_cells(named) | named.str.lower().isin(_NO_LESION)
+    table.refuse(
+        empty.all(axis=1) & ~silent,
+        "a finding has no box",
+        f"{_IMAGE_REMEDY}; where there is none, leave category empty",
+    )
+    values = values[~empty.all(axis=1)]
+    _check_unit(table, values, options)
+    boxes = _as_corners(values, form, options)
+    with_box = replace(table, rows=rows.loc[boxes.index])
+    boxes["slice_index"] = _slices(with_box, options)
+    boxes["category"] = named.loc[boxes.index].mask(named == "", "lesion")
+    without = len(rows) - len(boxes)
     notes = (f"{table.path.name}: {without} rows have no box and count as no lesion",) if without else ()
     return boxes, notes
+
+
+def _require_columns(table: Table, options: CsvOptions) -> None:
+    columns = set(table.rows.columns)
+    if options.boxes == "yolo" and not set(_SIZED) <= columns:
+        raise DatasetError(
+            f"{table.path}: boxes=yolo needs the columns x (or x_center), y (or y_center), width, height "
+            f"(understood here: {', '.join(table.rows.columns)}); name yours with --set "
+            "columns=x:YOUR_NAME,..."
+        )
+    if not has_boxes(table):
+        raise DatasetError(
+            f"{table.path}: no box: the columns x1, y1, x2, y2 or x, y, width, height are needed "
+            f"(understood here: {', '.join(table.rows.columns)}); name yours with --set "
+            "columns=x1:YOUR_NAME,...; boxes of YOLO (x_center, y_center, width, height in shares of the "
+            "image) are read with --set boxes=yolo"
+        )
+
+
+def _check_unit(table: Table, values: pd.DataFrame, options: CsvOptions) -> None:
+    """Refuse shares that nobody announced, and pixels where shares were announced."""
+    if options.are_shares:
+        beyond = ((values < -_TOLERANCE) | (values > 1 + _TOLERANCE)).any(axis=1)
+        table.refuse(
+            beyond.reindex(table.rows.index, fill_value=False),
+            f"the box is not between 0 and 1, as boxes={options.boxes} are",
+            f"leave boxes={options.boxes} out if they are pixels, or {_IMAGE_REMEDY}",
+        )
+    elif options.boxes is None and are_shares(values):
+        raise DatasetError(
+            f"{table.path}: these look normalised: every box lies between 0 and 1 "
+            f"({lines_text(values.index)}); if they are shares of the image, say --set boxes=yolo (centre, "
+            "width, height) or --set boxes=normalised (corners, or left, top, width, height); if they are "
+            "pixels, --set boxes=pixels"
+        )
+
+
+def _as_corners(values: pd.DataFrame, form: list[str], options: CsvOptions) -> pd.DataFrame:
+    if form == CORNERS:
+        boxes = values.copy()
+        if options.corners == "pixels":
+            boxes[["x2", "y2"]] += 1
+        return boxes
+    boxes = pd.DataFrame(index=values.index)
+    for low, high, start, size in (("x1", "x2", "x", "width"), ("y1", "y2", "y", "height")):
+        before = values[size] / 2 if options.boxes == "yolo" else 0.0
+        boxes[low] = values[start] - before
+        boxes[high] = boxes[low] + values[size]
+    return boxes[CORNERS]
 
 
 def place_lesions(
@@ -76,10 +136,11 @@ def place_lesions(
         table: for messages.
         boxes: of ``parse_lesions``, with image_id.
         images: image_id as index; path, modality, laterality, num_slices, rows, columns.
-        options: ``boxes_on`` and, for a hint, ``first_slice``.
+        options: ``boxes``, ``boxes_on`` and, for a hint, ``first_slice``.
 
     Raises:
-        DatasetError: a size is not known, or a box or slice is not in its image.
+        DatasetError: a size is not known, a box or slice is not in its image, or boxes look like those of
+            other pictures: smaller or mirrored copies.
         DicomError: a volume with a lesion cannot be opened.
     """
     boxes = boxes[boxes["image_id"].isin(images.index)].copy()
@@ -94,11 +155,89 @@ def place_lesions(
     _check_slices(boxed, of_image, is_volume, options)
     boxes["slice_index"] = boxes["slice_index"].where(is_volume).astype("Int64")
     rows, columns = of_image["rows"].astype("int64"), of_image["columns"].astype("int64")
-    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows)
+    if options.are_shares:
+        boxes[["x1", "x2"]] = boxes[["x1", "x2"]].mul(columns, axis=0)
+        boxes[["y1", "y2"]] = boxes[["y1", "y2"]].mul(rows, axis=0)
+    _explain_empty(boxed, boxes)
+    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows, _IMAGE_REMEDY)
     boxes[CORNERS] = clipped
-    if options.boxes_on == "stored" and is_volume.any():
+    if options.boxes is None and in_upper_left_quarter(boxes, boxes["image_id"], columns, rows):
+        raise DatasetError(
+            f"{table.path}: all {len(boxes)} boxes lie in the upper left quarter of their images, as boxes "
+            "do that were drawn on smaller copies; give them in pixels of these images, or as shares of the "
+            "copy with --set boxes=normalised; if they are right, say --set boxes=pixels"
+        )
+    if options.boxes_on == "mirrored":
+        notes = (*notes, *_mirror(table, boxes, of_image))
+    elif options.boxes_on != "corrected" and is_volume.any():
         notes = (*notes, *_turn(table, boxes, of_image[is_volume]))
-    return boxes[list(LESION_COLUMNS)], notes
+    notes = (*notes, *_compare_with_outlines(table, boxes, of_image[~is_volume], options))
+    once, repeated = counted_once(table, boxes)
+    return once[list(LESION_COLUMNS)], (*notes, *repeated)
+
+
+def _explain_empty(boxed: Table, boxes: pd.DataFrame) -> None:
+    """Say what boxes may be of which all or most are empty: sizes under the names of corners."""
+    empty = (boxes["x2"] <= boxes["x1"]) | (boxes["y2"] <= boxes["y1"])
+    if len(boxes) and empty.mean() > _MOSTLY and set(CORNERS) <= set(boxed.rows.columns):
+        boxed.refuse(
+            empty,
+            "the box is empty",
+            "correct the table; if x2 and y2 are width and height, name them: --set "
+            "columns=x:YOUR_X1,y:YOUR_Y1,width:YOUR_X2,height:YOUR_Y2",
+        )
+
+
+def _mirror(table: Table, boxes: pd.DataFrame, of_image: pd.DataFrame) -> tuple[str, ...]:
+    """Mirror, in place, the boxes of right breasts, which were drawn on copies that look like left ones."""
+    of_right = of_image["laterality"] == Laterality.RIGHT.value
+    lines = [int(line) for line in of_image.index[of_right]]
+    if not lines:
+        return (f"{table.path.name}: boxes-on=mirrored, but no box is of a right breast",)
+    columns = of_image.loc[lines, "columns"].astype("float64")
+    old = boxes.loc[lines, CORNERS].copy()
+    boxes.loc[lines, "x1"], boxes.loc[lines, "x2"] = columns - old["x2"], columns - old["x1"]
+    return (f"{table.path.name}: {len(lines)} boxes of right breasts mirrored ({lines_text(lines)})",)
+
+
+def _compare_with_outlines(
+    table: Table, boxes: pd.DataFrame, of_mammogram: pd.DataFrame, options: CsvOptions
+) -> tuple[str, ...]:
+    """Refuse boxes that look mirrored, unless the user said on what they were drawn; then note them.
+
+    Raises:
+        DatasetError: more boxes of a side lie on air, and their mirror images on the breast, than the other
+            way round.
+    """
+    if options.headers == "never":
+        return ()
+    notes = []
+    for found in look_for_mirrored(boxes, of_mammogram):
+        what = (
+            f"a box of a {_WORDS[found.side]} breast lies on air, and its mirror image on "
+            f"the breast, in {lines_text(found.mirrored)}"
+        )
+        if found.is_suspect and options.boxes_on in (None, "mirrored"):
+            raise DatasetError(
+                f"{table.path}: {what}; with {found.right} boxes it is the other way round: "
+                f"{_ways_out(found.side, options)}"
+            )
+        notes.append(f"{table.path.name}: {what}; look at them with 'comoto inspect'")
+    return tuple(notes)
+
+
+def _ways_out(side: Laterality, options: CsvOptions) -> str:
+    if options.boxes_on == "mirrored":
+        return "these were drawn on the images as they are; leave boxes-on=mirrored out"
+    if side is Laterality.RIGHT:
+        return (
+            "if they were drawn on mirrored copies, say --set boxes-on=mirrored, which mirrors those of "
+            "right breasts; if all of them are right as they are, say --set boxes-on=stored"
+        )
+    return (
+        "they were drawn on mirrored copies, or the side is wrong; correct them, or, if all of them are "
+        "right as they are, say --set boxes-on=stored"
+    )
 
 
 def _slices(table: Table, options: CsvOptions) -> pd.Series[int]:

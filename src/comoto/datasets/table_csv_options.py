@@ -13,7 +13,8 @@ from comoto.errors import ConfigError
 CHOICES = {
     "first_slice": ("0", "1"),
     "corners": ("edges", "pixels"),
-    "boxes_on": ("stored", "corrected"),
+    "boxes": ("pixels", "normalised", "yolo"),
+    "boxes_on": ("stored", "corrected", "mirrored"),
     "headers": ("needed", "all", "never"),
     "delimiter": tuple(DELIMITERS),
     "decimal": ("comma", "point"),
@@ -29,11 +30,17 @@ class CsvOptions:
     words: dict[str, str] = field(default_factory=dict)
     first_slice: int = 0
     corners: str = "edges"
-    boxes_on: str = "stored"
+    boxes: str | None = None
+    boxes_on: str | None = None
     headers: str = "needed"
     encoding: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
+
+    @property
+    def are_shares(self) -> bool:
+        """Boxes are given as shares of their image."""
+        return self.boxes in ("normalised", "yolo")
 
 
 def csv_options(
@@ -52,12 +59,18 @@ def csv_options(
             codecs.lookup(encoding)
         except LookupError as error:
             raise ConfigError(f"--set encoding={encoding}: no such encoding; try cp1252 or utf-8") from error
+    if choices["corners"] == "pixels" and choices["boxes"] in ("normalised", "yolo"):
+        raise ConfigError(
+            f"--set corners=pixels: boxes={choices['boxes']} are shares of the image, which have no last "
+            "pixel; leave corners out"
+        )
     return CsvOptions(
         columns=parse_mapping(columns),
         words=_parse_words(words),
         first_slice=int(choices["first_slice"] or "0"),
         corners=choices["corners"] or "edges",
-        boxes_on=choices["boxes_on"] or "stored",
+        boxes=choices["boxes"],
+        boxes_on=choices["boxes_on"],
         headers=choices["headers"] or "needed",
         encoding=encoding,
         delimiter=choices["delimiter"],

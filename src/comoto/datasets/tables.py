@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,15 @@ class Table:
         self.refuse(~values.isin(list(known)), f"{column} is none of {', '.join(known)}", "correct the table")
         return values
 
+    def without(self, keys: pd.Series[str], excluded: Collection[str]) -> Table:
+        """Return the table without the rows of excluded images.
+
+        Args:
+            keys: the image of each row, aligned.
+            excluded: images that the user leaves out wholly.
+        """
+        return replace(self, rows=self.rows[~keys.isin(list(excluded))]) if excluded else self
+
     def unique(self, columns: Sequence[str]) -> None:
         """Check that no two rows have the same key.
 
@@ -110,7 +119,9 @@ class Table:
             DatasetError: some do.
         """
         bad = self.rows.duplicated(list(columns), keep=False)
-        self.refuse(bad, f"the same {', '.join(columns)} stands more than once", "keep one row of each")
+        alike = self.rows.duplicated(keep=False)[bad].all()
+        way_out = "keep one row of each" if alike else "the rows differ: find out which of them is right"
+        self.refuse(bad, f"the same {', '.join(columns)} stands more than once", way_out)
 
 
 def read_table(path: Path, columns: Sequence[str] = (), form: CsvForm | None = None) -> Table:

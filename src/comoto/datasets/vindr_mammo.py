@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.components import suggest
-from comoto.datasets.boxes import CORNERS, clip_to_image
+from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once, remedy
+from comoto.datasets.options import excluded_images, require_known
 from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
 from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
@@ -41,10 +42,14 @@ _MIRRORED = Path("physionet.org", "files", "vindr-mammo", "1.0.0")
 """Where ``wget -r`` puts the release."""
 
 _SHOWN = 3
+_IMAGE_REMEDY = remedy("--set exclude=IMAGE_ID")
 
 
 def read_vindr_mammo(
-    root: Path, categories: Sequence[str] | None = None, allow_missing: bool = False
+    root: Path,
+    categories: Sequence[str] | None = None,
+    allow_missing: bool = False,
+    exclude: str | Sequence[str] | None = None,
 ) -> Manifest:
     """Read both tables and find the images on disk.
 
@@ -53,12 +58,14 @@ def read_vindr_mammo(
         categories: findings that count as lesions; ``LESION_CATEGORIES`` if not given. A box with several
             categories counts if one of them does.
         allow_missing: leave out images that are not on disk, and say so, instead of refusing.
+        exclude: image ids with commas, left out wholly: the way out where a row of theirs is wrong.
 
     Returns:
         One image per mammogram; ``label`` is the breast's BI-RADS assessment, ``view_key`` such as ``L-CC``;
         lesions are clipped to the image, their category is all categories of the box.
 
     Raises:
+        ConfigError: an excluded image is in no table.
         DatasetError: a table is missing or wrong, images are not on disk, or a category is unknown; the
             message names file, lines and remedy.
     """
@@ -66,11 +73,13 @@ def read_vindr_mammo(
     if not (root / IMAGES_TABLE).exists() and (root / _MIRRORED / IMAGES_TABLE).exists():
         root = root / _MIRRORED
     chosen = _chosen(categories)
-    images = _read_images(root / IMAGES_TABLE)
-    findings = _read_findings(root / FINDINGS_TABLE, images)
+    excluded = excluded_images("vindr-mammo", exclude)
+    images, all_images = _read_images(root / IMAGES_TABLE, excluded)
+    left_out = require_known("vindr-mammo", excluded, all_images)
+    findings = _read_findings(root / FINDINGS_TABLE, images, excluded)
     images, dropped = _with_paths(root, images, allow_missing)
     lesions, notes = _lesions(root / FINDINGS_TABLE, findings, images, chosen)
-    return Manifest("vindr-mammo", images, lesions, notes, dropped)
+    return Manifest("vindr-mammo", images, lesions, (*left_out, *notes), dropped)
 
 
 def _chosen(categories: Sequence[str] | None) -> frozenset[str]:
@@ -81,7 +90,8 @@ def _chosen(categories: Sequence[str] | None) -> frozenset[str]:
     return frozenset(categories or LESION_CATEGORIES)
 
 
-def _read_images(path: Path) -> pd.DataFrame:
+def _read_images(path: Path, excluded: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the images, and the ids of all in the table."""
     columns = [
         "study_id",
         "image_id",
@@ -93,9 +103,11 @@ def _read_images(path: Path) -> pd.DataFrame:
         "split",
     ]
     table = read_table(path, columns)
+    all_images = table.rows["image_id"].tolist()
+    table = table.without(table.rows["image_id"], excluded)
     table.unique(["image_id"])
     laterality, view = table.words("laterality", ("L", "R")), table.words("view_position", ("CC", "MLO"))
-    return pd.DataFrame(
+    images = pd.DataFrame(
         {
             "image_id": table.rows["image_id"],
             "modality": Modality.MAMMOGRAM.value,
@@ -111,13 +123,15 @@ def _read_images(path: Path) -> pd.DataFrame:
             "columns": table.integers("width"),
         }
     )
+    return images, all_images
 
 
-def _read_findings(path: Path, images: pd.DataFrame) -> Table:
+def _read_findings(path: Path, images: pd.DataFrame, excluded: Sequence[str]) -> Table:
     """Read the findings and check them against the images; ``words`` holds the parsed categories."""
     table = read_table(
         path, ["study_id", "image_id", "split", "finding_categories", "xmin", "ymin", "xmax", "ymax"]
     )
+    table = table.without(table.rows["image_id"], excluded)
     known = images.set_index("image_id")
     absent = ~table.rows["image_id"].isin(known.index)
     table.refuse(absent, f"the image has no row in {IMAGES_TABLE}", "use tables of the same release")
@@ -135,7 +149,7 @@ def _read_findings(path: Path, images: pd.DataFrame) -> Table:
     table.refuse(
         pd.Series(wrong, index=table.rows.index),
         "finding_categories is no list of known categories",
-        "correct the table",
+        f"write them as the release does, such as ['Mass'] or ['{NO_FINDING}'], letter by letter",
     )
     with_words = table.rows.assign(words=pd.Series(words, index=table.rows.index, dtype=object))
     return Table(path, with_words)
@@ -208,14 +222,15 @@ def _lesions(
     )
     sizes = images.set_index("image_id").loc[boxed.rows["image_id"], ["columns", "rows"]]
     sizes.index = boxes.index
-    boxes, notes = clip_to_image(boxed, boxes, sizes["columns"], sizes["rows"])
+    boxes, notes = clip_to_image(boxed, boxes, sizes["columns"], sizes["rows"], _IMAGE_REMEDY)
     boxes["image_id"] = boxed.rows["image_id"]
     boxes["slice_index"] = pd.NA
     boxes["category"] = [", ".join(words) for words in boxed.rows["words"]]
     counts = pd.Series(
         [bool(chosen & set(words)) for words in boxed.rows["words"]], index=boxes.index, dtype=bool
     )
-    lesions = boxes[counts]
+    lesions, repeated = counted_once(boxed, boxes[counts])
+    notes = (*notes, *repeated)
     if not counts.all():
         only = set(boxes["image_id"]) - set(lesions["image_id"])
         left_out = ", ".join(sorted({*LESION_CATEGORIES, *OTHER_CATEGORIES} - chosen))
@@ -233,7 +248,6 @@ def _boxed(findings: Table) -> Table:
         [NO_FINDING not in words for words in findings.rows["words"]], index=findings.rows.index
     )
     empty = findings.rows[["xmin", "ymin", "xmax", "ymax"]] == ""
-    remedy = "correct or remove these rows in a copy of the table"
-    findings.refuse(is_finding & empty.any(axis=1), "a finding has no box", remedy)
-    findings.refuse(~is_finding & ~empty.all(axis=1), f"'{NO_FINDING}' has a box", remedy)
+    findings.refuse(is_finding & empty.any(axis=1), "a finding has no box", _IMAGE_REMEDY)
+    findings.refuse(~is_finding & ~empty.all(axis=1), f"'{NO_FINDING}' has a box", _IMAGE_REMEDY)
     return Table(findings.path, findings.rows[is_finding])
