@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from comoto.preprocessing.slices import PrepareOptions
     from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
+    from comoto.preprocessing.verify import StoreCheck
     from comoto.simulation import SimulatedPaths
     from comoto.study.run import StudyOutcome
     from comoto.training.run import TrainResult
@@ -54,6 +55,7 @@ __all__ = [
     "train_student",
     "train_teacher",
     "verify_split",
+    "verify_store",
 ]
 
 
@@ -275,6 +277,21 @@ def prepare(
     loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
     work = work or Work(workers=workers, skip_broken=skip_broken)
     return prepare_with(loaded, Path(out), config, options, work)
+
+
+def verify_store(store: AnyPath) -> StoreCheck:
+    """Compare everything in a prepared store with its checksums (``comoto prepare --verify``).
+
+    Args:
+        store: the folder that ``prepare`` wrote; nothing in it is changed.
+
+    Returns:
+        ``.damage``, a sentence for each damaged or missing file with the way out, ``.images``, and
+        ``.is_sealed``, which is false for a store of a former format, without checksums.
+    """
+    from comoto.preprocessing.verify import verify_store as run
+
+    return run(Path(store))
 
 
 def train_teacher(

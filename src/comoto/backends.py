@@ -1,11 +1,14 @@
-"""Where joblib runs the work: on this machine, or on a Ray or Dask cluster.
+"""Where joblib runs the work: in processes that end with this one, or on a Ray or Dask cluster.
 
 All machines of a cluster must see the files under the same paths.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -15,6 +18,9 @@ from joblib import parallel_config
 from comoto.errors import ConfigError
 
 Backend = Literal["loky", "threading", "ray", "dask"]
+
+_LOOK = 0.5
+"""Seconds."""
 
 
 @contextmanager
@@ -38,8 +44,27 @@ def joblib_backend(name: Backend, workers: int, address: str | None) -> Iterator
     else:
         if address is not None:
             raise ConfigError(f"--address belongs to the backends ray and dask, not to {name}")
-        with parallel_config(backend=name, n_jobs=workers):
+        watch = {"initializer": end_with, "initargs": (os.getpid(),)} if name == "loky" else {}
+        with parallel_config(backend=name, n_jobs=workers, **watch):
             yield
+
+
+def end_with(parent: int) -> None:
+    """End this process within a second after its parent, however that one ends.
+
+    A parent that is killed with signal 9 can tell nobody, and loky's workers would wait for work for ever. On
+    Windows, where the parent's number stays, they do.
+
+    Args:
+        parent: number of the process that started this one.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end with the parent").start()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from 0. Nothing here holds pixels.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,7 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from comoto.checksums import file_sha256, read_json_object, write_sealed_json
 from comoto.errors import DatasetError, DicomError
+from comoto.output_files import whole_file, write_text
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -35,6 +38,10 @@ PREDICTION_COLUMNS = (
     "Score",
 )
 """Columns of the DBTex challenge's submission file, in its order."""
+
+_MANIFEST_FORMAT = "comoto-manifest-2"
+_FORMER_MANIFEST_FORMAT = "comoto-manifest-1"
+_AGAIN = "make the manifest again ('comoto index' or 'comoto split'; 'comoto prepare' in a prepared store)"
 
 
 class Laterality(StrEnum):
@@ -285,37 +292,52 @@ class Manifest:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write ``images.parquet``, ``lesions.parquet``, ``manifest.json`` and ``summary.txt``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.images.to_parquet(folder / "images.parquet", index=False)
-        self.lesions.to_parquet(folder / "lesions.parquet", index=False)
-        (folder / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
-        about = {
-            "format": "comoto-manifest-1",
+        """Write ``images.parquet``, ``lesions.parquet``, ``summary.txt`` and, last, ``manifest.json``.
+
+        ``manifest.json`` vouches for itself and for both tables.
+        """
+        about = folder / "manifest.json"
+        about.unlink(missing_ok=True)  # whatever ends this early, nobody reads old and new mixed
+        sums = {}
+        for name, table in (("images", self.images), ("lesions", self.lesions)):
+            path = folder / f"{name}.parquet"
+            with whole_file(path) as part:
+                table.to_parquet(part, index=False)
+            sums[path.name] = file_sha256(path)
+        write_text(folder / "summary.txt", self.summary() + "\n")
+        content = {
+            "format": _MANIFEST_FORMAT,
             "name": self.name,
             "notes": list(self.notes),
             "dropped": list(self.dropped),
+            "sha256": sums,
         }
-        (folder / "manifest.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        write_sealed_json(about, content, indent=2)
 
     @staticmethod
     def load(folder: Path) -> Manifest:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote, also in the former format, which has no checksums.
 
         Raises:
-            DatasetError: the folder holds no manifest.
+            DatasetError: the folder holds no manifest, or one of its files is damaged.
         """
         about = folder / "manifest.json"
         if not about.is_file():
             raise DatasetError(f"{folder}: no manifest.json here; make one with 'comoto index'")
-        content = json.loads(about.read_text(encoding="utf-8"))
-        return Manifest(
-            content["name"],
-            pd.read_parquet(folder / "images.parquet"),
-            pd.read_parquet(folder / "lesions.parquet"),
-            tuple(content["notes"]),
-            tuple(content.get("dropped", ())),
+        content = read_json_object(about, DatasetError, _AGAIN, unsealed=(_FORMER_MANIFEST_FORMAT,))
+        if content.get("format") not in (_MANIFEST_FORMAT, _FORMER_MANIFEST_FORMAT):
+            raise DatasetError(
+                f"{about}: format {content.get('format')!r} is not {_MANIFEST_FORMAT}; {_AGAIN}"
+            )
+        sums = content.get("sha256", {})
+        images, lesions = (
+            _read_table(folder / name, sums.get(name)) for name in ("images.parquet", "lesions.parquet")
         )
+        try:
+            name, notes, dropped = content["name"], content["notes"], content.get("dropped", ())
+            return Manifest(str(name), images, lesions, tuple(notes), tuple(dropped))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{folder}: the manifest is damaged ({error!r}); {_AGAIN}") from error
 
 
 @dataclass(frozen=True)
@@ -388,6 +410,24 @@ def _typed(table: pd.DataFrame, columns: dict[str, str], what: str) -> pd.DataFr
     if missing:
         raise DatasetError(f"{what}: columns are missing: {', '.join(missing)}")
     return table[list(columns)].astype(columns).reset_index(drop=True)
+
+
+def _read_table(path: Path, sha256: str | None) -> pd.DataFrame:
+    """Read a table of a manifest.
+
+    Args:
+        path: a Parquet file.
+        sha256: what its bytes must add up to; None in the former format.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: is missing; {_AGAIN}")
+    data = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise DatasetError(f"{path}: is damaged, or was changed since it was written (checksum); {_AGAIN}")
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except Exception as error:  # the library of a damaged file may raise anything
+        raise DatasetError(f"{path}: is damaged (no Parquet table); {_AGAIN}") from error
 
 
 def _check_images(name: str, images: pd.DataFrame) -> None:

@@ -1,13 +1,16 @@
 """The same pixels are rendered once and stored once, whoever asks for them and wherever the files lie."""
 
+import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError, OutputExistsError
+from comoto.locks import hold
 from comoto.preprocessing import PreparedStore, PrepareOptions, Work, prepare, prepare_with
 from comoto.preprocessing.fingerprint import fingerprint, stamp
 from comoto.preprocessing.planes import DATA_OFFSET, npy_header
@@ -121,18 +124,104 @@ def test_fingerprints_look_at_content_only(tmp_path):
     assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
 
 
-@pytest.mark.parametrize("position", [0, 65535, 3_000_000 // 2, 2_999_999])
-def test_a_large_file_is_read_in_parts_that_hold_both_ends(tmp_path, position):
-    """Of 3,000,000 bytes block k of 16 begins at (3,000,000 - 65,536) k / 15: no. 7 at 1,369,416."""
+@pytest.mark.parametrize("position", [0, 65535, 1_500_000, 2_999_999])
+def test_every_byte_of_a_large_file_counts(tmp_path, position):
     content = bytearray(3_000_000)
     (tmp_path / "a").write_bytes(content)
-    content[1_400_000 if position == 1_500_000 else position] = 1
+    content[position] = 1
     (tmp_path / "b").write_bytes(content)
     assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
-    content[:] = bytes(3_000_000)
-    content[1_500_000] = 1  # block 7 ends at 1,434,952 and block 8 begins at 1,565,047: not looked at
-    (tmp_path / "b").write_bytes(content)
-    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+
+
+def raw_volume(path, frames):
+    """Write a MetaImage volume, whose bytes alone say what it shows."""
+    frames = np.ascontiguousarray(frames, dtype="<u2")
+    path.with_suffix(".raw").write_bytes(frames.tobytes())
+    planes, rows, columns = frames.shape
+    path.write_text(
+        f"ObjectType = Image\nNDims = 3\nDimSize = {columns} {rows} {planes}\nElementType = MET_USHORT\n"
+        f"ElementSpacing = 0.1 0.1 1\nElementDataFile = {path.with_suffix('.raw').name}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path, breast):
+    """A volume of 2 MB without and one with a lesion; where the former samples lay they are the same."""
+    without = np.stack([breast((320, 200), seed=k) for k in range(16)])
+    with_lesion = without.copy()
+    with_lesion[5, 220:240, 20:40] = 1000
+    changed = np.flatnonzero(without.ravel() != with_lesion.ravel()) * 2
+    size, block = without.size * 2, 65536
+    sampled = [(size - block) * number // 15 for number in range(16)]
+    assert not any(start <= byte < start + block for start in sampled for byte in changed)
+    return raw_volume(tmp_path / "absent.mhd", without), raw_volume(tmp_path / "present.mhd", with_lesion)
+
+
+def test_a_pair_with_one_background_keeps_its_lesion(tmp_path, pair, make_manifest):
+    rows = [{"image_id": path.stem, "path": str(path)} for path in pair]
+    store = prepare(make_manifest(rows), tmp_path / "store", GRID, workers=1)
+    absent, present = store.pixels("absent").astype(int), store.pixels("present").astype(int)
+    assert (present != absent).any(axis=(1, 2)).nonzero()[0].tolist() == [5]
+
+
+@pytest.mark.parametrize("times_kept", [False, True])
+def test_a_source_replaced_in_place_is_noticed(tmp_path, pair, make_manifest, times_kept):
+    absent, present = (path.with_suffix(".raw") for path in pair)
+    manifest = make_manifest([{"image_id": "a", "path": str(pair[0])}])
+    before = np.array(prepare(manifest, tmp_path / "store", GRID, workers=1).pixels("a"))
+    status = absent.stat()
+    absent.write_bytes(present.read_bytes())
+    if times_kept:
+        os.utime(absent, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = prepare(manifest, tmp_path / "store", GRID, workers=1).pixels("a")
+    assert (after != before).any(axis=(1, 2)).nonzero()[0].tolist() == [5]
+
+
+def test_two_dicom_files_of_one_uid_and_other_pixels_are_two_images(
+    tmp_path, volume, make_manifest, write_dicom, breast
+):
+    import pydicom
+
+    copy = pydicom.dcmread(volume)
+    frames = np.frombuffer(copy.PixelData, "<u2").copy()
+    frames[len(frames) // 2 :] //= 2
+    copy.PixelData = frames.tobytes()
+    copy.save_as(tmp_path / "copy.dcm")
+    rows = [{"image_id": "a", "path": str(volume)}, {"image_id": "b", "path": str(tmp_path / "copy.dcm")}]
+    store = prepare(make_manifest(rows), tmp_path / "store", GRID, workers=1)
+    assert not np.array_equal(store.pixels("a"), store.pixels("b"))
+
+
+def test_the_documented_remedy_renders_from_the_file_as_it_is(tmp_path, pair, make_manifest, monkeypatch):
+    """Whatever hides a change from the stamp, deleting the image's note makes the file be read again."""
+    for name in ("prepare", "render"):  # the package exports the function of the one module's name
+        module = sys.modules[f"comoto.preprocessing.{name}"]
+        monkeypatch.setattr(module, "stamp", lambda path: "always the same")
+    absent, present = (path.with_suffix(".raw") for path in pair)
+    manifest = make_manifest([{"image_id": "a", "path": str(pair[0])}])
+    before = np.array(prepare(manifest, tmp_path / "store", GRID, workers=1).pixels("a"))
+    absent.write_bytes(present.read_bytes())
+    hidden = prepare(manifest, tmp_path / "store", GRID, workers=1)
+    assert np.array_equal(hidden.pixels("a"), before)
+    (tmp_path / "store" / "images" / "a.json").unlink()
+    assert not np.array_equal(prepare(manifest, tmp_path / "store", GRID, workers=1).pixels("a"), before)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, volume, make_manifest, monkeypatch):
+    import comoto.preprocessing.render as module
+
+    plan = module.plan_image
+
+    def planned_then_touched(*arguments):
+        os.utime(volume)
+        return plan(*arguments)
+
+    monkeypatch.setattr(module, "plan_image", planned_then_touched)
+    manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
+    with pytest.raises(DatasetError, match="was changed while it was being prepared"):
+        prepare(manifest, tmp_path / "store", GRID, workers=1)
+    assert not list((tmp_path / "store" / "planes").rglob("*.npy"))
 
 
 def test_folders_and_raw_files_are_part_of_it(tmp_path):
@@ -162,14 +251,11 @@ def test_planes_begin_at_a_page_and_numpy_reads_them(tmp_path):
 
 
 def test_two_preparations_at_a_time_are_refused(tmp_path, volume, make_manifest):
-    import fcntl
-
     manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
     prepare(manifest, tmp_path / "store", GRID, workers=1)
-    with (tmp_path / "store" / "lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(OutputExistsError, match="another 'comoto prepare' is working there"):
-            prepare(manifest, tmp_path / "store", GRID, workers=1)
+    busy = pytest.raises(OutputExistsError, match="another 'comoto prepare' is working there")
+    with hold(tmp_path / "store" / "lock", "held"), busy:
+        prepare(manifest, tmp_path / "store", GRID, workers=1)
 
 
 def test_paths_need_not_be_kept(tmp_path, volume, make_manifest, write_dicom, rendered):
@@ -185,20 +271,53 @@ def test_paths_need_not_be_kept(tmp_path, volume, make_manifest, write_dicom, re
     assert len(rendered) == 1
 
 
-def test_stores_of_the_former_format_are_read_but_not_continued(tmp_path, volume, make_manifest):
-    import json
+def as_former(store, format_):
+    """Turn a store into one of a former format: the files that were written then."""
+    folder = store.folder
+    settings = json.loads((folder / "store.json").read_text()) | {"format": format_}
+    del settings["checksum"]
+    (folder / "store.json").write_text(json.dumps(settings))
+    about = json.loads((folder / "manifest" / "manifest.json").read_text()) | {"format": "comoto-manifest-1"}
+    del about["checksum"], about["sha256"]
+    (folder / "manifest" / "manifest.json").write_text(json.dumps(about))
+    index = json.loads((folder / "manifest" / "planes.json").read_text())["planes"]
+    (folder / "manifest" / "planes.json").write_text(json.dumps(index))
+    for path in (folder / "planes").rglob("*.json"):
+        content = json.loads(path.read_text())
+        for key in ("checksum", "format", "planes", "sha256"):
+            del content[key]
+        path.write_text(json.dumps(content))
 
+
+def test_stores_of_the_last_format_are_read_but_not_continued(tmp_path, volume, make_manifest):
     manifest = make_manifest([{"image_id": "a/b", "path": str(volume)}])
     store = prepare(manifest, tmp_path / "store", GRID, workers=1)
-    pixels, info = np.array(store.pixels("a/b")), store.info("a/b").to_json()
+    as_former(store, "comoto-store-2")
+    former = PreparedStore(store.folder)
+    assert np.array_equal(former.pixels("a/b"), store.pixels("a/b"))
+    assert np.array_equal(former.plane("a/b", 3), store.plane("a/b", 3))
+    assert former.plan("a/b") == store.plan("a/b")
+    assert former.record("a/b").path == volume
+    with pytest.raises(OutputExistsError, match="former format"):
+        prepare(manifest, store.folder, GRID, workers=1)
+
+
+def test_stores_of_the_first_format_are_read_but_not_continued(tmp_path, volume, make_manifest):
+    manifest = make_manifest([{"image_id": "a/b", "path": str(volume)}])
+    store = prepare(manifest, tmp_path / "store", GRID, workers=1)
+    pixels, info = np.array(store.pixels("a/b")), store.info("a/b")
+    as_former(store, "comoto-store-1")
+    about = json.loads(next((store.folder / "planes").rglob("*.json")).read_text())
     shutil.rmtree(store.folder / "planes")
     (store.folder / "manifest" / "planes.json").unlink()
     np.save(store.folder / "images" / "a%2Fb.npy", pixels)
-    (store.folder / "images" / "a%2Fb.json").write_text(json.dumps(info | {"image_id": "a/b"}))
-    settings = json.loads((store.folder / "store.json").read_text())
-    (store.folder / "store.json").write_text(json.dumps(settings | {"format": "comoto-store-1"}))
+    (store.folder / "images" / "a%2Fb.json").write_text(json.dumps(about | {"image_id": "a/b"}))
     former = PreparedStore(store.folder)
     assert np.array_equal(former.pixels("a/b"), pixels)
-    assert former.plan("a/b") == store.plan("a/b")
+    assert former.plan("a/b") == info.plan
     with pytest.raises(OutputExistsError, match="former format"):
         prepare(manifest, store.folder, GRID, workers=1)
+    cut = store.folder / "images" / "a%2Fb.npy"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(DatasetError, match=r"a%2Fb\.npy: is damaged"):
+        PreparedStore(store.folder).pixels("a/b")

@@ -79,7 +79,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path, manifest,
 def test_an_image_that_kills_its_worker_is_reported_and_the_rest_goes_on(tmp_path, manifest, monkeypatch):
     def deadly(task, **settings):
         if task.records[0].image_id == "7":
-            (settings["out"] / "working" / task.key).touch()
+            (settings["how"].out / "working" / task.name).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return render(task, **settings)
 

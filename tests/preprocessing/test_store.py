@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import PreprocessConfig
 from comoto.dicom.read import DicomImage
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
@@ -228,8 +229,8 @@ def test_damaged_stores_are_refused(tmp_path, volumes):
     with pytest.raises(DatasetError, match=r"no store\.json"):
         PreparedStore(tmp_path)
     store = prepare(volumes, tmp_path / "store", SMALL, workers=1)
-    settings = json.loads((store.folder / "store.json").read_text())
-    (store.folder / "store.json").write_text(json.dumps(settings | {"format": "comoto-store-0"}))
+    settings = read_json_object(store.folder / "store.json", DatasetError, "")
+    write_sealed_json(store.folder / "store.json", settings | {"format": "comoto-store-0"})
     with pytest.raises(DatasetError, match="comoto-store-0"):
         PreparedStore(store.folder)
     (store.folder / "store.json").write_text("{")

@@ -8,7 +8,7 @@ import base64
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from demo_parts import finish_demo
 
 from comoto.cli.main import _run
 from comoto.config import override
+from comoto.records import Manifest
 from comoto.report.demo_report import write_report
 from comoto.simulation import simulate, sized
 from privacy_search import NEEDLES, damage, found_in, give_names, leaks, written_to
@@ -108,12 +109,9 @@ def run_everything(exams: Path, out: Path, call: Callable[..., None]) -> None:
         call(f"broken {number}", "predict", path, "--model", "student", "--out", f"broken{number}.csv")
     table.write_text("path,patient_id,view,laterality\n" + "".join(f"{k}.dcm,P{k},CC,L\n" for k in range(5)))
     call("index broken", "index", "csv", broken, "--tables", table, "--out", out / "broken")
-    images = pd.read_parquet(demo / "manifests/bcs-dbt/images.parquet")
-    images["path"] = [str(broken / f"{number % 5}.dcm") for number in range(len(images))]
-    (out / "manifest").mkdir()
-    images.to_parquet(out / "manifest/images.parquet")
-    for name in ("lesions.parquet", "manifest.json"):
-        (out / "manifest" / name).write_bytes((demo / "manifests/bcs-dbt" / name).read_bytes())
+    manifest = Manifest.load(demo / "manifests/bcs-dbt")
+    paths = [str(broken / f"{number % 5}.dcm") for number in range(len(manifest))]
+    replace(manifest, images=manifest.images.assign(path=paths)).save(out / "manifest")
     call("prepare broken", "prepare", "--manifest", out / "manifest", "--out", out / "none")
 
 

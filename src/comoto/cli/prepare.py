@@ -27,8 +27,10 @@ class Slices(StrEnum):
 
 
 def prepare(
-    manifest: Annotated[Path, typer.Option(help="Folder written by 'comoto index'.")],
     out: Annotated[Path, typer.Option(help="Folder of the prepared store; new, empty, or to be continued.")],
+    manifest: Annotated[
+        Path | None, typer.Option(help="Folder written by 'comoto index'; needed unless --verify.")
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -81,6 +83,10 @@ def prepare(
         bool,
         typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check every file of the store in --out; nothing is changed."),
+    ] = False,
 ) -> None:
     """Render every image once; training then reads fast.
 
@@ -88,14 +94,27 @@ def prepare(
 
     Can be interrupted or killed: the same command again goes on where it was.
     Files that cannot be read are listed at the end; all others are prepared.
+    What is damaged in the store is made anew; --verify lists it and ends with code 2.
 
     Example: comoto prepare --manifest manifests/bcs-dbt --out prepared/bcs-dbt --workers 8
     """
     from comoto import api
-    from comoto.errors import ConfigError
+    from comoto.errors import ConfigError, DatasetError
     from comoto.preprocessing import PrepareOptions, Work
     from comoto.sources.isolated import Limits
 
+    if verify:
+        check = api.verify_store(out)
+        for sentence in check.damage:
+            typer.echo(sentence)
+        if not check.is_sealed:
+            typer.echo(f"{out}: of a former format without checksums; only its form was checked")
+        if check.damage:
+            raise DatasetError(f"{out}: {len(check.damage)} damaged or missing, listed above")
+        typer.echo(f"{out}: {check.images} images, nothing is damaged")
+        return
+    if manifest is None:
+        raise ConfigError("--manifest is missing: the folder that 'comoto index' wrote")
     for text in overrides or ():
         if not text.startswith("preprocess."):
             raise ConfigError(f"--set {text}: only preprocess.KEY=VALUE has a meaning here")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 
+from comoto.backends import joblib_backend
 from comoto.errors import DatasetError
 from comoto.progress import progress_bar
 from comoto.sources.walk import walk
@@ -60,7 +61,9 @@ def for_each(
         if processes == 1 or len(jobs) <= _FEW:
             outcomes: Iterator[Result] = map(call, jobs)
         else:
-            outcomes = Parallel(n_jobs=processes, return_as="generator")(delayed(call)(job) for job in jobs)
+            with joblib_backend("loky", processes, None):
+                run = Parallel(n_jobs=processes, return_as="generator")
+            outcomes = run(delayed(call)(job) for job in jobs)
         for result in outcomes:
             results.append(result)
             advance(1)

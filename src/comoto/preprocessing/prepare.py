@@ -8,57 +8,56 @@ goes on where it was, a file that cannot be read does not stop the others, and p
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from comoto.config import PreprocessConfig
 from comoto.errors import ComotoError, DatasetError
 from comoto.output_files import write_json
-from comoto.preprocessing.fingerprint import fingerprint, stamp
-from comoto.preprocessing.planes import planes_key, read_info, take_planes
-from comoto.preprocessing.render import Outcome, Task, check, render
+from comoto.preprocessing.fingerprint import stamp
+from comoto.preprocessing.planes import planes_files, planes_key, sound_info
+from comoto.preprocessing.render import How, Outcome, Task, check, render
 from comoto.preprocessing.slices import PrepareOptions
-from comoto.preprocessing.spread import Job, Work, spread
-from comoto.preprocessing.store import PreparedStore, image_file, read_json, read_settings
+from comoto.preprocessing.spread import Work, spread
+from comoto.preprocessing.store import FORMAT, PreparedStore, read_settings
 from comoto.preprocessing.store_folder import (
+    BROKEN,
+    ImageNote,
     alone,
     finish,
     open_folder,
-    reopen,
+    read_note,
     sweep_planes,
+    tidy,
     without_paths,
 )
 from comoto.progress import say, track
 from comoto.records import ImageRecord, Manifest
 
-BROKEN = "broken.json"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _LISTED = 10
 _READERS = 8
 
 
 @dataclass(frozen=True)
-class _Known:
-    """An image, recognised by its content."""
+class _Seen:
+    """An image whose files are there.
+
+    Attributes:
+        stamp: of its files now.
+        note: what the store knows of it, if its files have not changed since.
+    """
 
     record: ImageRecord
     stamp: str
-    fingerprint: str
-    key: str
-
-    def write(self, out: Path, *, with_stamp: bool) -> None:
-        """Write down that the image's planes are in the store; a file that says so already is left alone."""
-        path = image_file(out, self.record.image_id)
-        content = {
-            "image_id": self.record.image_id,
-            "stamp": self.stamp if with_stamp else "",
-            "fingerprint": self.fingerprint,
-            "planes": self.key,
-        }
-        if not path.is_file() or read_json(path) != content:
-            write_json(path, content)
+    note: ImageNote | None
 
 
 def prepare(
@@ -83,8 +82,9 @@ def prepare_with(
 ) -> PreparedStore:
     """Render every image of a manifest into a store.
 
-    Calling it again on the same folder renders only what is missing or whose source file changed. The disk
-    takes about planes x h x w bytes. The store does not depend on workers, backend or interruptions.
+    Calling it again on the same folder renders only what is missing or damaged, or whose source file changed;
+    for that it reads all planes that are there. The disk takes about planes x h x w bytes. The store does not
+    depend on workers, backend or interruptions.
 
     Args:
         manifest: images and lesions.
@@ -102,21 +102,13 @@ def prepare_with(
     options, work = options or PrepareOptions(), work or Work()
     out = out.absolute()  # a worker may have been started in another folder
     for other in work.reuse:
-        read_settings(other)
-    open_folder(out, manifest.name, config, options)
+        if read_settings(other).format != FORMAT:
+            say(f"{other}: is a store of a former format; nothing is taken from it")
+    how = How(out, config, options, tuple(other.absolute() for other in work.reuse), work.isolate)
     with alone(out):
-        records = list(manifest.records())
-        known, unreadable = _identify(records, out, config, options)
-        job = partial(render, out=out, config=config, options=options, isolate=work.isolate)
-        broken = _make(known, out, job, work)
-        broken = _in_order(unreadable | broken, records, keep_paths=work.keep_paths)
-        _write_broken(broken, out)
-        if broken and (not work.skip_broken or len(broken) == len(records)):
-            raise DatasetError(_listing(broken, len(records)))
-        keys = {item.record.image_id: item.key for item in known if item.record.image_id not in broken}
-        kept = manifest if work.keep_paths else without_paths(manifest)
-        finish(out, _without(kept, broken), keys)
-        sweep_planes(out, set(keys.values()))
+        open_folder(out, manifest.name, config, options)
+        with tidy(out):
+            _fill(manifest, how, work)
     store = PreparedStore(out)
     say(summary(store))
     return store
@@ -169,66 +161,85 @@ def _lost_lesions(store: PreparedStore) -> list[str]:
     ]
 
 
-def _identify(
-    records: list[ImageRecord], out: Path, config: PreprocessConfig, options: PrepareOptions
-) -> tuple[list[_Known], dict[str, str]]:
-    """Recognise images by content; return also why some cannot be read, by image id.
+def _fill(manifest: Manifest, how: How, work: Work) -> None:
+    """Get the planes of all images into the store, and finish it if none is broken."""
+    records = list(manifest.records())
+    seen, broken = _look_at_files(records, how.out)
+    there = _look_at_planes(seen, how)
+    keys: dict[str, str] = {}
+    for outcome in chain(there, _render_others(seen, {each.image_id for each in there}, how, work)):
+        if outcome.note is None:
+            broken[outcome.image_id] = outcome.error or ""
+        else:
+            (outcome.note if work.keep_paths else replace(outcome.note, stamp="")).write(how.out)
+            keys[outcome.image_id] = outcome.note.planes
+    broken = _in_order(broken, records, keep_paths=work.keep_paths)
+    _write_broken(broken, how.out)
+    if broken and (not work.skip_broken or len(broken) == len(records)):
+        raise DatasetError(_listing(broken, len(records)))
+    kept = manifest if work.keep_paths else without_paths(manifest)
+    finish(how.out, _without(kept, broken), keys)
+    sweep_planes(how.out, set(keys.values()))
 
-    Threads, for the time goes into waiting for the disk.
-    """
 
-    def one(record: ImageRecord) -> _Known | Outcome:
+def _look_at_files(records: list[ImageRecord], out: Path) -> tuple[list[_Seen], dict[str, str]]:
+    """Find out which images are known; return also why some cannot be read, by image id."""
+
+    def one(record: ImageRecord) -> _Seen | Outcome:
         try:
-            now, print_ = _recognised(record, out)
+            now = stamp(record.path)
         except (ComotoError, OSError) as error:
             return Outcome(record.image_id, str(error))
-        return _Known(record, now, print_, planes_key(print_, record, config, options))
+        note = read_note(out, record.image_id)
+        return _Seen(record, now, note if note is not None and note.stamp == now else None)
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = list(track(pool.map(one, records), "look at the files", len(records)))
-    known = [item for item in found if isinstance(item, _Known)]
-    return known, {item.image_id: item.error or "" for item in found if isinstance(item, Outcome)}
-
-
-def _recognised(record: ImageRecord, out: Path) -> tuple[str, str]:
-    """Return stamp and fingerprint of an image; its file is opened only if the stamp is a new one."""
-    now, path = stamp(record.path), image_file(out, record.image_id)
-    before = read_json(path) if path.is_file() else {}
-    if before.get("stamp") == now and isinstance(before.get("fingerprint"), str):
-        return now, str(before["fingerprint"])
-    return now, fingerprint(record.path)
+    found = _in_threads(one, records, "look at the files")
+    unreadable = {item.image_id: item.error or "" for item in found if isinstance(item, Outcome)}
+    return [item for item in found if isinstance(item, _Seen)], unreadable
 
 
-def _make(known: list[_Known], out: Path, job: Job, work: Work) -> dict[str, str]:
-    """Get the planes of all images into the store; return why some cannot be prepared, by image id."""
-    by_key: dict[str, list[_Known]] = defaultdict(list)
-    for item in known:
-        by_key[item.key].append(item)
-    there: list[list[Outcome]] = []
-    tasks: list[Task] = []
-    for key, items in by_key.items():
-        records = tuple(item.record for item in items)
-        info = read_info(out, key)
-        if info is None and any(take_planes(out, key, other) for other in work.reuse):
-            info = read_info(out, key)
+def _look_at_planes(seen: list[_Seen], how: How) -> list[Outcome]:
+    """Return the outcome of every image whose planes are in the store, to the bit."""
+    by_key: dict[str, list[tuple[ImageRecord, ImageNote]]] = defaultdict(list)
+    for item in seen:
+        if item.note is not None:
+            key = planes_key(item.note.fingerprint, item.record, how.config, how.options)
+            by_key[key].append((item.record, replace(item.note, planes=key)))
+
+    def one(key: str) -> list[Outcome]:
+        info = sound_info(how.out, key)
         if info is None:
-            tasks.append(Task(key, records))
-        else:
-            shape = info.plan.source_shape
-            there.append([check(record, info.num_slices, shape) for record in records])
-    if there:
-        say(f"{sum(map(len, there))} of {len(known)} images are already prepared")
-    if tasks:
-        reopen(out)
-    images = {item.record.image_id: item for item in known}
-    broken: dict[str, str] = {}
-    outcomes = chain(there, track(spread(job, tasks, out, work), "prepare", len(tasks)))
-    for outcome in chain.from_iterable(outcomes):
-        if outcome.error is None:
-            images[outcome.image_id].write(out, with_stamp=work.keep_paths)
-        else:
-            broken[outcome.image_id] = outcome.error
-    return broken
+            if planes_files(how.out, key)[1].exists():
+                say(f"{key}: prepared planes are damaged; they are rendered anew")
+            return []
+        checked = [(check(each, info.num_slices, info.plan.source_shape), note) for each, note in by_key[key]]
+        return [replace(each, note=note) if each.error is None else each for each, note in checked]
+
+    outcomes = list(chain.from_iterable(_in_threads(one, list(by_key), "check what is there")))
+    if outcomes:
+        say(f"{len(outcomes)} of {len(seen)} images are already prepared")
+    return outcomes
+
+
+def _render_others(seen: list[_Seen], done: set[str], how: How, work: Work) -> Iterable[Outcome]:
+    """Yield the outcomes of the images that are not done; those of one file and one look are one task."""
+    by_name: dict[str, list[_Seen]] = defaultdict(list)
+    for item in seen:
+        if item.record.image_id not in done:
+            by_name[planes_key(item.stamp, item.record, how.config, how.options)].append(item)
+    tasks = [
+        Task(name, items[0].stamp, tuple(item.record for item in items)) for name, items in by_name.items()
+    ]
+    job = partial(render, how=how)
+    yield from chain.from_iterable(track(spread(job, tasks, how.out, work), "prepare", len(tasks)))
+
+
+def _in_threads(one: Callable[[Item], Result], items: list[Item], label: str) -> list[Result]:
+    """Return the result of each item; threads, for the time goes into the disk and into hashing."""
+    if not items:
+        return []
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(track(pool.map(one, items), label, len(items)))
 
 
 def _in_order(broken: dict[str, str], records: list[ImageRecord], *, keep_paths: bool) -> dict[str, str]:

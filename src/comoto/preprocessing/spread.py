@@ -11,7 +11,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from comoto.backends import Backend, joblib_backend
 from comoto.errors import ConfigError
-from comoto.preprocessing.render import WORKING, Outcome, Task
+from comoto.preprocessing.render import Outcome, Task
+from comoto.preprocessing.store_folder import WORKING
 from comoto.sources.isolated import Limits
 
 Job = Callable[[Task], list[Outcome]]
@@ -34,7 +35,7 @@ class Work:
         skip_broken: leave out images that cannot be prepared and note them in the store's manifest.
         reuse: other stores to take planes from where they show the same.
         keep_paths: whether the store says where the source files lie; without, the manifest's notes are left
-            out too, and a later call has to read a little of every file to know it again.
+            out too, and a later call has to read every file to know it again.
         isolate: decode every file in a process with these limits (``comoto.sources.isolated``).
     """
 
@@ -65,41 +66,41 @@ def spread(job: Job, tasks: list[Task], out: Path, work: Work) -> Iterator[list[
     """
     if not tasks:
         return
-    waiting = {task.key: task for task in tasks}
+    waiting = {task.name: task for task in tasks}
     with joblib_backend(work.backend, min(work.workers, len(tasks)), work.address):
         while waiting:
             try:
-                for key, outcomes in _parallel(job, list(waiting.values()), work):
-                    del waiting[key]
+                for name, outcomes in _parallel(job, list(waiting.values()), work):
+                    del waiting[name]
                     yield outcomes
             except TerminatedWorkerError:
                 marked = {path.name for path in (out / WORKING).iterdir()}
-                for key in [key for key in waiting if key in marked] or list(waiting)[:1]:
-                    yield _quarantined(job, waiting.pop(key))
-                    (out / WORKING / key).unlink(missing_ok=True)
+                for name in [name for name in waiting if name in marked] or list(waiting)[:1]:
+                    yield _quarantined(job, waiting.pop(name))
+                    (out / WORKING / name).unlink(missing_ok=True)
 
 
 def _parallel(job: Job, tasks: list[Task], work: Work) -> Iterator[tuple[str, list[Outcome]]]:
-    """Yield keys and outcomes; Ray's backend cannot hand them over one by one, so it gets rounds."""
+    """Yield names and outcomes; Ray's backend cannot hand them over one by one, so it gets rounds."""
     if work.backend != "ray":
         run = Parallel(n_jobs=work.workers, return_as="generator_unordered", batch_size=1)
-        yield from run(delayed(_with_key)(job, task) for task in tasks)
+        yield from run(delayed(_with_name)(job, task) for task in tasks)
         return
     size = _ROUND * work.workers
     with Parallel(n_jobs=work.workers, batch_size=1) as run:
         for start in range(0, len(tasks), size):
-            yield from run(delayed(_with_key)(job, task) for task in tasks[start : start + size])
+            yield from run(delayed(_with_name)(job, task) for task in tasks[start : start + size])
 
 
-def _with_key(job: Job, task: Task) -> tuple[str, list[Outcome]]:
-    return task.key, job(task)
+def _with_name(job: Job, task: Task) -> tuple[str, list[Outcome]]:
+    return task.name, job(task)
 
 
 def _quarantined(job: Job, task: Task) -> list[Outcome]:
     """Do one task in a process of its own; if that is killed, the task is broken."""
     try:
-        # two workers, because one would be this very process
-        outcomes: list[Outcome] = Parallel(n_jobs=2, backend="loky")([delayed(job)(task)])[0]
+        with joblib_backend("loky", 2, None):  # two workers, because one would be this very process
+            outcomes: list[Outcome] = Parallel(n_jobs=2)([delayed(job)(task)])[0]
     except TerminatedWorkerError:
         return [Outcome(record.image_id, f"{record.path}: {_KILLED}") for record in task.records]
     return outcomes

@@ -7,19 +7,24 @@ A store is a folder::
     images/<image_id>.json   which planes an image shows, and what its source file looked like
     manifest/                written when every image is there, ``manifest.json`` last
     broken.json              what could not be prepared, and why; only if there is something
-    lock                     held by the preparation that is running
+    lock                     there while a preparation is running
+
+Every file that is read again carries a checksum or is vouched for by one that does. Small files are checked
+when they are read, planes when they are first used.
 
 A *plane* is a row of the array, a *slice* is a slice of the volume; ``slice_indices`` translates. Stores of
-the former format, in which every image has its own file ``images/<image_id>.npy``, are still read.
+former formats are still read: the last one had no checksums, and in the one before every image had its own
+file ``images/<image_id>.npy``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,21 +33,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from comoto.checksums import read_json_object
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.geometry import clip_boxes, visible_boxes
 from comoto.geometry.boxes import area
 from comoto.preprocessing.plan import Plan
-from comoto.preprocessing.planes import DATA_OFFSET, PlanesInfo, planes_files
+from comoto.preprocessing.planes import (
+    DATA_OFFSET,
+    MEND,
+    PlanesInfo,
+    is_plane,
+    map_planes,
+    planes_files,
+    read_info,
+)
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
 from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
-FORMAT = "comoto-store-2"
-FORMER_FORMAT = "comoto-store-1"
+FORMAT = "comoto-store-3"
+FORMER_FORMATS = ("comoto-store-2", "comoto-store-1")
+"""Without checksums."""
 INDEX = "planes.json"
 """In the manifest's folder: image id -> name of its planes."""
 PATH_NOT_KEPT = "path-not-kept"
 """Stands for every path in the manifest of a store that was prepared without keeping them."""
+REWRITE = "run the same 'comoto prepare' again, which writes it anew"
+_MOST_OF_NAME = 120
+"""Bytes of a file name; encrypting file systems allow 143, and the hash and a suffix have to fit."""
 
 
 class PreparedStore:
@@ -55,17 +73,21 @@ class PreparedStore:
         options: which slices were rendered.
 
     Raises:
-        DatasetError: the folder is no store, its preparation was not finished, or files are missing.
+        DatasetError: the folder is no store, its preparation was not finished, or files are missing or
+            damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.config, self.options, _ = read_settings(self.folder)
+        settings = read_settings(self.folder)
+        self.config, self.options = settings.config, settings.options
+        self._is_sealed = settings.format == FORMAT
         if not (self.folder / "manifest" / "manifest.json").is_file():
             raise DatasetError(f"{self.folder}: preparation is not finished; run 'comoto prepare' again")
         self.manifest = Manifest.load(self.folder / "manifest")
         self._records = {record.image_id: record for record in self.manifest.records()}
         self._infos: dict[str, PlanesInfo] = {}
+        self._sound: dict[Path, bytearray] = {}  # which planes of a file have been checked
         self._keys = self._read_index()
         self._files = {name: self._files_of(name) for name in self._records}
         there = _names(self.folder)
@@ -120,15 +142,26 @@ class PreparedStore:
         return np.flatnonzero(np.isin(self.slice_indices(image_id), regular))
 
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
-        """Return the planes memory-mapped, uint8 (planes, h, w); h and w are the plan's ``grid_shape``."""
-        self.record(image_id)
-        array = np.load(self.planes_path(image_id), mmap_mode="r", allow_pickle=False)
-        return np.asanyarray(array, dtype=np.uint8)
+        """Return the planes memory-mapped, uint8 (planes, h, w); h and w are the plan's ``grid_shape``.
+
+        All of them are read and checked the first time; ``plane`` checks only what it returns.
+
+        Raises:
+            DatasetError: planes are damaged.
+        """
+        planes = self._open_planes(image_id)
+        for number, plane in enumerate(planes):
+            self._check_plane(image_id, number, plane)
+        return planes
 
     def plane(self, image_id: str, index: int) -> NDArray[np.uint8]:
         """Return one plane memory-mapped, uint8 (h, w); quicker than ``pixels`` where one is wanted.
 
-        The pages are read when they are touched, so that the copy into a batch is the only one.
+        The pages are read when they are touched, so that the copy into a batch is the only one. The first
+        time the plane is checked.
+
+        Raises:
+            DatasetError: the plane is damaged.
         """
         info = self.info(image_id)
         planes, rows, columns = info.shape
@@ -136,12 +169,16 @@ class PreparedStore:
             raise IndexError(f"{image_id}: no plane {index} of {planes}")
         if image_id not in self._keys:
             return np.asarray(self.pixels(image_id)[index])
+        if self._files[image_id][0] not in self._sound:
+            self._open_planes(image_id)
         with self._files[image_id][0].open("rb", buffering=0) as file:
             start = DATA_OFFSET + index * rows * columns
             first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
             length = start - first + rows * columns
             pages = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=first)
-        return np.frombuffer(pages, np.uint8, rows * columns, start - first).reshape(rows, columns)
+        plane = np.frombuffer(pages, np.uint8, rows * columns, start - first).reshape(rows, columns)
+        self._check_plane(image_id, index, plane)
+        return plane
 
     def planes_path(self, image_id: str) -> Path:
         """Return the file that holds the planes; images that show the same share it."""
@@ -149,12 +186,32 @@ class PreparedStore:
         return self._files[image_id][0]
 
     def info(self, image_id: str) -> PlanesInfo:
-        """Return plan and slices of an image."""
+        """Return plan and slices of an image.
+
+        Raises:
+            DatasetError: the file that says so is damaged.
+        """
         if image_id not in self._infos:
             self.record(image_id)
             path = self._files[image_id][1]
-            self._infos[image_id] = PlanesInfo.from_json(read_json(path), path)
+            found = read_info(path) if self._is_sealed else PlanesInfo.from_json(read_json(path), path)
+            self._infos[image_id] = found
         return self._infos[image_id]
+
+    def _open_planes(self, image_id: str) -> NDArray[np.uint8]:
+        """Return all planes memory-mapped, of the announced shape but not checked."""
+        path, shape = self.planes_path(image_id), self.info(image_id).shape
+        planes = map_planes(path, shape) if self._keys else _load_former(path, shape)
+        self._sound.setdefault(path, bytearray(shape[0]))
+        return planes
+
+    def _check_plane(self, image_id: str, number: int, plane: NDArray[np.uint8]) -> None:
+        path, info = self._files[image_id][0], self._infos[image_id]
+        if self._sound[path][number] or not info.sha256:
+            return
+        if not is_plane(info, number, plane):
+            raise DatasetError(f"{path}: plane {number} of '{image_id}' is damaged (checksum); {MEND}")
+        self._sound[path][number] = 1
 
     def lesions_on_grid(self, image_id: str) -> tuple[FloatArray, IntArray]:
         """Return lesion boxes and their slices.
@@ -207,7 +264,9 @@ class PreparedStore:
         return other
 
     def _read_index(self) -> dict[str, str]:
-        """Return the name of each image's planes; nothing in a store of the former format."""
+        """Return the name of each image's planes; nothing in a store of the first format."""
+        if self._is_sealed:
+            return read_index(self.folder)
         index = self.folder / "manifest" / INDEX
         return {name: str(key) for name, key in read_json(index).items()} if index.is_file() else {}
 
@@ -215,8 +274,8 @@ class PreparedStore:
         """Return the files of an image: its planes, and what is known about them."""
         if self._keys:
             return planes_files(self.folder, self._keys.get(image_id, "none"))
-        own = quote(image_id, safe="")
-        return self.folder / "images" / f"{own}.npy", self.folder / "images" / f"{own}.json"
+        about = self.folder / "images" / f"{quote(image_id, safe='')}.json"
+        return about.with_suffix(".npy"), about
 
 
 def _names(folder: Path) -> set[str]:
@@ -230,41 +289,86 @@ def _listed(folder: Path) -> list[str]:
 
 
 def image_file(folder: Path, image_id: str) -> Path:
-    """Return the path of what a store knows about an image."""
-    return folder / "images" / f"{quote(image_id, safe='')}.json"
+    """Return the path of what a store knows about an image; a long id is cut and made unique by its hash."""
+    name = quote(image_id, safe="", errors="surrogatepass")
+    if len(name) > _MOST_OF_NAME:
+        digest = hashlib.sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest()
+        name = f"{name[: _MOST_OF_NAME - 32]}~{digest[:40]}"  # longer than any name that was not cut
+    return folder / "images" / f"{name}.json"
 
 
-def read_settings(folder: Path) -> tuple[PreprocessConfig, PrepareOptions, str]:
-    """Return configuration, options and the manifest's name of a store, finished or not.
+@dataclass(frozen=True)
+class StoreSettings:
+    """What ``store.json`` says.
+
+    Attributes:
+        name: of the manifest.
+        format: ``FORMAT`` or one of ``FORMER_FORMATS``.
+    """
+
+    config: PreprocessConfig
+    options: PrepareOptions
+    name: str
+    format: str
+
+
+def read_settings(folder: Path) -> StoreSettings:
+    """Return the settings of a store, finished or not.
 
     Raises:
-        DatasetError: the folder is no store of this format.
+        DatasetError: the folder is no store of a known format, or ``store.json`` is damaged.
     """
     path = folder / "store.json"
     if not path.is_file():
         raise DatasetError(f"{folder}: no store.json here; make a store with 'comoto prepare'")
-    content = read_json(path)
-    if content.get("format") not in (FORMAT, FORMER_FORMAT):
+    way_out = "delete it and run the same 'comoto prepare' again, which keeps what fits its settings"
+    content = read_json_object(path, DatasetError, way_out, unsealed=FORMER_FORMATS)
+    if content.get("format") not in (FORMAT, *FORMER_FORMATS):
         raise DatasetError(
             f"{path}: format {content.get('format')!r} is not {FORMAT}; prepare the images again"
         )
     try:
         config = PreprocessConfig.model_validate(content["config"])
-        return config, PrepareOptions.model_validate(content["options"]), str(content["manifest"])
+        options = PrepareOptions.model_validate(content["options"])
+        return StoreSettings(config, options, str(content["manifest"]), str(content["format"]))
     except (KeyError, ValueError) as error:
-        raise DatasetError(f"{path}: settings are not readable: {error}") from error
+        raise DatasetError(f"{path}: settings are not readable: {error}; {way_out}") from error
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Return the name of each image's planes in a finished store of the present format.
+
+    Raises:
+        DatasetError: the file that says so is missing or damaged.
+    """
+    path = folder / "manifest" / INDEX
+    if not path.is_file():
+        raise DatasetError(f"{path}: is missing; {REWRITE}")
+    content = read_json_object(path, DatasetError, REWRITE)
+    return {str(name): str(key) for name, key in dict(content.get("planes", {})).items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object without a checksum.
 
     Raises:
         DatasetError: the file is not JSON or no object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: expected a JSON object")
     return content
+
+
+def _load_former(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return the planes of a store of the first format memory-mapped."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path}: is damaged ({error}); prepare into a new folder") from error
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise DatasetError(f"{path}: is damaged (not planes of {shape}); prepare into a new folder")
+    return np.asanyarray(array, dtype=np.uint8)

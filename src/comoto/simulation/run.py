@@ -13,6 +13,7 @@ import cv2
 import joblib
 import numpy as np
 
+from comoto.backends import joblib_backend
 from comoto.errors import OutputExistsError
 from comoto.output_files import write_json, write_text
 from comoto.progress import say, track
@@ -79,7 +80,9 @@ def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPa
     tomosynthesis, mammography = plan_tomosynthesis(config), plan_mammography(config)
     cases: list[Case] = [*tomosynthesis, *mammography]
     jobs = (joblib.delayed(_make)(case, config, out.absolute()) for case in cases)
-    done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
+    with joblib_backend("loky", workers, None):
+        run = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+    done = run(jobs)
     found: dict[type, dict[tuple[int, int], list[Finding]]] = {TomosynthesisCase: {}, MammogramCase: {}}
     for case_type, key, findings in track(done, "simulate images", len(cases)):
         found[case_type][key] = findings
