@@ -5,6 +5,7 @@ All machines of a cluster must see the files under the same paths.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from comoto.errors import ConfigError
 
 Backend = Literal["loky", "threading", "ray", "dask"]
 
+_SEMAPHORES = 32
 _LOOK = 0.5
 """Seconds."""
 
@@ -44,9 +46,28 @@ def joblib_backend(name: Backend, workers: int, address: str | None) -> Iterator
     else:
         if address is not None:
             raise ConfigError(f"--address belongs to the backends ray and dask, not to {name}")
+        if name == "loky" and workers > 1:
+            _check_shared_memory()
         watch = {"initializer": end_with, "initargs": (os.getpid(),)} if name == "loky" else {}
         with parallel_config(backend=name, n_jobs=workers, **watch):
             yield
+
+
+def _check_shared_memory() -> None:
+    """Make and drop as many semaphores as a pool of processes needs; each takes a page of shared memory.
+
+    Raises:
+        ConfigError: there is no room for them.
+    """
+    context = multiprocessing.get_context("spawn")
+    try:
+        [context.Lock() for _ in range(_SEMAPHORES)]
+    except OSError as error:
+        raise ConfigError(
+            f"other processes cannot be started, shared memory is full or missing ({error.strerror or error}); "
+            "enlarge /dev/shm (in a container: --shm-size=64m), or use one process (--workers 1) where the "
+            "command has that option"
+        ) from error
 
 
 def end_with(parent: int) -> None:
