@@ -54,11 +54,11 @@ def test_workers_end_soon_after_their_parent_was_killed(tmp_path):
 
 def test_no_shared_memory_is_one_clear_error(monkeypatch):
     class Full:
-        def Lock(self):  # noqa: N802 as multiprocessing calls it
+        def Lock(self):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(multiprocessing, "get_context", lambda name: Full())
-    message = r"shared memory is full or missing \(No space left on device\); enlarge /dev/shm"
+    message = r"no shared memory is left \(No space left on device\); enlarge /dev/shm"
     with pytest.raises(ConfigError, match=message), joblib_backend("loky", 2, None):
         pass
     with joblib_backend("loky", 1, None):  # needs none

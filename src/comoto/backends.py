@@ -64,8 +64,8 @@ def _check_shared_memory() -> None:
         [context.Lock() for _ in range(_SEMAPHORES)]
     except OSError as error:
         raise ConfigError(
-            f"other processes cannot be started, shared memory is full or missing ({error.strerror or error}); "
-            "enlarge /dev/shm (in a container: --shm-size=64m), or use one process (--workers 1) where the "
+            f"other processes cannot be started, no shared memory is left ({error.strerror or error});"
+            " enlarge /dev/shm (in a container: --shm-size=64m), or use one process (--workers 1) where the "
             "command has that option"
         ) from error
 
