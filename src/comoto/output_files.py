@@ -1,7 +1,7 @@
 """Output files: never overwritten by accident, never left half-written.
 
-A file is written beside its place under a hidden name that nobody can foresee, ``.<name>.<random>.part``,
-and gets its own name when it is complete.
+A file or a folder is written beside its place under a hidden name that nobody can foresee,
+``.<name>.<random>.part``, and gets its own name when it is complete.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,12 +73,57 @@ def new_part(path: Path) -> Path:
         OSError: the folder cannot be written to.
     """
     while True:
-        part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
+        part = _part_name(path)
         try:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             continue
         return part
+
+
+@contextmanager
+def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty folder to write to; it becomes ``folder`` if the block ends well, else nothing is left.
+
+    Folders above are made.
+
+    Args:
+        folder: of the result.
+        overwrite: let the result take the place of what is in ``folder`` then.
+
+    Raises:
+        OSError: a folder cannot be written to; or ``folder`` is not empty, and ``overwrite`` is false.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = _new_folder(folder)
+    try:
+        yield part
+        if overwrite and folder.exists():
+            former = _new_folder(folder)
+            folder.replace(former)  # a killed command leaves it there, under its hidden name
+            part.replace(folder)
+            shutil.rmtree(former)
+        else:
+            if folder.exists():
+                folder.rmdir()
+            part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make the empty, hidden folder in which the content of ``folder`` is written; it is no link."""
+    while True:
+        part = _part_name(folder)
+        try:
+            part.mkdir()
+        except FileExistsError:
+            continue
+        return part
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
 
 
 def sweep_parts(folder: Path) -> None:

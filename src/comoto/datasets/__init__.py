@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from comoto.components import resolve, suggest
 from comoto.datasets.boxes import without_repeats
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
+from comoto.output_files import whole_folder
 from comoto.records import Manifest
 
 __all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
@@ -91,12 +91,8 @@ def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> 
         OutputExistsError: the folder is not empty, or is not one that only a manifest was written to.
     """
     refuse_folder(folder, overwrite)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    manifest.save(partial)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    with whole_folder(folder, overwrite) as part:
+        manifest.save(part)
 
 
 def refuse_folder(folder: Path, overwrite: bool) -> None:

@@ -148,8 +148,9 @@ def _map_2d(model: Model, cohort: Cohort, selection: SelectionConfig) -> float:
     for record in chosen_images(cohort.validation, selection).records():
         lesions = np.array([lesion.box_xyxy for lesion in record.lesions]).reshape(-1, 4)
         where = np.array([lesion.slice_index or 0 for lesion in record.lesions])
-        indices, pixels = store.slice_indices(record.image_id), store.pixels(record.image_id)
-        planes = [(int(indices[k]), pixels[k]) for k in np.flatnonzero(np.isin(indices, where))]
+        indices, name = store.slice_indices(record.image_id), record.image_id
+        annotated = np.flatnonzero(np.isin(indices, where)).tolist()
+        planes = [(int(indices[k]), store.plane(name, k)) for k in annotated]
         for index, found in detect_slices(model, planes, model.config.inference.batch_size).items():
             boxes = store.plan(record.image_id).boxes_to_source(found.boxes_xyxy)
             detections.append((boxes, found.scores))
