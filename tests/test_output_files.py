@@ -11,6 +11,7 @@ from comoto.locks import hold, lock_of
 from comoto.output_files import (
     new_part,
     refuse_existing,
+    refuse_inputs_as_outputs,
     sweep_parts,
     whole_file,
     whole_folder,
@@ -128,3 +129,18 @@ def test_long_names_have_room_for_what_stands_around_them(tmp_path, letter):
         assert len(list(tmp_path.iterdir())) == 2
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert lock_of(tmp_path / name) != lock_of(tmp_path / name[:-1])
+
+
+def test_outputs_that_are_inputs_or_each_other(tmp_path):
+    table = tmp_path / "found.csv"
+    table.write_text("content")
+    link = tmp_path / "link.csv"
+    link.symlink_to(table)
+    for out in (table, link, tmp_path / "nowhere" / ".." / "found.csv"):
+        with pytest.raises(OutputExistsError, match="is one of the inputs and would be lost"):
+            refuse_inputs_as_outputs([tmp_path / "new.json", out], [None, table])
+    with pytest.raises(OutputExistsError, match="is named for two outputs"):
+        refuse_inputs_as_outputs([tmp_path / "new", None, tmp_path / "new"], [table])
+    with pytest.raises(OutputExistsError, match="holds an input"):
+        refuse_inputs_as_outputs([tmp_path], [table])
+    refuse_inputs_as_outputs([tmp_path / "new.json", tmp_path / "new.png"], [table, link])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
+    from comoto.evaluation.tables import TableSource
     from comoto.inference.model import Model
     from comoto.inference.onnx_export import ExportedModel
     from comoto.inference.predict import PredictionFiles
@@ -465,12 +466,14 @@ def predict(
 
 def evaluate(
     predictions: AnyPath,
-    labels: AnyPath,
-    boxes: AnyPath,
+    labels: AnyPath | None = None,
+    boxes: AnyPath | None = None,
     *,
+    manifest: Manifest | AnyPath | None = None,
+    split: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
-    min_radius: float = 100.0,
+    min_radius: float | str = 100.0,
     published_metric: bool = False,
 ) -> ChallengeResult:
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
@@ -479,18 +482,35 @@ def evaluate(
         predictions: the challenge's submission file, from any program.
         labels: one row a volume, as released with BCS-DBT.
         boxes: one row a lesion, as released with BCS-DBT.
+        manifest: in place of ``labels`` and ``boxes``: from ``index``, or the folder it was saved in.
+        split: with ``manifest``: ``train``, ``validation`` or ``test``; all volumes if None.
         bootstrap: replicates over patients; 0 gives no intervals.
         seed: of the bootstrap.
-        min_radius: least hit radius in pixels; the challenge's is 100.
+        min_radius: least hit radius in pixels; the challenge's is 100. With ``manifest`` also in millimetres,
+            such as ``"8.5mm"``.
         published_metric: also score with the published code's metric, to see what its defects are worth.
     """
+    from comoto.errors import ConfigError
     from comoto.evaluation.challenge import evaluate as run
+    from comoto.evaluation.own_volumes import HitRadius, own_volumes
     from comoto.evaluation.published import published_challenge_metric
 
-    paths = Path(predictions), Path(labels), Path(boxes)
-    result = run(*paths, bootstrap, seed, min_radius)
+    radius = HitRadius.parse(min_radius)
+    warnings: tuple[str, ...] = ()
+    volumes: TableSource
+    lesions: TableSource
+    if manifest is not None and labels is None and boxes is None:
+        own = own_volumes(_split_of(manifest, split), radius)
+        volumes, lesions, pixels, warnings = own.labels, own.boxes, own.min_radius, own.warnings
+    elif manifest is None and labels is not None and boxes is not None and split is None:
+        volumes, lesions, pixels = Path(labels), Path(boxes), radius.pixels()
+    else:
+        raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
+    found = Path(predictions)
+    result = run(found, volumes, lesions, bootstrap, seed, pixels)
+    result = replace(result, warnings=(*warnings, *result.warnings))
     if published_metric:
-        return replace(result, published=published_challenge_metric(*paths, min_radius))
+        return replace(result, published=published_challenge_metric(found, volumes, lesions, pixels))
     return result
 
 
@@ -521,13 +541,25 @@ def evaluate_mammograms(
     from comoto.evaluation import evaluate_mammograms as run
     from comoto.evaluation.published import published_on_manifest
 
-    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    chosen = _split(split)
-    images = loaded if chosen is None else loaded.split(chosen)
+    images = _split_of(manifest, split)
     result = run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
     if published_metric:
         return replace(result, published=published_on_manifest(Path(predictions), images))
     return result
+
+
+def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
+    from comoto.errors import DatasetError
+
+    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+    chosen = _split(split)
+    if chosen is None:
+        return loaded
+    images = loaded.split(chosen)
+    if not len(images):
+        have = ", ".join(sorted(loaded.images["split"].unique()))
+        raise DatasetError(f"{loaded.name}: no image is in the split {chosen.value} (there are: {have})")
+    return images
 
 
 def _split(word: str | None) -> Split | None:

@@ -35,6 +35,31 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
             raise OutputExistsError(f"{path}: exists; choose another name, or add --overwrite")
 
 
+def refuse_inputs_as_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Check before the work starts that nothing is written over what is read, nor over another output.
+
+    Args:
+        outputs: files or folders that will be written; None is passed over.
+        inputs: files or folders that will be read; None is passed over.
+
+    Raises:
+        OutputExistsError: an output is an input, is a folder that holds one, or is named twice.
+    """
+    read = {os.path.realpath(path) for path in inputs if path is not None}
+    seen: set[str] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in read:
+            raise OutputExistsError(f"{path}: is one of the inputs and would be lost; choose another output")
+        if place in seen:
+            raise OutputExistsError(f"{path}: is named for two outputs; choose another name for one of them")
+        if path.is_dir() and any(Path(place) in Path(other).parents for other in read):
+            raise OutputExistsError(f"{path}: holds an input, which would be lost; choose another folder")
+        seen.add(place)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield the path to write to; it becomes ``path`` if the block ends well, else nothing is left.

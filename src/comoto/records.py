@@ -213,6 +213,10 @@ LESION_COLUMNS = {
 }
 
 
+MANIFEST_FILES = ("images.parquet", "lesions.parquet", "manifest.json", "summary.txt")
+"""What ``Manifest.save`` writes."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Validated tables of a data set: one row an image, one row a lesion.
@@ -300,7 +304,7 @@ class Manifest:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write ``images.parquet``, ``lesions.parquet``, ``summary.txt`` and, last, ``manifest.json``.
+        """Write ``MANIFEST_FILES``, ``manifest.json`` as the last one.
 
         ``manifest.json`` vouches for itself and for both tables.
         """

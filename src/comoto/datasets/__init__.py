@@ -13,7 +13,7 @@ from comoto.datasets.boxes import without_repeats
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.output_files import whole_folder
-from comoto.records import Manifest
+from comoto.records import MANIFEST_FILES, Manifest
 
 __all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
 
@@ -115,6 +115,6 @@ def refuse_folder(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
-    foreign = sorted(names - {"images.parquet", "lesions.parquet", "manifest.json", "summary.txt"})
+    foreign = sorted(names - set(MANIFEST_FILES))
     if foreign:
         raise OutputExistsError(f"{folder}: holds more than a manifest ({foreign[0]}); choose another folder")
