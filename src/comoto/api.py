@@ -17,6 +17,7 @@ from comoto.records import Manifest, Modality, Split, VolumeDetections
 if TYPE_CHECKING:
     import pandas as pd
 
+    from comoto.config import TrainConfig
     from comoto.datasets.make_split import MadeSplit
     from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
@@ -299,7 +300,8 @@ def train_teacher(
     out: AnyPath,
     *,
     mammograms: AnyPath | Sequence[AnyPath] = (),
-    preset: AnyPath = "small",
+    init_from: AnyPath | None = None,
+    preset: AnyPath | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -310,17 +312,20 @@ def train_teacher(
     Args:
         out: the run folder.
         mammograms: prepared store, or several.
-        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        init_from: run folder of a teacher or a student whose weights are the first ones.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file; ``small`` if not given, or the
+            settings of the run that is resumed.
         overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
         values: other settings as values, such as ``{"batch.size": 4}``.
-        resume: continue the interrupted run in ``out``.
+        resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
+            may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.config import load_train_config
     from comoto.training.run import train_teacher as run
 
-    given = {**(values or {}), **_given({"data.mammograms": mammograms})}
-    config = load_train_config(Path(preset), overrides, "teacher", given)
+    paths = {"data.mammograms": mammograms, "init_from": init_from}
+    given = {**(values or {}), **_given(paths)}
+    config = _train_config("teacher", Path(out) if resume else None, preset, overrides, given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -330,7 +335,8 @@ def train_student(
     tomosynthesis: AnyPath | None = None,
     teacher: AnyPath | None = None,
     mammograms: AnyPath | Sequence[AnyPath] = (),
-    preset: AnyPath = "small",
+    init_from: AnyPath | None = None,
+    preset: AnyPath | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -343,18 +349,26 @@ def train_student(
         tomosynthesis: prepared store; needed.
         teacher: run folder of the teacher; needed unless ``init=scratch`` and there is no distiller.
         mammograms: prepared store, or several; needed unless ``joint.size=0`` and no distiller wants them.
-        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        init_from: run folder of a teacher or a student whose weights are the first ones, in place of
+            ``init``.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file; ``small`` if not given, or the
+            settings of the run that is resumed.
         overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
         values: other settings as values, such as ``{"batch.size": 4}``.
-        resume: continue the interrupted run in ``out``.
+        resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
+            may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.config import load_train_config
     from comoto.training.run import train_student as run
 
-    paths = {"data.mammograms": mammograms, "data.tomosynthesis": tomosynthesis, "teacher": teacher}
+    paths = {
+        "data.mammograms": mammograms,
+        "data.tomosynthesis": tomosynthesis,
+        "teacher": teacher,
+        "init_from": init_from,
+    }
     given = {**(values or {}), **_given(paths)}
-    config = load_train_config(Path(preset), overrides, "student", given)
+    config = _train_config("student", Path(out) if resume else None, preset, overrides, given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -623,6 +637,22 @@ def study_table(
     from comoto.study.table import frame, summarise
 
     return frame(summarise(read_results(Path(folder), bootstrap, rule=rule, reference=reference), seed))
+
+
+def _train_config(
+    role: Literal["teacher", "student"],
+    resumed: Path | None,
+    preset: AnyPath | None,
+    overrides: Sequence[str],
+    values: Mapping[str, Any],
+) -> TrainConfig:
+    """Return the settings of a training: without a preset those of the run that is resumed, if any."""
+    from comoto.config import load_train_config, override
+    from comoto.training.record import is_run, saved_config
+
+    if resumed is not None and preset is None and is_run(resumed):
+        return override(saved_config(resumed), overrides, values)
+    return load_train_config("small" if preset is None else Path(preset), overrides, role, values)
 
 
 def _given(paths: Mapping[str, AnyPath | Sequence[AnyPath] | None]) -> dict[str, Path | tuple[Path, ...]]:
