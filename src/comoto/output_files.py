@@ -1,7 +1,7 @@
 """Output files: never overwritten by accident, never left half-written.
 
-A file or a folder is written beside its place under a hidden name that nobody can foresee,
-``.<name>.<random>.part``, and gets its own name when it is complete.
+A file is written beside its place under a hidden name that nobody can foresee, ``.<name>.<random>.part``,
+and gets its own name when it is complete.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import errno
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,31 +35,6 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
             raise OutputExistsError(f"{path}: exists; choose another name, or add --overwrite")
 
 
-def refuse_inputs_as_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
-    """Check before the work starts that nothing is written over what is read, nor over another output.
-
-    Args:
-        outputs: files or folders that will be written; None is passed over.
-        inputs: files or folders that will be read; None is passed over.
-
-    Raises:
-        OutputExistsError: an output is an input, is a folder that holds one, or is named twice.
-    """
-    read = {os.path.realpath(path) for path in inputs if path is not None}
-    seen: set[str] = set()
-    for path in outputs:
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in read:
-            raise OutputExistsError(f"{path}: is one of the inputs and would be lost; choose another output")
-        if place in seen:
-            raise OutputExistsError(f"{path}: is named for two outputs; choose another name for one of them")
-        if path.is_dir() and any(Path(place) in Path(other).parents for other in read):
-            raise OutputExistsError(f"{path}: holds an input, which would be lost; choose another folder")
-        seen.add(place)
-
-
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield the path to write to; it becomes ``path`` if the block ends well, else nothing is left.
@@ -79,14 +54,22 @@ def whole_file(path: Path) -> Iterator[Path]:
         ) from error
     part = new_part(path)
     try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        if error.filename is None:  # a write to an open file, such as on a full disk
-            raise _named(error, path) from error
-        raise
+        with naming(path):
+            yield part
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give errors of writing to an open file, such as on a full disk, the file's name, which they lack."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise _named(error, path) from error
+        raise
 
 
 def new_part(path: Path) -> Path:
@@ -98,57 +81,12 @@ def new_part(path: Path) -> Path:
         OSError: the folder cannot be written to.
     """
     while True:
-        part = _part_name(path)
+        part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
         try:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             continue
         return part
-
-
-@contextmanager
-def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty folder to write to; it becomes ``folder`` if the block ends well, else nothing is left.
-
-    Folders above are made.
-
-    Args:
-        folder: of the result.
-        overwrite: let the result take the place of what is in ``folder`` then.
-
-    Raises:
-        OSError: a folder cannot be written to; or ``folder`` is not empty, and ``overwrite`` is false.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = _new_folder(folder)
-    try:
-        yield part
-        if overwrite and folder.exists():
-            former = _new_folder(folder)
-            folder.replace(former)  # a killed command leaves it there, under its hidden name
-            part.replace(folder)
-            shutil.rmtree(former)
-        else:
-            if folder.exists():
-                folder.rmdir()
-            part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _new_folder(folder: Path) -> Path:
-    """Make the empty, hidden folder in which the content of ``folder`` is written; it is no link."""
-    while True:
-        part = _part_name(folder)
-        try:
-            part.mkdir()
-        except FileExistsError:
-            continue
-        return part
-
-
-def _part_name(path: Path) -> Path:
-    return path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
 
 
 def sweep_parts(folder: Path) -> None:
@@ -159,6 +97,15 @@ def sweep_parts(folder: Path) -> None:
     for path in folder.glob(f"*{PART}"):
         if path.is_file() or path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def sweep_parts_of(path: Path) -> None:
+    """Remove the unfinished files that killed commands left of one output file.
+
+    Only for one who holds the file's lock.
+    """
+    for part in path.parent.glob(f".{escape(path.name[:_MOST_OF_NAME])}.????????{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def _named(error: OSError, path: Path) -> OSError:

@@ -82,14 +82,11 @@ class ImageHeader:
     Attributes:
         path: the file, or the folder of one file per slice.
         num_frames: 1 for a mammogram.
-        bits_allocated: 8 or 16, of frames.
-        bits_stored: bits that carry values, of frames.
-        photometric: ``MONOCHROME1`` or ``MONOCHROME2``; frames come with the first already inverted. The
-            first also where the file says MONOCHROME2 and in another way that dark and bright are to be
-            exchanged.
+        bits_allocated: 8 or 16.
+        bits_stored: bits that carry values.
+        photometric: ``MONOCHROME1`` or ``MONOCHROME2``; frames come with the first already inverted.
         window: (center, width) in rescaled values. None where the file has none.
-        rescale: (slope, intercept) of frame values before the inversion; (1, 0) where the file has none. The
-            slope is not 0; where it is negative, the inversion has made up for it.
+        rescale: (slope, intercept); (1, 0) where the file has none.
         laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
         view_position: such as ``CC`` or ``MLO``; None where the file does not say.
         patient_id, study_instance_uid, series_instance_uid, sop_instance_uid: empty where unknown.
@@ -101,9 +98,6 @@ class ImageHeader:
         for_processing: the header calls the values what a detector measured, and no picture to look at.
         padding: (lowest, highest) frame value, inclusive, that the header calls padding; None where it does
             not, or where no pixel can have such a value.
-        window_is_exact: the window runs from center - width / 2 to center + width / 2 (LINEAR_EXACT).
-        view_modifiers: how the view differs from the plain one (``spot compression``, ``magnification``,
-            ``implant displaced``, ...; ``comoto.dicom.views``); empty where the file says nothing.
     """
 
     path: Path
@@ -126,8 +120,6 @@ class ImageHeader:
     boxes_as_stored: bool = False
     for_processing: bool = False
     padding: tuple[int, int] | None = None
-    window_is_exact: bool = False
-    view_modifiers: tuple[str, ...] = ()
 
     @property
     def is_multiframe(self) -> bool:
@@ -211,10 +203,6 @@ LESION_COLUMNS = {
     "slice_index": "Int64",
     "category": "string",
 }
-
-
-MANIFEST_FILES = ("images.parquet", "lesions.parquet", "manifest.json", "summary.txt")
-"""What ``Manifest.save`` writes."""
 
 
 @dataclass(frozen=True)
@@ -304,7 +292,7 @@ class Manifest:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write ``MANIFEST_FILES``, ``manifest.json`` as the last one.
+        """Write ``images.parquet``, ``lesions.parquet``, ``summary.txt`` and, last, ``manifest.json``.
 
         ``manifest.json`` vouches for itself and for both tables.
         """
@@ -382,6 +370,7 @@ class VolumeDetections:
         scores: float32 (N,), highest first.
         first_slice: int64 (N,), the first slice that a detection spans, 0-based.
         num_spanned: int64 (N,), slices spanned; 0 where the aggregation reports a single plane without depth.
+        series_instance_uid, sop_instance_uid: of the file; empty where it does not say, or was not opened.
     """
 
     image_id: str
@@ -392,6 +381,8 @@ class VolumeDetections:
     scores: FloatArray
     first_slice: IntArray
     num_spanned: IntArray
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
 
     def __len__(self) -> int:
         return len(self.scores)

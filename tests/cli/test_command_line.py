@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -183,6 +184,19 @@ class TestWrongCalls:
 
 
 class TestExitCodes:
+    def test_a_full_disk_behind_standard_output_is_2(self):
+        with Path("/dev/full").open("w") as full:
+            words = [sys.executable, "-m", "comoto", "datasets"]
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr == "comoto: the output cannot be written: No space left on device\n"
+
+    def test_a_reader_that_leaves_is_no_defect(self):
+        words = [sys.executable, "-m", "comoto", "datasets"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.close()
+            assert (process.stderr.read(), process.wait()) == ("", 1)
+
     def test_a_defect_is_1_and_says_how_to_see_more(self, comoto, monkeypatch, tmp_path):
         monkeypatch.setattr("comoto.api.index", broken)
         answer = comoto("index", "bcs-dbt", tmp_path, "--out", tmp_path / "m")

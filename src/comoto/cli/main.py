@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 a defect of comoto or an interruption, 2 wrong input.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -33,6 +36,7 @@ from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
 DONE, DEFECT_OR_INTERRUPTED, WRONG_INPUT = 0, 1, 2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class InOrderOfWork(TyperGroup):
@@ -125,6 +129,8 @@ def run() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     state.verbose = False
+    if isinstance(sys.stdout, TextIOWrapper):  # a file's name that the terminal cannot show is shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # a click application answers Ctrl-C with the shell's code 130 instead of raising
         code = app(_verbose_first(arguments) or ["--help"], prog_name="comoto", standalone_mode=False)
@@ -135,12 +141,22 @@ def _run(arguments: Sequence[str]) -> int:
         return _wrong_input(str(error))
     except typer.TyperException as error:
         return _wrong_input(_usage(error))
+    except BrokenPipeError:
+        return _nobody_listens()
     except OSError as error:
-        if error.filename is None:
-            return _defect(error)
-        return _wrong_input(f"{error.filename}: {error.strerror}")
+        if error.filename is not None:
+            return _wrong_input(f"{error.filename}: {error.strerror}")
+        if error.errno in _NO_ROOM:  # no file of ours, which have names: what standard output is written to
+            return _wrong_input(f"the output cannot be written: {error.strerror}")
+        return _defect(error)
     except Exception as error:  # noqa: BLE001 the last line of defence reports the defect and exits with 1
         return _defect(error)
+
+
+def _nobody_listens() -> int:
+    """End in silence where the reader of the output (``| head``) has left, as other programs do."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the last flush complains
+    return DEFECT_OR_INTERRUPTED
 
 
 def _verbose_first(arguments: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ import typer
 
 from comoto.cli.options import complete_aggregation, complete_device, complete_split
 
+_NAMED = 5
+
 
 def predict(
     inputs: Annotated[
@@ -24,6 +26,10 @@ def predict(
             autocompletion=complete_split,
             help="Only this split of a manifest.",
         ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", help="Gives the files that are named or found their ids and keys."),
     ] = None,
     mammograms: Annotated[
         bool, typer.Option("--mammograms", help="The inputs are mammograms, the model is a teacher.")
@@ -47,6 +53,14 @@ def predict(
         bool,
         typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
     ] = False,
+    safe_csv: Annotated[
+        bool,
+        typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas."),
+    ] = False,
+    other_modality: Annotated[
+        bool,
+        typer.Option("--other-modality", help="Allow a teacher on volumes, or a student on mammograms."),
+    ] = False,
     device: Annotated[
         str,
         typer.Option(
@@ -59,7 +73,8 @@ def predict(
     """Find lesions in tomosynthesis volumes.
 
     Boxes are written in the DBTex challenge's format, in pixels of the image. Neither mammograms nor tables
-    are needed. After an interruption the same command continues; what was finished is in the CSV.
+    are needed; where a folder holds a manifest or the tables of BCS-DBT, studies get the names that the
+    labels have. After an interruption the same command continues; what was finished is in the CSV.
 
     Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
     """
@@ -70,15 +85,27 @@ def predict(
     overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     loaded = load_model(model, device)
     written = run(
-        loaded, inputs, out, split=split, mammograms=mammograms, overrides=overrides, isolate=isolate
+        loaded,
+        inputs,
+        out,
+        split=split,
+        mammograms=mammograms,
+        manifest=manifest,
+        overrides=overrides,
+        isolate=isolate,
+        safe_csv=safe_csv,
+        other_modality=other_modality,
     )
-    typer.echo(f"{written.num_images} images: {written.table} and {written.twin}")
+    more = "" if written.safe is None else f", for spreadsheets {written.safe}"
+    typer.echo(f"{written.num_images} images: {written.table} and {written.twin}{more}")
     if written.left_out:
         typer.echo(f"{len(written.left_out)} others left out; {written.twin.name} says which and why")
     if written.failed:
         from comoto.errors import DicomError
 
+        names = ", ".join(path for path, _ in written.failed[:_NAMED])
+        more = f" and {len(written.failed) - _NAMED} more" if len(written.failed) > _NAMED else ""
         raise DicomError(
             f"{len(written.failed)} of {written.num_images + len(written.failed)} images could not be read "
-            "and are left out: " + "; ".join(reason for _, reason in written.failed[:5])
+            f"and are left out: {names}{more}; {written.twin} says why"
         )

@@ -110,6 +110,43 @@ def read_bcs_dbt_tables(folder: Path, excluded: Collection[str] = ()) -> dict[Sp
     return tables
 
 
+@dataclass(frozen=True)
+class VolumeKey:
+    """How the tables name a volume."""
+
+    patient: str
+    study: str
+    view: str
+    laterality: str
+
+
+def has_path_tables(folder: Path) -> bool:
+    """Say whether a folder holds a file-paths table of the release."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return False
+    return any(match is not None and "path" in match.group(1).lower() for match in map(_NAME.match, names))
+
+
+def series_keys(folder: Path) -> dict[str, VolumeKey]:
+    """Return how the file-paths tables in a folder name each series, by its UID.
+
+    Raises:
+        DatasetError: a table is wrong.
+    """
+    keys: dict[str, VolumeKey] = {}
+    for (kind, _), path in _find(folder).items():
+        if kind != "file-paths":
+            continue
+        table = _paths(path, ())
+        rows = table.volumes.assign(laterality=_with_view(table.table)["laterality"])
+        for row in rows[[*KEY, "laterality", "series_uid"]].itertuples(index=False):
+            patient, study, view, laterality, series = map(str, row)
+            keys[series] = VolumeKey(patient, study, view, laterality)
+    return keys
+
+
 def _find(folder: Path) -> dict[tuple[str, Split], Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")

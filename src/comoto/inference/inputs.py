@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from comoto.errors import DatasetError, DicomError
+from comoto.errors import ComotoError, DatasetError, DicomError
+from comoto.inference.known import Known, KnownImages, known_by, known_in
 from comoto.progress import say
 from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
-from comoto.sources import Content, SourceKind, describe_source, survey
+from comoto.sources import Content, SourceKind, describe_source, source_files, survey
 
 _WANTED = {
     Modality.TOMOSYNTHESIS: (Content.VOLUME,),
     Modality.MAMMOGRAM: (Content.MAMMOGRAM, Content.SYNTHETIC),
 }
 _NAMES = {Modality.TOMOSYNTHESIS: "tomosynthesis volume", Modality.MAMMOGRAM: "mammogram"}
+_OTHER_WAY = {
+    Modality.TOMOSYNTHESIS: "mammograms are there: add --mammograms, with a teacher as --model",
+    Modality.MAMMOGRAM: "tomosynthesis volumes are there: leave out --mammograms, with a student as --model",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        inputs: image files, folders that are searched, or manifest folders. A folder with one single-frame
+            DICOM file per slice is one image.
+        split: only images of this split; needs manifests.
+        modality: which images are meant.
+        manifest: a manifest folder that gives image ids and keys to the files that ``inputs`` name.
+    """
+
+    inputs: Sequence[Path]
+    split: Split | None = None
+    modality: Modality = Modality.TOMOSYNTHESIS
+    manifest: Path | None = None
+
+    def __str__(self) -> str:
+        words = [] if self.split is None else [f"--split {self.split.value}"]
+        words += [] if self.manifest is None else [f"--manifest {self.manifest}"]
+        return " ".join([*words, *map(str, self.inputs)])
 
 
 @dataclass(frozen=True)
@@ -33,92 +65,168 @@ class Job:
     laterality: Laterality | None = None
     keys: tuple[str, str, str] | None = None
 
+    def identity(self) -> dict[str, Any]:
+        """Return plain values that change when another image, or other keys, would be predicted on.
 
-@dataclass(frozen=True)
+        Content is known by the name, length and time of every file: reading it takes as long as predicting.
+
+        Raises:
+            DicomError: there is no such file.
+            OSError: it cannot be looked at.
+        """
+        digest = hashlib.sha256()
+        for file in source_files(self.path):
+            stat = file.stat()
+            digest.update(os.fsencode(file.name) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return {
+            "path": os.path.realpath(self.path),
+            "files": digest.hexdigest(),
+            "laterality": None if self.laterality is None else self.laterality.value,
+            "keys": None if self.keys is None else list(self.keys),
+        }
+
+
+@dataclass
 class Inputs:
     """What the inputs of a prediction hold.
 
     Attributes:
-        jobs: what to predict on.
-        left_out: (path, reason) of what was found in folders and is no image of the wanted kind.
+        jobs: image_id -> what to predict on.
+        identities: image_id -> see ``Job.identity``.
+        left_out: path -> reason of what was found in folders and is no image of the wanted kind.
+        failed: path -> error of what was named, or is called an image, and cannot be read.
     """
 
-    jobs: list[Job] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, ComotoError] = field(default_factory=dict)
+
+    def add(self, job: Job) -> None:
+        """Take an image once: one file that is named twice is one job, and a manifest knows more of it.
+
+        Raises:
+            DatasetError: two manifests give one image_id to two files.
+        """
+        try:
+            identity = job.identity()
+        except DicomError as error:
+            self.failed[str(job.path)] = error
+            return
+        except OSError as error:
+            self.failed[str(job.path)] = _unopened(job.path, error)
+            return
+        other = self.identities.get(job.image_id)
+        if other is not None and other["path"] != identity["path"]:
+            raise DatasetError(
+                f"image_id '{job.image_id}' stands for {other['path']} and for {identity['path']}; predict "
+                "on the two manifests one after the other, each with its own --out"
+            )
+        same = [key for key, one in self.identities.items() if one["path"] == identity["path"]]
+        bare = [key for key in same if self.jobs[key].keys is None]
+        if job.keys is None and same:
+            return
+        for key in bare:
+            del self.jobs[key], self.identities[key]
+        self.jobs[job.image_id], self.identities[job.image_id] = job, identity
 
 
-def collect_jobs(inputs: Sequence[Path], split: Split | None, modality: Modality) -> Inputs:
+def collect_jobs(request: Request) -> Inputs:
     """List the images behind the inputs, each once, in a stable order.
 
-    Args:
-        inputs: image files, folders that are searched, or manifest folders. A folder with one single-frame
-            DICOM file per slice is one image.
-        split: only images of this split; needs manifests.
-        modality: which images of a manifest are meant.
+    Inputs that are missing, cannot be read, or hold nothing to predict on do not stop the others.
 
     Raises:
-        DatasetError: an input is missing or holds nothing to predict on.
-        DicomError: a named file is in none of the formats that are read.
+        DatasetError: ``split`` is given without a manifest, the manifest of the request knows none of the
+            images, or two manifests contradict each other.
     """
-    jobs: dict[str, Job] = {}
-    left_out: dict[str, str] = {}
-    for path in inputs:
-        before = len(jobs)
-        for job in _expand(path, split, modality, left_out):
-            jobs.setdefault(job.image_id, job)
-        if len(jobs) == before:
-            raise DatasetError(
-                f"{path}: nothing to predict on here{f' in split {split.value}' if split else ''}"
+    found = Inputs()
+    known = None if request.manifest is None else known_by(request.manifest, request.split)
+    for given in request.inputs:
+        path = _as_on_disk(given)
+        is_manifest = (path / "manifest.json").is_file() if _is_folder(path) else False
+        if request.split is not None and not is_manifest and known is None:
+            raise DatasetError(f"{path}: --split needs a manifest folder; make one with 'comoto index'")
+        jobs: list[Job] = []
+        try:
+            jobs = list(
+                _of_manifest(path, request) if is_manifest else _of_files(path, request, known, found)
             )
-    return Inputs(list(jobs.values()), list(left_out.items()))
+        except OSError as error:
+            found.failed[str(path)] = _unopened(path, error)
+        except ComotoError as error:
+            found.failed[str(path)] = error
+        for job in jobs:
+            found.add(job)
+        if not (jobs or any(_is_below(name, path) for name in found.failed)):
+            found.failed[str(path)] = _nothing(path, request, found)
+    if known is not None:
+        known.report(request.split, len(found.jobs))
+    return found
 
 
 def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str, str, str]:
-    """Return (patient, study, view) for output tables; the view is ``lcc``-like.
-
-    Raises:
-        DicomError: the file does not say its view and no manifest does.
-    """
+    """Return (patient, study, view) for output tables; the view is ``lcc``-like."""
     if job.keys is not None:
         return job.keys
     view = (header.view_position or "").lower()
     return header.patient_id, header.study_instance_uid, f"{laterality.value.lower()}{view}"
 
 
-def _expand(path: Path, split: Split | None, modality: Modality, left_out: dict[str, str]) -> Iterator[Job]:
-    if (path / "manifest.json").is_file():
-        manifest = Manifest.load(path)
-        for record in (manifest if split is None else manifest.split(split)).records():
-            if record.modality is modality:
-                keys = (record.patient_id, record.study_id, record.view_key)
-                yield Job(record.image_id, record.path, record.laterality, keys)
+def _of_manifest(folder: Path, request: Request) -> Iterator[Job]:
+    manifest = Manifest.load(folder)
+    for record in (manifest if request.split is None else manifest.split(request.split)).records():
+        if record.modality is request.modality:
+            yield _job(record.path, Known.of(record))
+
+
+def _of_files(path: Path, request: Request, known: KnownImages | None, found: Inputs) -> Iterator[Job]:
+    """Yield the images of a file or folder; what a manifest or the data set's tables know comes with them."""
+    kinds = list(_search(path, request.modality, found) if path.is_dir() else _named(path))
+    if known is None:
+        near = known_in(path, [kind.path for kind in kinds]) if path.is_dir() else {}
+        for kind in kinds:
+            yield _job(kind.path, near.get(kind.path))
         return
-    if split is not None:
-        raise DatasetError(f"{path}: --split needs a manifest folder; make one with 'comoto index'")
-    if path.is_dir():
-        yield from _search(path, modality, left_out)
-    elif path.is_file():
-        kind = describe_source(path)
-        if kind.content is Content.UNREADABLE:
-            raise DicomError(kind.problem)
-        yield Job(str(path), path)
-    else:
-        raise DatasetError(f"{path}: no such file or folder")
+    for kind in kinds:
+        one = known.find(kind.path)
+        if one is None and request.split is not None:
+            found.left_out[str(kind.path)] = (
+                f"{kind.path}: not in split {request.split.value} of {known.where}"
+            )
+        else:
+            yield _job(kind.path, one)
 
 
-def _search(folder: Path, modality: Modality, left_out: dict[str, str]) -> Iterator[Job]:
-    """Yield the images of one modality; what is something else is said, and added to ``left_out``.
+def _job(path: Path, known: Known | None) -> Job:
+    if known is None:
+        return Job(str(path), path)
+    return Job(known.image_id or str(path), path, known.laterality, known.keys)
 
-    Files that cannot be read become jobs all the same: predicting on them fails with the reason, and the
-    failure is listed with the results.
-    """
+
+def _named(path: Path) -> Iterator[SourceKind]:
+    """Yield a file; what its content is not good for is found by opening it."""
+    if not path.exists():
+        raise DatasetError(
+            f"{path}: {'a link to nowhere' if path.is_symlink() else 'no such file or folder'}"
+        )
+    kind = describe_source(path)
+    if kind.content is Content.UNREADABLE:
+        raise DicomError(kind.problem)
+    yield kind
+
+
+def _search(folder: Path, modality: Modality, found: Inputs) -> Iterator[SourceKind]:
+    """Yield the images of one modality; what is something else is said, and noted in ``found``."""
     others: dict[Content, list[SourceKind]] = {}
     for kind in survey(folder):
-        if kind.content in _WANTED[modality] or _may_be_wanted(kind):
-            yield Job(str(kind.path), kind.path)
+        if kind.content in _WANTED[modality]:
+            yield kind
+        elif _is_broken(kind):
+            found.failed[str(kind.path)] = DicomError(kind.problem)
         else:
             others.setdefault(kind.content, []).append(kind)
-            left_out[str(kind.path)] = (
+            found.left_out[str(kind.path)] = (
                 kind.problem or f"{kind.path}: not a {_NAMES[modality]} but {kind.content.value}"
             )
     for content, kinds in others.items():
@@ -126,6 +234,51 @@ def _search(folder: Path, modality: Modality, left_out: dict[str, str]) -> Itera
         say(f"left out, not a {_NAMES[modality]} but {content.value}: {kinds[0].path}{more}")
 
 
-def _may_be_wanted(kind: SourceKind) -> bool:
+def _is_broken(kind: SourceKind) -> bool:
     """Say whether a file is called an image but cannot be read; pictures in other formats are often there."""
     return kind.content is Content.UNREADABLE and kind.path.suffix.lower() != ".png"
+
+
+def _nothing(path: Path, request: Request, found: Inputs) -> DatasetError:
+    """Return the error of an input without an image, with the way out where other images are in it."""
+    others = {Modality.TOMOSYNTHESIS: Modality.MAMMOGRAM, Modality.MAMMOGRAM: Modality.TOMOSYNTHESIS}
+    words = [content.value for content in _WANTED[others[request.modality]]]
+    is_other = any(
+        _is_below(name, path) and reason.endswith(tuple(f" but {word}" for word in words))
+        for name, reason in found.left_out.items()
+    )
+    where = "" if request.split is None else f" in split {request.split.value}"
+    hint = f"; {_OTHER_WAY[request.modality]}" if is_other else ""
+    return DatasetError(f"{path}: nothing to predict on here{where}{hint}")
+
+
+def _is_below(name: str, folder: Path) -> bool:
+    return Path(name) == folder or folder in Path(name).parents
+
+
+def _is_folder(path: Path) -> bool:
+    """Say whether a path is a folder; where that cannot be told, opening it tells why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _unopened(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{error.filename or path}: cannot be opened ({error.strerror or error})")
+
+
+def _as_on_disk(path: Path) -> Path:
+    """Return a path as the disk spells it: an accent is one character or two, and looks alike.
+
+    A path that is not there comes back as it is.
+    """
+    if os.path.lexists(path) or path.parent == path:
+        return path
+    folder = _as_on_disk(path.parent)
+    wanted = unicodedata.normalize("NFC", path.name)
+    try:
+        alike = [one for one in folder.iterdir() if unicodedata.normalize("NFC", one.name) == wanted]
+    except OSError:
+        return path
+    return alike[0] if len(alike) == 1 else path

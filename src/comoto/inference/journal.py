@@ -1,90 +1,104 @@
 """Prediction files that survive an interruption.
 
-``predictions.csv.journal`` gets one JSON line per finished image, flushed at once. The CSV and the JSON twin
-are written from it when the work ends, in whatever way, and replaced as a whole.
+``predictions.csv.journal`` gets one line per finished image, flushed at once. Every line carries its own
+checksum; each entry says which image it was made of, and a continued prediction takes those only that are
+asked for again and are the same on the disk. The table and the JSON twin are written from it when the work
+ends, in whatever way, and replaced as a whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
+from comoto.checksums import Damaged, seal_line, unseal_line
 from comoto.errors import OutputExistsError
-from comoto.output_files import whole_file, write_json, write_text
-from comoto.records import PREDICTION_COLUMNS, Modality, VolumeDetections
+from comoto.inference.places import Places
+from comoto.inference.tables import write_results
+from comoto.output_files import naming, sweep_parts_of, write_text
+from comoto.progress import say
 
-FORMAT = "comoto-predictions-1"
-MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
+_FORMAT = "comoto-journal-2"
+_AFRESH = "remove it to start afresh"
+
+Entry = dict[str, Any]
+"""Plain values of one finished image; ``input`` says what it was made of."""
 
 
 class Journal:
     """The finished images of one prediction; a context manager that writes the files on the way out.
 
     Attributes:
-        out: the table.
-        twin: the JSON file beside it.
+        places: the files.
         failed: (path, reason) of images that could not be read.
         left_out: (path, reason) of what was not looked at.
     """
 
     def __init__(
-        self,
-        out: Path,
-        made_by: dict[str, Any],
-        entries: dict[str, dict[str, Any]],
-        left_out: Sequence[tuple[str, str]] = (),
+        self, places: Places, made_by: dict[str, Any], asked: str, inputs: Mapping[str, Any]
     ) -> None:
-        self.out = out
-        self.twin = out.with_suffix(".json")
-        self._path = _journal_path(out)
-        self._made_by = made_by
-        self._entries = entries
+        self.places = places
         self.failed: list[tuple[str, str]] = []
-        self.left_out = left_out
+        self.left_out: Sequence[tuple[str, str]] = ()
+        self._made_by = made_by
+        self._asked = asked
+        self._inputs = inputs
+        self._entries: dict[str, Entry] = {}
         self._file: TextIOWrapper | None = None
 
     @staticmethod
-    def open(out: Path, made_by: dict[str, Any], left_out: Sequence[tuple[str, str]] = ()) -> Journal:
+    def open(places: Places, made_by: dict[str, Any], asked: str, inputs: Mapping[str, Any]) -> Journal:
         """Start a journal, or continue an interrupted one of the same model and settings.
 
+        The caller holds the lock of the table. Images of the journal that were replaced since are left to be
+        predicted again.
+
+        Args:
+            places: the files.
+            made_by: model and settings.
+            asked: the inputs in the user's words.
+            inputs: image_id -> plain values that say which image it is; in the order of the table.
+
         Raises:
-            OutputExistsError: ``out`` is complete already, or the journal is of another model or settings.
+            OutputExistsError: the files are complete already, or the journal is damaged, of another model or
+                other settings, or holds images that are not asked for now.
         """
-        path = _journal_path(out)
-        if not path.exists():
-            for existing in (out, out.with_suffix(".json")):
-                if existing.exists():
-                    raise OutputExistsError(f"{existing} exists; remove it or choose another --out")
-            return Journal(out, made_by, {}, left_out)
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a last line that was cut is done again
-        rows = [json.loads(line) for line in lines]
-        if not rows or rows[0] != made_by:
-            raise OutputExistsError(
-                f"{path} belongs to an interrupted prediction with another model or other settings; "
-                "repeat that call, or remove the file to start afresh"
-            )
-        return Journal(out, made_by, {row["image_id"]: row for row in rows[1:]}, left_out)
+        journal = Journal(places, made_by, asked, inputs)
+        if not places.journal.exists():
+            places.refuse_existing()
+            return journal
+        head, entries = _read(places)
+        if head is None:
+            return journal
+        journal._refuse_other(head, entries)
+        same = {key: entry for key, entry in entries.items() if entry["input"] == inputs[key]}
+        if len(same) < len(entries):
+            say(f"{len(entries) - len(same)} images were replaced since; they are predicted again")
+        journal._entries = same
+        return journal
 
     def __enter__(self) -> Journal:
-        rows = [self._made_by, *self._entries.values()]
-        write_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))
-        self._file = self._path.open("a", encoding="utf-8")
+        for path in (*self.places.results, self.places.journal):
+            sweep_parts_of(path)
+        head = {"format": _FORMAT, "made_by": self._made_by, "asked": self._asked}
+        lines = [seal_line(json.dumps(row)) + "\n" for row in (head, *self._in_order())]
+        write_text(self.places.journal, "".join(lines))
+        self._file = self.places.journal.open("a", encoding="utf-8", newline="")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        if kind is not None and self._entries and self._path.exists():
-            self._write()
+        try:
+            self._close()
+            if kind is not None and self._entries and self.places.journal.exists():
+                self._write()
+        except OSError:
+            if not isinstance(error, OSError):  # else the disk's first error is the one to tell
+                raise
 
     def __contains__(self, image_id: str) -> bool:
         return image_id in self._entries
@@ -92,72 +106,88 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, image_id: str, entry: dict[str, Any]) -> None:
-        """Record a finished image, on disk before this returns."""
+    def add(self, image_id: str, entry: Entry) -> None:
+        """Record a finished image, on disk before this returns.
+
+        Raises:
+            OSError: the disk is full; ``filename`` is set.
+        """
         if self._file is None:
             raise RuntimeError("a journal is used as a context manager")
+        entry = {**entry, "image_id": image_id, "input": self._inputs[image_id]}
+        with naming(self.places.journal):
+            self._file.write(seal_line(json.dumps(entry)) + "\n")
+            self._file.flush()
         self._entries[image_id] = entry
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
 
-    def fail(self, path: Path, reason: str) -> None:
+    def fail(self, path: str, reason: str) -> None:
         """Note that an image could not be read; the next call with the same journal tries it again."""
-        self.failed.append((str(path), reason))
+        self.failed.append((path, reason))
 
     def discard(self) -> None:
         """Leave nothing behind: no image was finished."""
-        self._path.unlink()
+        self._close()
+        self.places.journal.unlink()
 
     def finish(self) -> None:
         """Write the final files and remove the journal."""
+        self._close()
         self._write()
-        self._path.unlink()
+        self.places.journal.unlink()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            with naming(self.places.journal):
+                self._file.close()
+
+    def _in_order(self) -> list[Entry]:
+        return [self._entries[key] for key in self._inputs if key in self._entries]
 
     def _write(self) -> None:
-        entries = list(self._entries.values())
-        volumes = self._made_by["modality"] == Modality.TOMOSYNTHESIS.value
-        table = volume_table(entries) if volumes else mammogram_table(entries)
-        content = {
-            "format": FORMAT,
+        entries = [{key: entry[key] for key in entry if key != "input"} for entry in self._in_order()]
+        about = {
             "made_by": self._made_by,
             "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
             "left_out": [{"path": path, "reason": reason} for path, reason in self.left_out],
-            "images": entries,
         }
-        with whole_file(self.out) as part:
-            table.to_csv(part, index=False)
-            write_json(self.twin, content)
+        write_results(self.places, about, entries)
+
+    def _refuse_other(self, head: dict[str, Any], entries: dict[str, Entry]) -> None:
+        path = self.places.journal
+        if head["made_by"] != self._made_by:
+            raise OutputExistsError(
+                f"{path} belongs to an interrupted prediction with another model or other settings; "
+                f"repeat that call, choose another --out, or {_AFRESH}"
+            )
+        strange = [key for key in entries if key not in self._inputs]
+        if strange:
+            more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+            raise OutputExistsError(
+                f"{path} belongs to an interrupted prediction on other inputs ({head['asked']}): it holds "
+                f"{strange[0]}{more}, not asked for now; repeat that call, choose another --out, or {_AFRESH}"
+            )
 
 
-def volume_table(entries: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the challenge's table (columns ``PREDICTION_COLUMNS``) of journal entries."""
-    tables = [_volume(entry).table() for entry in entries if entry["detections"]]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
-
-
-def mammogram_table(entries: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return one row a box, (x1, y1, x2, y2) in pixels of the image."""
-    rows = [
-        (entry["image_id"], *found["box_xyxy"], found["score"])
-        for entry in entries
-        for found in entry["detections"]
-    ]
-    return pd.DataFrame(rows, columns=list(MAMMOGRAM_COLUMNS))
-
-
-def _volume(entry: dict[str, Any]) -> VolumeDetections:
-    found = entry["detections"]
-    return VolumeDetections(
-        image_id=entry["image_id"],
-        patient_id=entry["patient_id"],
-        study_id=entry["study_id"],
-        view_key=entry["view_key"],
-        boxes_xyxy=np.asarray([one["box_xyxy"] for one in found], dtype=np.float32),
-        scores=np.asarray([one["score"] for one in found], dtype=np.float32),
-        first_slice=np.asarray([one["first_slice"] for one in found], dtype=np.int64),
-        num_spanned=np.asarray([one["num_spanned"] for one in found], dtype=np.int64),
-    )
-
-
-def _journal_path(out: Path) -> Path:
-    return out.with_name(out.name + ".journal")
+def _read(places: Places) -> tuple[dict[str, Any] | None, dict[str, Entry]]:
+    """Return the first line of a journal, None if it was not reached, and its entries by image."""
+    path = places.journal
+    # what follows the last line end was cut by the end of the process, and is done again
+    lines = path.read_bytes().split(b"\n")[:-1]
+    if lines and lines[0].startswith(b"{"):
+        raise OutputExistsError(
+            f"{path}: a former version wrote it and did not note its inputs, so it cannot be continued; "
+            f"{_AFRESH}"
+        )
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(unseal_line(line.decode("ascii"))))
+        except (UnicodeDecodeError, Damaged) as error:
+            raise OutputExistsError(
+                f"{path}: line {number} is damaged (checksum); {_AFRESH}: its images are predicted again"
+            ) from error
+    if not rows:
+        return None, {}
+    if rows[0].get("format") != _FORMAT:
+        raise OutputExistsError(f"{path}: was written by another version; {_AFRESH}")
+    return rows[0], {row["image_id"]: row for row in rows[1:]}

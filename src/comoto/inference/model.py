@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,9 @@ from comoto.errors import CheckpointError
 from comoto.preprocessing.plan import pad
 from comoto.records import SliceDetections
 
+RUN_FILES = ("model.safetensors", "checkpoint.json")
+"""Files of a run folder that stand for it where a model is asked for; the last one tells that it is one."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -28,6 +31,7 @@ class Model:
         name: the run folder's name, for output files.
         sha256: of the weights; empty while a training run validates.
         precision: ``32-true`` or ``bf16-mixed``.
+        role: what it was trained as; None where nothing says it.
     """
 
     detector: Detector
@@ -36,6 +40,7 @@ class Model:
     precision: str
     name: str
     sha256: str
+    role: Literal["teacher", "student"] | None = field(default=None, kw_only=True)
 
     @torch.inference_mode()
     def detect(self, images: list[NDArray[np.uint8]]) -> list[SliceDetections]:
@@ -89,7 +94,11 @@ def load_model(
     if where.type == "cpu":
         channels_last(detector)
     precision = resolve_precision(checkpoint.config.precision, where)
-    return Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256), checkpoint.about
+    about = checkpoint.about
+    return (
+        Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256, role=about.role),
+        about,
+    )
 
 
 def refuse_other_role(where: Path, about: About, role: Literal["teacher", "student"] | None) -> None:

@@ -82,6 +82,7 @@ def load_onnx_model(
         sha256=sha256,
         session=session,
         maps=content.maps,
+        role=content.about.role,
     )
     return model, content.about
 

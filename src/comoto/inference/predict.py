@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from comoto.config import InferenceConfig
-from comoto.errors import ComotoError, DatasetError
-from comoto.inference.inputs import Job, collect_jobs, keys_of
+from comoto.errors import ComotoError, ConfigError, DatasetError
+from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of
 from comoto.inference.journal import Journal
 from comoto.inference.model import Model
+from comoto.inference.places import Places
 from comoto.inference.volume import detect_mammogram, detect_volume, rounded
+from comoto.locks import hold, lock_of
 from comoto.progress import progress_bar, say
-from comoto.records import Modality, Split, VolumeDetections
+from comoto.records import Modality, VolumeDetections
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class PredictionFiles:
         num_images: images in the files.
         failed: (path, reason) of images that could not be read.
         left_out: (path, reason) of what folders held besides and was not looked for, such as mammograms.
+        safe: the copy of the table for spreadsheets; None if it was not asked for.
     """
 
     table: Path
@@ -36,66 +39,127 @@ class PredictionFiles:
     num_images: int
     failed: tuple[tuple[str, str], ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    safe: Path | None = None
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict.
+
+    Attributes:
+        config: None takes what the model was trained with.
+        safe_csv: also write a copy of the table that no spreadsheet takes for formulas.
+        other_modality: take a teacher for volumes or a student for mammograms all the same.
+    """
+
+    config: InferenceConfig | None = None
+    safe_csv: bool = False
+    other_modality: bool = False
+
+
+_AS_TRAINED = PredictOptions()
 
 
 def predict(
-    model: Model,
-    inputs: Sequence[Path],
-    out: Path,
-    config: InferenceConfig | None = None,
-    split: Split | None = None,
-    *,
-    modality: Modality = Modality.TOMOSYNTHESIS,
+    model: Model, request: Request, out: Path, options: PredictOptions = _AS_TRAINED
 ) -> PredictionFiles:
     """Predict on files, folders or manifests and write ``out`` (CSV) and its JSON twin.
 
     Every finished image goes to a journal beside ``out`` first. After an interruption the same call continues
-    there; finished images are in ``out`` even then.
+    there; finished images are in ``out`` even then. Images that are in the journal and not asked for now are
+    refused, images that were replaced since are predicted again.
 
     Args:
         model: what ``load_model`` returned.
-        inputs: see ``collect_jobs``.
+        request: what to predict on; mammograms give a table with one row a box in image pixels.
         out: path of the CSV file.
-        config: how to predict; None takes what the model was trained with.
-        split: only this split of a manifest.
-        modality: mammograms give a table with one row a box in image pixels.
+        options: how.
 
     Raises:
-        OutputExistsError: ``out`` exists and is complete, or belongs to another model or other settings.
+        OutputExistsError: ``out`` exists and is complete, is an input or a folder, is being written by
+            another process, or its journal is damaged, or belongs to another model, settings or inputs.
+        ConfigError: the model was trained on the other modality.
         DatasetError: none of several images could be predicted on; otherwise failed images are listed in the
             result. The error of an only image is raised as it is.
     """
-    config = config or model.config.inference
-    found = collect_jobs(inputs, split, modality)
-    jobs = found.jobs
+    config = options.config or model.config.inference
+    if not options.other_modality:
+        refuse_other_modality(model, request.modality)
+    places = Places.of(out, safe_csv=options.safe_csv)
+    places.refuse_inputs(request.inputs)
     made_by = {
         "model": model.name,
         "model_sha256": model.sha256,
-        "modality": modality.value,
+        "modality": request.modality.value,
         "inference": config.model_dump(mode="json"),
         "precision": model.precision,
     }
-    with (
-        Journal.open(out, made_by, found.left_out) as journal,
-        progress_bar(f"predict on {model.device}", len(jobs)) as advance,
-    ):
-        for job in jobs:
+    busy = f"{out}: another prediction is writing it; wait for its end, or choose another --out"
+    with hold(lock_of(out), busy):
+        if not places.journal.exists():
+            places.refuse_existing()
+        found = collect_jobs(request)
+        total = len(found.jobs) + len(found.failed)
+        if not found.jobs:
+            raise _none_of(total, list(found.failed.values()))
+        with Journal.open(places, made_by, str(request), found.identities) as journal:
+            journal.left_out = tuple(found.left_out.items())
+            for path, error in found.failed.items():
+                journal.fail(path, str(error))
+                say(f"left out: {error}")
+            errors = [*found.failed.values(), *_all(model, found, config, request.modality, journal)]
+            if len(errors) == total:
+                journal.discard()
+                raise _none_of(total, errors)
+            journal.finish()
+    return PredictionFiles(
+        out, places.twin, len(journal), tuple(journal.failed), tuple(journal.left_out), places.safe
+    )
+
+
+def refuse_other_modality(model: Model, modality: Modality) -> None:
+    """Check that a model was trained on the kind of images that it is to look at.
+
+    Raises:
+        ConfigError: a teacher meets volumes, or a student that never saw mammograms meets those.
+    """
+    if model.role == "teacher" and modality is Modality.TOMOSYNTHESIS:
+        raise ConfigError(
+            f"{model.name}: is a teacher, trained on mammograms; add --mammograms (mammograms=True) if the "
+            "inputs are mammograms, name a student for tomosynthesis volumes, or add --other-modality to try "
+            "it on volumes all the same"
+        )
+    if model.role == "student" and modality is Modality.MAMMOGRAM and not model.config.joint.size:
+        raise ConfigError(
+            f"{model.name}: is a student, trained on tomosynthesis slices; name a teacher for mammograms, "
+            "leave out --mammograms for volumes, or add --other-modality to try it on mammograms all the same"
+        )
+
+
+def _all(
+    model: Model, found: Inputs, config: InferenceConfig, modality: Modality, journal: Journal
+) -> list[ComotoError]:
+    """Predict on what is not in the journal; return the errors of what could not be read."""
+    errors: list[ComotoError] = []
+    with progress_bar(f"predict on {model.device}", len(found.jobs)) as advance:
+        for job in found.jobs.values():
             if job.image_id not in journal:
                 try:
                     journal.add(job.image_id, _one(model, job, config, modality))
                 except ComotoError as error:
-                    if len(jobs) == 1:
-                        journal.discard()
-                        raise
-                    journal.fail(job.path, str(error))
-                    say(f"left out: {error}")
+                    errors.append(error)
+                    journal.fail(str(job.path), str(error))
+                    if len(found.jobs) > 1:
+                        say(f"left out: {error}")
             advance(1)
-        if len(journal.failed) == len(jobs):
-            journal.discard()
-            first = journal.failed[0][1]
-            raise DatasetError(f"none of {len(jobs)} images could be predicted on; the first: {first}")
-        journal.finish()
-    return PredictionFiles(out, journal.twin, len(journal), tuple(journal.failed), tuple(found.left_out))
+    return errors
+
+
+def _none_of(total: int, errors: Sequence[ComotoError]) -> ComotoError:
+    if total == 1:
+        return errors[0]
+    first = f"; the first: {errors[0]}" if errors else ""
+    return DatasetError(f"none of {total} images could be predicted on{first}")
 
 
 def predict_volume(
@@ -127,17 +191,21 @@ def predict_volume(
         scores=found.scores,
         first_slice=found.first_slice,
         num_spanned=found.num_spanned,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
     )
 
 
 def _one(model: Model, job: Job, config: InferenceConfig, modality: Modality) -> dict[str, Any]:
     """Return the journal's entry of one image: plain values."""
     if modality is Modality.MAMMOGRAM:
-        found, _ = detect_mammogram(model, job.path, job.laterality)
+        found, _, header = detect_mammogram(model, job.path, job.laterality)
         order = np.argsort(-found.scores, kind="stable")
         return {
             "image_id": job.image_id,
             "path": str(job.path),
+            "series_instance_uid": header.series_instance_uid,
+            "sop_instance_uid": header.sop_instance_uid,
             "detections": list(_plain_boxes(found.boxes_xyxy[order], found.scores[order])),
         }
     volume = predict_volume(model, job.path, config, job)
@@ -148,7 +216,7 @@ def _one(model: Model, job: Job, config: InferenceConfig, modality: Modality) ->
         {**box, "first_slice": first, "num_spanned": spanned}
         for box, (first, spanned) in zip(boxes, spans, strict=True)
     ]
-    return {**about, "path": str(job.path), "detections": detections}
+    return {**about, "path": str(job.path), "has_keys": job.keys is not None, "detections": detections}
 
 
 def _plain_boxes(boxes: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:

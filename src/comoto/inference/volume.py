@@ -45,7 +45,10 @@ def detect_volume(
     """
     with open_image(path) as image:
         if not image.header.is_multiframe:
-            raise DicomError(f"{path}: a single image where a tomosynthesis volume is expected")
+            raise DicomError(
+                f"{path}: a single image where a tomosynthesis volume is expected; for a mammogram add "
+                "--mammograms, with a teacher as --model"
+            )
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
         indices = slice_indices(image.header.num_frames, config.slice_step)
         frames = frames_in_parallel(image, indices, plan.halvings)
@@ -56,11 +59,13 @@ def detect_volume(
     return on_source(result, plan), plan, header
 
 
-def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) -> tuple[SliceDetections, Plan]:
+def detect_mammogram(
+    model: Model, path: Path, laterality: Laterality | None
+) -> tuple[SliceDetections, Plan, ImageHeader]:
     """Detect lesions in one mammogram.
 
     Returns:
-        Detections in source (= stored) pixels, and how the image was rendered.
+        Detections in source (= stored) pixels, how the image was rendered, and its header.
 
     Raises:
         DicomError: the file cannot be read or holds a stack.
@@ -68,7 +73,8 @@ def detect_mammogram(model: Model, path: Path, laterality: Laterality | None) ->
     with open_image(path) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
         found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
-    return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan
+        header = image.header
+    return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan, header
 
 
 def detect_slices(

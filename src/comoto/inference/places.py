@@ -1,0 +1,83 @@
+"""The files that a prediction writes, and what may not be in their way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comoto.errors import OutputExistsError
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a prediction writes.
+
+    Attributes:
+        table: the CSV.
+        twin: the JSON file beside it.
+        journal: the finished images while the work goes on.
+        safe: a copy of the table for spreadsheets; None if it is not wanted.
+    """
+
+    table: Path
+    twin: Path
+    journal: Path
+    safe: Path | None
+
+    @staticmethod
+    def of(out: Path, *, safe_csv: bool = False) -> Places:
+        """Return the files of a table.
+
+        Raises:
+            OutputExistsError: ``out`` is a folder, lies below a file, or has the name of its twin.
+        """
+        if out.is_dir():
+            raise OutputExistsError(
+                f"{out}: is a folder; name a file in it, such as {out / 'predictions.csv'}"
+            )
+        if out.suffix.lower() == ".json":
+            raise OutputExistsError(
+                f"{out}: the table (CSV) and its JSON twin would be one file; name it such as "
+                f"{out.with_suffix('.csv')}"
+            )
+        above = out.absolute().parent
+        while not os.path.lexists(above):
+            above = above.parent
+        if not above.is_dir():
+            raise OutputExistsError(
+                f"{above}: is no folder, so nothing can be below it; choose another --out"
+            )
+        return Places(
+            out,
+            out.with_suffix(".json"),
+            out.with_name(out.name + ".journal"),
+            out.with_suffix(".safe.csv") if safe_csv else None,
+        )
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """What is there at the end."""
+        return (self.table, self.twin) if self.safe is None else (self.table, self.twin, self.safe)
+
+    def refuse_inputs(self, inputs: Sequence[Path]) -> None:
+        """Check that nothing would be written over what is read.
+
+        Raises:
+            OutputExistsError: an output is an input.
+        """
+        read = {os.path.realpath(path) for path in inputs}
+        for path in (*self.results, self.journal):
+            if os.path.realpath(path) in read:
+                raise OutputExistsError(f"{path}: is one of the inputs; choose another --out")
+
+    def refuse_existing(self) -> None:
+        """Check that no finished file is there.
+
+        Raises:
+            OutputExistsError: one is.
+        """
+        for path in self.results:
+            if os.path.lexists(path):
+                raise OutputExistsError(f"{path} exists; choose another --out, or move it away")

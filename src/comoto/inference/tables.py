@@ -1,0 +1,138 @@
+"""Finished images as the files of a prediction: the challenge's table, its twin, a copy for spreadsheets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from comoto.datasets.view_words import view_keys
+from comoto.inference.places import Places
+from comoto.output_files import whole_file, write_json
+from comoto.progress import say
+from comoto.records import PREDICTION_COLUMNS, Modality, VolumeDetections
+
+FORMAT = "comoto-predictions-1"
+MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Entry = dict[str, Any]
+
+
+def write_results(places: Places, about: dict[str, Any], entries: list[Entry]) -> None:
+    """Write table and twin, and the copy for spreadsheets if one is wanted.
+
+    Args:
+        places: where.
+        about: what stands in the twin besides the images; ``about["made_by"]["modality"]`` says which table.
+        entries: finished images in the order of the table.
+    """
+    entries = [_in_unicode(entry) for entry in entries]
+    is_volumes = about["made_by"]["modality"] == Modality.TOMOSYNTHESIS.value
+    if is_volumes:
+        entries = with_distinct_keys(entries)
+    table = volume_table(entries) if is_volumes else mammogram_table(entries)
+    with whole_file(places.table) as part:
+        _write_csv(part, table)
+        write_json(places.twin, {"format": FORMAT, **about, "images": entries})
+        if places.safe is not None:
+            with whole_file(places.safe) as safe:
+                _write_csv(safe, spreadsheet_safe(table))
+
+
+def volume_table(entries: list[Entry]) -> pd.DataFrame:
+    """Return the challenge's table (columns ``PREDICTION_COLUMNS``) of finished volumes."""
+    tables = [_volume(entry).table() for entry in entries if entry["detections"]]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
+
+
+def mammogram_table(entries: list[Entry]) -> pd.DataFrame:
+    """Return one row a box, (x1, y1, x2, y2) in pixels of the image."""
+    rows = [
+        (entry["image_id"], *found["box_xyxy"], found["score"])
+        for entry in entries
+        for found in entry["detections"]
+    ]
+    return pd.DataFrame(rows, columns=list(MAMMOGRAM_COLUMNS))
+
+
+def with_distinct_keys(entries: Sequence[Entry]) -> list[Entry]:
+    """Return volumes with keys that tell them apart, and say what was done.
+
+    Tables are joined by study and view. Keys of a manifest (``has_keys``) stay as they are. Of the others, a
+    view that repeats in a study is numbered, ``lcc``, ``lcc1``, ``lcc2``; where a file does not say its
+    study, its path stands in that place.
+
+    Args:
+        entries: with ``study_id``, ``view_key``, ``path`` and ``has_keys``, which is left out of the result.
+    """
+    blank = [entry for entry in entries if not entry["has_keys"] and not entry["study_id"].strip()]
+    if blank:
+        say(
+            f"{len(blank)} images do not say their study (first {blank[0]['path']}): their path stands as "
+            "StudyUID; 'comoto index csv' gives images ids of your own"
+        )
+    known = [(entry["study_id"], entry["view_key"]) for entry in entries if entry["has_keys"]]
+    free = [entry for entry in entries if not entry["has_keys"]]
+    studies = [entry["study_id"] if entry["study_id"].strip() else entry["image_id"] for entry in free]
+    keys = view_keys(
+        [study for study, _ in known] + studies,
+        [view for _, view in known] + [entry["view_key"] for entry in free],
+    )[len(known) :]
+    named = [
+        {**entry, "study_id": study, "view_key": key}
+        for entry, study, key in zip(free, studies, keys, strict=True)
+    ]
+    _say_repeated(free, named)
+    numbered = iter(named)
+    return [
+        {key: value for key, value in one.items() if key != "has_keys"}
+        for one in (entry if entry["has_keys"] else next(numbered) for entry in entries)
+    ]
+
+
+def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts no spreadsheet takes for a formula: a quote stands before such a text."""
+    return table.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell)
+
+
+def _say_repeated(before: Sequence[Entry], after: Sequence[Entry]) -> None:
+    changed = [two for one, two in zip(before, after, strict=True) if one["view_key"] != two["view_key"]]
+    if not changed:
+        return
+    studies = Counter(entry["study_id"] for entry in changed)
+    first = changed[0]
+    say(
+        f"{len(changed)} volumes repeat a view of their study ({len(studies)} studies) and are numbered, "
+        f"such as {first['view_key']} of {first['path']}; the JSON file says which is which"
+    )
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    path.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="")
+
+
+def _in_unicode(entry: Entry) -> Entry:
+    """Return an entry whose texts any program reads: names of files that are no UTF-8 are escaped."""
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+        for key, value in entry.items()
+    }
+
+
+def _volume(entry: Entry) -> VolumeDetections:
+    found = entry["detections"]
+    return VolumeDetections(
+        image_id=entry["image_id"],
+        patient_id=entry["patient_id"],
+        study_id=entry["study_id"],
+        view_key=entry["view_key"],
+        boxes_xyxy=np.asarray([one["box_xyxy"] for one in found], dtype=np.float32),
+        scores=np.asarray([one["score"] for one in found], dtype=np.float32),
+        first_slice=np.asarray([one["first_slice"] for one in found], dtype=np.int64),
+        num_spanned=np.asarray([one["num_spanned"] for one in found], dtype=np.int64),
+    )
