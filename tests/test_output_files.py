@@ -7,11 +7,14 @@ import sys
 import pytest
 
 from comoto.errors import OutputExistsError
+from comoto.locks import hold, lock_of
 from comoto.output_files import (
     new_part,
     refuse_existing,
+    refuse_inputs_as_outputs,
     sweep_parts,
     whole_file,
+    whole_folder,
     write_json,
     write_text,
 )
@@ -91,3 +94,53 @@ def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path):
     path = tmp_path / ("ü" * 125 + ".json")
     write_text(path, "content")
     assert path.read_text() == "content"
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    folder = tmp_path / "above" / "folder"
+    with whole_folder(folder, overwrite=False) as part:
+        (part / "a").write_text("new")
+        assert not folder.exists()
+    assert (folder / "a").read_text() == "new"
+    with pytest.raises(RuntimeError), whole_folder(folder, overwrite=True) as part:
+        raise RuntimeError((part / "a").write_text("half"))
+    assert (folder / "a").read_text() == "new"
+    with whole_folder(folder, overwrite=True) as part:
+        (part / "b").write_text("newer")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert [path.name for path in folder.parent.iterdir()] == ["folder"]
+
+
+def test_a_folder_that_was_filled_in_the_meantime_is_kept(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(OSError, match="not empty"), whole_folder(folder, overwrite=False):
+        (folder / "of another command").touch()
+    assert [path.name for path in folder.iterdir()] == ["of another command"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "界", "\U0001f600"])
+def test_long_names_have_room_for_what_stands_around_them(tmp_path, letter):
+    name = letter * (255 // len(letter.encode()))
+    with whole_file(tmp_path / name) as part:
+        part.write_text("x")
+    with hold(lock_of(tmp_path / name), "busy"):
+        assert len(list(tmp_path.iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert lock_of(tmp_path / name) != lock_of(tmp_path / name[:-1])
+
+
+def test_outputs_that_are_inputs_or_each_other(tmp_path):
+    table = tmp_path / "found.csv"
+    table.write_text("content")
+    link = tmp_path / "link.csv"
+    link.symlink_to(table)
+    for out in (table, link, tmp_path / "nowhere" / ".." / "found.csv"):
+        with pytest.raises(OutputExistsError, match="is one of the inputs and would be lost"):
+            refuse_inputs_as_outputs([tmp_path / "new.json", out], [None, table])
+    with pytest.raises(OutputExistsError, match="is named for two outputs"):
+        refuse_inputs_as_outputs([tmp_path / "new", None, tmp_path / "new"], [table])
+    with pytest.raises(OutputExistsError, match="holds an input"):
+        refuse_inputs_as_outputs([tmp_path], [table])
+    refuse_inputs_as_outputs([tmp_path / "new.json", tmp_path / "new.png"], [table, link])

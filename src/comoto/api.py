@@ -17,12 +17,14 @@ from comoto.records import Manifest, Modality, Split, VolumeDetections
 if TYPE_CHECKING:
     import pandas as pd
 
+    from comoto.config import TrainConfig
     from comoto.datasets.make_split import MadeSplit
     from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
     from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.mammogram import MammogramResult, Rule
+    from comoto.evaluation.tables import TableSource
     from comoto.inference.model import Model
     from comoto.inference.onnx_export import ExportedModel
     from comoto.inference.predict import PredictionFiles
@@ -298,7 +300,8 @@ def train_teacher(
     out: AnyPath,
     *,
     mammograms: AnyPath | Sequence[AnyPath] = (),
-    preset: AnyPath = "small",
+    init_from: AnyPath | None = None,
+    preset: AnyPath | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -309,17 +312,20 @@ def train_teacher(
     Args:
         out: the run folder.
         mammograms: prepared store, or several.
-        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        init_from: run folder of a teacher or a student whose weights are the first ones.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file; ``small`` if not given, or the
+            settings of the run that is resumed.
         overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
         values: other settings as values, such as ``{"batch.size": 4}``.
-        resume: continue the interrupted run in ``out``.
+        resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
+            may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.config import load_train_config
     from comoto.training.run import train_teacher as run
 
-    given = {**(values or {}), **_given({"data.mammograms": mammograms})}
-    config = load_train_config(Path(preset), overrides, "teacher", given)
+    paths = {"data.mammograms": mammograms, "init_from": init_from}
+    given = {**(values or {}), **_given(paths)}
+    config = _train_config("teacher", Path(out) if resume else None, preset, overrides, given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -329,7 +335,8 @@ def train_student(
     tomosynthesis: AnyPath | None = None,
     teacher: AnyPath | None = None,
     mammograms: AnyPath | Sequence[AnyPath] = (),
-    preset: AnyPath = "small",
+    init_from: AnyPath | None = None,
+    preset: AnyPath | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -342,18 +349,26 @@ def train_student(
         tomosynthesis: prepared store; needed.
         teacher: run folder of the teacher; needed unless ``init=scratch`` and there is no distiller.
         mammograms: prepared store, or several; needed unless ``joint.size=0`` and no distiller wants them.
-        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file.
+        init_from: run folder of a teacher or a student whose weights are the first ones, in place of
+            ``init``.
+        preset: ``demo``, ``small``, ``full``, ``paper`` or a YAML file; ``small`` if not given, or the
+            settings of the run that is resumed.
         overrides: other settings, such as ``batch.size=4``; what stands after ``=`` is read as YAML.
         values: other settings as values, such as ``{"batch.size": 4}``.
-        resume: continue the interrupted run in ``out``.
+        resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
+            may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.config import load_train_config
     from comoto.training.run import train_student as run
 
-    paths = {"data.mammograms": mammograms, "data.tomosynthesis": tomosynthesis, "teacher": teacher}
+    paths = {
+        "data.mammograms": mammograms,
+        "data.tomosynthesis": tomosynthesis,
+        "teacher": teacher,
+        "init_from": init_from,
+    }
     given = {**(values or {}), **_given(paths)}
-    config = load_train_config(Path(preset), overrides, "student", given)
+    config = _train_config("student", Path(out) if resume else None, preset, overrides, given)
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -481,12 +496,14 @@ def predict(
 
 def evaluate(
     predictions: AnyPath,
-    labels: AnyPath,
-    boxes: AnyPath,
+    labels: AnyPath | None = None,
+    boxes: AnyPath | None = None,
     *,
+    manifest: Manifest | AnyPath | None = None,
+    split: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
-    min_radius: float = 100.0,
+    min_radius: float | str = 100.0,
     published_metric: bool = False,
 ) -> ChallengeResult:
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
@@ -495,18 +512,35 @@ def evaluate(
         predictions: the challenge's submission file, from any program.
         labels: one row a volume, as released with BCS-DBT.
         boxes: one row a lesion, as released with BCS-DBT.
+        manifest: in place of ``labels`` and ``boxes``: from ``index``, or the folder it was saved in.
+        split: with ``manifest``: ``train``, ``validation`` or ``test``; all volumes if None.
         bootstrap: replicates over patients; 0 gives no intervals.
         seed: of the bootstrap.
-        min_radius: least hit radius in pixels; the challenge's is 100.
+        min_radius: least hit radius in pixels; the challenge's is 100. With ``manifest`` also in millimetres,
+            such as ``"8.5mm"``.
         published_metric: also score with the published code's metric, to see what its defects are worth.
     """
+    from comoto.errors import ConfigError
     from comoto.evaluation.challenge import evaluate as run
+    from comoto.evaluation.own_volumes import HitRadius, own_volumes
     from comoto.evaluation.published import published_challenge_metric
 
-    paths = Path(predictions), Path(labels), Path(boxes)
-    result = run(*paths, bootstrap, seed, min_radius)
+    radius = HitRadius.parse(min_radius)
+    warnings: tuple[str, ...] = ()
+    volumes: TableSource
+    lesions: TableSource
+    if manifest is not None and labels is None and boxes is None:
+        own = own_volumes(_split_of(manifest, split), radius)
+        volumes, lesions, pixels, warnings = own.labels, own.boxes, own.min_radius, own.warnings
+    elif manifest is None and labels is not None and boxes is not None and split is None:
+        volumes, lesions, pixels = Path(labels), Path(boxes), radius.pixels()
+    else:
+        raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
+    found = Path(predictions)
+    result = run(found, volumes, lesions, bootstrap, seed, pixels)
+    result = replace(result, warnings=(*warnings, *result.warnings))
     if published_metric:
-        return replace(result, published=published_challenge_metric(*paths, min_radius))
+        return replace(result, published=published_challenge_metric(found, volumes, lesions, pixels))
     return result
 
 
@@ -537,13 +571,25 @@ def evaluate_mammograms(
     from comoto.evaluation import evaluate_mammograms as run
     from comoto.evaluation.published import published_on_manifest
 
-    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    chosen = _split(split)
-    images = loaded if chosen is None else loaded.split(chosen)
+    images = _split_of(manifest, split)
     result = run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
     if published_metric:
         return replace(result, published=published_on_manifest(Path(predictions), images))
     return result
+
+
+def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
+    from comoto.errors import DatasetError
+
+    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+    chosen = _split(split)
+    if chosen is None:
+        return loaded
+    images = loaded.split(chosen)
+    if not len(images):
+        have = ", ".join(sorted(loaded.images["split"].unique()))
+        raise DatasetError(f"{loaded.name}: no image is in the split {chosen.value} (there are: {have})")
+    return images
 
 
 def _split(word: str | None) -> Split | None:
@@ -607,6 +653,22 @@ def study_table(
     from comoto.study.table import frame, summarise
 
     return frame(summarise(read_results(Path(folder), bootstrap, rule=rule, reference=reference), seed))
+
+
+def _train_config(
+    role: Literal["teacher", "student"],
+    resumed: Path | None,
+    preset: AnyPath | None,
+    overrides: Sequence[str],
+    values: Mapping[str, Any],
+) -> TrainConfig:
+    """Return the settings of a training: without a preset those of the run that is resumed, if any."""
+    from comoto.config import load_train_config, override
+    from comoto.training.record import is_run, saved_config
+
+    if resumed is not None and preset is None and is_run(resumed):
+        return override(saved_config(resumed), overrides, values)
+    return load_train_config("small" if preset is None else Path(preset), overrides, role, values)
 
 
 def _given(paths: Mapping[str, AnyPath | Sequence[AnyPath] | None]) -> dict[str, Path | tuple[Path, ...]]:

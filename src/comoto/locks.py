@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from filelock import FileLock, Timeout
 from comoto.errors import OutputExistsError
 from comoto.progress import say
 
+_MOST_OF_NAME = 120
+"""Bytes; encrypting file systems allow 143."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
@@ -50,5 +54,9 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
 
 
 def lock_of(path: Path) -> Path:
-    """Return the lock file of an output file: hidden, beside it."""
-    return path.with_name(f".{path.name[:80]}.lock")
+    """Return the lock file of an output file: hidden, beside it; a long name is cut and ends in its hash."""
+    name = path.name
+    if len(os.fsencode(name)) > _MOST_OF_NAME:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()
+        name = f"{name[:20]}.{digest[:32]}"  # 20 letters may take 80 bytes
+    return path.with_name(f".{name}.lock")

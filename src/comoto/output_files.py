@@ -1,7 +1,7 @@
 """Output files: never overwritten by accident, never left half-written.
 
-A file is written beside its place under a hidden name that nobody can foresee, ``.<name>.<random>.part``,
-and gets its own name when it is complete.
+A file or a folder is written beside its place under a hidden name that nobody can foresee,
+``.<name>.<random>.part``, and gets its own name when it is complete.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape
@@ -33,6 +34,31 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
             raise OutputExistsError(f"{path}: is a folder; name a file in it")
         if path.exists() and not overwrite:
             raise OutputExistsError(f"{path}: exists; choose another name, or add --overwrite")
+
+
+def refuse_inputs_as_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Check before the work starts that nothing is written over what is read, nor over another output.
+
+    Args:
+        outputs: files or folders that will be written; None is passed over.
+        inputs: files or folders that will be read; None is passed over.
+
+    Raises:
+        OutputExistsError: an output is an input, is a folder that holds one, or is named twice.
+    """
+    read = {os.path.realpath(path) for path in inputs if path is not None}
+    seen: set[str] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in read:
+            raise OutputExistsError(f"{path}: is one of the inputs and would be lost; choose another output")
+        if place in seen:
+            raise OutputExistsError(f"{path}: is named for two outputs; choose another name for one of them")
+        if path.is_dir() and any(Path(place) in Path(other).parents for other in read):
+            raise OutputExistsError(f"{path}: holds an input, which would be lost; choose another folder")
+        seen.add(place)
 
 
 @contextmanager
@@ -81,12 +107,57 @@ def new_part(path: Path) -> Path:
         OSError: the folder cannot be written to.
     """
     while True:
-        part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
+        part = _part_name(path)
         try:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             continue
         return part
+
+
+@contextmanager
+def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty folder to write to; it becomes ``folder`` if the block ends well, else nothing is left.
+
+    Folders above are made.
+
+    Args:
+        folder: of the result.
+        overwrite: let the result take the place of what is in ``folder`` then.
+
+    Raises:
+        OSError: a folder cannot be written to; or ``folder`` is not empty, and ``overwrite`` is false.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = _new_folder(folder)
+    try:
+        yield part
+        if overwrite and folder.exists():
+            former = _new_folder(folder)
+            folder.replace(former)  # a killed command leaves it there, under its hidden name
+            part.replace(folder)
+            shutil.rmtree(former)
+        else:
+            if folder.exists():
+                folder.rmdir()
+            part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make the empty, hidden folder in which the content of ``folder`` is written; it is no link."""
+    while True:
+        part = _part_name(folder)
+        try:
+            part.mkdir()
+        except FileExistsError:
+            continue
+        return part
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
 
 
 def sweep_parts(folder: Path) -> None:

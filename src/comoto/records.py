@@ -82,11 +82,14 @@ class ImageHeader:
     Attributes:
         path: the file, or the folder of one file per slice.
         num_frames: 1 for a mammogram.
-        bits_allocated: 8 or 16.
-        bits_stored: bits that carry values.
-        photometric: ``MONOCHROME1`` or ``MONOCHROME2``; frames come with the first already inverted.
+        bits_allocated: 8 or 16, of frames.
+        bits_stored: bits that carry values, of frames.
+        photometric: ``MONOCHROME1`` or ``MONOCHROME2``; frames come with the first already inverted. The
+            first also where the file says MONOCHROME2 and in another way that dark and bright are to be
+            exchanged.
         window: (center, width) in rescaled values. None where the file has none.
-        rescale: (slope, intercept); (1, 0) where the file has none.
+        rescale: (slope, intercept) of frame values before the inversion; (1, 0) where the file has none. The
+            slope is not 0; where it is negative, the inversion has made up for it.
         laterality_tag: ``L`` or ``R`` as the header says; known to be wrong in BCS-DBT.
         view_position: such as ``CC`` or ``MLO``; None where the file does not say.
         patient_id, study_instance_uid, series_instance_uid, sop_instance_uid: empty where unknown.
@@ -98,6 +101,9 @@ class ImageHeader:
         for_processing: the header calls the values what a detector measured, and no picture to look at.
         padding: (lowest, highest) frame value, inclusive, that the header calls padding; None where it does
             not, or where no pixel can have such a value.
+        window_is_exact: the window runs from center - width / 2 to center + width / 2 (LINEAR_EXACT).
+        view_modifiers: how the view differs from the plain one (``spot compression``, ``magnification``,
+            ``implant displaced``, ...; ``comoto.dicom.views``); empty where the file says nothing.
     """
 
     path: Path
@@ -120,6 +126,8 @@ class ImageHeader:
     boxes_as_stored: bool = False
     for_processing: bool = False
     padding: tuple[int, int] | None = None
+    window_is_exact: bool = False
+    view_modifiers: tuple[str, ...] = ()
 
     @property
     def is_multiframe(self) -> bool:
@@ -203,6 +211,10 @@ LESION_COLUMNS = {
     "slice_index": "Int64",
     "category": "string",
 }
+
+
+MANIFEST_FILES = ("images.parquet", "lesions.parquet", "manifest.json", "summary.txt")
+"""What ``Manifest.save`` writes."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +304,7 @@ class Manifest:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write ``images.parquet``, ``lesions.parquet``, ``summary.txt`` and, last, ``manifest.json``.
+        """Write ``MANIFEST_FILES``, ``manifest.json`` as the last one.
 
         ``manifest.json`` vouches for itself and for both tables.
         """

@@ -68,7 +68,7 @@ class TestTables:
         (tmp_path / "p.csv").write_text("PatientID,StudyUID,View,X,Width,Y,Height,Z,Dept,Score\n")
         tables = ("--labels", bcs.table("labels", "test"), "--boxes", bcs.table("boxes", "test"))
         words = ("evaluate", "--predictions", tmp_path / "p.csv", *tables, "--json", tmp_path / "e.json")
-        refused(words, tmp_path / "p.csv", "column 'Depth' is missing; did you mean 'Dept'?")
+        refused(words, tmp_path / "p.csv", "column 'Depth' is missing; rename 'Dept' to 'Depth'")
 
     def test_box_outside(self, refused, bcs, tmp_path):
         bcs.edit("boxes", "rmlo,0,2,5,6,4,7", "rmlo,0,2,50,6,4,7")  # the images are 20 pixels wide

@@ -129,20 +129,6 @@ def test_header_of_a_mammogram_without_sop_class_and_with_hash_uids(tmp_path):
     assert not header.is_multiframe
 
 
-def test_per_frame_window_is_used_where_nothing_is_shared(tmp_path):
-    from pydicom.dataset import Dataset
-
-    items = []
-    for center in (100, 200, 300):
-        lut, group = Dataset(), Dataset()
-        lut.WindowCenter, lut.WindowWidth = center, 50
-        group.FrameVOILUTSequence = [lut]
-        items.append(group)
-    tags = {"PerFrameFunctionalGroupsSequence": items, "WindowCenter": 7, "WindowWidth": 8}
-    path = write_dicom(tmp_path / "x.dcm", texture(), window=None, tags=tags)
-    assert read_header(path).window == (100.0, 50.0)
-
-
 def test_view_comes_from_the_view_code_where_there_is_no_view_position(tmp_path):
     from pydicom.dataset import Dataset
 
@@ -230,7 +216,8 @@ def test_a_window_function_is_said_but_no_free_text(tmp_path, caplog, function, 
     path = write_dicom(tmp_path / "x.dcm", texture()[0], tags={"VOILUTFunction": function})
     for _ in range(2):
         assert read_header(path).window == (400, 600)
-    said = f"{path}: VOI LUT function {named} is displayed as a linear window (said once; 'comoto -v"
+    line = "is taken as a line of the same centre and width (said once; 'comoto -v"
+    said = f"{path}: VOI LUT function {named} {line}"
     assert [(record.levelname, record.message.startswith(said)) for record in caplog.records] == [
         ("WARNING", True)
     ]

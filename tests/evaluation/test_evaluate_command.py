@@ -85,7 +85,7 @@ def test_wrong_input_is_one_line_and_code_2_and_writes_nothing(arguments, tmp_pa
 def test_an_incomplete_call_says_what_to_give(given, monkeypatch, capsys):
     code, _, err = comoto(monkeypatch, capsys, *given)
     assert code == 2
-    assert "--predictions, --labels and --boxes" in err
+    assert "give --predictions with --labels and --boxes, or with --manifest" in err
 
 
 def test_a_figure_of_unknown_kind_is_refused_first(arguments, tmp_path, monkeypatch, capsys):

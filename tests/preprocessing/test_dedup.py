@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from comoto.config import PreprocessConfig
+from comoto.datasets import save_manifest
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
 from comoto.preprocessing import PreparedStore, PrepareOptions, Work, prepare, prepare_with
 from comoto.preprocessing.fingerprint import fingerprint, stamp
 from comoto.preprocessing.planes import DATA_OFFSET, npy_header
+from comoto.preprocessing.verify import verify_store
+from comoto.records import Manifest
 
 GRID = PreprocessConfig(rows=128, columns=64)
 
@@ -321,3 +324,32 @@ def test_stores_of_the_first_format_are_read_but_not_continued(tmp_path, volume,
     cut.write_bytes(cut.read_bytes()[:-100])
     with pytest.raises(DatasetError, match=r"a%2Fb\.npy: is damaged"):
         PreparedStore(store.folder).pixels("a/b")
+
+
+@pytest.mark.parametrize("name", ["界" * 90, "é/" * 120, "a" * 2000, "\U0001f600" * 60])
+def test_long_ids_get_file_names_that_fit(tmp_path, volume, make_manifest, name):
+    """File names are counted in bytes, and quoting makes three letters of each."""
+    rows = [{"image_id": name + end, "path": str(volume)} for end in ("", "2")]
+    store = prepare(make_manifest(rows), tmp_path / "store", GRID, workers=1)
+    assert store.image_ids == (name, name + "2")
+    notes = [path.name for path in (store.folder / "images").iterdir()]
+    assert len(notes) == 2
+    assert all(len(os.fsencode(note)) <= 143 for note in notes)
+    assert verify_store(store.folder).damage == ()
+
+
+def test_a_planted_link_is_not_followed(tmp_path, volume, make_manifest):
+    """Names that unfinished files and folders had before, and that anybody could foresee."""
+    manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
+    store, theirs = tmp_path / "store", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "letter").write_text("dear")
+    store.mkdir()
+    for name in ("store.json.part", "manifest.part", ".manifest.x.part"):
+        (store / name).symlink_to(theirs)
+    (tmp_path / ".index.partial").symlink_to(theirs)
+    prepare(manifest, store, GRID, workers=1)
+    save_manifest(manifest, tmp_path / "index")
+    assert [path.name for path in theirs.iterdir()] == ["letter"]
+    assert len(Manifest.load(tmp_path / "index")) == 1
+    assert len(PreparedStore(store)) == 1

@@ -174,9 +174,11 @@ def test_the_percentile_window_can_be_asked_for(plan_of, breast):
     assert plan.window != (200, 700)
 
 
-def test_a_negative_rescale_slope_is_refused(plan_of, breast):
-    with pytest.raises(DicomError, match=r"image\.dcm.*slope -1"):
-        plan_of([breast()], LEFT, MAMMOGRAM, window=(400, 600), rescale=(-1, 1023))
+def test_a_negative_rescale_slope_turns_dark_and_bright_round(plan_of, breast):
+    """Rescaled r = 1023 - stored s, shown from 200 to 700: frames are 1023 - s, and so is r."""
+    plan, frames = plan_of([1023 - breast()], LEFT, MAMMOGRAM, window=(450.5, 501), rescale=(-1, 1023))
+    np.testing.assert_array_equal(frames[0], breast())
+    assert (plan.window, plan.window_source) == ((200, 700), "file")
 
 
 def test_the_wrong_kind_of_file_is_refused(plan_of, breast):

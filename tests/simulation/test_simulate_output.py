@@ -18,7 +18,8 @@ from simulate_cases import tiny_config
 from typer.testing import CliRunner
 
 from comoto.cli.main import app
-from comoto.errors import OutputExistsError
+from comoto.errors import DatasetError, OutputExistsError
+from comoto.locks import hold
 from comoto.simulation import SimulateConfig, SimulatedPaths, simulate
 from comoto.simulation import run as run_module
 
@@ -116,6 +117,34 @@ def test_foreign_or_different_output_is_refused(tmp_path: Path, simulated: Simul
         simulate(tmp_path, tiny_config(), workers=1)
     with pytest.raises(OutputExistsError, match="another configuration"):
         simulate(simulated.bcs_dbt.parent, tiny_config(seed=9), workers=1)
+
+
+def test_two_simulations_at_a_time_are_refused(tmp_path: Path, simulated: SimulatedPaths):
+    busy = pytest.raises(OutputExistsError, match="another 'comoto simulate' is working there")
+    with hold(tmp_path / ".lock", "held"), busy:
+        simulate(tmp_path, tiny_config(), workers=1)
+
+
+def test_damaged_notes_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An image whose note was damaged is made again; a damaged ``simulate.json`` is an error."""
+    config = tiny_config()
+    simulate(tmp_path / "whole", config, workers=1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "table.csv")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "write_vindr_tables", full)
+        with pytest.raises(OSError, match="No space"):
+            simulate(tmp_path / "parts", config, workers=1)
+    for note in (tmp_path / "parts" / ".progress").iterdir():
+        note.write_text(note.read_text().replace("1", "2", 1))
+    simulate(tmp_path / "parts", config, workers=1)
+    assert _digest(tmp_path / "whole") == _digest(tmp_path / "parts")
+    about = tmp_path / "parts" / "simulate.json"
+    about.write_text(about.read_text().replace("true", "True"))
+    with pytest.raises(DatasetError, match=r"simulate\.json: is damaged"):
+        simulate(tmp_path / "parts", config, workers=1)
 
 
 def test_finished_output_is_left_alone(simulated: SimulatedPaths, simulated_config: SimulateConfig):

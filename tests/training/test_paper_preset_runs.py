@@ -8,7 +8,7 @@ import pytest
 from comoto import api
 from comoto.dicom.read import DicomImage
 from comoto.records import Manifest, Split
-from comoto.training.record import read_log
+from comoto.training.log_file import read_log
 from tiny_exams import Exams
 
 SMALLER = (

@@ -15,8 +15,9 @@ from comoto.evaluation.average_precision import map_2d
 from comoto.preprocessing import PreparedStore
 from comoto.records import Manifest, Split
 from comoto.training.data import choose_cohort
-from comoto.training.record import read_log
+from comoto.training.log_file import read_log
 from comoto.training.validate import validate_mammograms
+from saved_states import saved_state
 from tiny_exams import TINY, Exams
 
 PUBLISHED = [
@@ -62,7 +63,7 @@ EVERYTHING = [
 
 
 def state_of(run: Path) -> dict[str, torch.Tensor]:
-    return dict(torch.load(run / "state.pt", weights_only=True)["step"])
+    return dict(saved_state(run)["step"])
 
 
 def train_images(exams: Exams) -> Manifest:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from comoto import api
+from comoto.checksums import write_sealed_json
 from comoto.config import TrainConfig, load_train_config
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
@@ -101,6 +102,18 @@ def test_only_training_patients_outside_the_fraction_propose(
     assert set(cohort.patients) | set(cohort.outside.images["patient_id"]) == split["train"]
 
 
+def test_a_round_of_a_former_version_is_read_and_a_changed_one_refused(tmp_path: Path) -> None:
+    row = {"image_id": "a", "box_xyxy": [1.0, 2.0, 3.0, 4.0], "slice_index": 5, "score": 0.5}
+    path = tmp_path / "epoch_0001.json"
+    path.write_text(json.dumps({"format": "comoto-proposals-1", "proposals": [row]}))
+    assert [one.slice_index for one in read_proposals(path)[1]] == [5]
+    write_sealed_json(path, {"format": "comoto-proposals-2", "proposals": [row]})
+    assert [one.slice_index for one in read_proposals(path)[1]] == [5]
+    path.write_text(path.read_text().replace("0.5", "0.7"))
+    with pytest.raises(CheckpointError, match=r"epoch_0001\.json: is damaged.*train into a new folder"):
+        read_proposals(path)
+
+
 def test_batches_show_the_proposals_and_slices_far_from_them(
     exams: Exams, model: Model, store: PreparedStore, tmp_path: Path
 ) -> None:
@@ -148,7 +161,7 @@ def test_a_resumed_run_goes_on_from_the_file(
         assert batch is not None
         assert torch.equal(batch[0].images(), expected[0].images())
     (tmp_path / "proposals" / "epoch_0001.json").write_text('{"format": "other"}')
-    with pytest.raises(CheckpointError, match="not the proposals of a round"):
+    with pytest.raises(CheckpointError, match=r"epoch_0001\.json: is damaged"):
         made(config, model, store, tmp_path).start_epoch(2)
     (tmp_path / "proposals" / "epoch_0001.json").unlink()
     with pytest.raises(CheckpointError, match="missing, so the run cannot be resumed"):

@@ -1,6 +1,7 @@
 """Training by a split file: who trains is read from it, and nobody is taught and held out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import PreparedStore
 from comoto.records import Split
 from comoto.training.data import choose_cohort, held_out_elsewhere, refuse_taught
-from comoto.training.record import RunRecord, trained_on
+from comoto.training.record import RunMade, RunRecord, trained_on
 from tiny_exams import Exams
 
 
@@ -100,8 +101,8 @@ def test_a_teacher_of_held_out_patients_is_refused(
     assert set(seen) == {p for p in load_split_file(split_path).part(Split.TRAIN) if p.startswith("vindr")}
     store = PreparedStore(exams.stores / "bcs-dbt")
     volumes = choose_cohort(store, data(split_path), 1.0, 0)
-    refuse_taught(volumes, teacher)
-    refuse_taught(volumes, None)
+    refuse_taught(volumes, "teacher", teacher)
+    refuse_taught(volumes, "teacher", None)
 
     def held_out(content) -> None:
         content["patients"]["train"].remove(seen[0])
@@ -123,14 +124,14 @@ def test_equal_names_are_only_told_where_they_may_be_other_people(
     volumes = choose_cohort(PreparedStore(exams.stores / "bcs-dbt"), data(split_path), 1.0, 0)
     name = sorted(load_split_file(split_path).part(Split.TEST))[0]
     (tmp_path / "split.json").write_text(json.dumps({"mammograms/train": [name]}))
-    refuse_taught(volumes, tmp_path)
+    refuse_taught(volumes, "teacher", tmp_path)
     assert "warning: by their names, teacher" in told.readouterr().err
 
     shared = changed(split_path, tmp_path / "shared.json", lambda content: content.update(shared_ids=True))
     assert load_split_file(shared).shared_ids
     object.__setattr__(volumes, "split", load_split_file(shared))
-    with pytest.raises(ConfigError, match="train the teacher with the same"):
-        refuse_taught(volumes, tmp_path)
+    with pytest.raises(ConfigError, match="train it with the same"):
+        refuse_taught(volumes, "teacher", tmp_path)
 
 
 def test_one_file_for_both_sets_has_nobody_in_two_parts(exams: Exams, split_path: Path) -> None:
@@ -143,7 +144,10 @@ def test_one_file_for_both_sets_has_nobody_in_two_parts(exams: Exams, split_path
 
 def test_a_run_is_not_resumed_with_other_patients(tmp_path: Path) -> None:
     config = load_train_config("demo")
-    RunRecord(tmp_path / "run", resume=False).start(config, {"mammograms/train": ["a"]})
-    RunRecord(tmp_path / "run", resume=True).start(config, {"mammograms/train": ["a"]})
+    made = RunMade("teacher", {"mammograms/train": ["a"]}, {})
+    RunRecord(tmp_path / "run", resume=False).start(config, made)
+    RunRecord(tmp_path / "run", resume=True).start(config, made)
     with pytest.raises(ConfigError, match="was started with other patients"):
-        RunRecord(tmp_path / "run", resume=True).start(config, {"mammograms/train": ["b"]})
+        RunRecord(tmp_path / "run", resume=True).start(
+            config, replace(made, patients={"mammograms/train": ["b"]})
+        )

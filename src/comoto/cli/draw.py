@@ -45,10 +45,11 @@ def draw(
     Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
     """
     from comoto.errors import ConfigError
-    from comoto.output_files import refuse_existing, whole_file
+    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs, whole_file
     from comoto.records import Laterality, Manifest
     from comoto.report import draw as drawing
 
+    refuse_inputs_as_outputs([out], [file, predictions])
     refuse_existing([out], overwrite)
     if file is not None and manifest is None and image is None and predictions is None:
         side = None if laterality is None else Laterality(laterality.value)

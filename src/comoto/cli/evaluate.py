@@ -28,26 +28,32 @@ def evaluate(
         typer.Option("--mammogram-predictions", help="CSV with image_id, x1, y1, x2, y2, score instead."),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option("--manifest", help="Manifest folder that holds the mammograms' lesions.")
+        Path | None,
+        typer.Option("--manifest", help="Manifest folder with the lesions, in place of labels and boxes."),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", autocompletion=complete_split, help="Only this split of the manifest."),
     ] = None,
     rule: Annotated[
-        Literal["iou", "center"], typer.Option("--rule", help="What a hit is on mammograms.")
-    ] = "iou",
+        Literal["iou", "center"] | None,
+        typer.Option("--rule", help="What a hit is on mammograms; iou if not given."),
+    ] = None,
     iou: Annotated[
-        float, typer.Option("--iou", min=0.000001, max=1.0, help="Least overlap of a hit on mammograms.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            "--iou", min=0.000001, max=1.0, help="Least overlap of a hit on mammograms; 0.1 if not given."
+        ),
+    ] = None,
     min_radius: Annotated[
-        float,
+        str | None,
         typer.Option(
             "--min-radius",
-            min=0.001,
-            help="Least hit radius on volumes, pixels. 100 is the challenge's, for pixels of about 0.085 mm.",
+            metavar="PIXELS|MMmm",
+            help="Least hit radius on volumes. 100 is the challenge's, for pixels of about 0.085 mm; with "
+            "--manifest also as 8.5mm.",
         ),
-    ] = 100.0,
+    ] = None,
     published_metric: Annotated[
         bool,
         typer.Option(
@@ -70,50 +76,68 @@ def evaluate(
 ) -> None:
     """Score predictions: FROC, sensitivities, intervals.
 
-    Volumes by the DBTex challenge's metric, mammograms by overlap or centre.
+    Volumes by the DBTex challenge's metric, against tables of labels and
+    boxes or against a manifest; mammograms by overlap or centre.
 
-    Example: comoto evaluate --predictions predictions.csv --labels labels.csv --boxes boxes.csv
+    Example: comoto evaluate --predictions predictions.csv --manifest manifests/bcs-dbt --split test
     --bootstrap 1000 --json result.json --figure froc.png
     """
     from comoto import api
     from comoto.errors import ConfigError
-    from comoto.output_files import refuse_existing
+    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs
+    from comoto.records import MANIFEST_FILES
 
-    refuse_existing([path for path in (json_path, figure) if path is not None], overwrite)
+    outputs = [path for path in (json_path, figure) if path is not None]
+    own = [] if manifest is None else [manifest, *(manifest / name for name in MANIFEST_FILES)]
+    refuse_inputs_as_outputs(outputs, [predictions, labels, boxes, mammogram_predictions, *own])
+    refuse_existing(outputs, overwrite)
     if figure is not None:
         from comoto.report.froc_figure import check_figure_path
 
         check_figure_path(figure)
     result: ChallengeResult | MammogramResult
-    if mammogram_predictions is not None and manifest is not None and not (predictions or labels or boxes):
+    tables = labels is not None and boxes is not None and manifest is None and split is None
+    own_volumes = manifest is not None and labels is None and boxes is None
+    if mammogram_predictions is not None and own_volumes and predictions is None and manifest is not None:
+        _say_unused({"--min-radius": min_radius}, "volumes")
         result = api.evaluate_mammograms(
             mammogram_predictions,
             manifest,
             split=split,
-            rule=rule,
-            iou=iou,
+            rule=rule or "iou",
+            iou=0.1 if iou is None else iou,
             bootstrap=bootstrap,
             seed=seed,
             published_metric=published_metric,
         )
-    elif predictions and labels and boxes and not (mammogram_predictions or manifest or split):
+    elif predictions is not None and mammogram_predictions is None and (tables or own_volumes):
+        _say_unused({"--rule": rule, "--iou": iou}, "mammograms")
         result = api.evaluate(
             predictions,
             labels,
             boxes,
+            manifest=manifest,
+            split=split,
             bootstrap=bootstrap,
             seed=seed,
-            min_radius=min_radius,
+            min_radius=100.0 if min_radius is None else min_radius,
             published_metric=published_metric,
         )
     else:
         raise ConfigError(
-            "give --predictions, --labels and --boxes (volumes), "
-            "or --mammogram-predictions and --manifest, perhaps --split (mammograms)"
+            "give --predictions with --labels and --boxes, or with --manifest and perhaps --split (volumes), "
+            "or --mammogram-predictions with --manifest, perhaps --split (mammograms)"
         )
     typer.echo(result.summary())
     scored = predictions or mammogram_predictions
     _write(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+
+
+def _say_unused(given: dict[str, object], about: str) -> None:
+    """Say which options were given that the other kind of images would need."""
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        typer.echo(f"{' and '.join(unused)}: for {about} only, not used here", err=True)
 
 
 def _write(

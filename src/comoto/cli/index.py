@@ -52,7 +52,9 @@ def index(
     """
     from comoto import api
     from comoto.datasets import reader_options, refuse_folder, save_manifest
+    from comoto.output_files import refuse_inputs_as_outputs
 
+    refuse_inputs_as_outputs([out], [root, tables])
     refuse_folder(out, overwrite)
     manifest = api.index(
         dataset,

@@ -23,8 +23,10 @@ def inspect(
 
     Example: comoto inspect prepared/bcs-dbt --out bcs-dbt.html
     """
-    from comoto.output_files import refuse_existing
+    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs
     from comoto.report.inspect_page import inspect_folder
 
+    files = folder.iterdir() if folder.is_dir() else ()
+    refuse_inputs_as_outputs([out], [path for path in files if path.suffix != ".html"])
     refuse_existing([out], overwrite)
     typer.echo(str(inspect_folder(folder, out, cases, seed)))

@@ -67,6 +67,7 @@ def split(
     """
     from comoto import api
     from comoto.errors import ConfigError
+    from comoto.output_files import refuse_inputs_as_outputs
 
     if (out is None) == (verify is None):
         raise ConfigError("name either --out, to make a split, or --verify, to check one")
@@ -74,6 +75,7 @@ def split(
         checked = api.verify_split(verify, manifests or (), headers=not quick)
         typer.echo(f"{verify}: whole, no patient in two parts, hash {checked.hash}")
         return
+    refuse_inputs_as_outputs([out], [Path(name.partition("=")[2] or name) for name in manifests or ()])
     made = api.split(
         manifests or (),
         out,

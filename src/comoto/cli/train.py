@@ -12,11 +12,11 @@ from comoto.cli.options import complete_preset
 app = typer.Typer(help="Train a teacher or a student.")
 
 PresetOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--preset",
         autocompletion=complete_preset,
-        help="demo, small, full, paper, or a YAML file.",
+        help="demo, small, full, paper, or a YAML file; small, or what the resumed run has.",
     ),
 ]
 SetOption = Annotated[
@@ -24,7 +24,11 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as batch.size=4; repeatable."),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, with its settings.")]
+InitOption = Annotated[
+    Path | None,
+    typer.Option("--init-from", help="Run folder, of a teacher or a student, whose weights are the first."),
+]
 StopOption = Annotated[
     int | None, typer.Option("--stop-after", min=1, help="Stop after this epoch; --resume goes on.")
 ]
@@ -32,17 +36,20 @@ StopOption = Annotated[
 
 @app.command("teacher")
 def teacher(
-    mammograms: Annotated[
-        list[Path],
-        typer.Option("--mammograms", help="Prepared mammograms; repeatable for several data sets."),
-    ],
     out: OutOption,
-    preset: PresetOption = "small",
+    mammograms: Annotated[
+        list[Path] | None,
+        typer.Option("--mammograms", help="Prepared mammograms; repeatable for several data sets."),
+    ] = None,
+    init_from: InitOption = None,
+    preset: PresetOption = None,
     settings: SetOption = None,
     resume: ResumeOption = False,
     stop_after: StopOption = None,
 ) -> None:
     """Train a detector on mammograms: detection and ImPA.
+
+    With --resume nothing but --out has to be given.
 
     Example: comoto train teacher --mammograms prepared/mammograms --preset small --out runs/teacher
     """
@@ -50,7 +57,8 @@ def teacher(
 
     result = train_teacher(
         out,
-        mammograms=mammograms,
+        mammograms=mammograms or (),
+        init_from=init_from,
         preset=preset,
         overrides=settings or (),
         resume=resume,
@@ -61,8 +69,10 @@ def teacher(
 
 @app.command("student")
 def student(
-    tomosynthesis: Annotated[Path, typer.Option("--tomosynthesis", help="Prepared tomosynthesis volumes.")],
     out: OutOption,
+    tomosynthesis: Annotated[
+        Path | None, typer.Option("--tomosynthesis", help="Prepared tomosynthesis volumes.")
+    ] = None,
     teacher: Annotated[Path | None, typer.Option("--teacher", help="Run folder of the teacher.")] = None,
     mammograms: Annotated[
         list[Path] | None,
@@ -70,7 +80,8 @@ def student(
             "--mammograms", help="Prepared mammograms, for the student's batches or a distiller; repeatable."
         ),
     ] = None,
-    preset: PresetOption = "small",
+    init_from: InitOption = None,
+    preset: PresetOption = None,
     settings: SetOption = None,
     resume: ResumeOption = False,
     stop_after: StopOption = None,
@@ -79,7 +90,7 @@ def student(
 
     The presets start from the teacher and mix mammograms into every batch. The arms of the comparison: `--set
     joint.size=0` (pretraining), with `--set init=scratch`, `distill.kind=image_level` or
-    `distill.kind=lesion_points` (LsKD) besides.
+    `distill.kind=lesion_points` (LsKD) besides. With --resume nothing but --out has to be given.
 
     Example: comoto train student --tomosynthesis prepared/dbt --mammograms prepared/mammograms
     --teacher runs/teacher --set data.fraction=0.1 --out runs/student
@@ -91,6 +102,7 @@ def student(
         tomosynthesis=tomosynthesis,
         teacher=teacher,
         mammograms=mammograms or (),
+        init_from=init_from,
         preset=preset,
         overrides=settings or (),
         resume=resume,

@@ -232,6 +232,8 @@ class TrainConfig(StrictModel):
     init: Literal["scratch", "teacher"] = "scratch"
     teacher: Path | None = None
     """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""
+    init_from: Path | None = None
+    """Run folder, of a teacher or a student, whose weights are the first ones, in place of ``init``."""
     preprocess: PreprocessConfig = PreprocessConfig()
     detector: SerializeAsAny[ComponentConfig] = Field(default={"kind": "retinanet"}, validate_default=True)
     distill: SerializeAsAny[ComponentConfig] = Field(default={"kind": "none"}, validate_default=True)

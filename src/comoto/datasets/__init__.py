@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from comoto.components import resolve, suggest
 from comoto.datasets.boxes import without_repeats
+from comoto.datasets.file_names import require_text
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
-from comoto.records import Manifest
+from comoto.output_files import whole_folder
+from comoto.records import MANIFEST_FILES, Manifest
 
 __all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
 
@@ -49,14 +50,32 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
     known = set(inspect.signature(reader).parameters) - {"root"}
     for name in options:
         if name not in known:
-            word, words = name.replace("_", "-"), [one.replace("_", "-") for one in known]
+            if name in _SWITCHES:
+                raise ConfigError(f"data set '{dataset}' does not take {_SWITCHES[name]}; leave it out")
+            word = name.replace("_", "-")
+            words = [one.replace("_", "-") for one in known if one not in _SWITCHES]
             raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
+    _require_there(Path(root), options)
     manifest = without_repeats(reader(Path(root), **options))
     if strict and manifest.dropped:
         listed = "; ".join(manifest.dropped[:_LISTED])
         more = f"; and {len(manifest.dropped) - _LISTED} more" if len(manifest.dropped) > _LISTED else ""
         raise DatasetError(f"{root}: --strict, and {len(manifest.dropped)} would be left out: {listed}{more}")
     return manifest
+
+
+def _require_there(root: Path, options: Mapping[str, Any]) -> None:
+    """Check that what the user names exists.
+
+    Raises:
+        DatasetError: it does not, or the root's name cannot be written into a manifest.
+    """
+    if not root.exists():
+        raise DatasetError(f"{root}: no such folder")
+    require_text([str(root.absolute())])
+    tables = options.get("tables")
+    if tables is not None and not Path(tables).exists():
+        raise DatasetError(f"{tables}: no such file or folder; correct --tables")
 
 
 def reader_options(texts: Sequence[str]) -> dict[str, str]:
@@ -91,12 +110,8 @@ def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> 
         OutputExistsError: the folder is not empty, or is not one that only a manifest was written to.
     """
     refuse_folder(folder, overwrite)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    manifest.save(partial)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    with whole_folder(folder, overwrite) as part:
+        manifest.save(part)
 
 
 def refuse_folder(folder: Path, overwrite: bool) -> None:
@@ -119,6 +134,6 @@ def refuse_folder(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
-    foreign = sorted(names - {"images.parquet", "lesions.parquet", "manifest.json", "summary.txt"})
+    foreign = sorted(names - set(MANIFEST_FILES))
     if foreign:
         raise OutputExistsError(f"{folder}: holds more than a manifest ({foreign[0]}); choose another folder")

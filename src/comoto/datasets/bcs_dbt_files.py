@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.datasets.dicom_tree import folders_below
+from comoto.datasets.file_names import require_text
 from comoto.dicom.read import read_header
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
@@ -133,6 +134,7 @@ def _dicom_files(root: Path) -> Iterator[Path]:
             continue
         for path in (folder / name for name in names):
             if not path.name.startswith(".") and _is_dicom(path):
+                require_text([str(path)])
                 yield path
 
 

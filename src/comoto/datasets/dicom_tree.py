@@ -9,6 +9,7 @@ from typing import TypeVar
 from joblib import Parallel, cpu_count, delayed
 
 from comoto.backends import joblib_backend
+from comoto.datasets.file_names import require_text
 from comoto.errors import DatasetError
 from comoto.progress import progress_bar
 from comoto.sources.walk import walk
@@ -25,6 +26,7 @@ def dicom_files(root: Path) -> Iterator[Path]:
     for folder, names in folders_below(root):
         for name in names:
             if name.lower().endswith(".dcm") and not name.startswith("."):
+                require_text([str(folder), name])
                 yield folder / name
 
 

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from comoto.datasets.split_file import (
     save_split_file,
 )
 from comoto.errors import DatasetError, OutputExistsError
-from comoto.output_files import write_text
+from comoto.output_files import whole_folder, write_text
 from comoto.records import Manifest, Split
 
 SPLIT_FILE, SUMMARY = "split.json", "summary.txt"
@@ -152,15 +151,11 @@ def save_split_folder(made: MadeSplit, folder: Path, overwrite: bool = False) ->
         OutputExistsError: see ``refuse_split_folder``.
     """
     refuse_split_folder(folder, overwrite)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    for name, manifest in made.merged.by_modality().items():
-        manifest.save(partial / name)
-    write_text(partial / SUMMARY, made.summary() + "\n")
-    save_split_file(partial / SPLIT_FILE, made.split)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    with whole_folder(folder, overwrite) as part:
+        for name, manifest in made.merged.by_modality().items():
+            manifest.save(part / name)
+        write_text(part / SUMMARY, made.summary() + "\n")
+        save_split_file(part / SPLIT_FILE, made.split)
 
 
 def refuse_split_folder(folder: Path, overwrite: bool) -> None:

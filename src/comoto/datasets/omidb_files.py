@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from comoto.datasets.file_names import names_in
 from comoto.errors import DatasetError
 
 _CLIENT = re.compile(r"^(demd|optm)", re.IGNORECASE)
@@ -53,8 +54,7 @@ def client_names(folders: OmidbFolders) -> list[str]:
 
     A client is a folder named ``demd...`` or ``optm...``, or one that holds its own IMAGEDB file.
     """
-    with os.scandir(folders.data) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
+    names = [name for name, is_folder in names_in(folders.data).items() if is_folder]
     found = [name for name in names if _CLIENT.match(name) or client_json(folders.data, name, "imagedb")]
     return sorted(found, key=lambda name: [part.zfill(12) for part in _DIGITS.split(name)])
 
@@ -89,6 +89,8 @@ def files_in(folder: Path) -> set[str]:
         return set(os.listdir(folder))  # noqa: PTH208 names are enough, and there are millions
     except (FileNotFoundError, NotADirectoryError):
         return set()
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed: {error.strerror}; check the permissions") from error
 
 
 def _folder(root: Path, name: str, option: str | None) -> Path:

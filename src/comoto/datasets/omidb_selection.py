@@ -7,7 +7,6 @@ and the breast touches the left edge of every PNG.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pandas as pd
 
 from comoto.csv_rows import lines_text
 from comoto.datasets.boxes import CORNERS
+from comoto.datasets.file_names import find_name, names_in
 from comoto.datasets.omidb_marks import listed
 from comoto.datasets.tables import Table, read_table
 from comoto.datasets.view_words import parse_side, parse_view, view_keys
@@ -243,10 +243,11 @@ def _located(
 def _first(listings: dict[Path, set[str]], folders: Sequence[Path], filename: str) -> str:
     for folder in folders:
         if folder not in listings:
-            listings[folder] = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
+            listings[folder] = {name for name, is_folder in names_in(folder).items() if not is_folder}
         for name in (filename, f"{filename}.png"):
-            if name in listings[folder] and not (folder / name).is_dir():
-                return str(folder / name)
+            found = find_name(name, listings[folder])
+            if found is not None:
+                return str(folder / found)
     return ""
 
 

@@ -5,7 +5,7 @@ The contract with the user is ``docs/datasets/csv.md``. What the tables do not s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from comoto.datasets.table_csv_lesions import has_boxes, parse_lesions, place_le
 from comoto.datasets.table_csv_options import CsvOptions, csv_options
 from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
+from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality
 
 IMAGES = ("images", "image")
 LESIONS = ("lesions", "lesion", "boxes", "annotations", "findings")
@@ -138,9 +138,24 @@ def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
         "csv",
         _manifest_images(complete, placed),
         placed,
-        (*notes, *more_notes, *box_notes),
+        (*notes, *more_notes, *box_notes, *_unused_note(found, complete, choices)),
         (*dropped, *unread),
     )
+
+
+def _unused_note(found: _Tables, images: pd.DataFrame, choices: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Say which options the user gave that these tables have no use for."""
+    given = [name for name in ("boxes", "boxes_on", "corners", "first_slice") if choices[name] is not None]
+    volumes = bool((images["modality"] == Modality.TOMOSYNTHESIS.value).any())
+    if found.lesions is not None:
+        needless = {"first_slice"} if "slice_index" not in found.lesions.rows else set()
+        if choices["boxes_on"] == "corrected" and not volumes:
+            needless.add("boxes_on")
+        given = [name for name in given if name in needless]
+    if not given:
+        return ()
+    words = ", ".join(f"{name.replace('_', '-')}={choices[name]}" for name in given)
+    return (f"not used, because the tables say nothing that it is about: --set {words}",)
 
 
 def _without_excluded(found: _Tables, excluded: tuple[str, ...]) -> _Tables:

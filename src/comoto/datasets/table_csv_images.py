@@ -16,7 +16,7 @@ from comoto.datasets.table_csv_columns import IMAGE_NAMES
 from comoto.datasets.table_csv_options import CsvOptions
 from comoto.datasets.tables import Table, blank_cells, shown
 from comoto.datasets.view_words import ViewWord, parse_side, parse_view, view_keys
-from comoto.errors import DatasetError, DicomError
+from comoto.errors import ConfigError, DatasetError, DicomError
 from comoto.progress import track
 from comoto.records import ImageHeader, Modality, Split, View
 from comoto.sources import read_source_header
@@ -79,6 +79,7 @@ def parse_images(table: Table, options: CsvOptions) -> ImageTable:
         DatasetError: a cell is wrong; names file, lines and remedy.
     """
     rows = table.rows
+    _require_said(table, options)
     table.refuse(rows["path"] == "", "path is empty", "name the file, or the folder of its slices")
     path = written_paths(rows["path"])
     images = pd.DataFrame({"path": path}, index=rows.index)
@@ -216,6 +217,22 @@ def _side_of(found: ViewWord) -> Any:
 def _split(word: str) -> str | None:
     split = _SPLITS.get(word.lower())
     return None if split is None else split.value
+
+
+def _require_said(table: Table, options: CsvOptions) -> None:
+    """Check that the user's words stand in the table.
+
+    Raises:
+        ConfigError: one does not: it is misspelt, or of another table.
+    """
+    columns = [name for name in _EXPECTED if name in table.rows]
+    said = {word for column in columns for word in table.rows[column].str.lower().unique()}
+    for word in options.words:
+        if word not in said:
+            raise ConfigError(
+                f"--set words={word}:...: no cell of {', '.join(columns) or ', '.join(_EXPECTED)} in "
+                f"{table.path.name} is '{word}'; correct the word, or leave it out"
+            )
 
 
 def _views(table: Table, images: pd.DataFrame, options: CsvOptions) -> None:

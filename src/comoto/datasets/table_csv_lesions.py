@@ -86,6 +86,11 @@ def _require_columns(table: Table, options: CsvOptions) -> None:
             f"(understood here: {', '.join(table.rows.columns)}); name yours with --set "
             "columns=x:YOUR_NAME,..."
         )
+    if options.corners == "pixels" and not set(CORNERS) <= columns and set(_SIZED) <= columns:
+        raise DatasetError(
+            f"{table.path}: corners=pixels is about x2 and y2, and the table has width and height; leave it "
+            "out"
+        )
     if not has_boxes(table):
         raise DatasetError(
             f"{table.path}: no box: the columns x1, y1, x2, y2 or x, y, width, height are needed "

@@ -15,6 +15,7 @@ import pandas as pd
 
 from comoto.components import suggest
 from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once, remedy
+from comoto.datasets.file_names import names_in
 from comoto.datasets.options import excluded_images, require_known
 from comoto.datasets.tables import Table, read_table
 from comoto.errors import DatasetError
@@ -199,12 +200,11 @@ def _with_paths(
 
 def _files(folder: Path) -> set[str]:
     """List the DICOM files as ``<study>/<name>``; every folder is listed once."""
-    studies = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     return {
-        f"{study.name}/{path.name}"
-        for study in studies
-        for path in study.iterdir()
-        if path.suffix in _SUFFIXES and not path.name.startswith(".")
+        f"{study}/{name}"
+        for study, is_folder in names_in(folder).items()
+        for name in (names_in(folder / study) if is_folder else ())
+        if name.endswith(_SUFFIXES) and not name.startswith(".")
     }
 
 

@@ -25,6 +25,10 @@ DAMAGED = (
 """What ``torch.load`` raises on files that are damaged or not torch's."""
 
 
+class OtherArchitecture(CheckpointError):
+    """Weights do not fit a network by their names and shapes."""
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a ``.safetensors`` file.
 
@@ -43,7 +47,7 @@ def load_matching(module: nn.Module, weights: dict[str, Tensor], source: str) ->
     """Load weights of which every key and shape must match.
 
     Raises:
-        CheckpointError: keys are missing or left over, or shapes differ; the first few are named.
+        OtherArchitecture: keys are missing or left over, or shapes differ; says how many, and the first.
     """
     wanted = module.state_dict()
     missing = [key for key in wanted if key not in weights]
@@ -54,12 +58,12 @@ def load_matching(module: nn.Module, weights: dict[str, Tensor], source: str) ->
         if key in weights and weights[key].shape != wanted[key].shape
     ]
     problems = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        f"{len(names)} {what} (first: {names[0]})"
         for what, names in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
         if names
     ]
     if problems:
-        raise CheckpointError(
+        raise OtherArchitecture(
             f"{source}: weights of another architecture: of {len(wanted)} tensors {'; '.join(problems)}; "
             "use the detector settings that the weights were trained with"
         )

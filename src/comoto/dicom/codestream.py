@@ -11,6 +11,8 @@ _JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _END_OF_STREAM = b"\xff\xd9"
+_FILLERS = b"\x00\xff"
+"""Bytes with which writers fill fragments up, to an even length or to a block."""
 _JP2_BOXES = 4096
 """Bytes searched for the codestream where a vendor wrote a whole JP2 file into the fragment."""
 
@@ -56,8 +58,8 @@ def starts_frame(codec: Codec, beginning: bytes) -> bool:
 
 
 def is_complete(data: bytes) -> bool:
-    """Say whether the stream ends with the end marker (padding zeros aside)."""
-    return data[-64:].rstrip(b"\x00").endswith(_END_OF_STREAM)
+    """Say whether the stream ends with the end marker, whatever the fragment is filled up with behind it."""
+    return data.endswith(_END_OF_STREAM) or data.rstrip(_FILLERS).endswith(_END_OF_STREAM)
 
 
 def stream_header(codec: Codec, data: bytes) -> StreamHeader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -14,6 +15,8 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from comoto.dicom.codestream import StreamHeader, codestream_start, is_complete, stream_header
 from comoto.dicom.header import DicomHeader
+from comoto.dicom.layout import PixelLayout
+from comoto.dicom.stored import stored_values
 from comoto.dicom.syntaxes import Codec
 from comoto.dicom.tags import is_defect
 from comoto.dicom.tell import note_once
@@ -41,8 +44,9 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
             resolutions, which takes a fraction of the time. Other frames are decoded, then halved.
 
     Returns:
-        uint8 or uint16 (rows, columns), as bits are allocated; MONOCHROME1 is inverted, signed values are
-        shifted by half their range, rescale not applied.
+        uint8 or uint16 (rows, columns), as bits are allocated; what the header calls inverted is inverted,
+        signed values are shifted by half their range, rescale not applied, unless frames have their own or
+        the file has a Modality LUT.
 
     Raises:
         DicomError: the codestream contradicts the header, cannot be decoded, or holds values beyond the bits
@@ -50,20 +54,36 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
     """
     what = f"{header.path}: frame {index}"
     codec = header.syntax.codec
-    halvings, precision = 0, header.bits_allocated
+    halvings, precision = 0, header.layout.allocated
     if codec not in (Codec.RAW, Codec.RLE):
         stream = check_stream(header, index, data)
         precision = stream.precision
         halvings = reduce if reduce <= halvings_of(header, stream) else 0
+    values = _decoded(header, what, data, halvings)
+    if halvings and _is_beyond_overshoot(header.layout, values):
+        halvings = 0  # bits above the stored ones were mixed into the coarser picture
+        values = _decoded(header, what, data, halvings)
+    shape = reduced_shape((header.rows, header.columns), halvings)
+    if values.shape != shape:
+        raise DicomError(
+            f"{what} decodes to shape {values.shape}, but the header says {shape[0]} x {shape[1]}; "
+            "the file is damaged"
+        )
+    stored = stored_values(header.layout, what, values, precision, overshoots=halvings > 0)
+    pixels = _frame_values(header, index, stored)
+    for _ in range(reduce - halvings):
+        pixels = np.asarray(cv2.pyrDown(pixels), dtype=pixels.dtype)
+    return pixels
+
+
+def _decoded(header: DicomHeader, what: str, data: bytes, halvings: int) -> NDArray[np.generic]:
+    codec = header.syntax.codec
     try:
         if halvings:
-            values = REDUCED_DECODERS[codec](data, halvings)
-        elif codec is Codec.RAW:
-            values = _raw(header, data)
-        elif codec is Codec.RLE:
-            values = _rle(header, data)
-        else:
-            values = _DECODERS[codec](data)
+            return REDUCED_DECODERS[codec](data, halvings)
+        if codec is Codec.RAW:
+            return _raw(header, data)
+        return _rle(header, data) if codec is Codec.RLE else _DECODERS[codec](data)
     except Exception as error:  # decoders raise almost any type, MemoryError and StopIteration too
         if is_defect(error):
             raise
@@ -71,16 +91,6 @@ def decode_frame(header: DicomHeader, index: int, data: bytes, reduce: int = 0) 
             f"{what} cannot be decoded as {codec.value} ({type(error).__name__}: {error}); "
             "the file is damaged; copy or download it again"
         ) from error
-    shape = reduced_shape((header.rows, header.columns), halvings)
-    if values.shape != shape:
-        raise DicomError(
-            f"{what} decodes to shape {values.shape}, but the header says {shape[0]} x {shape[1]}; "
-            "the file is damaged"
-        )
-    pixels = _pixels(header, what, values, precision, overshoots=halvings > 0)
-    for _ in range(reduce - halvings):
-        pixels = np.asarray(cv2.pyrDown(pixels), dtype=pixels.dtype)
-    return pixels
 
 
 def check_stream(header: DicomHeader, index: int, data: bytes) -> StreamHeader:
@@ -108,20 +118,21 @@ def check_stream(header: DicomHeader, index: int, data: bytes) -> StreamHeader:
         )
     if stream.components != 1:
         raise DicomError(f"{what} is compressed as colour; only grey is read")
-    if stream.is_signed != (header.is_signed and header.syntax.codec in HALVING_CODECS):
+    if stream.is_signed != (header.layout.is_signed and header.syntax.codec in HALVING_CODECS):
         raise DicomError(
             f"{what} is compressed as {_signedness(stream.is_signed)} values, but the header says "
-            f"{_signedness(header.is_signed)}; the file is damaged"
+            f"{_signedness(header.layout.is_signed)}; the file is damaged"
         )
-    if not header.bits_stored <= stream.precision <= header.bits_allocated:
+    layout = header.layout
+    if not layout.stored <= stream.precision <= layout.allocated:
         raise DicomError(
-            f"{what} is compressed with {stream.precision} bits, but the header says {header.bits_stored} "
-            f"stored of {header.bits_allocated} allocated; the file is damaged"
+            f"{what} is compressed with {stream.precision} bits, but the header says {layout.stored} "
+            f"stored of {layout.allocated} allocated; the file is damaged"
         )
-    if stream.precision > header.bits_stored:
+    if stream.precision > layout.stored:
         note_once(
             "precision",
-            f"{what} is compressed with {stream.precision} bits while {header.bits_stored} are stored; "
+            f"{what} is compressed with {stream.precision} bits while {layout.stored} are stored; "
             "every file of some vendors is",
         )
     if not is_complete(data):
@@ -135,7 +146,9 @@ def halvings_of(header: DicomHeader, stream: StreamHeader) -> int:
     Where a wavelet overshoots the range, OpenJPEG clips and OpenJPH starts again at the other end. The latter
     can be told from real values only if two bits are left over.
     """
-    spare = (8 if stream.precision <= 8 else 16) - header.bits_stored
+    spare = (8 if stream.precision <= 8 else 16) - header.layout.stored
+    if header.layout.unused_below:
+        return 0
     if header.syntax.codec is Codec.HTJ2K and spare < 2:
         return 0
     return stream.halvings
@@ -145,6 +158,13 @@ def reduced_shape(shape: tuple[int, int], reduce: int) -> tuple[int, int]:
     """Return (rows, columns) after so many halvings; odd sides are rounded up (ISO/IEC 15444-1, B.5)."""
     rows, columns = (-(-side >> reduce) if reduce else side for side in shape)
     return rows, columns
+
+
+def _is_beyond_overshoot(layout: PixelLayout, values: NDArray[np.generic]) -> bool:
+    """Say whether values are farther beyond their range than a wavelet goes at an edge."""
+    half = (1 << (layout.stored - 1)) if layout.is_signed else 0
+    far = layout.largest // 4 + 1
+    return int(values.max()) > layout.largest - half + far or int(values.min()) < -half - far
 
 
 def _signedness(is_signed: bool) -> str:
@@ -208,44 +228,13 @@ def _rle(header: DicomHeader, data: bytes) -> NDArray[np.generic]:
     return values.reshape(header.rows, header.columns)
 
 
-def _pixels(
-    header: DicomHeader, what: str, values: NDArray[np.generic], precision: int, *, overshoots: bool
-) -> Pixels:
-    """Return values from 0 to the largest that can be stored, bright where the body is dense.
-
-    Leaving out a wavelet's finest resolution may overshoot the range at edges; such values are clipped.
-    Anywhere else a value beyond the stored bits is damage.
-    """
-    largest = (1 << header.bits_stored) - 1
-    lowest, shift = 0, 0
-    if header.is_signed:
-        lowest, shift = -(1 << (header.bits_stored - 1)), 1 << (header.bits_stored - 1)
-        values = _sign_extended(values, precision)
-    if overshoots:
-        values = np.clip(np.asarray(values, dtype=np.int32), lowest, largest - shift)
-    elif (worst := _beyond(values, lowest, largest)) is not None:
-        raise DicomError(
-            f"{what} holds the value {worst}, beyond the {header.bits_stored} bits that the "
-            "header says are stored; the header or the pixels are damaged"
-        )
-    if shift:  # negative values may come with or without their sign bits above the stored ones
-        values = np.asarray(values, dtype=np.int32) + shift & largest
-    pixels: Pixels = np.require(values, np.uint8 if header.bits_allocated == 8 else np.uint16, ["C", "W"])
+def _frame_values(header: DicomHeader, index: int, stored: NDArray[Any]) -> Pixels:
+    """Bring stored values to the one scale of the header, and invert them if it says so."""
+    if header.mapped is not None:
+        stored = header.mapped.values(stored, index)
+    kind = np.uint8 if header.bits_allocated == 8 else np.uint16
+    pixels: Pixels = np.require(stored, kind, ["C", "W"])
     if header.photometric == "MONOCHROME1":
+        largest = (1 << header.bits_stored) - 1
         np.subtract(pixels.dtype.type(largest), pixels, out=pixels)
     return pixels
-
-
-def _beyond(values: NDArray[np.generic], lowest: int, largest: int) -> int | None:
-    """Return a value outside the range, or None; looking through a frame takes time, so once if it can be."""
-    if int(values.max()) > largest:
-        return int(values.max())
-    if values.dtype.kind == "i" and int(values.min()) < lowest:
-        return int(values.min())
-    return None
-
-
-def _sign_extended(values: NDArray[np.generic], precision: int) -> NDArray[np.int32]:
-    """Read two's complement numbers of so many bits; decoders of JPEG hand them out as if unsigned."""
-    wide = np.asarray(values, dtype=np.int32)
-    return np.where(wide >= 1 << (precision - 1), wide - (1 << precision), wide)

@@ -100,6 +100,13 @@ def _walk(header: DicomHeader, file: BinaryIO) -> tuple[tuple[int, ...], list[Fr
     while len(fragments) <= _MAX_FRAGMENTS:
         file.seek(position)
         beginning = file.read(16)
+        if not beginning and len(fragments) == header.num_frames:  # each frame's own end marker is checked
+            warn_once(
+                "no delimiter",
+                f"{header.path}: the file ends with its last frame, without the mark that ends the pixel "
+                "data",
+            )
+            return _checked_table(header, table), fragments
         if len(beginning) < 8:
             raise _cut(header, len(fragments))
         group, element, length = struct.unpack_from(f"{order}HHI", beginning)

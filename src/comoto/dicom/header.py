@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
+from comoto.dicom.attributes import Attributes, integer_of, text_of, uid_of
+from comoto.dicom.frame_order import frame_order
+from comoto.dicom.grey import Grey, grey_of
+from comoto.dicom.layout import GreyMap, PixelLayout
 from comoto.dicom.orientation import anatomical_directions
+from comoto.dicom.raw_length import RawPixels, check_raw_length
+from comoto.dicom.spacing import spacing_of
 from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.dicom.tags import (
     CAUSES_OF_DAMAGE,
     one_error,
-    quoted,
     read_dataset,
     transfer_syntax_uid,
     unsupported,
 )
-from comoto.dicom.tell import warn_once
+from comoto.dicom.views import modifiers_of, view_of
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 
@@ -39,14 +43,14 @@ _KEYWORDS = (
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
+    *("ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape"),
     *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
-    *("PixelSpacing", "ImagerPixelSpacing", "PatientOrientation", "ImageOrientationPatient"),
+    *("PixelSpacing", "ImagerPixelSpacing", "EstimatedRadiographicMagnificationFactor"),
+    *("PatientOrientation", "ImageOrientationPatient"),
     "PresentationIntentType",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 """All that is read; names and dates of patients are passed over."""
-_VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
-"""View Code Sequence of tomosynthesis objects (PS3.16 CID 4014), in SNOMED CT and the older SRT codes."""
 _FOR_PROCESSING = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")
 """Classes of mammograms and of X-ray images whose values no vendor has processed yet (PS3.4, table B.5-1)."""
 
@@ -63,21 +67,25 @@ class PixelElement:
 class DicomHeader(ImageHeader):
     """What a DICOM file says about its pixels, checked; see ``ImageHeader``.
 
-    The window is the first of several; shared, then per-frame, then top-level attribute. The spacing is that
-    of Pixel Spacing, else of Imager Pixel Spacing.
+    The window is the first of several that can be one; shared, then per-frame, then top-level attribute. The
+    spacing is that of Pixel Spacing, else of Imager Pixel Spacing over the magnification, if that is known.
 
     Attributes:
         sop_class_uid: empty where the file does not say (VinDr-Mammo removes it).
         transfer_syntax_uid: one of ``comoto.dicom.syntaxes.ACCEPTED``.
-        is_signed: the file holds signed values. Frames are shifted by half the range of the stored bits, so
-            that they start at 0; ``rescale`` is that of the shifted values.
+        layout: bits of a pixel in the file. Signed values are shifted by half the range of the stored bits,
+            so that frames start at 0; ``rescale`` is that of the shifted values.
+        mapped: what is done with stored values before they are frames; None where nothing is.
+        frame_order: number in the file of each slice, None where the file is in order.
         pixels: where Pixel Data lies.
     """
 
     sop_class_uid: str
-    is_signed: bool
     transfer_syntax_uid: str
+    layout: PixelLayout
     pixels: PixelElement
+    mapped: GreyMap | None = None
+    frame_order: tuple[int, ...] | None = None
 
     @property
     def syntax(self) -> TransferSyntax:
@@ -86,8 +94,8 @@ class DicomHeader(ImageHeader):
 
     @property
     def bytes_per_pixel(self) -> int:
-        """1 or 2."""
-        return self.bits_allocated // 8
+        """1 or 2, in the file."""
+        return self.layout.allocated // 8
 
 
 def read_header(path: Path | str) -> DicomHeader:
@@ -107,36 +115,37 @@ def read_header(path: Path | str) -> DicomHeader:
 def _checked_header(path: Path) -> DicomHeader:
     syntax = _transfer_syntax(path)
     dataset, pixels = _read_dataset(path, syntax)
-    groups = list(_functional_groups(dataset))
-    _check_layout(path, dataset, syntax)
-    is_signed = _integer(path, dataset, "PixelRepresentation", default=0) == 1
-    bits_stored = _integer(path, dataset, "BitsStored")
-    slope, intercept = _rescale(path, groups)
-    if is_signed:
-        intercept -= slope * 2 ** (bits_stored - 1)
+    attributes = Attributes(path, dataset)
+    layout = _layout(path, dataset, syntax)
+    num_frames = integer_of(path, dataset, "NumberOfFrames", default=1)
+    grey = grey_of(attributes, layout, num_frames)
     header = DicomHeader(
         path=path,
-        is_signed=is_signed,
-        sop_class_uid=_uid(dataset, "SOPClassUID"),
+        layout=layout,
+        sop_class_uid=uid_of(dataset, "SOPClassUID"),
         transfer_syntax_uid=syntax.uid,
-        rows=_integer(path, dataset, "Rows"),
-        columns=_integer(path, dataset, "Columns"),
-        num_frames=_integer(path, dataset, "NumberOfFrames", default=1),
-        bits_allocated=_integer(path, dataset, "BitsAllocated"),
-        bits_stored=bits_stored,
-        photometric=_text(dataset, "PhotometricInterpretation") or "(missing)",
-        window=_window(path, groups),
-        rescale=(slope, intercept),
-        laterality_tag=_first_text(groups, "ImageLaterality", "FrameLaterality", "Laterality"),
-        view_position=_view_position(dataset, groups),
-        patient_id=_text(dataset, "PatientID") or "",
-        study_instance_uid=_uid(dataset, "StudyInstanceUID"),
-        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
-        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
-        spacing_mm=_spacing(path, groups),
-        directions=anatomical_directions(groups),
+        rows=integer_of(path, dataset, "Rows"),
+        columns=integer_of(path, dataset, "Columns"),
+        num_frames=num_frames,
+        bits_allocated=layout.allocated if grey.mapped is None else 16,
+        bits_stored=grey.bits,
+        photometric="MONOCHROME1" if grey.is_inverted else "MONOCHROME2",
+        window=grey.window,
+        window_is_exact=grey.is_exact,
+        rescale=grey.rescale,
+        mapped=grey.mapped,
+        laterality_tag=_first_text(attributes, "ImageLaterality", "FrameLaterality", "Laterality"),
+        view_position=view_of(attributes),
+        view_modifiers=modifiers_of(attributes),
+        patient_id=text_of(dataset, "PatientID") or "",
+        study_instance_uid=uid_of(dataset, "StudyInstanceUID"),
+        series_instance_uid=uid_of(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=uid_of(dataset, "SOPInstanceUID"),
+        spacing_mm=spacing_of(attributes),
+        directions=anatomical_directions(attributes.all),
         for_processing=_is_for_processing(dataset),
-        padding=_padding(path, dataset, bits_stored, is_signed),
+        padding=_padding(path, dataset, layout, grey),
+        frame_order=frame_order(attributes, num_frames),
         pixels=pixels,
     )
     _check_size(header, dataset)
@@ -179,29 +188,30 @@ def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit:
     return PixelElement(file.tell(), None if length == _UNDEFINED_LENGTH else length)
 
 
-def _check_layout(path: Path, dataset: Dataset, syntax: TransferSyntax) -> None:
+def _layout(path: Path, dataset: Dataset, syntax: TransferSyntax) -> PixelLayout:
     """Refuse pixel layouts other than grey values of 8 or 16 bits."""
-    samples = _integer(path, dataset, "SamplesPerPixel", default=1)
-    photometric = _text(dataset, "PhotometricInterpretation") or "(missing)"
+    samples = integer_of(path, dataset, "SamplesPerPixel", default=1)
+    photometric = text_of(dataset, "PhotometricInterpretation") or "(missing)"
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError(
             f"{path}: {photometric} with {samples} samples per pixel; "
             "only grey images (MONOCHROME1 or MONOCHROME2) are read"
         )
-    allocated, stored = (_integer(path, dataset, keyword) for keyword in ("BitsAllocated", "BitsStored"))
+    allocated, stored = (integer_of(path, dataset, keyword) for keyword in ("BitsAllocated", "BitsStored"))
     if allocated not in (8, 16):
         raise DicomError(f"{path}: {allocated} bits allocated; only 8 and 16 are read")
     if not 1 <= stored <= allocated:
         raise DicomError(f"{path}: {stored} of {allocated} bits cannot be")
-    high_bit = _integer(path, dataset, "HighBit", default=stored - 1)
-    if high_bit != stored - 1:
-        raise DicomError(f"{path}: high bit {high_bit} with {stored} bits stored is not supported")
-    representation = _integer(path, dataset, "PixelRepresentation", default=0)
+    high_bit = integer_of(path, dataset, "HighBit", default=stored - 1)
+    if not stored - 1 <= high_bit < allocated:
+        raise DicomError(f"{path}: high bit {high_bit} with {stored} of {allocated} bits stored cannot be")
+    representation = integer_of(path, dataset, "PixelRepresentation", default=0)
     if representation not in (0, 1) or (representation == 1 and syntax.codec is Codec.JPEG):
         raise DicomError(
             f"{path}: PixelRepresentation {representation} with {syntax.codec.value} cannot be; "
             "the header is damaged"
         )
+    return PixelLayout(allocated, stored, high_bit, representation == 1)
 
 
 def _check_size(header: DicomHeader, dataset: Dataset) -> None:
@@ -223,156 +233,50 @@ def _check_size(header: DicomHeader, dataset: Dataset) -> None:
             f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {CAUSES_OF_DAMAGE}"
         )
     if header.pixels.length is not None:
-        _check_raw_length(header, header.pixels.length)
+        check_raw_length(header.path, _raw_pixels(header), header.pixels.offset, header.pixels.length)
 
 
-def _check_raw_length(header: DicomHeader, length: int) -> None:
-    expected = header.rows * header.columns * header.num_frames * header.bytes_per_pixel
-    if length not in (expected, expected + expected % 2):
-        raise DicomError(
-            f"{header.path}: {length} bytes of pixel data, but {header.num_frames} frames of {header.rows} x "
-            f"{header.columns} pixels need {expected}; the header is wrong or the file is damaged"
-        )
-    there = header.path.stat().st_size - header.pixels.offset
-    if there < expected:
-        raise DicomError(
-            f"{header.path}: only {there} of {expected} bytes of pixel data are there; {CAUSES_OF_DAMAGE}"
-        )
+def _raw_pixels(header: DicomHeader) -> RawPixels:
+    order = "<" if header.syntax.little_endian else ">"
+    return RawPixels(header.num_frames, header.rows, header.columns, header.bytes_per_pixel, order)
 
 
-def _functional_groups(dataset: Dataset) -> Iterator[Dataset]:
-    """Yield the data sets that may hold a display attribute, the most trusted first.
-
-    Shared functional groups, the groups of the first frame, the top level (PS3.3 C.7.6.16).
-    """
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        items = dataset.get(keyword) or []
-        if len(items):
-            for element in items[0]:
-                if element.VR == "SQ" and len(element.value):
-                    yield element.value[0]
-    yield dataset
-
-
-def _window(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
-    for group in groups:
-        center, width = _number(path, group, "WindowCenter"), _number(path, group, "WindowWidth")
-        if center is None or width is None:
-            continue
-        if width <= 0:
-            raise DicomError(
-                f"{path}: window width {width:g}; a width is positive, remove or correct the tag"
-            )
-        function = _text(group, "VOILUTFunction") or "LINEAR"
-        if function not in ("LINEAR", "LINEAR_EXACT"):
-            named = function if function == "SIGMOID" else "of another name"
-            warn_once("VOI LUT", f"{path}: VOI LUT function {named} is displayed as a linear window")
-        return center, width
-    return None
-
-
-def _rescale(path: Path, groups: list[Dataset]) -> tuple[float, float]:
-    for group in groups:
-        slope, intercept = _number(path, group, "RescaleSlope"), _number(path, group, "RescaleIntercept")
-        if slope is not None and intercept is not None:
-            if slope == 0:
-                raise DicomError(f"{path}: rescale slope 0 would make every pixel equal; correct the tag")
-            return slope, intercept
-    return 1.0, 0.0
-
-
-def _spacing(path: Path, groups: list[Dataset]) -> tuple[float, float] | None:
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        for group in groups:
-            value = group.get(keyword)
-            if value is None or value == "":
-                continue
-            try:
-                row, column = (float(part) for part in value)
-            except (TypeError, ValueError) as error:
-                raise DicomError(
-                    f"{path}: {keyword} is {quoted(value)}, two numbers were expected"
-                ) from error
-            return row, column
-    return None
-
-
-def _padding(path: Path, dataset: Dataset, bits_stored: int, is_signed: bool) -> tuple[int, int] | None:
+def _padding(path: Path, dataset: Dataset, layout: PixelLayout, grey: Grey) -> tuple[int, int] | None:
     """Return the frame values of padding: one stored value, or all up to the limit (PS3.3 C.7.5.1.1.2).
 
     The limit is on the side of the picture's values: above the value in MONOCHROME2, below it in MONOCHROME1.
     """
     if dataset.get("PixelPaddingValue") in (None, ""):
         return None
-    value = _integer(path, dataset, "PixelPaddingValue")
-    limit = _integer(path, dataset, "PixelPaddingRangeLimit", default=value)
-    half, top = 1 << (bits_stored - 1), (1 << bits_stored) - 1
+    value = integer_of(path, dataset, "PixelPaddingValue")
+    limit = integer_of(path, dataset, "PixelPaddingRangeLimit", default=value)
     ends = [value, limit]
-    if is_signed:  # some writers give the bits of a negative number as an unsigned one
+    if layout.is_signed:  # some writers give the bits of a negative number as an unsigned one
         ends = [end - (1 << 16) if end >= 1 << 15 else end for end in ends]
-        ends = [end + half for end in ends]
-    if _text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
-        ends = [top - end for end in ends]
-    low, high = max(min(ends), 0), min(max(ends), top)
-    return (low, high) if low <= high else None
-
-
-def _view_position(dataset: Dataset, groups: list[Dataset]) -> str | None:
-    position = _first_text(groups, "ViewPosition")
-    if position is None:
-        for item in dataset.get("ViewCodeSequence") or []:
-            return _VIEW_CODES.get(_text(item, "CodeValue") or "")
-    return position
+        ends = [end + (1 << (layout.stored - 1)) for end in ends]
+    low, high = max(min(ends), 0), min(max(ends), layout.largest)
+    if low > high:
+        return None
+    if grey.mapped is not None:
+        if len(grey.mapped.lines) > 1:  # another value in each frame
+            return None
+        mapped = grey.mapped.values(np.arange(low, high + 1), 0)
+        low, high = int(mapped.min()), int(mapped.max())
+    top = (1 << grey.bits) - 1
+    return (top - high, top - low) if grey.is_inverted else (low, high)
 
 
 def _is_for_processing(dataset: Dataset) -> bool:
     """Presentation Intent Type says it (PS3.3 C.8.11.1.1.1), else the class of the object."""
-    intent = (_text(dataset, "PresentationIntentType") or "").upper()
+    intent = (text_of(dataset, "PresentationIntentType") or "").upper()
     if "PROCESSING" in intent or "PRESENTATION" in intent:
         return "PROCESSING" in intent
-    return _uid(dataset, "SOPClassUID") in _FOR_PROCESSING
+    return uid_of(dataset, "SOPClassUID") in _FOR_PROCESSING
 
 
-def _first_text(groups: list[Dataset], *keywords: str) -> str | None:
+def _first_text(attributes: Attributes, *keywords: str) -> str | None:
     for keyword in keywords:
-        for group in groups:
-            text = _text(group, keyword)
-            if text:
-                return text
+        text = attributes.first(lambda group, keyword=keyword: text_of(group, keyword))  # type: ignore[misc]
+        if text:
+            return text
     return None
-
-
-def _text(dataset: Dataset, keyword: str) -> str | None:
-    value = dataset.get(keyword)
-    return None if value is None else str(value).strip()
-
-
-def _uid(dataset: Dataset, keyword: str) -> str:
-    """Return a UID without validation: de-identified files hold hashes, and pydicom would warn of each."""
-    if keyword not in dataset:
-        return ""
-    value = dataset.get_item(keyword).value
-    return value.decode("ascii", "replace").strip(" \0") if isinstance(value, bytes) else str(value)
-
-
-def _integer(path: Path, dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    value: Any = dataset.get(keyword)
-    if value is None or value == "":
-        if default is None:
-            raise DicomError(f"{path}: no {keyword}; this is not an image, or its header is damaged")
-        return default
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a whole number was expected") from error
-
-
-def _number(path: Path, dataset: Dataset, keyword: str) -> float | None:
-    """Return the first value of a possibly multi-valued decimal attribute."""
-    value: Any = dataset.get(keyword)
-    if value is None or value == "":
-        return None
-    try:
-        return float(value[0] if isinstance(value, MultiValue) else value)
-    except (IndexError, TypeError, ValueError) as error:
-        raise DicomError(f"{path}: {keyword} is {quoted(value)}, a number was expected") from error

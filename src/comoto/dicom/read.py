@@ -80,25 +80,32 @@ class DicomImage:
         """Decode one frame.
 
         Args:
-            index: 0-based, in the order of the file.
+            index: 0-based, in the order of the slices; that is the order of the file unless
+                ``DicomHeader.frame_order`` says otherwise.
             reduce: how often both sides are halved, at most ``reductions``. Odd sides are rounded up; value k
                 of a side is centred on pixel ``2**reduce * k``.
 
         Returns:
             uint8 or uint16 (rows, columns): stored values in the stored orientation, MONOCHROME1 inverted
-            (largest value - value), rescale not applied. Signed values are shifted, see ``DicomHeader``.
+            (largest value - value), rescale not applied. Signed values are shifted, and values whose meaning
+            one slope cannot say are brought to one that can, see ``DicomHeader``.
 
         Raises:
             DicomError: there is no such frame, or it is damaged.
         """
         if not 0 <= index < self.num_frames:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
-        return decode_frame(self.header, index, self._stored(index), reduce)
+        number = self._in_file(index)
+        return decode_frame(self.header, number, self._stored(number), reduce)
 
     def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
         """Decode frames one after the other; all of them, in order, if no indices are given."""
         for index in range(self.num_frames) if indices is None else indices:
             yield self.frame(index, reduce)
+
+    def _in_file(self, index: int) -> int:
+        """Return the number in the file of a slice."""
+        return index if self.header.frame_order is None else self.header.frame_order[index]
 
     def _stored(self, index: int) -> bytes:
         with self._lock:

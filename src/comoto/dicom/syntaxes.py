@@ -46,6 +46,7 @@ ACCEPTED = {
         TransferSyntax("1.2.840.10008.1.2.2", Codec.RAW, little_endian=False),
         TransferSyntax("1.2.840.10008.1.2.5", Codec.RLE),
         TransferSyntax("1.2.840.10008.1.2.4.50", Codec.JPEG),
+        TransferSyntax("1.2.840.10008.1.2.4.51", Codec.JPEG),
         TransferSyntax("1.2.840.10008.1.2.4.57", Codec.LOSSLESS_JPEG),
         TransferSyntax("1.2.840.10008.1.2.4.70", Codec.LOSSLESS_JPEG),
         TransferSyntax("1.2.840.10008.1.2.4.80", Codec.JPEG_LS),
@@ -57,4 +58,4 @@ ACCEPTED = {
         TransferSyntax("1.2.840.10008.1.2.4.203", Codec.HTJ2K),
     )
 }
-"""Allow-list by UID: uncompressed, RLE, JPEG baseline, JPEG Lossless, JPEG-LS, JPEG 2000 and HTJ2K."""
+"""Allow-list by UID: uncompressed, RLE, JPEG baseline and extended, Lossless, -LS, 2000 and HTJ2K."""

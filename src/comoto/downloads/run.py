@@ -24,6 +24,7 @@ from comoto.downloads.index import read_index
 from comoto.downloads.select import Request, Selection, check_request, select_series
 from comoto.downloads.web_tables import fetch_tables
 from comoto.errors import OutputExistsError
+from comoto.locks import hold, lock_of
 from comoto.output_files import whole_file
 
 RECORD = "download.csv"
@@ -143,7 +144,14 @@ def run_download(
     Raises:
         ConfigError: the package ``idc-index`` is missing.
         DatasetError: no network, the disk is too small, or series did not arrive whole.
+        OutputExistsError: another download is working there.
     """
+    record = plan.root / RECORD
+    with hold(lock_of(record), f"{plan.root}: another 'comoto download' is working there; wait for it"):
+        _download(plan, client, reach)
+
+
+def _download(plan: DownloadPlan, client: Callable[[], Client], reach: Callable[[], None]) -> None:
     if plan.missing:
         check_disk(plan.root, plan.missing_bytes)
         reach()

@@ -34,6 +34,7 @@ from comoto.evaluation.challenge_tables import (
     read_predictions,
     read_truth,
 )
+from comoto.evaluation.depth import DepthAccount
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.side_by_side import side_by_side
@@ -60,6 +61,8 @@ class ChallengeResult:
         bootstrap: intervals, None if not asked for.
         min_radius: least hit radius in source pixels; 100 is the challenge's.
         warnings: what is odd about the tables.
+        num_volumes_predicted: volumes of the labels with a prediction.
+        depth: what the predictions say about depth.
         published: the same figures by the published code's metric, None if not asked for.
     """
 
@@ -75,6 +78,8 @@ class ChallengeResult:
     bootstrap: Bootstrap | None
     min_radius: float
     warnings: tuple[str, ...]
+    num_volumes_predicted: int
+    depth: DepthAccount
     published: dict[str, float] | None = None
 
     @property
@@ -108,16 +113,27 @@ class ChallengeResult:
             "num_volumes_positive": self.num_volumes_positive,
             "num_patients": self.num_patients,
             "num_predictions": self.num_predictions,
+            "num_volumes_predicted": self.num_volumes_predicted,
             "min_radius": self.min_radius,
             "thresholds": {name: finite_or_none(value) for name, value in self.thresholds().items()},
             "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
             "froc": curves,
             "lesions": [
-                {"StudyUID": study, "View": view, "best_score": finite_or_none(score)}
-                for (study, view), score in zip(
-                    self.lesion_volumes, self.froc_positive.lesion_scores, strict=True
+                {
+                    "StudyUID": study,
+                    "View": view,
+                    "best_score": finite_or_none(score),
+                    **({} if np.isnan(off) else {"slices_off": float(off)}),
+                }
+                for (study, view), score, off in zip(
+                    self.lesion_volumes, self.froc_positive.lesion_scores, self.depth.slices_off, strict=True
                 )
             ],
+            "depth": {
+                "note": self.depth.text(),
+                "median_share_spanned": finite_or_none(self.depth.spanned_share),
+                "lesions_at_other_depth": self.depth.num_at_other_depth,
+            },
             "warnings": list(self.warnings),
             **({} if self.published is None else {"published_metric": self.published}),
         }
@@ -132,9 +148,9 @@ class ChallengeResult:
         lines = [
             "DBTex challenge metric",
             f"  lesions            {self.num_lesions} ({found} hit by at least one prediction, "
-            f"{self.num_lesions - found} never)",
+            f"{self.num_lesions - found} never{self._at_other_depth()})",
             f"  volumes, positive  {self.num_volumes_positive} (with a box)",
-            f"  volumes, all       {self.num_volumes_all}",
+            f"  volumes, all       {self.num_volumes_all} ({self.num_volumes_predicted} with a prediction)",
             f"  patients           {self.num_patients}",
             f"  predictions        {self.num_predictions}",
             "",
@@ -154,6 +170,7 @@ class ChallengeResult:
                 f"the predictions end at {reached:.2f} FP per positive volume; beyond that the last "
                 "sensitivity is held",
             ]
+        lines += ["", f"depth: {self.depth.text()}"]
         if self.min_radius != CENTER_RADIUS:
             lines += [
                 "",
@@ -163,6 +180,10 @@ class ChallengeResult:
             lines += side_by_side(self.metric, self.published)
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+    def _at_other_depth(self) -> str:
+        number = self.depth.num_at_other_depth
+        return f", of these {number} found in the plane at another depth" if number else ""
 
     def _line(self, name: str, text: str, threshold: float | None) -> str:
         line = f"  {text:<50} {self.metric[name]:.4f}"
@@ -221,6 +242,8 @@ def evaluate(
         bootstrap=_bootstrap(truth, found, bootstrap, seed) if bootstrap else None,
         min_radius=min_radius,
         warnings=truth.warnings + found.warnings,
+        num_volumes_predicted=len(np.unique(found.volume[found.volume >= 0])),
+        depth=found.depth,
     )
 
 

@@ -23,12 +23,15 @@ from comoto.evaluation.challenge_checks import (
     number_volumes,
     prediction_warnings,
 )
+from comoto.evaluation.depth import DepthAccount, depth_account
 from comoto.evaluation.matching import CENTER_RADIUS, hits_by_challenge_rule
 from comoto.evaluation.tables import BoolArray, Float64Array, Table, TableSource, read_table
 from comoto.records import IntArray, Manifest, Modality
 
 SLICE_SHARE = 0.25
 """Share of the volume's slices that a centre may lie away from the annotated slice."""
+_LARGE_SHARE = 0.25
+"""Of the furthest row or column of a box, which is at most the image's longer side."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class ChallengeTruth:
     lesion_line: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
+    def places(self) -> tuple[IntArray, Float64Array, Float64Array, Float64Array]:
+        """Volume (L,), centre (L, 3) and radius (L,) of each lesion, and the slices (L,) of its volume."""
+        return self.lesion_volume, self.lesion_center, self.radius, self.slice_tolerance / SLICE_SHARE
+
+    @property
     def volume_slices(self) -> Float64Array:
         """(V,) slices of each volume, NaN where no box says it."""
         slices = np.full(len(self.volumes), np.nan)
@@ -84,6 +92,7 @@ class ChallengePredictions:
         scores: (N,), NaN where the cell is empty.
         hit_lesion: (N,) number of the lesion, -1 for none.
         warnings: what is odd about the table.
+        depth: what they say about depth; nothing for predictions that were not read from a table.
     """
 
     volume: IntArray
@@ -91,6 +100,7 @@ class ChallengePredictions:
     scores: Float64Array
     hit_lesion: IntArray
     warnings: tuple[str, ...]
+    depth: DepthAccount = field(default_factory=lambda: DepthAccount(float("nan"), np.empty(0)))
 
 
 def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:
@@ -135,6 +145,7 @@ def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENT
             *label_table.notes,
             *box_table.notes,
             *repeated,
+            *_radius_warning(box_table, min_radius),
             *_slices_warning(box_table, slices != slices_of_volume),
         ),
         lesion_size=np.column_stack([number["Width"], number["Height"]]),
@@ -156,15 +167,16 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
     volume = _numbers_of(table, truth.volumes)
     check_some_volume_is_known(table, volume, truth.volumes)
     check_predictions(table)
+    center = np.column_stack(
+        [
+            number["X"] + number["Width"] / 2,
+            number["Y"] + number["Height"] / 2,
+            number["Z"] + number["Depth"] / 2,
+        ]
+    )
     hit_lesion = hits_by_challenge_rule(
         detection_image=volume,
-        detection_center=np.column_stack(
-            [
-                number["X"] + number["Width"] / 2,
-                number["Y"] + number["Height"] / 2,
-                number["Z"] + number["Depth"] / 2,
-            ]
-        ),
+        detection_center=center,
         lesion_image=truth.lesion_volume,
         lesion_center=truth.lesion_center,
         radius=truth.radius,
@@ -176,6 +188,7 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
         scores=number["Score"],
         hit_lesion=hit_lesion,
         warnings=(*table.notes, *prediction_warnings(table, volume, truth.volumes, truth.volume_slices)),
+        depth=depth_account(volume, center, number["Depth"], number["Score"], hit_lesion, truth.places),
     )
 
 
@@ -205,6 +218,19 @@ def challenge_tables(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     labels = images[list(names)].rename(columns=names).reset_index(drop=True)
     labels.attrs["name"], boxes.attrs["name"] = f"volumes of {manifest.name}", f"lesions of {manifest.name}"
     return labels, boxes
+
+
+def _radius_warning(table: Table, min_radius: float) -> tuple[str, ...]:
+    """Say that the radius is large beside everything that is known of the images: where their boxes end."""
+    number = table.numbers
+    right, bottom = (number["X"] + number["Width"]).max(), (number["Y"] + number["Height"]).max()
+    if min_radius <= _LARGE_SHARE * max(right, bottom):
+        return ()
+    return (
+        f"{table.name}: the least hit radius is {min_radius:g} pixels, no box lies beyond column {right:g} "
+        f"and row {bottom:g}: on images of that size a box nearly anywhere is a hit; choose --min-radius for "
+        "your pixels (the challenge's 100 are 8.5 mm)",
+    )
 
 
 def _slices_warning(table: Table, differs: BoolArray) -> tuple[str, ...]:

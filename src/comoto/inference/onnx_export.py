@@ -24,7 +24,7 @@ from comoto.detectors.checkpoint import Checkpoint, load_checkpoint
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.onnx_file import INPUT, MapShapes, properties, seal
 from comoto.inference.onnx_model import open_session
-from comoto.output_files import refuse_existing, whole_file
+from comoto.output_files import refuse_existing, refuse_inputs_as_outputs, whole_file
 from comoto.progress import say
 
 OPSET = 18
@@ -74,6 +74,8 @@ def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedMod
         ConfigError: a package is missing, or this detector cannot be exported.
         CheckpointError: there is no checkpoint, or the written file computes something else than torch.
     """
+    files = run.iterdir() if run.is_dir() else ()
+    refuse_inputs_as_outputs([out], [path for path in files if path.suffix != ".onnx"])
     refuse_existing([out], overwrite)
     require_packages()
     checkpoint = load_checkpoint(run)

@@ -110,7 +110,7 @@ def _merged(
 
 def _planes(store: PreparedStore, image_id: str, step: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield every ``step``-th plane with its slice; the same slices as in the file if all were prepared."""
-    indices, pixels = store.slice_indices(image_id), store.pixels(image_id)
+    indices = store.slice_indices(image_id)
     planes = store.regular_planes(image_id)
     for plane in planes[slice_indices(len(planes), step)]:
-        yield int(indices[plane]), np.asarray(pixels[plane])
+        yield int(indices[plane]), store.plane(image_id, int(plane))

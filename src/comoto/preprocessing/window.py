@@ -44,22 +44,23 @@ def file_window(header: ImageHeader, modality: Modality) -> tuple[float, float] 
     """Return (low, high) of the file's window in frame values, or None where the file has no usable one.
 
     Mammograms follow the linear function of PS3.3 C.11.2.1.2, which spans ``c - 0.5`` plus or minus
-    ``(w - 1) / 2``. Tomosynthesis follows the reading rule of BCS-DBT, ``c`` plus or minus ``w / 2``.
+    ``(w - 1) / 2``. Tomosynthesis follows the reading rule of BCS-DBT, ``c`` plus or minus ``w / 2``, and so
+    does every window of which the file says that it is exact.
 
     Raises:
-        DicomError: the rescale slope is not positive, so dark and bright have no agreed meaning.
+        DicomError: the rescale slope is 0.
     """
     if header.window is None:
         return None
     center, width = header.window
     slope, intercept = header.rescale
-    if slope <= 0:
-        raise DicomError(f"{header.path}: rescale slope {slope} is not positive; the file cannot be windowed")
-    if modality is Modality.MAMMOGRAM:
+    if slope == 0:
+        raise DicomError(f"{header.path}: rescale slope 0; the file cannot be windowed")
+    if modality is Modality.MAMMOGRAM and not header.window_is_exact:
         center, width = center - 0.5, width - 1
     if not np.isfinite([center, width]).all() or width <= 0:
         return None
-    low, high = ((edge - intercept) / slope for edge in (center - width / 2, center + width / 2))
+    low, high = sorted((edge - intercept) / slope for edge in (center - width / 2, center + width / 2))
     if header.photometric == "MONOCHROME1":
         top = float(2**header.bits_stored - 1)
         low, high = top - high, top - low

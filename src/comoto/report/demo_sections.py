@@ -28,7 +28,7 @@ from comoto.report.side_by_side import STRONGEST, comparisons
 from comoto.report.source_images import SourceImages
 from comoto.report.teacher_result import read_mammogram_result
 from comoto.report.wording import count, in_words, listed, share, share_interval
-from comoto.training.record import read_log
+from comoto.training.log_file import read_log
 from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC
 
 CHANCE_DRAWS = 20

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import joblib
 import numpy as np
 
 from comoto.backends import joblib_backend
-from comoto.errors import OutputExistsError
-from comoto.output_files import write_json, write_text
+from comoto.checksums import read_json_object, write_sealed_json
+from comoto.errors import DatasetError, OutputExistsError
+from comoto.locks import hold
 from comoto.progress import say, track
 from comoto.records import Laterality
 from comoto.simulation.anatomy import draw_view
@@ -46,7 +46,9 @@ from comoto.simulation.tables import (
 )
 
 Case = TomosynthesisCase | MammogramCase
-_FORMAT = "comoto-simulated-1"
+_FORMAT = "comoto-simulated-2"
+_FORMER_FORMAT = "comoto-simulated-1"
+_LOCK = ".lock"
 _ABOUT = "simulate.json"
 _PROGRESS = ".progress"
 
@@ -71,8 +73,16 @@ def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPa
         workers: processes.
 
     Raises:
-        OutputExistsError: ``out`` holds something else, or a data set of another configuration.
+        OutputExistsError: ``out`` holds something else, or a data set of another configuration, or another
+            simulation is working there.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out}: is a file; name a folder")
+    with hold(out / _LOCK, f"{out}: another 'comoto simulate' is working there; name another folder"):
+        return _simulate(out, config, workers)
+
+
+def _simulate(out: Path, config: SimulateConfig, workers: int) -> SimulatedPaths:
     paths = SimulatedPaths(out / "bcs-dbt", out / "vindr-mammo")
     if _begin(out, config):
         say(f"{out}: already complete")
@@ -98,23 +108,23 @@ def _begin(out: Path, config: SimulateConfig) -> bool:
     """Claim ``out``; return whether it already holds the whole data set."""
     about = out / _ABOUT
     if about.is_file():
-        content = json.loads(about.read_text(encoding="utf-8"))
-        if content.get("format") != _FORMAT or content.get("config") != config.model_dump(mode="json"):
+        content = read_json_object(about, DatasetError, "simulate into a new folder", (_FORMER_FORMAT,))
+        known = content.get("format") in (_FORMAT, _FORMER_FORMAT)
+        if not known or content.get("config") != config.model_dump(mode="json"):
             raise OutputExistsError(
                 f"{out}: holds a simulated data set of another configuration ({about}); "
                 "choose another folder or delete this one"
             )
         return bool(content["complete"])
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if any(path.name != _LOCK for path in out.iterdir()):
         raise OutputExistsError(f"{out}: exists and is not a simulated data set; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     _describe(out, config, complete=False)
     return False
 
 
 def _describe(out: Path, config: SimulateConfig, *, complete: bool) -> None:
     content = {"format": _FORMAT, "complete": complete, "config": config.model_dump(mode="json")}
-    write_json(out / _ABOUT, content)
+    write_sealed_json(out / _ABOUT, content)
 
 
 @contextmanager
@@ -131,15 +141,17 @@ def _make(case: Case, config: SimulateConfig, out: Path) -> tuple[type, tuple[in
     """Make one image unless an earlier run has; return its findings."""
     kind = "tomosynthesis" if isinstance(case, TomosynthesisCase) else "mammogram"
     note = out / _PROGRESS / f"{kind}-{case.key[0]}-{case.key[1]}.json"
+    findings: list[Finding]
     if note.is_file():
-        findings: list[Finding] = json.loads(note.read_text(encoding="utf-8"))
-        return type(case), case.key, findings
+        with suppress(DatasetError):  # damaged, or of a former version: the image is made again
+            findings = read_json_object(note, DatasetError, "")["findings"]
+            return type(case), case.key, findings
     with _one_opencv_thread():
         if isinstance(case, TomosynthesisCase):
             findings = _make_tomosynthesis(case, config, out / "bcs-dbt")
         else:
             findings = _make_mammogram(case, config, out / "vindr-mammo")
-    write_text(note, json.dumps(findings))
+    write_sealed_json(note, {"findings": findings}, indent=None)
     return type(case), case.key, findings
 
 

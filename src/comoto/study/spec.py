@@ -27,7 +27,7 @@ from comoto.errors import ConfigError
 from comoto.output_files import write_text
 from comoto.records import Split
 from comoto.study.grid import TRAINED, Run
-from comoto.training.record import LOG, read_log
+from comoto.training.log_file import LOG, read_log
 
 SPEC, DONE, FAILED, ALIVE = "spec.json", "done.json", "failed.json", "alive"
 WORKER_LOG, PREDICTIONS = "worker.log", "predictions.csv"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import socket
 import sys
 import threading
@@ -26,7 +25,8 @@ from comoto.output_files import whole_file, write_json
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
 from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, lacking, load_spec
-from comoto.training.record import CONFIG, LOG, STATE, read_log
+from comoto.training.log_file import LOG, read_log
+from comoto.training.record import STATE
 from comoto.training.run import train_student, train_teacher
 from comoto.versions import versions
 
@@ -43,7 +43,6 @@ def work(spec: RunSpec) -> None:
         ComotoError: see the message.
     """
     started = time.monotonic()
-    _clear_stillborn(spec.trained)
     earlier = _logged_seconds(spec.trained)
     if spec.config.threads:
         cv2.setNumThreads(spec.config.threads)
@@ -156,12 +155,6 @@ def _logged_seconds(folder: Path) -> float:
     """Return what earlier tries spent on the epochs that they finished."""
     log = folder / LOG
     return sum(row["train_seconds"] for row in read_log(log)) if log.is_file() else 0.0
-
-
-def _clear_stillborn(folder: Path) -> None:
-    """Remove a training that was killed before it had written its configuration."""
-    if folder.is_dir() and not (folder / CONFIG).is_file():
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

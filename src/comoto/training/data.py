@@ -137,36 +137,61 @@ def _cohort_of_file(store: PreparedStore, config: DataConfig, path: Path, fracti
     return Cohort(store, ids, outside, validation, patients, split, tuple(sorted(set(names[chosen]))))
 
 
-def refuse_taught(volumes: Cohort, teacher: Path | None) -> None:
-    """Refuse a teacher that was trained on patients whom the student's split file holds out.
+def refuse_taught(volumes: Cohort, key: str, run: Path | None) -> None:
+    """Refuse weights that were trained on patients whom the run's split file holds out.
 
     Only a split file says who is who over data sets; without one ``held_out_elsewhere`` compares names. A
-    teacher that was trained without one is compared by its own names, and equal names are only told unless
-    the student's file says that ids are shared.
+    run that was trained without one is compared by its own names, and equal names are only told unless
+    the split file says that ids are shared.
 
     Args:
-        volumes: of the student.
-        teacher: its run folder; None if the student has none.
+        volumes: what the run trains on and is judged by.
+        key: the setting that names the weights' run, such as ``teacher``.
+        run: its run folder; None if there is none.
 
     Raises:
         ConfigError: naming the patients.
-        CheckpointError: the teacher's record of its patients is damaged.
+        CheckpointError: the run's record of its patients is damaged.
     """
-    if teacher is None or volumes.split is None:
+    if run is None or volumes.split is None:
         return
     held_out = volumes.split.part(Split.VALIDATION) | volumes.split.part(Split.TEST)
-    names, by_split_file = trained_on(teacher)
+    names, by_split_file = trained_on(run)
     known = sorted(held_out & set(names))
     if not known:
         return
     message = (
-        f"teacher {teacher} was trained on {len(known)} patients whom data.split_file holds out for "
+        f"{key} {run} was trained on {len(known)} patients whom data.split_file holds out for "
         f"validation or test, such as {known[0]}"
     )
     if not by_split_file and not volumes.split.shared_ids:
-        say(f"warning: by their names, {message}; if they are the same people, train the teacher anew")
+        say(f"warning: by their names, {message}; if they are the same people, train the {key} anew")
         return
-    raise ConfigError(f"{message}; train the teacher with the same data.split_file")
+    raise ConfigError(f"{message}; train it with the same data.split_file")
+
+
+def refuse_first_weights(cohort: Cohort, run: Path | None) -> None:
+    """Check that the first weights (``init_from``) were not trained on who judges this run.
+
+    Without a split file names are compared. Equal names are people of this run's own data set if the weights
+    come from it, and another seed holds out others, so this is told.
+
+    Raises:
+        ConfigError, CheckpointError: as ``refuse_taught``.
+    """
+    if run is None:
+        return
+    refuse_taught(cohort, "init_from", run)
+    if cohort.split is not None:
+        return
+    test = cohort.store.manifest.split(Split.TEST).images["patient_id"]
+    known = sorted({*test, *cohort.validation.images["patient_id"]} & set(trained_on(run)[0]))
+    if known:
+        say(
+            f"warning: init_from {run} was trained on {len(known)} patients who are named like some held out "
+            f"here for validation or test (first: {known[0]}); if they are the same people, figures are too "
+            "good: use the same seed or a split file"
+        )
 
 
 def mammogram_cohorts(config: TrainConfig) -> dict[str, Cohort]:

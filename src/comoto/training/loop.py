@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,12 +17,15 @@ from torch import Tensor, nn
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import About, save_checkpoint
+from comoto.detectors.weights import DAMAGED
+from comoto.errors import CheckpointError, ConfigError
 from comoto.preprocessing.grey_batch import expanded
 from comoto.progress import progress_bar, say
 from comoto.training.data import Batch, stream
+from comoto.training.environment import Environment, continued, environment
 from comoto.training.optimizer import build_optimizer, set_rates
-from comoto.training.record import RunRecord, State
-from comoto.training.steps import total
+from comoto.training.record import STATE, RunRecord, State
+from comoto.training.steps import refuse_broken, total
 from comoto.training.validate import Judge
 
 RATIO = "distill/ratio"
@@ -68,20 +73,17 @@ def fit(
         stop_after: stop after this epoch although the schedule goes on; the run can be resumed.
 
     Raises:
-        FloatingPointError: a loss is not finite.
+        ConfigError: a loss or a weight is not finite, or the run cannot go on here as it began.
         CheckpointError: the state to resume from is damaged.
     """
     epochs, judge = config.schedule.epochs, task.judge
     step, optimizer = fabric.setup(task.step, build_optimizer(task.groups, config.optimizer))
-    state = State()
-    if record.can_resume:
-        state, tensors = record.load_state(fabric.device)
-        step.load_state_dict(tensors["step"])
-        optimizer.load_state_dict(tensors["optimizer"])
+    state, here = _where_it_stands(record, config, fabric, step, optimizer)
     last_epoch = min(epochs, stop_after or epochs)
     left = max(last_epoch - state.epoch, 0) * task.steps_per_epoch
 
-    with progress_bar(f"train {task.role} on {fabric.device}", left) as advance:
+    bar = progress_bar(f"train {task.role} on {fabric.device}", left)
+    with bar as advance, _divergence_told(record.folder, state, config):
         for epoch in range(state.epoch, last_epoch):
             started, sums = time.monotonic(), defaultdict[str, list[Tensor]](list)
             torch.manual_seed(config.seed * 1_000_003 + epoch)  # so that a resumed run draws the same
@@ -101,6 +103,7 @@ def fit(
                     sums[key].append(loss.detach())
                 advance(1)
 
+            refuse_broken(step)
             values = epoch_means(sums) | values | {"train_seconds": time.monotonic() - started}
             values["learning_rate"] = optimizer.param_groups[0]["lr"]
             state.epoch = epoch + 1
@@ -112,10 +115,53 @@ def fit(
                     about = About(task.role, state.epoch, metrics)
                     save_checkpoint(record.folder, task.detector, config, about)
             record.log(state.epoch, values)
-            record.save_state(state, {"step": step.state_dict(), "optimizer": optimizer.state_dict()})
+            parts = {"step": step.state_dict(), "optimizer": optimizer.state_dict()}
+            record.save_state(state, {**parts, "environment": here.record()})
             _report(task, state, values)
-    record.close()
     return state
+
+
+def _where_it_stands(
+    record: RunRecord,
+    config: TrainConfig,
+    fabric: Fabric,
+    step: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> tuple[State, Environment]:
+    """Take up the state of the run folder, if there is one, and return it and where the run computes.
+
+    Raises:
+        CheckpointError, ConfigError: the state is damaged, or does not go on here.
+    """
+    if not record.can_resume:
+        return State(), environment(config, fabric.device)
+    state, saved = record.load_state(fabric.device)
+    here = continued(saved.get("environment"), config, fabric.device)
+    try:
+        step.load_state_dict(saved["step"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except DAMAGED as error:
+        raise CheckpointError(
+            f"{record.folder / STATE}: cannot be resumed from: was written by another version of comoto; "
+            "resume with that one, or start a new run in another --out"
+        ) from error
+    return state, here
+
+
+@contextmanager
+def _divergence_told(folder: Path, state: State, config: TrainConfig) -> Iterator[None]:
+    """Turn numbers that are not finite into an error with the way out; the last state is kept."""
+    try:
+        yield
+    except FloatingPointError as error:
+        rate, start = config.optimizer.learning_rate, ""
+        if state.best_epoch:
+            start = f"; --init-from {folder} starts from the best weights so far"
+        raise ConfigError(
+            f"{folder}: the training diverged in epoch {state.epoch + 1}: {error}. What epoch {state.epoch} "
+            f"left is kept. Train into another --out with a lower optimizer.learning_rate (now {rate:g}), "
+            f"or with precision=32-true (now {config.precision}){start}"
+        ) from error
 
 
 def epoch_means(losses: Mapping[str, list[Tensor]]) -> dict[str, float]:

@@ -56,7 +56,7 @@ def _check_epochs(config: TrainConfig) -> None:
 
 
 def _changed(config: TrainConfig, prefixes: tuple[str, ...]) -> list[str]:
-    """Return the settings with these prefixes that are not the defaults, as ``key=value``."""
+    """Return the settings of these names or sections (``name.``) that differ from the defaults, as texts."""
     own, default = (flat_settings(one.model_dump(mode="json")) for one in (config, TrainConfig()))
     if own["distill.kind"] != default["distill.kind"]:  # its further settings follow from the kind
         own = {key: value for key, value in own.items() if not key.startswith("distill.")}
@@ -64,5 +64,9 @@ def _changed(config: TrainConfig, prefixes: tuple[str, ...]) -> list[str]:
     return [
         f"{key}={value}"
         for key, value in own.items()
-        if key.startswith(prefixes) and value != default.get(key)
+        if value != default.get(key) and any(_belongs(key, prefix) for prefix in prefixes)
     ]
+
+
+def _belongs(key: str, name: str) -> bool:
+    return key.startswith(name) if name.endswith(".") else key == name

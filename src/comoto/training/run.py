@@ -11,7 +11,6 @@ from lightning_fabric import Fabric, seed_everything
 
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_blank_detector, build_detector
 from comoto.detectors.device import choose_device, resolve_precision
 from comoto.distill.impa import PointAlignment
 from comoto.errors import ConfigError
@@ -28,13 +27,16 @@ from comoto.training.data import (
     held_out_elsewhere,
     mammogram_cohorts,
     open_store,
+    refuse_first_weights,
     refuse_taught,
 )
+from comoto.training.first_weights import first_detector
+from comoto.training.identity import run_inputs
 from comoto.training.loop import Task, fit
 from comoto.training.memory import kept_memory
 from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
-from comoto.training.record import PEOPLE, RunRecord
+from comoto.training.record import PEOPLE, RunMade, RunRecord, run_record
 from comoto.training.roles import check_settings
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import TeacherStep
@@ -43,6 +45,7 @@ from comoto.training.student import (
     build_student_step,
     distiller_settings,
     mammogram_samplers,
+    student_groups,
 )
 from comoto.training.validate import mammogram_judge, volume_judge
 
@@ -81,27 +84,30 @@ def train_teacher(
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
     check_settings(config, "teacher")
-    record = RunRecord(out, resume=resume)
-    cohorts = mammogram_cohorts(config)
-    fabric = _fabric(config)
-    detector = build_detector(config)
-    step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
-    sampler = BalancedSampler(drawn_from(list(cohorts.values())), config.batch, config.augment, config.seed)
+    with run_record(out, resume=resume) as record:
+        cohorts = mammogram_cohorts(config)
+        for cohort in cohorts.values():
+            refuse_first_weights(cohort, config.init_from)
+        fabric = _fabric(config)
+        detector = first_detector(config)
+        step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
+        draws = drawn_from(list(cohorts.values()))
+        sampler = BalancedSampler(draws, config.batch, config.augment, config.seed)
 
-    def make_batch(number: int) -> Batch:
-        images, boxes = sampler.grey_batch(number)
-        return images, boxes, number + config.seed * 1_000_003
+        def make_batch(number: int) -> Batch:
+            images, boxes = sampler.grey_batch(number)
+            return images, boxes, number + config.seed * 1_000_003
 
-    task = Task(
-        role="teacher",
-        step=step,
-        detector=detector,
-        groups=[group(detector.parameters(), config.optimizer.learning_rate)],
-        make_batch=make_batch,
-        steps_per_epoch=_steps_per_epoch(config, sampler),
-        judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
-    )
-    return _run(fabric, task, config, record, cohorts, stop_after)
+        task = Task(
+            role="teacher",
+            step=step,
+            detector=detector,
+            groups=[group(detector.parameters(), config.optimizer.learning_rate)],
+            make_batch=make_batch,
+            steps_per_epoch=_steps_per_epoch(config, sampler),
+            judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
+        )
+        return _run(fabric, task, config, record, cohorts, stop_after)
 
 
 def train_student(
@@ -120,46 +126,56 @@ def train_student(
         ConfigError, DatasetError, CheckpointError, OutputExistsError: see the messages.
     """
     check_settings(config, "student")
-    record = RunRecord(out, resume=resume)
-    key = "data.tomosynthesis"
-    store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
-    cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
-    refuse_taught(cohort, config.teacher)
-    fabric = _fabric(config)
-    # the teacher's weights replace the first ones, so none are fetched for them
-    detector = build_blank_detector(config) if config.init == "teacher" else build_detector(config)
-    step = build_student_step(config, detector).move_teacher(fabric.device)
-    mammograms = mammogram_cohorts(config) if step.needs_mammograms or config.joint.size else {}
-    known = held_out_elsewhere(cohort, mammograms.values())
+    with run_record(out, resume=resume) as record:
+        key = "data.tomosynthesis"
+        store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
+        cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
+        refuse_taught(cohort, "teacher", config.teacher)
+        refuse_first_weights(cohort, config.init_from)
+        fabric = _fabric(config)
+        detector = first_detector(config)
+        step = build_student_step(config, detector).move_teacher(fabric.device)
+        mammograms = _mammograms(config, cohort, needed=step.needs_mammograms)
+        lesions, joint = mammogram_samplers(
+            config, list(mammograms.values()), for_distiller=step.needs_mammograms
+        )
+        model = _model(config, detector, fabric, out)
+        pseudo = (
+            SelfTraining(config, model, store, cohort.outside, out) if config.self_training.size else None
+        )
+        slices = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
+        steps_per_epoch = _steps_per_epoch(config, slices)
+        settings = distiller_settings(config)
+        task = Task(
+            role="student",
+            step=step,
+            detector=detector,
+            groups=student_groups(step, config),
+            make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            judge=volume_judge(model, cohort, config),
+            before_epoch=None if pseudo is None else pseudo.start_epoch,
+        )
+        return _run(fabric, task, config, record, {"tomosynthesis": cohort, **mammograms}, stop_after)
+
+
+def _mammograms(config: TrainConfig, volumes: Cohort, *, needed: bool) -> dict[str, Cohort]:
+    """Open the mammograms that a student's run uses; say if they are named in vain, or look like held out."""
+    if not needed and not config.joint.size:
+        if config.data.mammograms:
+            say(
+                "note: data.mammograms is not used: joint.size=0 and "
+                f"distill.kind={config.distill.kind} looks at no mammograms"
+            )
+        return {}
+    mammograms = mammogram_cohorts(config)
+    known = held_out_elsewhere(volumes, mammograms.values())
     if known:
         say(
             f"warning: {len(known)} patients are named alike among the training mammograms and the held-out "
             f"volumes (first: {known[0]}); if they are the same people, leave their mammograms out"
         )
-    lesions, joint = mammogram_samplers(
-        config, list(mammograms.values()), for_distiller=step.needs_mammograms
-    )
-    model = _model(config, detector, fabric, out)
-    pseudo = SelfTraining(config, model, store, cohort.outside, out) if config.self_training.size else None
-    slices = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
-    steps_per_epoch = _steps_per_epoch(config, slices)
-    settings = distiller_settings(config)
-    groups = [group(detector.parameters(), config.optimizer.learning_rate)]
-    own = list(step.distiller.parameters())
-    if own:
-        groups.append(group(own, settings.learning_rate or config.optimizer.learning_rate))
-    task = Task(
-        role="student",
-        step=step,
-        detector=detector,
-        groups=groups,
-        make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
-        steps_per_epoch=steps_per_epoch,
-        judge=volume_judge(model, cohort, config),
-        before_epoch=None if pseudo is None else pseudo.start_epoch,
-    )
-    cohorts = {"tomosynthesis": cohort, **mammograms}
-    return _run(fabric, task, config, record, cohorts, stop_after)
+    return mammograms
 
 
 def _steps_per_epoch(config: TrainConfig, sampler: SliceSampler | BalancedSampler) -> int:
@@ -197,7 +213,7 @@ def _run(
     if config.self_training.size and task.role == "student":
         outside = cohorts["tomosynthesis"].outside
         patients["tomosynthesis/self_training"] = sorted(set(outside.images["patient_id"]))
-    record.start(config, patients)
+    record.start(config, RunMade(task.role, patients, run_inputs(config, cohorts)))
     for name, cohort in cohorts.items():
         judges = task.role == "teacher" or name == "tomosynthesis"
         chosen = f", {len(cohort.validation)} images choose the epoch" if judges else ""

@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import TrainConfig
-from comoto.errors import CheckpointError, ConfigError, DatasetError
+from comoto.errors import CheckpointError, ConfigError
 from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store, prediction_table
-from comoto.output_files import write_json
 from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
-from comoto.preprocessing.store import PreparedStore, read_json
+from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Lesion, Manifest, VolumeDetections
 
-FORMAT = "comoto-proposals-1"
+FORMAT, FORMER_FORMAT = "comoto-proposals-2", "comoto-proposals-1"
+"""The former one has no checksum."""
 FOLDER = "proposals"
 _SEED_OFFSET = 3
 
@@ -99,7 +100,7 @@ class SelfTraining:
             return {}
         path = self._folder / f"epoch_{latest:04d}.json"
         if latest == epoch and not path.is_file():
-            write_json(path, self._propose(epoch))
+            write_sealed_json(path, self._propose(epoch))
         content, kept = read_proposals(path)
         self._round, self._sampler = latest, self._sampler_of(kept)
         if latest != epoch:
@@ -186,12 +187,13 @@ def read_proposals(path: Path) -> tuple[dict[str, Any], list[Proposal]]:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing, so the run cannot be resumed; train into a new folder")
     try:
-        content = read_json(path)
-        if content["format"] != FORMAT:
+        way_out = "train into a new folder"
+        content = read_json_object(path, CheckpointError, way_out, unsealed=(FORMER_FORMAT,))
+        if content["format"] not in (FORMAT, FORMER_FORMAT):
             raise ValueError(f"format is not {FORMAT}")
         rows = [{**row, "box_xyxy": tuple(row["box_xyxy"])} for row in content["proposals"]]
         return content, [Proposal(**row) for row in rows]
-    except (DatasetError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not the proposals of a round: {error}") from error
 
 

@@ -164,5 +164,16 @@ def total(losses: Losses) -> Tensor:
         bad = [
             f"{key} = {float(value.detach())}" for key, value in losses.items() if not torch.isfinite(value)
         ]
-        raise FloatingPointError(f"the loss is not finite: {', '.join(bad)}; lower optimizer.learning_rate")
+        raise FloatingPointError(f"the loss is not finite ({', '.join(bad)})")
     return result
+
+
+def refuse_broken(step: nn.Module) -> None:
+    """Check the weights after an epoch: its last step may have broken what no loss has seen yet.
+
+    Raises:
+        FloatingPointError: a weight is not finite; names it.
+    """
+    for key, value in step.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise FloatingPointError(f"the weight {key} is not finite")

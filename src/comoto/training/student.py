@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -19,6 +19,8 @@ from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.progress import say
 from comoto.training.data import Batch, Cohort, drawn_from
+from comoto.training.first_weights import load_run, starts_from_teacher
+from comoto.training.optimizer import group
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import StudentStep, distill_strength
 
@@ -43,16 +45,32 @@ def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
         settings, detector.level_specs, grid
     )
     teacher = None
-    if config.init == "teacher" or distiller.teacher_sees != "nothing":
+    if starts_from_teacher(config) or distiller.teacher_sees != "nothing":
         folder, theirs = _teacher_run(config)
         if distiller.teacher_sees != "nothing":
             teacher = build_blank_detector(config.model_copy(update={"detector": theirs.detector}))
             distiller.check(detector, teacher)
             load_weights(teacher, folder)
-        if config.init == "teacher":
-            load_weights(detector, folder)
+        if starts_from_teacher(config):
+            load_run(detector, folder, config)
             say(f"all weights of the student start from {folder}")
+    elif config.teacher is not None:
+        start = f"init_from={config.init_from}" if config.init_from is not None else f"init={config.init}"
+        raise ConfigError(
+            f"teacher={config.teacher} is named, but {start} and distill.kind={settings.kind} use none; "
+            "set init=teacher to start from it, choose a distiller, or leave --teacher out"
+        )
     return StudentStep(detector, distiller, teacher, joint=config.joint, teacher_head=settings.teacher_head)
+
+
+def student_groups(step: StudentStep, config: TrainConfig) -> list[dict[str, Any]]:
+    """Return the parameters of the detector, and those of the distiller with their own learning rate."""
+    groups = [group(step.detector.parameters(), config.optimizer.learning_rate)]
+    own = list(step.distiller.parameters())
+    if own:
+        rate = distiller_settings(config).learning_rate
+        groups.append(group(own, rate or config.optimizer.learning_rate))
+    return groups
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,7 @@ def _teacher_run(config: TrainConfig) -> tuple[Path, TrainConfig]:
         CheckpointError: the folder does not hold a teacher.
     """
     if config.teacher is None:
-        why = "init=teacher" if config.init == "teacher" else f"distill.kind={config.distill.kind}"
+        why = "init=teacher" if starts_from_teacher(config) else f"distill.kind={config.distill.kind}"
         raise ConfigError(
             f"teacher is not set, but {why} needs one; give the teacher's run folder (--teacher)"
         )

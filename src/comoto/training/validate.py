@@ -14,10 +14,12 @@ from comoto.errors import DatasetError
 from comoto.evaluation.average_precision import map_2d
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
+from comoto.evaluation.hit_radius import largest_radius, radius_problem
 from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store, prediction_table
 from comoto.inference.volume import detect_slices
+from comoto.progress import say
 from comoto.records import Manifest
 from comoto.training.data import Cohort
 
@@ -49,7 +51,26 @@ def volume_judge(model: Model, cohort: Cohort, config: TrainConfig) -> Judge:
     if config.selection.metric == MAP_2D:
         validate = partial(validate_single_images, model, [cohort], config.selection)
         return Judge(validate, MAP_2D, MAP_2D)
-    return Judge(partial(validate_volumes, model, cohort, config), VOLUME_METRIC, VOLUME_TIE_BREAK)
+    radius = hit_radius(cohort, config.selection)
+    return Judge(partial(validate_volumes, model, cohort, config, radius), VOLUME_METRIC, VOLUME_TIE_BREAK)
+
+
+def hit_radius(cohort: Cohort, selection: SelectionConfig) -> float:
+    """Return the least hit radius in pixels that validates a run, and say so if it is not the setting.
+
+    The challenge's 100 pixels cover a small image, every box would hit, and the first epoch would be kept.
+    """
+    names = chosen_images(cohort.validation, selection).images["image_id"]
+    shapes = [cohort.store.plan(name).source_shape for name in names]
+    problem = radius_problem(selection.min_hit_radius, shapes)
+    if problem is None:
+        return selection.min_hit_radius
+    radius = largest_radius(shapes)
+    say(
+        f"note: selection.min_hit_radius: {problem}; {radius:g} pixels are taken to choose the epoch "
+        "(8.5 mm in pixels are what the challenge means)"
+    )
+    return radius
 
 
 def mammogram_judge(model: Model, cohorts: Sequence[Cohort], config: TrainConfig) -> Judge:
@@ -61,8 +82,8 @@ def mammogram_judge(model: Model, cohorts: Sequence[Cohort], config: TrainConfig
     return Judge(validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK)
 
 
-def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[str, float]:
-    """Return the challenge's figures on the validation volumes of a store.
+def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig, radius: float) -> dict[str, float]:
+    """Return the challenge's figures on the validation volumes of a store, with this least hit radius.
 
     Every ``selection.slice_step``-th slice is looked at. The model must be in eval mode.
 
@@ -73,7 +94,7 @@ def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig) -> dict[
     look = config.inference.model_copy(update={"slice_step": config.selection.slice_step})
     predictions = prediction_table(predict_store(model, cohort.store, manifest, look))
     labels, boxes = challenge_tables(manifest)
-    return challenge_metric(predictions, labels, boxes, config.selection.min_hit_radius)
+    return challenge_metric(predictions, labels, boxes, radius)
 
 
 def validate_single_images(
@@ -148,8 +169,9 @@ def _map_2d(model: Model, cohort: Cohort, selection: SelectionConfig) -> float:
     for record in chosen_images(cohort.validation, selection).records():
         lesions = np.array([lesion.box_xyxy for lesion in record.lesions]).reshape(-1, 4)
         where = np.array([lesion.slice_index or 0 for lesion in record.lesions])
-        indices, pixels = store.slice_indices(record.image_id), store.pixels(record.image_id)
-        planes = [(int(indices[k]), pixels[k]) for k in np.flatnonzero(np.isin(indices, where))]
+        indices, name = store.slice_indices(record.image_id), record.image_id
+        annotated = np.flatnonzero(np.isin(indices, where)).tolist()
+        planes = [(int(indices[k]), store.plane(name, k)) for k in annotated]
         for index, found in detect_slices(model, planes, model.config.inference.batch_size).items():
             boxes = store.plan(record.image_id).boxes_to_source(found.boxes_xyxy)
             detections.append((boxes, found.scores))
