@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comoto.detectors.published import ImportedRun
     from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
+    from comoto.evaluation.intervals import IntervalKind
     from comoto.evaluation.mammogram import MammogramResult, Rule
     from comoto.evaluation.tables import TableSource
     from comoto.inference.model import Model
@@ -504,6 +505,7 @@ def evaluate(
     bootstrap: int = 0,
     seed: int = 0,
     min_radius: float | str = 100.0,
+    interval: IntervalKind = "percentile",
     published_metric: bool = False,
 ) -> ChallengeResult:
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
@@ -518,10 +520,12 @@ def evaluate(
         seed: of the bootstrap.
         min_radius: least hit radius in pixels; the challenge's is 100. With ``manifest`` also in millimetres,
             such as ``"8.5mm"``.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
         published_metric: also score with the published code's metric, to see what its defects are worth.
     """
     from comoto.errors import ConfigError
     from comoto.evaluation.challenge import evaluate as run
+    from comoto.evaluation.intervals import Resampling
     from comoto.evaluation.own_volumes import HitRadius, own_volumes
     from comoto.evaluation.published import published_challenge_metric
 
@@ -537,7 +541,8 @@ def evaluate(
     else:
         raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
     found = Path(predictions)
-    result = run(found, volumes, lesions, bootstrap, seed, pixels)
+    draws = Resampling(bootstrap, seed, interval)
+    result = run(found, volumes, lesions, draws, min_radius=pixels)
     result = replace(result, warnings=(*warnings, *result.warnings))
     if published_metric:
         return replace(result, published=published_challenge_metric(found, volumes, lesions, pixels))
@@ -553,6 +558,7 @@ def evaluate_mammograms(
     iou: float = 0.1,
     bootstrap: int = 0,
     seed: int = 0,
+    interval: IntervalKind = "percentile",
     published_metric: bool = False,
 ) -> MammogramResult:
     """Draw the FROC of predictions on mammograms (``comoto evaluate --mammogram-predictions``).
@@ -566,13 +572,15 @@ def evaluate_mammograms(
         iou: least overlap of a hit.
         bootstrap: replicates over patients; 0 gives no intervals.
         seed: of the bootstrap.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
         published_metric: also score with the published code's metric, to see what its defects are worth.
     """
     from comoto.evaluation import evaluate_mammograms as run
+    from comoto.evaluation.intervals import Resampling
     from comoto.evaluation.published import published_on_manifest
 
     images = _split_of(manifest, split)
-    result = run(Path(predictions), images, rule, iou, bootstrap=bootstrap, seed=seed)
+    result = run(Path(predictions), images, rule, iou, bootstrap=Resampling(bootstrap, seed, interval))
     if published_metric:
         return replace(result, published=published_on_manifest(Path(predictions), images))
     return result

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from comoto.errors import DatasetError
 from comoto.evaluation import evaluate_mammograms, froc, mammogram_froc
+from comoto.evaluation.mammogram import read_mammogram_boxes
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
 
 BOX = ["x1", "y1", "x2", "y2"]
@@ -157,7 +158,7 @@ def slow_iou(one, other):
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(located, st.sampled_from([0.1, 0.2, 0.3, 0.4])), max_size=8),
-    st.lists(located, min_size=1, max_size=4),
+    st.lists(located, min_size=1, max_size=4, unique=True),
     st.sampled_from([0.1, 0.3, 0.6]),
 )
 def test_matching_agrees_with_counting_pixels(found, truth, least):
@@ -219,3 +220,12 @@ def test_a_manifest_is_evaluated_on_its_mammograms():
     only_volumes = manifest().select(manifest().images["modality"] == "tomosynthesis")
     with pytest.raises(DatasetError, match="no mammogram"):
         evaluate_mammograms(detections(), only_volumes)
+
+
+def test_the_same_lesion_twice_is_one(tmp_path):
+    one = ("a", 0, 0, 10, 10)
+    truth = lesions(one, one, ("b", 5, 5, 9, 9))
+    boxes = read_mammogram_boxes(detections((*one, 0.9), (*one, 0.9)), truth, ["a", "b"])
+    assert boxes.lesion_image.tolist() == [0, 1]
+    assert "1 row is the same box of the same image again (row 1)" in boxes.warnings[0]
+    assert "1 row is the same prediction again, of 2 (row 1)" in boxes.warnings[-1]

@@ -65,6 +65,10 @@ def evaluate(
         int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    interval: Annotated[
+        Literal["percentile", "bca"],
+        typer.Option("--interval", help="Kind of interval; bca is corrected for few patients."),
+    ] = "percentile",
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write figures, curves and thresholds here.")
     ] = None,
@@ -108,6 +112,7 @@ def evaluate(
             iou=0.1 if iou is None else iou,
             bootstrap=bootstrap,
             seed=seed,
+            interval=interval,
             published_metric=published_metric,
         )
     elif predictions is not None and mammogram_predictions is None and (tables or own_volumes):
@@ -120,6 +125,7 @@ def evaluate(
             split=split,
             bootstrap=bootstrap,
             seed=seed,
+            interval=interval,
             min_radius=100.0 if min_radius is None else min_radius,
             published_metric=published_metric,
         )

@@ -48,7 +48,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval of ``LEVEL``."""
+    """An interval of ``LEVEL``."""
 
     low: float
     high: float
@@ -81,6 +81,7 @@ class Bootstrap:
             are left out of the intervals.
         intervals: by the name of the figure.
         bands: by the name of the curve.
+        kind: ``percentile`` or ``bca``, see ``comoto.evaluation.intervals``.
     """
 
     replicates: int
@@ -88,11 +89,12 @@ class Bootstrap:
     without_lesion: int
     intervals: dict[str, Interval]
     bands: dict[str, Band]
+    kind: str = "percentile"
 
     def record(self) -> dict[str, Any]:
         """Return the intervals for JSON."""
         return {
-            "method": "percentile, patients drawn with replacement",
+            "method": f"{self.kind}, patients drawn with replacement",
             "level": LEVEL,
             "replicates": self.replicates,
             "seed": self.seed,
@@ -106,7 +108,7 @@ class Bootstrap:
     def text(self) -> str:
         """Return one line on how the intervals were made."""
         text = (
-            f"{100 * LEVEL:.0f} % percentile, {self.replicates} replicates of patients drawn with "
+            f"{100 * LEVEL:.0f} % {self.kind}, {self.replicates} replicates of patients drawn with "
             f"replacement, seed {self.seed}"
         )
         if self.without_lesion:

@@ -23,8 +23,6 @@ from comoto.evaluation.bootstrap import (
     Cohort,
     Interval,
     ResampledFroc,
-    percentile_band,
-    percentile_interval,
     resample,
 )
 from comoto.evaluation.challenge_checks import VolumeKey
@@ -36,6 +34,7 @@ from comoto.evaluation.challenge_tables import (
 )
 from comoto.evaluation.depth import DepthAccount
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
+from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
 from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
@@ -203,7 +202,7 @@ def evaluate(
     predictions: TableSource,
     labels: TableSource,
     boxes: TableSource,
-    bootstrap: int = 0,
+    bootstrap: int | Resampling = 0,
     seed: int = 0,
     min_radius: float = CENTER_RADIUS,
 ) -> ChallengeResult:
@@ -214,7 +213,7 @@ def evaluate(
             of the corrected orientation, slices from 0.
         labels: one row a volume, with PatientID, StudyUID, View.
         boxes: one row a lesion, with StudyUID, View, Slice, X, Y, Width, Height, VolumeSlices.
-        bootstrap: replicates of the patient bootstrap, 0 for no intervals.
+        bootstrap: replicates of the patient bootstrap, 0 for no intervals; or all about it, the seed too.
         seed: of the bootstrap.
         min_radius: least hit radius in source pixels. The challenge's is 100, for pixels of about 0.085 mm;
             another value gives another metric, and the result says so.
@@ -223,8 +222,7 @@ def evaluate(
         DatasetError: a table is unreadable or the tables contradict each other.
         ValueError: ``bootstrap`` is negative or ``min_radius`` is not positive.
     """
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must not be negative, got {bootstrap}")
+    draws = Resampling.of(bootstrap, seed)
     truth = read_truth(labels, boxes, min_radius)
     found = read_predictions(predictions, truth)
     froc_all, froc_positive = _curves(truth, found)
@@ -239,9 +237,9 @@ def evaluate(
         num_volumes_positive=froc_positive.num_images,
         num_patients=len(truth.patients),
         num_predictions=len(found.scores),
-        bootstrap=_bootstrap(truth, found, bootstrap, seed) if bootstrap else None,
+        bootstrap=_bootstrap(truth, found, draws, (froc_all, froc_positive)) if draws.replicates else None,
         min_radius=min_radius,
-        warnings=truth.warnings + found.warnings,
+        warnings=(*truth.warnings, *found.warnings, *draws.warnings(len(truth.patients))),
         num_volumes_predicted=len(np.unique(found.volume[found.volume >= 0])),
         depth=found.depth,
     )
@@ -287,7 +285,9 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
     }
 
 
-def _bootstrap(truth: ChallengeTruth, found: ChallengePredictions, replicates: int, seed: int) -> Bootstrap:
+def _bootstrap(
+    truth: ChallengeTruth, found: ChallengePredictions, draws: Resampling, curves: tuple[Froc, Froc]
+) -> Bootstrap:
     lesion_patient = truth.volume_patient[truth.lesion_volume]
     num_patients = len(truth.patients)
     kept = _on_positive(truth, found)
@@ -301,26 +301,35 @@ def _bootstrap(truth: ChallengeTruth, found: ChallengePredictions, replicates: i
         found.hit_lesion[kept],
         Cohort(num_patients, found.patient[kept], lesion_patient, truth.volume_patient[truth.is_positive]),
     )
-    at_all, at_positive = resample(
-        [(curve_all, _with_band(FPS_ALL)), (curve_positive, _with_band(FPS_POSITIVE))],
-        num_patients,
-        replicates,
-        seed,
+    wanted = [(curve_all, _with_band(FPS_ALL)), (curve_positive, _with_band(FPS_POSITIVE))]
+    at_all, at_positive = resample(wanted, num_patients, draws.replicates, draws.seed)
+    value_all, value_positive = (
+        curve.sensitivity_at(fps) for curve, (_, fps) in zip(curves, wanted, strict=True)
     )
-    on_metric = at_positive[:, : len(FPS_POSITIVE)]
-    intervals: dict[str, Interval] = {_ALL_NAME: percentile_interval(at_all[:, 0])}
+    out_all, out_positive = None, None
+    if draws.kind == "bca":
+        out_all, out_positive = leave_one_out(wanted, num_patients)
+    low_all, high_all = limits(at_all, value_all, out_all)
+    low, high = limits(at_positive, value_positive, out_positive)
+    first, last = len(FPS_ALL), len(FPS_POSITIVE)
+    intervals = {_ALL_NAME: Interval(float(low_all[0]), float(high_all[0]))}
     for place, name in enumerate(_POSITIVE_NAMES):
-        intervals[name] = percentile_interval(on_metric[:, place])
-    intervals[_MEAN_NAME] = percentile_interval(on_metric.mean(axis=1))
+        intervals[name] = Interval(float(low[place]), float(high[place]))
+    intervals[_MEAN_NAME] = interval_of(
+        at_positive[:, :last].mean(axis=1),
+        float(value_positive[:last].mean()),
+        None if out_positive is None else out_positive[:, :last].mean(axis=1),
+    )
     return Bootstrap(
-        replicates=replicates,
-        seed=seed,
+        replicates=draws.replicates,
+        seed=draws.seed,
         without_lesion=int(np.isnan(at_positive[:, 0]).sum()),
         intervals=intervals,
         bands={
-            "all": Band(BAND_FPS, *percentile_band(at_all[:, len(FPS_ALL) :])),
-            "positive": Band(BAND_FPS, *percentile_band(at_positive[:, len(FPS_POSITIVE) :])),
+            "all": Band(BAND_FPS, low_all[first:], high_all[first:]),
+            "positive": Band(BAND_FPS, low[last:], high[last:]),
         },
+        kind=draws.kind,
     )
 
 

@@ -14,7 +14,6 @@ VolumeKey = tuple[str, str]
 
 _SAME_SPLIT = "pass the label file and the box file of the same split"
 _NO_DEPTH = -1
-_PLACE = ("StudyUID", "View", "Slice", "X", "Y", "Width", "Height")
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
 
@@ -49,16 +48,20 @@ def check_boxes(table: Table, lesion_volume: IntArray, labels_name: str) -> None
     table.require(lesion_volume >= 0, f"boxes on volumes that {labels_name} does not name", _SAME_SPLIT)
 
 
-def first_of_each_box(table: Table) -> tuple[BoolArray, tuple[str, ...]]:
-    """Return which boxes (L,) are no repetition of an earlier row, and what to say of the others."""
-    columns = [table.texts[name] if name in table.texts else table.numbers[name].tolist() for name in _PLACE]
+def first_of_each_row(table: Table, thing: str, effect: str) -> tuple[BoolArray, tuple[str, ...]]:
+    """Return which rows (N,) of the read columns have not stood before, and what to say of the others.
+
+    Args:
+        table: all its columns but ``VolumeSlices`` are compared.
+        thing: what a row is, such as ``box of the same volume``.
+        effect: what is done with the others.
+    """
+    columns = [*table.texts.values()]
+    columns += [values.tolist() for name, values in table.numbers.items() if name != "VolumeSlices"]
     first = _first_of_each(list(zip(*columns, strict=True)))
     if first.all():
         return first, ()
-    return first, (
-        f"{table.name}: {_rows(~first)} the same box of the same volume again ({table.where(~first)}); "
-        "each lesion is counted once",
-    )
+    return first, (f"{table.name}: {_rows(~first)} the same {thing} again ({table.where(~first)}); {effect}",)
 
 
 def check_predictions(table: Table) -> None:
@@ -113,16 +116,18 @@ def prediction_warnings(
     if not len(table):
         return (f"{table.name}: holds no prediction; every figure is 0",)
     return (
-        *_score_warnings(table),
+        *score_warnings(table),
         *_place_warnings(table, np.where(volume >= 0, volume_slices[volume], np.nan)),
-        *_repeated_warning(table),
+        *repeated_warning(table),
         *_unknown_warning(table, volume, volumes),
         *_coverage_warning(table, volume, ~np.isnan(volume_slices)),
     )
 
 
-def _score_warnings(table: Table) -> list[str]:
-    scores, warnings = table.numbers["Score"], []
+def score_warnings(table: Table, column: str = "Score") -> list[str]:
+    """Say which predictions have no score, and that all have the same."""
+    scores: Float64Array = table.numbers[column]
+    warnings = []
     unscored = np.isnan(scores)
     if unscored.any():
         warnings.append(
@@ -154,7 +159,8 @@ def _place_warnings(table: Table, slices: Float64Array) -> list[str]:
     ]
 
 
-def _repeated_warning(table: Table) -> list[str]:
+def repeated_warning(table: Table) -> list[str]:
+    """Say which predictions repeat an earlier row."""
     columns = [*table.texts.values(), *(values.tolist() for values in table.numbers.values())]
     again = ~_first_of_each(list(zip(*columns, strict=True)))
     if not again.any():

@@ -19,7 +19,7 @@ from comoto.evaluation.challenge_checks import (
     check_boxes,
     check_predictions,
     check_some_volume_is_known,
-    first_of_each_box,
+    first_of_each_row,
     number_volumes,
     prediction_warnings,
 )
@@ -126,7 +126,7 @@ def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENT
     patients = {name: number for number, name in enumerate(dict.fromkeys(label_table.texts["PatientID"]))}
     of_box = _numbers_of(box_table, volumes)
     check_boxes(box_table, of_box, label_table.name)
-    kept, repeated = first_of_each_box(box_table)
+    kept, repeated = first_of_each_row(box_table, "box of the same volume", "each lesion is counted once")
     slices = box_table.numbers["VolumeSlices"]
     _, first_row, place = np.unique(of_box, return_index=True, return_inverse=True)
     slices_of_volume = slices[first_row][place]

@@ -20,12 +20,13 @@ from comoto.evaluation.bootstrap import (
     Band,
     Bootstrap,
     Cohort,
+    Interval,
     ResampledFroc,
-    percentile_band,
-    percentile_interval,
     resample,
 )
+from comoto.evaluation.challenge_checks import first_of_each_row, repeated_warning, score_warnings
 from comoto.evaluation.froc import Froc, finite_or_none, froc
+from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
 from comoto.evaluation.matching import hits_by_center, hits_by_iou
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.evaluation.tables import Float64Array, Table, TableSource, read_table
@@ -50,6 +51,7 @@ class MammogramResult:
         num_predictions: detections in the table.
         bootstrap: intervals, None if not asked for.
         published: the published code's figures for the same detections, None if not asked for.
+        warnings: what is odd about the tables.
     """
 
     metric: dict[str, float]
@@ -60,6 +62,7 @@ class MammogramResult:
     num_predictions: int
     bootstrap: Bootstrap | None
     published: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain numbers, lists and dicts; infinite numbers become None."""
@@ -83,6 +86,7 @@ class MammogramResult:
                 {"image_id": image, "best_score": finite_or_none(score)}
                 for image, score in zip(self.lesion_images, self.froc.lesion_scores, strict=True)
             ],
+            "warnings": list(self.warnings),
             **({} if self.published is None else {"published_metric": self.published}),
         }
 
@@ -110,6 +114,7 @@ class MammogramResult:
             lines += ["", f"intervals: {self.bootstrap.text()}"]
         if self.published is not None:
             lines += side_by_side(self.metric, self.published)
+        lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
     def _line(self, name: str, text: str) -> str:
@@ -149,12 +154,11 @@ def evaluate_mammograms(
     manifest: Manifest,
     rule: Rule = "iou",
     iou: float = 0.1,
-    bootstrap: int = 0,
+    bootstrap: int | Resampling = 0,
     seed: int = 0,
 ) -> MammogramResult:
     """Evaluate detections on all mammograms of a manifest; arguments and errors as ``mammogram_froc``."""
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must not be negative, got {bootstrap}")
+    draws = Resampling.of(bootstrap, seed)
     mammograms = manifest.select(manifest.images["modality"] == Modality.MAMMOGRAM.value)
     if not len(mammograms):
         raise DatasetError(f"{manifest.name}: the manifest holds no mammogram")
@@ -164,11 +168,12 @@ def evaluate_mammograms(
     return MammogramResult(
         metric=_metric(curve),
         froc=curve,
-        lesion_images=tuple(mammograms.lesions["image_id"].tolist()),
+        lesion_images=tuple(mammograms.images["image_id"].iloc[match.lesion_image]),
         rule=rule,
         iou=iou,
         num_predictions=len(match.scores),
-        bootstrap=_bootstrap(match, patients, bootstrap, seed) if bootstrap else None,
+        bootstrap=_bootstrap(match, patients, draws, curve) if draws.replicates else None,
+        warnings=(*match.warnings, *draws.warnings(len(set(patients)))),
     )
 
 
@@ -183,6 +188,7 @@ class MammogramBoxes:
         lesion_image: (L,).
         lesion_boxes: (L, 4).
         num_images: all images that were looked at.
+        warnings: what is odd about the tables; a lesion that stands twice is here once.
     """
 
     detection_image: IntArray
@@ -191,6 +197,7 @@ class MammogramBoxes:
     lesion_image: IntArray
     lesion_boxes: Float64Array
     num_images: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,7 @@ class _Match:
     scores: Float64Array
     hit_lesion: IntArray
     num_images: int
+    warnings: tuple[str, ...]
 
     def curve(self) -> Froc:
         return froc(self.scores, self.hit_lesion, len(self.lesion_image), self.num_images)
@@ -217,7 +225,9 @@ def _match(
     boxes = read_mammogram_boxes(detections, lesions, image_ids)
     places = (boxes.detection_image, boxes.detection_boxes, boxes.lesion_image, boxes.lesion_boxes)
     hit = hits_by_iou(*places, iou) if rule == "iou" else hits_by_center(*places)
-    return _Match(boxes.detection_image, boxes.lesion_image, boxes.scores, hit, boxes.num_images)
+    return _Match(
+        boxes.detection_image, boxes.lesion_image, boxes.scores, hit, boxes.num_images, boxes.warnings
+    )
 
 
 def read_mammogram_boxes(
@@ -234,8 +244,15 @@ def read_mammogram_boxes(
     found.require(~np.isinf(found.numbers["score"]), "score is infinite", "write finite scores")
     detection_image, detection_boxes = _boxes(found, images)
     lesion_image, lesion_boxes = _boxes(truth, images)
+    first, repeated = first_of_each_row(truth, "box of the same image", "each lesion is counted once")
     return MammogramBoxes(
-        detection_image, detection_boxes, found.numbers["score"], lesion_image, lesion_boxes, len(images)
+        detection_image,
+        detection_boxes,
+        found.numbers["score"],
+        lesion_image[first],
+        lesion_boxes[first],
+        len(images),
+        (*truth.notes, *found.notes, *repeated, *score_warnings(found, "score"), *repeated_warning(found)),
     )
 
 
@@ -267,7 +284,7 @@ def figure_name(fps: float) -> str:
     return f"sensitivity_at_{fps:g}_fps"
 
 
-def _bootstrap(match: _Match, patient_names: list[str], replicates: int, seed: int) -> Bootstrap:
+def _bootstrap(match: _Match, patient_names: list[str], draws: Resampling, whole: Froc) -> Bootstrap:
     numbers = {name: number for number, name in enumerate(dict.fromkeys(patient_names))}
     image_patient = np.array([numbers[name] for name in patient_names], dtype=np.int64)
     cohort = Cohort(
@@ -278,13 +295,26 @@ def _bootstrap(match: _Match, patient_names: list[str], replicates: int, seed: i
     )
     curve = ResampledFroc(match.scores, match.hit_lesion, cohort)
     wanted = np.concatenate([np.array(FPS_PER_IMAGE), BAND_FPS])
-    (values,) = resample([(curve, wanted)], len(numbers), replicates, seed)
-    intervals = {figure_name(fps): percentile_interval(values[:, k]) for k, fps in enumerate(FPS_PER_IMAGE)}
-    intervals[MEAN_NAME] = percentile_interval(values[:, 1 : len(FPS_PER_IMAGE)].mean(axis=1))
+    (values,) = resample([(curve, wanted)], len(numbers), draws.replicates, draws.seed)
+    value, without = whole.sensitivity_at(wanted), None
+    if draws.kind == "bca":
+        (without,) = leave_one_out([(curve, wanted)], len(numbers))
+    low, high = limits(values, value, without)
+    intervals = {
+        figure_name(fps): Interval(float(low[k]), float(high[k])) for k, fps in enumerate(FPS_PER_IMAGE)
+    }
+    mean = slice(1, len(FPS_PER_IMAGE))
+    intervals[MEAN_NAME] = interval_of(
+        values[:, mean].mean(axis=1),
+        float(value[mean].mean()),
+        None if without is None else without[:, mean].mean(axis=1),
+    )
+    figures = len(FPS_PER_IMAGE)
     return Bootstrap(
-        replicates=replicates,
-        seed=seed,
+        replicates=draws.replicates,
+        seed=draws.seed,
         without_lesion=int(np.isnan(values[:, 0]).sum()),
         intervals=intervals,
-        bands={"images": Band(BAND_FPS, *percentile_band(values[:, len(FPS_PER_IMAGE) :]))},
+        bands={"images": Band(BAND_FPS, low[figures:], high[figures:])},
+        kind=draws.kind,
     )
