@@ -1,6 +1,7 @@
 """Boxes that nobody could have drawn on the image they are given for: refused, or once counted, and told."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from releases_table_csv import COLUMNS, ROWS, Hospital
 
@@ -191,6 +192,25 @@ def test_no_reader_gives_a_lesion_twice(tmp_path, monkeypatch):
     manifest = api.index("my_lab:careless", place.root)
     assert corners(manifest) == corners(once)
     assert manifest.notes == ("2 lesions are given twice and counted once, on 0.dcm",)
+
+
+def test_images_of_nobody_are_left_out_and_told(tmp_path, monkeypatch):
+    """Blank ids would make one patient of many people."""
+    place = hospital(tmp_path, "LL")
+    table_of(place, ["2,3,7,9,mass", "4,5,9,9,mass"])
+    found = index(place)
+
+    def reader_of(ids):
+        images = found.images.assign(patient_id=pd.array(ids, dtype="string"))
+        return lambda root: Manifest("own", images, found.lesions)
+
+    monkeypatch.setattr("comoto.datasets.resolve", lambda table, name: reader_of(["P0", " "]))
+    manifest = api.index("my_lab:careless", place.root)
+    assert list(manifest.images["image_id"]) == ["0.dcm"]
+    assert manifest.dropped == (f"1 images have no patient, such as {place.root / '1.dcm'}",)
+    monkeypatch.setattr("comoto.datasets.resolve", lambda table, name: reader_of(["", ""]))
+    with pytest.raises(DatasetError, match="2 images have no patient, such as .*; give each a patient_id"):
+        api.index("my_lab:careless", place.root)
 
 
 def test_rows_of_one_volume_that_differ_are_not_chosen_between(bcs_tables):

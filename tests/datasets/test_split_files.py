@@ -652,3 +652,51 @@ def test_the_file_model_is_frozen(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
         split.name = "other"
     assert isinstance(split, SplitFile)
+
+
+# ---- nobody, hardly anybody, the same person twice --------------------------------------------------------
+
+
+def test_a_manifest_without_images_is_refused():
+    empty = manifest("a", crowd(3, 0))
+    empty = empty.select(empty.images["image_id"] == "")
+    with pytest.raises(DatasetError, match="b: the manifest has no images; leave it out"):
+        make_split([Source("a", manifest("a", crowd(3, 0))), Source("b", empty)])
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_images_without_a_patient_are_refused(name):
+    """They may be of many people, whom no split can keep apart."""
+    made = manifest("a", crowd(3, 3))
+    images = made.images.replace({"patient_id": {"0001": name}})
+    with pytest.raises(
+        DatasetError, match=r"a: 2 images have no patient_id, such as 0001-0; .*index it again"
+    ):
+        make_split([Source("a", Manifest("a", images, made.lesions))])
+
+
+@pytest.mark.parametrize("name", ["P0001 ", "p0001", "P 0001"])
+def test_ids_that_differ_in_capitals_and_blanks_only_are_named(name):
+    people = [*crowd(4, 0), Patient("P0001", True, "train"), Patient(name, True, "train")]
+    made = make_split([Source("a", manifest("a", people))], None, SplitOptions(headers=False))
+    (note,) = (note for note in made.merged.manifest.notes if "but for capitals or blanks" in note)
+    assert note.startswith("1 patient ids are the same")
+    assert f"'{name}'" in note
+    assert "'P0001'" in note
+    assert "capitals" not in make_split([Source("a", manifest("a", crowd(6, 0)))]).summary()
+
+
+def test_parts_of_nobody_and_of_hardly_anybody_are_told():
+    """Ten patients with a lesion and ten without: 15 % are 2 of each, so 2, 2 and 6 have a lesion."""
+    made = make_split([Source("a", manifest("a", crowd(10, 10)))], None, SplitOptions(headers=False))
+    assert [line for line in made.summary().splitlines() if "of so few" in line] == [
+        f"note: {count} patients have a lesion in {part}: figures of so few are chance"
+        for part, count in (("train", 6), ("validation", 2), ("test", 2))
+    ]
+    all_test = make_split(
+        [Source("a", manifest("a", crowd(12, 2, "test")))], None, SplitOptions(headers=False)
+    )
+    assert [line for line in all_test.summary().splitlines() if "nobody" in line] == [
+        "note: nobody is in train",
+        "note: nobody is in validation",
+    ]

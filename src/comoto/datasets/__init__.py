@@ -56,12 +56,29 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
             words = [one.replace("_", "-") for one in known if one not in _SWITCHES]
             raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
     _require_there(Path(root), options)
-    manifest = without_repeats(reader(Path(root), **options))
+    manifest = _without_nobody(root, without_repeats(reader(Path(root), **options)))
     if strict and manifest.dropped:
         listed = "; ".join(manifest.dropped[:_LISTED])
         more = f"; and {len(manifest.dropped) - _LISTED} more" if len(manifest.dropped) > _LISTED else ""
         raise DatasetError(f"{root}: --strict, and {len(manifest.dropped)} would be left out: {listed}{more}")
     return manifest
+
+
+def _without_nobody(root: Path, manifest: Manifest) -> Manifest:
+    """Leave out images of no patient: blank ids would make one person of all of them, in one part.
+
+    Raises:
+        DatasetError: no image has a patient.
+    """
+    blank = manifest.images["patient_id"].fillna("").str.strip() == ""
+    if not blank.any():
+        return manifest
+    paths = manifest.images["path"][blank]
+    line = f"{len(paths)} images have no patient, such as {paths.iloc[0]}"
+    if blank.all():
+        raise DatasetError(f"{root}: {line}; give each a patient_id in a table (comoto index csv)")
+    kept = manifest.select(~blank)
+    return Manifest(kept.name, kept.images, kept.lesions, kept.notes, (*kept.dropped, line))
 
 
 def _require_there(root: Path, options: Mapping[str, Any]) -> None:

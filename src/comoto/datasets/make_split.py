@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from comoto.datasets.draw import SplitPlan, draw_fractions, draw_parts
 from comoto.datasets.duplicates import find_duplicates, refuse_duplicates
 from comoto.datasets.merge import Merged, Source, merge
@@ -29,6 +31,7 @@ from comoto.output_files import whole_folder, write_text
 from comoto.records import Manifest, Split
 
 SPLIT_FILE, SUMMARY = "split.json", "summary.txt"
+_FEW = 10
 _OWN = {SPLIT_FILE, SUMMARY, "mammograms", "tomosynthesis"}
 
 
@@ -75,11 +78,26 @@ class MadeSplit:
                     lines.append(
                         f"{sets!s:<28}{part.value:<12}{len(own):>9}{int(own['has_lesion'].sum()):>13}"
                     )
+        lines.extend(_cautions(table))
         for key, names in split.fractions.items():
             lines.append(f"fraction {key}: {len(names)} of {len(split.part(Split.TRAIN))} training patients")
         lines.append(f"hash: {split.hash}")
         lines.append(self.merged.manifest.summary())
         return "\n".join(lines)
+
+
+def _cautions(patients: pd.DataFrame) -> list[str]:
+    """Say which parts hold nobody, or hardly anybody with a lesion."""
+    lines = []
+    for part in Split:
+        own = patients[patients["part"] == part.value]
+        positive = int(own["has_lesion"].sum())
+        if own.empty and part is not Split.TEST:
+            lines.append(f"note: nobody is in {part.value}")
+        elif len(own) and positive < _FEW:
+            some = "1 patient has" if positive == 1 else f"{positive} patients have"
+            lines.append(f"note: {some} a lesion in {part.value}: figures of so few are chance")
+    return lines
 
 
 def make_split(

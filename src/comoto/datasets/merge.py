@@ -107,13 +107,15 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
         official: keep the splits that the sets came with.
 
     Raises:
-        DatasetError: nothing to merge, an image id stands twice within one name, two sets that are known to
-            hold the same people have two names, or the official splits of two sets contradict each other
-            about a patient.
+        DatasetError: nothing to merge, an image has no patient, an image id stands twice within one name,
+            two sets that are known to hold the same people have two names, or the official splits of two sets
+            contradict each other about a patient.
     """
     if not sources:
         raise DatasetError("no manifest is named; give the folders that 'comoto index' wrote")
     ordered = tuple(sorted(sources, key=_sort_key))
+    for source in ordered:
+        _refuse_nobody(source)
     if not shared_ids:
         _refuse_two_names_for_the_same_people(ordered)
     aliases = sorted({source.alias for source in ordered})
@@ -137,6 +139,7 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
     images = images.sort_values("image_id", ignore_index=True)
     lesions = lesions.sort_values(list(lesions.columns), ignore_index=True)
     notes = [_told(source, line, several) for source in ordered for line in source.manifest.notes]
+    notes.extend(_alike_note(patients))
     dropped = tuple(_told(source, line, several) for source in ordered for line in source.manifest.dropped)
     if common:
         notes.append(
@@ -145,6 +148,33 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
     columns = [name for name in images.columns if name != "alias"]
     manifest = Manifest("+".join(aliases), images[columns], lesions, tuple(notes), dropped)
     return Merged(manifest, ordered, shared_ids, patients)
+
+
+def _refuse_nobody(source: Source) -> None:
+    """Images without a patient may be of one person or of a hundred, in one part or in all of them."""
+    images = source.manifest.images
+    if images.empty:
+        raise DatasetError(f"{source.alias}: the manifest has no images; leave it out")
+    blank = images["image_id"][images["patient_id"].fillna("").str.strip() == ""]
+    if len(blank):
+        raise DatasetError(
+            f"{source.alias}: {len(blank)} images have no patient_id, such as {blank.iloc[0]}; whoever "
+            "they are, no split can keep them apart from others: give them one in the table, and index it again"
+        )
+
+
+def _alike_note(patients: pd.DataFrame) -> list[str]:
+    """Name patients whose ids differ in capitals, blanks or the bytes of a letter only."""
+    names = patients["patient_id"]
+    plain = names.str.normalize("NFKC").str.casefold().str.replace(r"\s", "", regex=True)
+    alike = [list(group) for _, group in names.groupby(plain, sort=True) if len(group) > 1]
+    if not alike:
+        return []
+    first = " and ".join(f"'{name}'" for name in alike[0])
+    return [
+        f"{len(alike)} patient ids are the same but for capitals or blanks, such as {first}: if they are one "
+        "person, write them alike in the table and index it again, or the person may train and be tested"
+    ]
 
 
 def _refuse_two_names_for_the_same_people(sources: Sequence[Source]) -> None:
