@@ -209,7 +209,7 @@ def test_images_of_nobody_are_left_out_and_told(tmp_path, monkeypatch):
     assert list(manifest.images["image_id"]) == ["0.dcm"]
     assert manifest.dropped == (f"1 images have no patient, such as {place.root / '1.dcm'}",)
     monkeypatch.setattr("comoto.datasets.resolve", lambda table, name: reader_of(["", ""]))
-    with pytest.raises(DatasetError, match="2 images have no patient, such as .*; give each a patient_id"):
+    with pytest.raises(DatasetError, match=r"2 images have no patient, such as .*; give each a patient_id"):
         api.index("my_lab:careless", place.root)
 
 

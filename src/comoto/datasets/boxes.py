@@ -75,7 +75,7 @@ def clip_to_image(
         mostly_outside |= (inside < _LEAST_INSIDE * (boxes[high] - boxes[low])) | (
             inside < LEAST_SIDE - _NEARLY
         )
-    turned = (boxes["x2"] <= rows) & (boxes["y2"] <= columns) & (boxes[["x1", "y1"]] >= 0).all(axis=1)
+    turned = (boxes["x1"] + boxes["x2"] < 2 * rows) & (boxes["y1"] + boxes["y2"] < 2 * columns)
     swapped = (
         "; they fit with x and y, or rows and columns, exchanged" if turned[mostly_outside].all() else ""
     )

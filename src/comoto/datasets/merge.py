@@ -159,7 +159,8 @@ def _refuse_nobody(source: Source) -> None:
     if len(blank):
         raise DatasetError(
             f"{source.alias}: {len(blank)} images have no patient_id, such as {blank.iloc[0]}; whoever "
-            "they are, no split can keep them apart from others: give them one in the table, and index it again"
+            "they are, no split can keep them apart from others: give them one in the table and index it "
+            "again"
         )
 
 
