@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from comoto.components import allow_code
 from comoto.records import Manifest, Modality, Split, VolumeDetections
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 AnyPath = str | PathLike[str]
 
 __all__ = [
+    "allow_code",
     "download",
     "evaluate",
     "evaluate_mammograms",

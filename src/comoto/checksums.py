@@ -46,7 +46,7 @@ def write_sealed_json(path: Path, content: Mapping[str, Any], indent: int | None
 
 
 def read_json_object(
-    path: Path, error: type[ComotoError], way_out: str, unsealed: Collection[str] = ()
+    path: Path, error: type[ComotoError], way_out: str, unsealed: Collection[str | None] = ()
 ) -> dict[str, Any]:
     """Read what ``write_sealed_json`` wrote and check it.
 
@@ -54,7 +54,8 @@ def read_json_object(
         path: the file.
         error: class of the error to raise.
         way_out: what the user can do if the file is damaged, such as ``"make it again with 'comoto index'"``.
-        unsealed: values of the key ``format`` that former versions wrote without a checksum.
+        unsealed: values of the key ``format`` that former versions wrote without a checksum; None: they wrote
+            no such key.
 
     Returns:
         The object without its checksum.
@@ -66,12 +67,13 @@ def read_json_object(
     """
     try:
         content = json.loads(path.read_bytes().decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as cause:
+    except (ValueError, RecursionError) as cause:  # no UTF-8, no JSON, a number of thousands of digits
         raise error(f"{path}: is damaged (no JSON in UTF-8); {way_out}") from cause
     if not isinstance(content, dict):
         raise error(f"{path}: is damaged (no JSON object); {way_out}")
     stated = content.pop(CHECKSUM, None)
-    if stated is None and content.get("format") in unsealed:
+    written = content.get("format")
+    if stated is None and (written is None or isinstance(written, str)) and written in unsealed:
         return content
     if stated != content_sha256(content):
         raise error(f"{path}: is damaged, or was changed since it was written (checksum); {way_out}")

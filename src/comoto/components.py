@@ -1,13 +1,17 @@
 """Tables from a name in a configuration to the class that it stands for.
 
 Adding a distiller, detector or data set is one new file and one line here. A name with a colon
-(``my_lab.losses:MyDistiller``) is taken as it is, so outside code needs no line at all.
+(``my_lab.losses:MyDistiller``) is taken as it is, so outside code needs no line at all; but it is imported
+only if its module was allowed: by the user who typed the name, or by ``allow_code``. A name that stands in a
+file (a checkpoint, a study, a preset) allows nothing, so files of a stranger can be opened.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from comoto.errors import ConfigError
@@ -50,6 +54,78 @@ AGGREGATORS = {
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 
 
+_allowed: set[str] = set()
+"""Modules of outside code that may be imported, with what lies in them."""
+
+
+def allow_code(*modules: str) -> None:
+    """Let names in files import these modules, and what lies in them, until the process ends.
+
+    Args:
+        modules: such as ``my_lab``, which allows ``my_lab.losses`` too.
+
+    Raises:
+        ConfigError: this is no name of a module.
+    """
+    for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"--allow-code {short(name)}: this is no name of a module, such as my_lab")
+    _allowed.update(modules)
+
+
+def allowed_code() -> tuple[str, ...]:
+    """Return the modules that are allowed, for a process that is to do the same."""
+    return tuple(sorted(_allowed))
+
+
+@contextmanager
+def own_permissions() -> Iterator[None]:
+    """Begin the block with nothing allowed; what is allowed inside is allowed there only."""
+    before = set(_allowed)
+    _allowed.clear()
+    try:
+        yield
+    finally:
+        _allowed.clear()
+        _allowed.update(before)
+
+
+def allow_typed(content: Any) -> None:
+    """Allow the outside code that settings name, because the user has typed them.
+
+    Args:
+        content: settings, nested or not; the values of ``kind`` count.
+    """
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if key == "kind" and isinstance(value, str) and ":" in value:
+                allow_code(value.partition(":")[0])
+            allow_typed(value)
+
+
+def check_name(table: str, name: str) -> None:
+    """Check that a name may be resolved; nothing is imported.
+
+    Args:
+        table: as for ``resolve``.
+        name: likewise.
+
+    Raises:
+        ConfigError: the name is unknown, or of outside code that was not allowed.
+    """
+    if name in TABLES[table]:
+        return
+    module, colon, _ = name.partition(":")
+    if not colon:
+        raise ConfigError(f"unknown {table} '{short(name)}'; {suggest(name, TABLES[table])}")
+    parts = module.split(".")
+    if not any(".".join(parts[:length]) in _allowed for length in range(1, len(parts) + 1)):
+        raise ConfigError(
+            f"{table} '{short(name)}' is code outside comoto, named in a file; if you know it and trust it, "
+            f"add --allow-code {short(parts[0])} (Python: comoto.allow_code)"
+        )
+
+
 def resolve(table: str, name: str) -> Any:
     """Import and return what ``name`` stands for.
 
@@ -58,12 +134,11 @@ def resolve(table: str, name: str) -> Any:
         name: a name of that table, or ``"module:attribute"`` of outside code.
 
     Raises:
-        ConfigError: the name is unknown, or outside code cannot be imported or is no whole component.
+        ConfigError: the name is unknown, or outside code was not allowed, cannot be imported or is no whole
+            component.
     """
-    target = TABLES[table].get(name, name)
-    if ":" not in target:
-        raise ConfigError(f"unknown {table} '{name}'; {suggest(name, TABLES[table])}")
-    module_name, _, attribute = target.partition(":")
+    check_name(table, name)
+    module_name, _, attribute = TABLES[table].get(name, name).partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
@@ -79,9 +154,17 @@ def _check_outside(table: str, name: str, found: Any) -> None:
     """Refuse outside code that is no class of a component, or an unfinished one."""
     if table in ("detector", "distiller") and not hasattr(found, "Config"):
         raise ConfigError(f"{table} '{name}' has no Config; name the {table}'s class")
+    if not (callable(found) if table == "data set" else isinstance(found, type)):
+        raise ConfigError(f"{table} '{name}' is no {'function' if table == 'data set' else 'class'}")
     unfinished = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
     if unfinished:
         raise ConfigError(f"{table} '{name}' does not define {unfinished}")
+
+
+def short(value: object, most: int = 80) -> str:
+    """Return a value as text for a message, which it must not fill."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def suggest(name: str, known: Any) -> str:

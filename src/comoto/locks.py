@@ -16,11 +16,12 @@ from comoto.progress import say
 
 _MOST_OF_NAME = 120
 """Bytes; encrypting file systems allow 143."""
+_LOOK_EVERY = 0.2  # seconds, while waiting
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 @contextmanager
-def hold(lock: Path, busy: str) -> Iterator[None]:
+def hold(lock: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the block runs; the system lets go of it when the process ends, however it ends.
 
     On a file system without locks the work goes on without one, which is said.
@@ -28,11 +29,12 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
     Args:
         lock: the lock file, made if missing, its folder too, and removed at the end.
         busy: what to tell the user if another process holds it, file and way out included.
+        wait: wait until it is free instead.
 
     Raises:
         OutputExistsError: another process, or another part of this one, holds it.
     """
-    held = FileLock(lock, blocking=False, fallback_to_soft=False)
+    held = FileLock(lock, blocking=wait, fallback_to_soft=False, poll_interval=_LOOK_EVERY)
     try:
         held.acquire()
     except Timeout as error:

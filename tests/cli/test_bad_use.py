@@ -14,10 +14,10 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("words", "key", "near"),
         [
-            (("train", "teacher", "--mammograms", "s", "--out", "r"), "batch.sise=2", "size"),
+            (("train", "teacher", "--mammograms", "s", "--out", "r"), "batch.sise=2", "batch.size"),
             (("train", "student", "--tomosynthesis", "s", "--out", "r"), "distil.kind=none", "distill"),
-            (("prepare", "--manifest", "manifest", "--out", "s"), "preprocess.row=64", "rows"),
-            (("simulate", "--out", "sim"), "traps.rotated_shar=1", "rotated_share"),
+            (("prepare", "--manifest", "manifest", "--out", "s"), "preprocess.row=64", "preprocess.rows"),
+            (("simulate", "--out", "sim"), "traps.rotated_shar=1", "traps.rotated_share"),
         ],
     )
     def test_unknown_key(self, refused, comoto, vindr, tmp_path, monkeypatch, words, key, near):
@@ -33,7 +33,7 @@ class TestSettings:
     def test_unknown_key_in_a_file(self, refused, tmp_path, monkeypatch):
         (tmp_path / "mine.yaml").write_text("batch:\n  sise: 4\n")
         words = ("train", "teacher", "--mammograms", "s", "--out", tmp_path / "r")
-        refused((*words, "--preset", tmp_path / "mine.yaml"), "'batch.sise'; did you mean 'size'?")
+        refused((*words, "--preset", tmp_path / "mine.yaml"), "'batch.sise'; did you mean 'batch.size'?")
 
     def test_a_file_that_is_no_yaml(self, refused, tmp_path):
         (tmp_path / "mine.yaml").write_text("batch: [\n")

@@ -72,9 +72,12 @@ def test_settings_may_stand_before_a_kind_that_is_a_value() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("batch.sise=4", "unknown configuration key 'batch.sise'; did you mean 'size'?"),
-        ("detector.backbone.nme=x", "'detector.backbone.nme'; did you mean 'name'?"),
-        ("detector.inner_resize.min_sid=3", "'detector.inner_resize.min_sid'; did you mean 'min_side'?"),
+        ("batch.sise=4", "unknown configuration key 'batch.sise'; did you mean 'batch.size'?"),
+        ("detector.backbone.nme=x", "'detector.backbone.nme'; did you mean 'detector.backbone.name'?"),
+        (
+            "detector.inner_resize.min_sid=3",
+            "'detector.inner_resize.min_sid'; did you mean 'detector.inner_resize.min_side'?",
+        ),
         ("distill.kind=lesion_point", "unknown distiller 'lesion_point'; did you mean 'lesion_points'?"),
         ("batch.size=0", "'batch.size'.*greater than or equal to 1"),
         ("preprocess.rows=100", "'preprocess.rows'.*multiple of 32"),
@@ -111,7 +114,7 @@ def test_an_unfinished_component_of_outside_code_is_refused(tmp_path: Path, monk
 
 
 def test_a_key_of_a_chosen_component_is_compared_with_that_component() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'distill\.temperature'"):
         load_train_config("demo", ["distill.kind=lesion_points", "distill.temprature=2"])
 
 

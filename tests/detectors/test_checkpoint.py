@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from comoto.checksums import write_sealed_json
 from comoto.config import load_train_config
 from comoto.detectors.backbones import BackboneConfig, build_backbone
 from comoto.detectors.checkpoint import About, build_detector, load_checkpoint, load_weights, save_checkpoint
@@ -56,7 +57,8 @@ def test_missing_damaged_and_swapped_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not belong to"):
         load_checkpoint(tmp_path)
     about = json.loads((tmp_path / "checkpoint.json").read_text())
-    (tmp_path / "checkpoint.json").write_text(json.dumps({**about, "format": "other"}))
+    del about["checksum"]
+    write_sealed_json(tmp_path / "checkpoint.json", {**about, "format": "other"})
     with pytest.raises(CheckpointError, match="format 'other'"):
         load_checkpoint(tmp_path)
     (tmp_path / "checkpoint.json").write_text("{")

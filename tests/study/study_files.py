@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from comoto.checksums import file_sha256
 from comoto.records import PREDICTION_COLUMNS
 from comoto.study.config import StudyConfig, save_study
 from comoto.study.grid import build_grid
+from comoto.study.kept import keep_test_tables, tables_checksum, write_done
 from tiny_exams import TINY
 
 SHORT = [
@@ -62,11 +64,12 @@ def hand_made_study(
     folder.mkdir()
     save_study(study, folder)
     names = [{"PatientID": f"p{number}", "StudyUID": f"s{number}", "View": "lcc"} for number in range(4)]
-    pd.DataFrame(names).to_csv(folder / "labels.csv", index=False)
+    labels = pd.DataFrame(names).to_csv(index=False)
     box = {"Slice": 10, "X": 100, "Y": 100, "Class": "mass", "VolumeSlices": 20}
     sides = [{"Width": 10 * (number + 1), "Height": 10} for number in range(4)]
     boxes = [{**name, **box, **side} for name, side in zip(names, sides, strict=True)]
-    pd.DataFrame(boxes).to_csv(folder / "boxes.csv", index=False)
+    tables = {"labels.csv": labels, "boxes.csv": pd.DataFrame(boxes).to_csv(index=False)}
+    keep_test_tables(folder, tables)
     for cell in build_grid(study, folder.absolute()).cells:
         key = (cell.regime, cell.fraction, cell.arm, cell.seed, cell.repetition)
         if key in found:
@@ -76,6 +79,8 @@ def hand_made_study(
             ]
             table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))
             (folder / cell.run).mkdir(parents=True)
-            table.to_csv(folder / cell.run / "predictions.csv", index=False)
-            (folder / cell.run / "done.json").write_text('{"seconds": 10.0}\n', encoding="utf-8")
+            path = folder / cell.run / "predictions.csv"
+            table.to_csv(path, index=False)
+            made = {path.name: file_sha256(path)}
+            write_done(folder / cell.run, {"seconds": 10.0}, made, tables_checksum(tables))
     return folder

@@ -63,7 +63,10 @@ def test_fewer_repetitions_at_a_fraction() -> None:
     [
         (["batch.size=4"], r"rules.other: 'batch.size=4' is no setting of inference.aggregation"),
         (["kind=tracks"], r"write it in full, such as inference\.aggregation\.kind=tracks"),
-        (["inference.aggregation.iuo=0.1"], r"rules.other: unknown configuration key .*did you mean 'iou'"),
+        (
+            ["inference.aggregation.iuo=0.1"],
+            r"rules.other: unknown configuration key .*did you mean 'inference.aggregation.iou'",
+        ),
         (
             ["inference.aggregation.kind=trakcs"],
             r"rules.other: unknown aggregator 'trakcs'; did you mean 'tracks'",

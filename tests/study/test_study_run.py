@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ import yaml
 from study_files import study_content, write_study
 
 from comoto import api
+from comoto.checksums import file_sha256
+from comoto.components import allow_code, own_permissions
 from comoto.config import load_train_config
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.preprocessing.store import PreparedStore
@@ -64,6 +67,13 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"{path} was not written: {process.communicate()}")
 
 
+@pytest.fixture
+def _allowed() -> Iterator[None]:
+    with own_permissions():
+        allow_code("outside_code")
+        yield
+
+
 @pytest.fixture(scope="module")
 def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """A study after its first call, in which one worker was killed and one arm always fails."""
@@ -81,7 +91,11 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     }
     path = write_study(folder / "study.yaml", content)
     out = folder / "out"
-    process = study_command("run", path, "--out", out, "--workers", 2, folder=folder)
+    words = ("run", path, "--out", out, "--workers", 2)
+    said, errors = study_command(*words, folder=folder).communicate(timeout=300)
+    assert "arms.crashing.settings: distiller 'outside_code:Crashing' is code outside comoto" in errors
+    assert not out.exists()
+    process = study_command(*words, "--allow-code", "outside_code", folder=folder)
     victim = out / "students/standard/50/scratch/seed1-rep0"
     wait_for(victim / "run" / "config.yaml", process)
     os.kill(int(wait_for(victim / "alive", process).split()[0]), signal.SIGKILL)
@@ -90,6 +104,7 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return path, out, said + errors
 
 
+@pytest.mark.usefixtures("_allowed")
 def test_a_killed_worker_and_a_crashing_arm_do_not_stop_the_others(
     crashed: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +144,8 @@ def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
         "pretraining",
         "--backend",
         "threading",
+        "--allow-code",
+        "outside_code",
     ]
     process = study_command(*words, folder=path.parent)
     said, errors = process.communicate(timeout=300)
@@ -184,6 +201,7 @@ def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str],
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.usefixtures("_allowed")
 def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path, Path, str]) -> None:
     path, out, _ = crashed
     content = study_content(Path("/unused"), seeds=[1])
@@ -195,18 +213,21 @@ def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path
     assert load_study(out / "study.yaml") == load_study(path)  # the kept study is the former one
 
 
+@pytest.mark.usefixtures("_allowed")
 def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
     crashed: tuple[Path, Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, out, _ = crashed
     monkeypatch.syspath_prepend(str(path.parent))
     run = out / "students/standard/100/pretraining/seed1-rep0"
-    kept = ("done.json", "predictions.csv", "predictions-published.csv", "run/model.safetensors")
+    kept = ("predictions.csv", "predictions-published.csv", "run/model.safetensors")
+    former = json.loads((run / "done.json").read_text())
     before = {name: (run / name).stat().st_mtime_ns for name in kept}
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["rules"]["few"] = ["inference.aggregation.kind=nms_3d", "inference.aggregation.min_score=0.9999"]
     longer = write_study(tmp_path / "longer.yaml", content)
     words = ["run", longer, "--out", out, "--only", "pretraining", "--backend", "threading"]
+    words += ["--allow-code", "outside_code"]
     process = study_command(*words, folder=path.parent)
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -214,6 +235,9 @@ def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
     assert "3 of 3 runs are complete, 0 failed" in said
     assert len(pd.read_csv(run / "predictions-few.csv")) < len(pd.read_csv(run / "predictions.csv"))
     assert {name: (run / name).stat().st_mtime_ns for name in kept} == before
+    done = json.loads((run / "done.json").read_text())
+    assert done["tables"].pop("predictions-few.csv") == file_sha256(run / "predictions-few.csv")
+    assert {**done, "checksum": ""} == {**former, "checksum": "", "unchecked": []}
     assert not list(run.parent.rglob("alive"))
 
     content["rules"]["published"] = ["inference.aggregation.kind=tracks"]

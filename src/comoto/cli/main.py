@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a defect of comoto or an interruption, 2 wrong input.
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
 from comoto.cli.simulate import simulate
 from comoto.cli.split import split
+from comoto.components import allow_code, own_permissions
 from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
@@ -90,6 +92,14 @@ def common(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show details, and where an error was raised.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-code",
+            metavar="MODULE",
+            help="Let files (run folders, studies, presets) name outside code of this module; repeatable.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -97,8 +107,9 @@ def common(
         ),
     ] = False,
 ) -> None:
-    """Options that every command shares."""
+    """Options that every command shares; they may also stand behind its name."""
     state.verbose = verbose
+    allow_code(*(allow or ()))
     show_log(logging.INFO if verbose else logging.WARNING)
     enable_progress()
 
@@ -133,7 +144,8 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # a click application answers Ctrl-C with the shell's code 130 instead of raising
-        code = app(_verbose_first(arguments) or ["--help"], prog_name="comoto", standalone_mode=False)
+        with own_permissions():
+            code = app(_shared_first(arguments) or ["--help"], prog_name="comoto", standalone_mode=False)
         return _interrupted(arguments) if code == 130 else int(code or DONE)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(arguments)
@@ -159,10 +171,18 @@ def _nobody_listens() -> int:
     return DEFECT_OR_INTERRUPTED
 
 
-def _verbose_first(arguments: Sequence[str]) -> list[str]:
-    """Accept ``-v`` after the command too: it belongs to ``comoto``, but hardly anybody puts it there."""
-    words = [word for word in arguments if word not in ("-v", "--verbose")]
-    return words if len(words) == len(arguments) else ["--verbose", *words]
+def _shared_first(arguments: Sequence[str]) -> list[str]:
+    """Accept ``-v`` and ``--allow-code`` after the command too: they belong to ``comoto`` itself."""
+    shared, words = [], []
+    left = iter(arguments)
+    for word in left:
+        if word in ("-v", "--verbose") or word.startswith("--allow-code="):
+            shared.append(word)
+        elif word == "--allow-code":
+            shared += [word, *itertools.islice(left, 1)]
+        else:
+            words.append(word)
+    return [*shared, *words]
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -1,13 +1,7 @@
 """Typed configuration: models, presets, overrides."""
 
-from comoto.config.load import (
-    PRESETS,
-    config_hash,
-    flat_settings,
-    load_train_config,
-    override,
-    plain_problem,
-)
+from comoto.config.explain import explain, plain_problem
+from comoto.config.load import PRESETS, config_hash, flat_settings, load_train_config, override
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -25,6 +19,7 @@ from comoto.config.models import (
     StrictModel,
     TrainConfig,
 )
+from comoto.config.yaml_text import dump_yaml, parse_yaml, read_yaml
 
 __all__ = [
     "PRESETS",
@@ -44,8 +39,12 @@ __all__ = [
     "StrictModel",
     "TrainConfig",
     "config_hash",
+    "dump_yaml",
+    "explain",
     "flat_settings",
     "load_train_config",
     "override",
+    "parse_yaml",
     "plain_problem",
+    "read_yaml",
 ]

@@ -1,4 +1,4 @@
-"""Presets, YAML files, ``--set a.b=c`` overrides, and errors that name the nearest valid key."""
+"""Presets, YAML files and ``--set a.b=c`` overrides."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from comoto.components import suggest
+from comoto.components import allow_typed, short, suggest
+from comoto.config.explain import explain
 from comoto.config.models import TrainConfig
+from comoto.config.yaml_text import parse_yaml, read_yaml
 from comoto.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 PRESETS = ("demo", "small", "full", "paper")
 _SECTIONS = ("common", "teacher", "student")
+_DEEPEST_KEY = 20
 
 
 def load_train_config(
@@ -27,6 +29,8 @@ def load_train_config(
     overrides: Sequence[str] = (),
     role: str = "student",
     values: Mapping[str, Any] | None = None,
+    *,
+    typed: bool = True,
 ) -> TrainConfig:
     """Build the configuration of a run.
 
@@ -40,31 +44,40 @@ def load_train_config(
         overrides: ``key.subkey=value`` texts; the value is read as YAML.
         role: ``"teacher"`` or ``"student"``.
         values: dotted key -> value that is taken as it is, such as a path: text would be read as YAML,
-            in which ``a #1`` is ``a`` and ``2024-11-23`` a date.
+            in which ``a #1`` is ``a`` and ``2024`` a number.
+        typed: whether the user has typed overrides and values, which then may name code outside this package
+            (``comoto.components.allow_code``); what stands in a file may not.
 
     Raises:
-        ConfigError: unknown preset, unreadable YAML, bad value, or unknown key (the nearest valid one
-            is named).
+        ConfigError: unknown preset, unreadable YAML, bad value, unknown key (the nearest valid one is named),
+            or code outside this package that was not allowed.
     """
     content = _read_yaml(preset)
     if any(isinstance(content.get(section), dict) for section in _SECTIONS):
-        _only_known(content, _SECTIONS, str(preset))
+        _only_sections(content, str(preset))
         content = _merged(content.get("common") or {}, content.get(role) or {})
-    return _validated(TrainConfig, _merged(content, _merged(_together(overrides), _nested(values))))
+    return _validated(TrainConfig, _merged(content, _changes(overrides, values, typed)))
 
 
-def override(config: Model, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Model:
+def override(
+    config: Model,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    *,
+    typed: bool = True,
+) -> Model:
     """Return a configuration with some settings changed.
 
     Args:
         config: any configuration.
         overrides: ``key.subkey=value`` texts.
         values: dotted key -> value that is taken as it is; laid over the overrides.
+        typed: as for ``load_train_config``.
 
     Raises:
         ConfigError: unknown key (the nearest valid one is named) or bad value.
     """
-    changes = _merged(_together(overrides), _nested(values))
+    changes = _changes(overrides, values, typed)
     return _validated(type(config), _merged(config.model_dump(mode="json"), changes))
 
 
@@ -81,7 +94,7 @@ def flat_settings(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any
         if isinstance(value, Mapping):
             flat |= flat_settings(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 
@@ -89,42 +102,38 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(model, error, content)) from error
+        raise ConfigError(explain(model, error, content)) from error
 
 
 def _read_yaml(preset: str | Path) -> dict[str, Any]:
     if str(preset) in PRESETS:
         text = resources.files("comoto.config").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
+        content = parse_yaml(text, str(preset))
     elif Path(preset).is_file():
-        text = Path(preset).read_text(encoding="utf-8")
+        content = read_yaml(Path(preset))
     else:
-        raise ConfigError(f"'{preset}' is neither a file nor one of the presets {', '.join(PRESETS)}")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{preset}: not readable as YAML: {error}") from error
+        raise ConfigError(f"'{short(preset)}' is neither a file nor one of the presets {', '.join(PRESETS)}")
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{preset}: expected 'key: value' lines, found {type(content).__name__}")
     return content or {}
 
 
-def _together(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return what all overrides say; a component's settings may stand before its kind."""
+def _changes(overrides: Sequence[str], values: Mapping[str, Any] | None, typed: bool) -> dict[str, Any]:
+    """Return what overrides and values say; a component's settings may stand before its kind."""
     together: dict[str, Any] = {}
     for text in overrides:
         together = _merged(together, _override(text))
+    together = _merged(together, _nested(values))
+    if typed:
+        allow_typed(together)
     return together
 
 
 def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text}: expected key.subkey=value")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not readable as YAML") from error
-    return _under(key.strip(), nested)
+    if not equals or not key.strip() or key.count(".") >= _DEEPEST_KEY:
+        raise ConfigError(f"--set {short(text)}: expected key.subkey=value")
+    return _under(key.strip(), parse_yaml(value, f"--set {short(key)}"))
 
 
 def _nested(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -152,54 +161,9 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _only_known(content: dict[str, Any], known: Sequence[str], where: str) -> None:
-    for key in content:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown section '{key}'; {suggest(key, known)}")
-
-
-def _explain(model: type[BaseModel], error: ValidationError, content: dict[str, Any]) -> str:
-    lines = []
-    for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
-        name = ".".join(path)
-        if problem["type"] == "extra_forbidden":
-            lines.append(
-                f"unknown configuration key '{name}'; {suggest(path[-1], _keys_beside(model, path, content))}"
-            )
-        else:
-            lines.append(f"configuration key '{name}': {plain_problem(problem)}")
-    return "; ".join(lines)
-
-
-def plain_problem(problem: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value, without pydantic's names of Python types.
-
-    Args:
-        problem: an entry of ``ValidationError.errors()``.
-    """
-    value, key = problem["input"], str(problem["loc"][-1])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in ("tuple_type", "list_type"):
-        message = f"Input should be a list, such as [{value}]"
-    elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        message = f"Input should be a section with keys of its own, such as {key}.KEY=VALUE"
-        if key in ("distill", "detector"):
-            message += f"; did you mean {key}.kind={value}?"
-    return f"{message} (got {value!r})"
-
-
-def _keys_beside(section: type[BaseModel], path: list[str], content: dict[str, Any]) -> list[str]:
-    """Return the valid keys of the section in which ``path`` lies."""
-    for part in path[:-1]:
-        content = content.get(part) or {}
-        chosen = {part: {"kind": content["kind"]}} if "kind" in content else {}
-        value = getattr(section.model_validate(chosen), part)
-        section = type(value) if value is not None else _optional(section.model_fields[part].annotation)
-    return list(section.model_fields)
-
-
-def _optional(annotation: Any) -> type[BaseModel]:
-    """Return the model of a section that may be null, from its annotation ``Model | None``."""
-    models: list[type[BaseModel]] = [each for each in get_args(annotation) if each is not type(None)]
-    return models[0]
+def _only_sections(content: dict[str, Any], where: str) -> None:
+    for key, section in content.items():
+        if key not in _SECTIONS:
+            raise ConfigError(f"{where}: unknown section '{short(key)}'; {suggest(str(key), _SECTIONS)}")
+        if section is not None and not isinstance(section, dict):
+            raise ConfigError(f"{where}: expected 'key: value' lines below {key}")

@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 class StrictModel(BaseModel):
     """Base of every configuration: unknown keys are errors, values cannot change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ComponentConfig(StrictModel):
@@ -155,6 +155,12 @@ class AggregationConfig(StrictModel):
     """Neither a slice's box nor a volume's has a smaller score."""
     border_slices: Annotated[int, Field(ge=0)] = 0
     """Slices left out at either end of the volume (the published code leaves out 4)."""
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        components.check_name("aggregator", value)
+        return value
 
 
 class InferenceConfig(StrictModel):

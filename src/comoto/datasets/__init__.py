@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from comoto.components import resolve, suggest
+from comoto.components import allow_typed, resolve, suggest
 from comoto.datasets.boxes import without_repeats
 from comoto.datasets.file_names import require_text
 from comoto.datasets.without_reader import WITHOUT_READER
@@ -46,6 +46,7 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
     """
     if dataset in WITHOUT_READER:
         raise ConfigError(f"data set '{dataset}' has no reader: {WITHOUT_READER[dataset].not_read}")
+    allow_typed({"kind": dataset})
     reader = resolve("data set", dataset)
     known = set(inspect.signature(reader).parameters) - {"root"}
     for name in options:

@@ -1,29 +1,31 @@
 """Run folders: ``model.safetensors`` with the weights and ``checkpoint.json`` with everything else.
 
-Nothing is unpickled: a checkpoint from a stranger can be opened.
+Nothing is unpickled, and outside code that ``checkpoint.json`` names is imported only if it was allowed
+(``comoto.components``): a checkpoint from a stranger can be opened. ``checkpoint.json`` holds the checksum of
+the weights and its own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from comoto import components
-from comoto.config import TrainConfig
+from comoto.checksums import file_sha256, read_json_object, write_sealed_json
+from comoto.config import TrainConfig, explain
 from comoto.detectors.base import Detector
 from comoto.detectors.weights import load_matching, read_weights
 from comoto.errors import CheckpointError, ConfigError
 from comoto.output_files import whole_file
 
-FORMAT = "comoto-checkpoint-1"
+FORMAT, FORMER = "comoto-checkpoint-2", "comoto-checkpoint-1"
+"""Former checkpoints have no checksum of ``checkpoint.json``."""
 WEIGHTS, ABOUT = "model.safetensors", "checkpoint.json"
 
 
@@ -90,10 +92,10 @@ def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: A
         content = {
             "format": FORMAT,
             **asdict(about),
-            "sha256": _sha256(weights_part),
+            "sha256": file_sha256(weights_part),
             "config": config.model_dump(mode="json"),
         }
-        about_part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_sealed_json(about_part, content, indent=2)
 
 
 def load_checkpoint(run: Path) -> Checkpoint:
@@ -116,8 +118,10 @@ def load_weights(detector: Detector, run: Path) -> None:
     """
     _, _, sha256 = read_about(run)
     weights = read_weights(run / WEIGHTS)
-    if _sha256(run / WEIGHTS) != sha256:
-        raise CheckpointError(f"{run / WEIGHTS}: does not belong to {ABOUT} beside it; copy both files again")
+    if file_sha256(run / WEIGHTS) != sha256:
+        raise CheckpointError(
+            f"{run / WEIGHTS}: is damaged, or does not belong to {ABOUT} beside it; copy both files again"
+        )
     load_matching(detector, weights, str(run / WEIGHTS))
 
 
@@ -129,18 +133,24 @@ def read_about(run: Path) -> tuple[TrainConfig, About, str]:
     """
     path = run / ABOUT
     if not path.is_file():
+        if run.is_file():
+            raise CheckpointError(f"{run}: is a file; give the run folder that 'comoto train' wrote")
         raise CheckpointError(f"{run}: no {ABOUT} here; give the run folder that 'comoto train' wrote")
+    content = read_json_object(path, CheckpointError, "copy the run folder again", unsealed=(FORMER,))
+    if content.get("format") not in (FORMAT, FORMER):
+        found = components.short(repr(content.get("format")))
+        raise CheckpointError(f"{path}: format {found}, this version reads {FORMAT!r}")
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise CheckpointError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}")
         config = TrainConfig.model_validate(content["config"])
         about = About(content["role"], content["epoch"], content["metric"])
-        return config, about, content["sha256"]
-    except (json.JSONDecodeError, KeyError, ValidationError, ConfigError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged or written by another version: {error}") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        sha256: str = content["sha256"]
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except ValidationError as error:
+        why = explain(TrainConfig, error, content["config"])
+        raise CheckpointError(f"{path}: damaged or written by another version: {why}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: damaged or written by another version: no {error}") from error
+    if about.role not in ("teacher", "student") or not isinstance(about.metric, dict):
+        raise CheckpointError(f"{path}: damaged or written by another version: role or metric")
+    return config, about, sha256

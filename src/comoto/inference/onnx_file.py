@@ -100,7 +100,9 @@ def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
             About(role, int(content["epoch"]), json.loads(content["metric"])),
             {name: (int(c), int(h), int(w)) for name, (c, h, w) in json.loads(content["maps"]).items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError, ValidationError, ConfigError) as error:
+    except ConfigError as error:  # an unknown component, or one of outside code that was not allowed
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise CheckpointError(f"{path}: written by another version: {error}; export the run again") from error
 
 

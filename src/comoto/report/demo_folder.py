@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from comoto.config import TrainConfig
+from comoto.config import TrainConfig, parse_yaml
 from comoto.config.models import Positive, StrictModel
-from comoto.errors import DatasetError
+from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
 
@@ -139,9 +138,9 @@ class DemoFolder:
         text = path.read_text(encoding="utf-8")
         checkpoint = self.json(f"runs/{name}/checkpoint.json")
         try:
-            config = TrainConfig.model_validate(yaml.safe_load(text))
+            config = TrainConfig.model_validate(parse_yaml(text, str(path)))
             best_epoch = int(checkpoint["epoch"])
-        except (ValidationError, yaml.YAMLError, KeyError) as error:
+        except (ValidationError, ConfigError, KeyError) as error:
             raise DatasetError(f"{path.parent}: the run is not readable: {error}") from error
         patients = self.json(f"runs/{name}/split.json")
         return Run(config, text, patients, best_epoch, self.file(f"runs/{name}/log.csv"))

@@ -70,7 +70,7 @@ def fractions_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
 
 
 def differences_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
-    """Draw each arm minus the reference with its interval, one panel a regime; filled if it excludes 0."""
+    """Draw each arm minus the reference with its interval, one panel a regime; filled if that is sure."""
     compared = {(row.fraction, row.arm) for row in rows if row.comparison is not None}
     places = [each for each in product(sorted(study.fractions), study.arms) if each in compared]
     figure, panels = _figure(study, 4.6, 1.2 + 0.24 * len(places))
@@ -209,7 +209,7 @@ def _draw_difference(panel: Axes, place: int, row: Row, style: Style) -> None:
     panel.plot(
         [found.interval.low, found.interval.high], [place, place], "-", color=style.color, linewidth=1.6
     )
-    face = style.color if found.excludes_zero else "white"
+    face = style.color if found.is_sure else "white"
     panel.plot([found.value], [place], style.mark, color=style.color, markerfacecolor=face, markersize=6)
 
 

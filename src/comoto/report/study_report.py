@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from comoto.config import dump_yaml
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
 from comoto.evaluation.tables import Float64Array
 from comoto.output_files import write_text
@@ -58,7 +58,7 @@ class TableLine:
     mean: str
     figures: tuple[str, ...]
     difference: str
-    excludes_zero: bool
+    is_sure: bool
     between: str
     regime_matters: bool
 
@@ -95,7 +95,7 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
             f"{count(len(truth.lesion_volume), 'lesion')} in {positive}; "
             f"{count(len(truth.volumes), 'test volume')} of {count(len(truth.patients), 'patient')} in all"
         ),
-        "notes": [note.replace(" (bold)", " (bold in the table)") for note in notes(results, rows)],
+        "notes": [note.replace("(bold)", "(bold in the table)") for note in notes(results, rows)],
         "power": power_sentences(results, power),
         "power_columns": POWER_COLUMNS,
         "power_lines": [line.cells() for line in power],
@@ -116,7 +116,7 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
         "regimes": {
             name: ", ".join(settings) or "no further settings" for name, settings in study.regimes.items()
         },
-        "yaml": yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False),
+        "yaml": dump_yaml(study.model_dump(mode="json")),
     }
 
 
@@ -129,9 +129,9 @@ def _line(row: Row) -> TableLine:
         mean=spread(row.mean[MEAN], row.sd[MEAN]),
         figures=tuple(spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN),
         difference=_two_lines(row.comparison),
-        excludes_zero=row.comparison is not None and row.comparison.excludes_zero,
+        is_sure=row.comparison is not None and row.comparison.is_sure,
         between=_two_lines(row.between),
-        regime_matters=row.between is not None and row.between.excludes_zero,
+        regime_matters=row.between is not None and row.between.is_sure,
     )
 
 

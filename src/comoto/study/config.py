@@ -10,11 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from comoto.components import suggest
-from comoto.config import PRESETS, StrictModel, plain_problem
+from comoto.components import short, suggest
+from comoto.config import PRESETS, StrictModel, dump_yaml, plain_problem, read_yaml
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
 
@@ -152,10 +151,7 @@ def load_study(path: Path) -> StudyConfig:
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; 'comoto study init {path.name}' writes one to start from")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     try:
@@ -164,7 +160,7 @@ def load_study(path: Path) -> StudyConfig:
         raise ConfigError(f"{path}: {_explain(error)}") from error
     if study.preset not in PRESETS and not Path(study.preset).is_file():
         raise ConfigError(
-            f"{path}: preset '{study.preset}' is neither a file nor one of {', '.join(PRESETS)}; "
+            f"{path}: preset '{short(study.preset)}' is neither a file nor one of {', '.join(PRESETS)}; "
             f"{suggest(study.preset, PRESETS)}"
         )
     preset = study.preset if study.preset in PRESETS else str(Path(study.preset).absolute())
@@ -173,8 +169,7 @@ def load_study(path: Path) -> StudyConfig:
 
 def save_study(study: StudyConfig, folder: Path) -> None:
     """Keep the study with its results, paths absolute."""
-    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
-    write_text(folder / _STUDY_FILE, text)
+    write_text(folder / _STUDY_FILE, dump_yaml(study.model_dump(mode="json")))
 
 
 def saved_study(folder: Path) -> StudyConfig:
@@ -203,7 +198,7 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         parts = [str(part) for part in problem["loc"]]
-        name = ".".join(parts)
+        name = short(".".join(parts))
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key '{name}'; {suggest(parts[-1], _section(parts).model_fields)}")
         elif parts[-1:] == ["[key]"]:
@@ -211,7 +206,9 @@ def _explain(error: ValidationError) -> str:
                 f"key '{'.'.join(parts[:-1])}': names become folders; use letters, digits, '_', '-' and '.'"
             )
         elif parts[-1:] == ["impa"] and problem["type"] != "missing":
-            lines.append(f"key '{name}': Input should be true, false or none (got {problem['input']!r})")
+            lines.append(
+                f"key '{name}': Input should be true, false or none (got {short(repr(problem['input']))})"
+            )
         elif name:
             lines.append(f"key '{name}': {plain_problem(problem)}")
         else:

@@ -146,7 +146,7 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
                     "write it in full, such as inference.aggregation.kind=tracks"
                 )
         try:
-            rules[name] = override(config, settings).inference.aggregation
+            rules[name] = override(config, settings, typed=False).inference.aggregation
             components.resolve("aggregator", rules[name].kind)
         except ConfigError as error:
             raise ConfigError(f"rules.{name}: {error}") from error
@@ -247,7 +247,7 @@ def _layered(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> Tra
                 raise ConfigError(f"{where}: '{key}' is set by the study itself")
         overrides += settings
     try:
-        return load_train_config(preset, overrides, role=role)
+        return load_train_config(preset, overrides, role=role, typed=False)
     except ConfigError as error:
         raise ConfigError(f"{_first_wrong(preset, layers, role)}: {error}") from error
 
@@ -258,7 +258,7 @@ def _first_wrong(preset: str, layers: Mapping[str, Sequence[str]], role: str) ->
     for where, settings in layers.items():
         overrides += settings
         try:
-            load_train_config(preset, overrides, role=role)
+            load_train_config(preset, overrides, role=role, typed=False)
         except ConfigError:
             return where if settings else "preset"
     return "preset"

@@ -21,8 +21,17 @@ from comoto.evaluation.tables import Float64Array, read_table
 from comoto.progress import track
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import Grid, build_grid
+from comoto.study.kept import (
+    BOXES,
+    DONE,
+    LABELS,
+    check_predictions,
+    check_test_tables,
+    lacking,
+    predictions_name,
+    read_done,
+)
 from comoto.study.settings_check import refuse_changed_settings
-from comoto.study.spec import BOXES, DONE, LABELS, lacking, predictions_name
 
 Place = tuple[str, float, str]
 """Regime, fraction and arm: one row of the table."""
@@ -53,6 +62,7 @@ class StudyResults:
         lesion_size: (L,) longer side of each lesion's box in source pixels, in the order of the boxes.
         runs: the complete runs of each row; rows in the order of the study, empty ones included.
         rule: name of the further rule from slices to volumes; "" is the students' own.
+        unchecked: files without a checksum, by which damage would be noticed.
     """
 
     study: StudyConfig
@@ -61,6 +71,7 @@ class StudyResults:
     lesion_size: Float64Array
     runs: dict[Place, dict[Pair, RunResult]]
     rule: str = ""
+    unchecked: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -90,7 +101,7 @@ def read_results(
     Raises:
         ConfigError: the folder holds no study, the study has no such rule or arm, or a run was trained with
             other settings.
-        DatasetError: no run is complete, or a table is damaged.
+        DatasetError: no run is complete, a table is damaged, or a run predicted other volumes.
     """
     folder = folder.absolute()
     study = saved_study(folder)
@@ -103,6 +114,7 @@ def read_results(
         _known("--rule", rule, study.rules)
     grid = build_grid(study, folder)
     labels, boxes = folder / LABELS, folder / BOXES
+    test_sha256 = check_test_tables(folder)
     truth = read_truth(labels, boxes, study.min_hit_radius)
     done = [run for run in grid.students if (folder / run.name / DONE).is_file()]
     if not done:
@@ -110,6 +122,8 @@ def read_results(
     refuse_changed_settings(done, folder)
     complete = [run.name for run in done]
     _check_rule(folder, complete, rule)
+    unchecked = [] if test_sha256 else [LABELS, BOXES]
+    unchecked += [name for name in complete if not _is_checked(folder / name, rule, test_sha256)]
     results = {}
     for name in track(complete, "evaluate the runs", len(complete)):
         path = folder / name / predictions_name(rule)
@@ -120,7 +134,7 @@ def read_results(
         row = runs.setdefault((cell.regime, cell.fraction, cell.arm), {})
         if cell.run in results:
             row[cell.seed, cell.repetition] = results[cell.run]
-    return StudyResults(study, grid, truth, _sizes(boxes), runs, rule)
+    return StudyResults(study, grid, truth, _sizes(boxes), runs, rule, tuple(unchecked))
 
 
 def common_pairs(one: dict[Pair, RunResult], other: dict[Pair, RunResult]) -> list[Pair]:
@@ -147,6 +161,21 @@ def _check_rule(folder: Path, complete: list[str], rule: str) -> None:
             f"{folder / without[0]}: no predictions {under}, nor in {len(without) - 1} other complete runs; "
             "'comoto study run' with the study's file makes them"
         )
+
+
+def _is_checked(run: Path, rule: str, test_sha256: str | None) -> bool:
+    """Check a run's predictions, and that they are of the study's test volumes.
+
+    Returns:
+        Whether there is a checksum.
+    """
+    predicted = (read_done(run) or {}).get("test_sha256")
+    if predicted and test_sha256 and predicted != test_sha256:
+        raise DatasetError(
+            f"{run}: predicted other volumes or lesions than {LABELS} and {BOXES} now hold; remove that "
+            "folder and run the study again"
+        )
+    return check_predictions(run, rule)
 
 
 def _row_order(study: StudyConfig, regime: str, fraction: float, arm: str) -> tuple[int, float, int]:

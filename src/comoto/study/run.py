@@ -7,7 +7,6 @@ in its folder, so the same call continues after any interruption, and any machin
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -24,31 +23,28 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from comoto.backends import Backend, joblib_backend
+from comoto.components import allow_code, allowed_code
 from comoto.config import config_hash
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
-from comoto.output_files import write_json, write_text
+from comoto.locks import hold
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.study.config import StudyConfig, save_study, saved_study
 from comoto.study.grid import Grid, Run, build_grid, rules_of
-from comoto.study.progress import watch
-from comoto.study.settings_check import changed_settings
-from comoto.study.spec import (
+from comoto.study.kept import (
     BOXES,
     DONE,
-    FAILED,
     LABELS,
-    SPEC,
-    STOP,
-    WORKER_LOG,
-    RunSpec,
-    RunState,
+    keep_test_tables,
     lacking,
-    load_spec,
-    run_state,
+    tables_checksum,
+    write_failed,
 )
+from comoto.study.progress import watch
+from comoto.study.settings_check import changed_settings
+from comoto.study.spec import SPEC, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
 from comoto.study.worker import STOPPED
 from comoto.training.data import open_store
 
@@ -112,23 +108,26 @@ def run_study(study: StudyConfig, out: Path, options: StudyOptions | None = None
     out = out.absolute()
     whole = build_grid(study, out)
     grid = whole.only(options.only) if options.only else whole
-    test = _check_data(study, grid)
-    _check_folder(out, study, whole)
+    tables = _tables(_check_data(study, grid))
+    _check_folder(out, study, whole, tables_checksum(tables))
     not_after = None if options.max_hours is None else time.time() + 3600 * options.max_hours
-    with _alone(out):
-        _keep(study, out, test)
+    with hold(out / "lock", f"{out}: 'comoto study run' is working there already"):
+        save_study(study, out)
+        keep_test_tables(out, tables)
+        (out / STOP).unlink(missing_ok=True)
         with (
             joblib_backend(options.backend, options.workers, options.address),
             _stop_on_signal(out / STOP) as interrupted,
             watch(grid, out, options.workers),
         ):
             for runs in (grid.teachers, grid.students):
-                _run_all(runs, study, out, options, not_after)
+                specs = _startable(runs, study, out, options, tables_checksum(tables))
+                _run_all(specs, options, not_after)
         states = {run.name: run_state(run, out) for run in (*grid.teachers, *grid.students)}
     return StudyOutcome(states, bool(interrupted))
 
 
-def run_one(spec_path: str, study_process: int, not_after: float | None) -> str:
+def run_one(spec_path: str, study_process: int, not_after: float | None, allowed: Sequence[str]) -> str:
     """Start one run in a process of its own, wait for it, and write down how it failed if it did.
 
     This is what joblib calls, perhaps on another machine.
@@ -137,16 +136,19 @@ def run_one(spec_path: str, study_process: int, not_after: float | None) -> str:
         spec_path: of the ``spec.json``.
         study_process: process id of the study.
         not_after: time of day in seconds after which it is not started any more.
+        allowed: modules of outside code that the study may import.
 
     Returns:
         ``done``, ``failed``, ``stopped`` or ``left``.
     """
+    allow_code(*allowed)
     spec = load_spec(Path(spec_path))
     _leave_signals_to(study_process)
     if spec.stop.exists() or (not_after is not None and time.time() > not_after):
         return "left"
     started = time.monotonic()
-    command = [sys.executable, "-m", "comoto.study.worker", spec_path, "--parent", str(os.getpid())]
+    command = [sys.executable, *_python_options(), "-m", "comoto.study.worker", spec_path]
+    command += ["--parent", str(os.getpid()), *allowed]
     threads = {name: str(spec.config.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **(threads if spec.config.threads else {})}
     with (spec.folder / WORKER_LOG).open("a", encoding="utf-8") as log:
@@ -162,21 +164,30 @@ def run_one(spec_path: str, study_process: int, not_after: float | None) -> str:
     reason = f"killed by {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
     seconds = round(time.monotonic() - started, 1)
     content = {"name": spec.name, "exit_code": code, "reason": reason, "seconds": seconds}
-    write_json(spec.folder / FAILED, {**content, "last_lines": lines[-_TAIL_LINES:]})
+    write_failed(spec.folder, {**content, "last_lines": lines[-_TAIL_LINES:]})
     return "failed"
 
 
-def _run_all(
-    runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, not_after: float | None
-) -> None:
+def _python_options() -> list[str]:
+    """Return what keeps a worker from importing what lies in the working folder, unless the study may too."""
+    return [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
+
+
+def _startable(
+    runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str
+) -> list[Path]:
+    """Write what each worker has to know, and return where."""
     mended = [run for run in runs if _lacks_rules(run, study, out)]
     if mended:
         say(f"{len(mended)} complete runs lack predictions under a rule of the study and make them now")
     startable = [run for run in runs if run in mended or _can_start(run, out)]
-    specs = [str(_spec(run, study, out, options).save()) for run in startable]
+    return [_spec(run, study, out, options, test_sha256).save() for run in startable]
+
+
+def _run_all(specs: Sequence[Path], options: StudyOptions, not_after: float | None) -> None:
     if specs:
         Parallel(n_jobs=options.workers, batch_size=1, pre_dispatch="all")(
-            delayed(run_one)(path, os.getpid(), not_after) for path in specs
+            delayed(run_one)(str(path), os.getpid(), not_after, allowed_code()) for path in specs
         )
 
 
@@ -196,7 +207,7 @@ def _lacks_rules(run: Run, study: StudyConfig, out: Path) -> bool:
     return bool(lacking(out / run.name, ["", *rules_of(study, run.config)]))
 
 
-def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> RunSpec:
+def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str) -> RunSpec:
     test = study.data.test or study.data.tomosynthesis
     return RunSpec(
         name=run.name,
@@ -209,6 +220,7 @@ def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions) -> Run
         keep_state=options.keep_states,
         split=Split(study.data.split),
         rules=rules_of(study, run.config) if run.role == "student" else {},
+        test_sha256=test_sha256 if run.role == "student" else "",
     )
 
 
@@ -247,7 +259,7 @@ def _test_volumes(training: Path, test: Path | None, split: Split) -> Manifest:
     return manifest
 
 
-def _check_folder(out: Path, study: StudyConfig, grid: Grid) -> None:
+def _check_folder(out: Path, study: StudyConfig, grid: Grid, test_sha256: str) -> None:
     """Refuse a folder of something else, and runs that were started with other settings."""
     if not out.exists():
         return
@@ -263,10 +275,10 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid) -> None:
                 "remove that folder to run it again, or choose another --out"
             )
         if run.role == "student" and (out / run.name / DONE).is_file() and (out / run.name / SPEC).is_file():
-            _check_predictions(run, study, out / run.name / SPEC)
+            _check_predicted(run, study, out / run.name / SPEC, test_sha256)
 
 
-def _check_predictions(run: Run, study: StudyConfig, path: Path) -> None:
+def _check_predicted(run: Run, study: StudyConfig, path: Path, test_sha256: str) -> None:
     """Refuse a complete run whose predictions are of other volumes, or under a rule that has changed."""
     earlier, rules = load_spec(path), rules_of(study, run.config)
     volumes = (study.data.test or study.data.tomosynthesis, Split(study.data.split))
@@ -274,6 +286,11 @@ def _check_predictions(run: Run, study: StudyConfig, path: Path) -> None:
         raise OutputExistsError(
             f"{path.parent}: predicted the {earlier.split.value} split of {earlier.test}, now it is the "
             f"{volumes[1].value} split of {volumes[0]}; choose another --out"
+        )
+    if earlier.test_sha256 not in ("", test_sha256):
+        raise OutputExistsError(
+            f"{path.parent}: predicted other volumes or lesions than {volumes[0]} holds now; remove that "
+            "folder to run it again, or choose another --out"
         )
     for name in rules:
         if name in earlier.rules and earlier.rules[name] != rules[name]:
@@ -283,25 +300,10 @@ def _check_predictions(run: Run, study: StudyConfig, path: Path) -> None:
             )
 
 
-def _keep(study: StudyConfig, out: Path, test: Manifest) -> None:
-    """Write what the table needs besides the runs, so that the stores are not needed for it."""
-    save_study(study, out)
+def _tables(test: Manifest) -> dict[str, str]:
+    """Return what the table needs besides the runs, so that the stores are not needed for it."""
     labels, boxes = challenge_tables(test)
-    write_text(out / LABELS, labels.to_csv(index=False))
-    write_text(out / BOXES, boxes.to_csv(index=False))
-    (out / STOP).unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuse to run a study twice at a time."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputExistsError(f"{out}: 'comoto study run' is working there already") from error
-        yield
+    return {LABELS: labels.to_csv(index=False), BOXES: boxes.to_csv(index=False)}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from comoto.config import flat_settings, load_train_config
 from comoto.errors import ConfigError
 from comoto.study.grid import TRAINED, Run
-from comoto.study.spec import DONE
+from comoto.study.kept import DONE
 from comoto.training.record import CONFIG
 
 _MOST_NAMED = 5

@@ -7,36 +7,34 @@ A run's folder holds::
     run/             the training, with its log and checkpoints
     alive            process and host of the worker, written every half second while it is at it
     predictions.csv  the test volumes, the challenge's columns (students)
-    done.json        the run is complete
+    done.json        the run is complete, with the checksums of its predictions (kept.py)
     failed.json      the last try failed, and how
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from comoto.config import AggregationConfig, StrictModel, TrainConfig
+from comoto.checksums import read_json_object, write_sealed_json
+from comoto.config import AggregationConfig, StrictModel, TrainConfig, explain
 from comoto.errors import ConfigError
-from comoto.output_files import write_text
 from comoto.records import Split
 from comoto.study.grid import TRAINED, Run
+from comoto.study.kept import predictions_name, read_done, read_failed
 from comoto.training.log_file import LOG, read_log
 
-SPEC, DONE, FAILED, ALIVE = "spec.json", "done.json", "failed.json", "alive"
-WORKER_LOG, PREDICTIONS = "worker.log", "predictions.csv"
-LABELS, BOXES = "labels.csv", "boxes.csv"
-"""The test volumes and their lesions, in the study's folder."""
+SPEC, ALIVE, WORKER_LOG = "spec.json", "alive", "worker.log"
 STOP = "stop"
 """File in the study's folder at whose sight workers end."""
 ALIVE_SECONDS = 20.0
 """A worker that has not written ``alive`` for so long is gone."""
+
+_FORMAT = "comoto-study-spec-2"
 
 Status = Literal["done", "running", "failed", "left"]
 
@@ -51,6 +49,7 @@ class RunSpec(StrictModel):
         keep_state: keep what only a resumed training needs.
         split: which of its volumes are predicted.
         rules: further rules from slices to volumes under which the test volumes are predicted.
+        test_sha256: checksum of the tables of these volumes (``kept.tables_checksum``); "" in former specs.
     """
 
     name: str
@@ -63,6 +62,7 @@ class RunSpec(StrictModel):
     keep_state: bool
     split: Split = Split.TEST
     rules: dict[str, AggregationConfig] = Field(default_factory=dict)
+    test_sha256: str = ""
 
     @property
     def trained(self) -> Path:
@@ -76,30 +76,28 @@ class RunSpec(StrictModel):
     def save(self) -> Path:
         """Write ``spec.json`` into the run's folder."""
         path = self.folder / SPEC
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_sealed_json(path, {"format": _FORMAT, **self.model_dump(mode="json")})
         return path
-
-
-def predictions_name(rule: str = "") -> str:
-    """Return the name of the file with the detections under a rule; "" is the run's own."""
-    return f"predictions-{rule}.csv" if rule else PREDICTIONS
-
-
-def lacking(folder: Path, rules: Iterable[str]) -> list[str]:
-    """Return the rules under which a run's folder holds no predictions."""
-    return [rule for rule in rules if not (folder / predictions_name(rule)).is_file()]
 
 
 def load_spec(path: Path) -> RunSpec:
     """Read a ``spec.json``.
 
     Raises:
-        ConfigError: the file is none.
+        ConfigError: the file is none, is damaged, or names outside code that was not allowed.
     """
+    way_out = f"remove the folder {path.parent} to run it again"
     try:
-        return RunSpec.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise ConfigError(f"{path}: not a run of a study: {error}") from error
+        content = read_json_object(path, ConfigError, way_out, unsealed=(None,))
+    except OSError as error:
+        raise ConfigError(f"{path}: not a run of a study: {error.strerror}") from error
+    content.pop("format", None)
+    try:
+        return RunSpec.model_validate(content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not a run of a study: {explain(RunSpec, error, content)}") from error
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class RunState:
 def run_state(run: Run, out: Path) -> RunState:
     """Read a run's folder; it may be worked on at the same time, on another machine."""
     folder = out / run.name
-    done, failed = _read(folder / DONE), _read(folder / FAILED)
+    done, failed = read_done(folder), read_failed(folder)
     if done is not None and failed is None:
         return RunState("done", run.config.schedule.epochs, float(str(done.get("seconds", 0))))
     epochs = _epochs(folder / TRAINED / LOG)
@@ -130,14 +128,6 @@ def run_state(run: Run, out: Path) -> RunState:
     if failed is not None:
         return RunState("failed", epochs, reason=str(failed.get("reason", "")))
     return RunState("left", epochs)
-
-
-def _read(path: Path) -> dict[str, object] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _epochs(log: Path) -> int:

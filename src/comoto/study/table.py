@@ -49,6 +49,11 @@ class Comparison:
         """Whether the interval does not hold 0; an interval of NaN does not exclude anything."""
         return self.interval.low > 0.0 or self.interval.high < 0.0
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval excludes 0 and knows how teachers differ; what is printed in bold."""
+        return self.excludes_zero and len(self.run_values) > 1
+
 
 @dataclass(frozen=True)
 class Row:
@@ -163,14 +168,15 @@ def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
 def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
     """Return what has to be known to read the table, a sentence each."""
     found = comparisons(rows)
-    sure = sum(each.excludes_zero for each in found)
+    outside, sure = sum(each.excludes_zero for each in found), sum(each.is_sure for each in found)
+    bold = "bold" if sure == outside else f"{sure} of them bold, the others rest on one seed"
     chance = len(found) * (1 - LEVEL)
     missing = sum(row.planned - row.runs for row in rows)
     sentences = [
         f"Rule from slices to volumes: {rule_texts(results.study, results.grid)[results.rule]}.",
         f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
         f"then patients, {results.study.bootstrap} times.",
-        f"{len(found)} comparisons were made, and {sure} of their intervals exclude 0 (bold). If "
+        f"{len(found)} comparisons were made, and {outside} of their intervals exclude 0 ({bold}). If "
         f"nothing truly differed, chance alone would be expected to give about {chance:.1f}.",
     ]
     if missing:
@@ -184,6 +190,11 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
                 f"With {seeds} seeds the intervals can be too narrow: draws of them show "
                 f"{seeds - 1}/{seeds} of the variance between teachers."
             )
+    if results.unchecked:
+        sentences.append(
+            f"Not checked, because a former version kept no checksums: {len(results.unchecked)} tables, "
+            f"first {results.unchecked[0]}."
+        )
     return sentences
 
 
@@ -205,11 +216,11 @@ def runs_text(row: Row) -> str:
 
 
 def difference_text(found: Comparison | None) -> str:
-    """Return "+0.031 [−0.004, +0.066]", bold if the interval excludes 0, empty without a comparison."""
+    """Return "+0.031 [−0.004, +0.066]", bold if that is sure, empty without a comparison."""
     if found is None:
         return ""
     text = f"{signed(found.value)} [{signed(found.interval.low)}, {signed(found.interval.high)}]"
-    return f"**{text}**" if found.excludes_zero else text
+    return f"**{text}**" if found.is_sure else text
 
 
 def signed(value: float) -> str:

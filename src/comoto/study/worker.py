@@ -1,12 +1,11 @@
 """One run in a process of its own: ``python -m comoto.study.worker SPEC.json --parent PID``.
 
-A crash, a kill or a lack of memory ends this process and nothing else. What is left in the folder lets the
-next try continue.
+The modules of outside code that the study was allowed may follow. A crash, a kill or a lack of memory
+ends this process and nothing else. What is left in the folder lets the next try continue.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
@@ -18,13 +17,17 @@ from pathlib import Path
 
 import cv2
 
+from comoto.checksums import file_sha256
+from comoto.components import allow_code
 from comoto.errors import ComotoError
 from comoto.inference.model import load_model
 from comoto.inference.prepared import predict_store_by_rules, prediction_table
-from comoto.output_files import whole_file, write_json
+from comoto.locks import hold
+from comoto.output_files import whole_file
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
-from comoto.study.spec import ALIVE, DONE, FAILED, RunSpec, lacking, load_spec
+from comoto.study.kept import DONE, FAILED, add_tables, lacking, write_done
+from comoto.study.spec import ALIVE, RunSpec, load_spec
 from comoto.training.log_file import LOG, read_log
 from comoto.training.record import STATE
 from comoto.training.run import train_student, train_teacher
@@ -49,13 +52,11 @@ def work(spec: RunSpec) -> None:
     train = train_teacher if spec.role == "teacher" else train_student
     result = train(spec.config, spec.trained, resume=True)
     trained = time.monotonic()
-    if spec.test is not None:
-        predict_test(spec)
+    tables = {} if spec.test is None else predict_test(spec)
     (spec.folder / FAILED).unlink(missing_ok=True)
-    write_json(
-        spec.folder / DONE,
+    write_done(
+        spec.folder,
         {
-            "format": "comoto-study-run-1",
             "name": spec.name,
             "config_hash": spec.config_hash,
             "epochs": result.epoch,
@@ -65,17 +66,22 @@ def work(spec: RunSpec) -> None:
             "train_seconds": round(earlier + trained - started, 1),
             "versions": versions(),
         },
+        tables,
+        spec.test_sha256,
     )
     if not spec.keep_state:
         (spec.trained / STATE).unlink(missing_ok=True)
 
 
-def predict_test(spec: RunSpec, *, missing: bool = False) -> None:
+def predict_test(spec: RunSpec, *, missing: bool = False) -> dict[str, str]:
     """Predict the volumes of the spec with the best checkpoint; each table is written whole.
 
     Args:
         spec: of a student whose training is complete.
         missing: only under the rules for which there is no table yet.
+
+    Returns:
+        The SHA-256 of each table that was made, by its name.
     """
     if spec.test is None:
         raise ValueError(f"{spec.name}: has no test store")
@@ -83,35 +89,42 @@ def predict_test(spec: RunSpec, *, missing: bool = False) -> None:
     if missing:
         rules = {rule: rules[rule] for rule in lacking(spec.folder, rules)}
     if not rules:
-        return
+        return {}
     store = PreparedStore(spec.test)
     manifest = store.manifest.split(spec.split)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
     say(f"predict {len(manifest)} {spec.split.value} volumes")
     found = predict_store_by_rules(model, store, manifest, spec.config.inference, rules)
+    made = {}
     for rule, volumes in found.items():
-        with whole_file(spec.predictions(rule)) as part:
+        path = spec.predictions(rule)
+        with whole_file(path) as part:
             prediction_table(volumes).to_csv(part, index=False)
+            made[path.name] = file_sha256(part)
+    return made
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do one run.
 
     Args:
-        arguments: path of the ``spec.json``, ``--parent``, process id of the starter.
+        arguments: path of the ``spec.json``, ``--parent``, process id of the starter, allowed modules.
 
     Returns:
         The exit code: 0 complete, 2 wrong input; a defect leaves its traceback and 1.
     """
-    path, _, parent = arguments
+    path, _, parent, *allowed = arguments
     enable_progress()
     try:
+        allow_code(*allowed)
         spec = load_spec(Path(path))
         with _watched(spec, int(parent)):
             if not (spec.folder / DONE).exists():  # an orphan of an earlier call may have finished it
                 work(spec)
             elif spec.test is not None:
-                predict_test(spec, missing=True)
+                made = predict_test(spec, missing=True)
+                if made:
+                    add_tables(spec.folder, made)
                 (spec.folder / FAILED).unlink(missing_ok=True)
     except ComotoError as error:
         say(f"comoto: {error}")
@@ -140,8 +153,7 @@ def _watched(spec: RunSpec, parent: int) -> Iterator[None]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    with (spec.folder / "lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold(spec.folder / "lock", f"{spec.folder}: is worked on", wait=True):
         show()
         try:
             yield

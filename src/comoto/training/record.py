@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
@@ -33,7 +32,7 @@ from comoto.checksums import (
     unseal_bytes,
     write_sealed_json,
 )
-from comoto.config import TrainConfig, load_train_config
+from comoto.config import TrainConfig, dump_yaml, load_train_config
 from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError, OutputExistsError
 from comoto.locks import hold, lock_of
@@ -250,7 +249,7 @@ class RunRecord:
         )
 
     def _write_config(self, config: TrainConfig) -> None:
-        path, text = self.folder / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        path, text = self.folder / CONFIG, dump_yaml(config.model_dump(mode="json"))
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
 
