@@ -1,5 +1,6 @@
 """Wrong settings, run folders that do not fit, outputs in the way: one line, nothing half-written."""
 
+import json
 import re
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from command_calls import in_own_process, index_words, predict_words
 
+from comoto.checksums import write_sealed_json
 from tiny_exams import TINY
 
 
@@ -79,7 +81,9 @@ class TestCheckpoint:
         text = about.read_text()
         assert text.count('"pyramid_channels": ') == 1
         head, _, tail = text.partition('"pyramid_channels": ')
-        about.write_text(f'{head}"pyramid_channels": 48{tail[tail.index(",") :]}')
+        content = json.loads(f'{head}"pyramid_channels": 48{tail[tail.index(",") :]}')
+        del content["checksum"]
+        write_sealed_json(about, content)
         words = ("predict", "--model", tmp_path / "model", "--out", tmp_path / "p.csv", volume)
         refused(words, tmp_path / "model", "another architecture")
 

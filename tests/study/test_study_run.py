@@ -49,12 +49,13 @@ class Crashing(Distiller):
 
 def study_command(*words: object, folder: Path) -> subprocess.Popen[str]:
     """Start ``comoto study`` in a process of its own, with outside code on the path."""
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, "-m", "comoto", "study", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
 
 

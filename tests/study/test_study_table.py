@@ -12,11 +12,13 @@ import pytest
 import yaml
 from study_files import hand_made_study
 
+from comoto.checksums import file_sha256
 from comoto.cli.main import run
 from comoto.config import override
 from comoto.errors import ConfigError, DatasetError
 from comoto.study.config import saved_study
 from comoto.study.grid import build_grid
+from comoto.study.kept import add_tables
 from comoto.study.power_note import independent_pairs, power_lines
 from comoto.study.results import read_results
 from comoto.study.rules import compare_rules
@@ -135,12 +137,14 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     folder = hand_made_study(tmp_path / "study", found, **changes)
     for path in folder.rglob("predictions.csv"):
         both = pd.concat([pd.read_csv(other) for other in folder.rglob("predictions.csv")])
-        both.to_csv(path.with_name("predictions-tracks.csv"), index=False)
+        tracks = path.with_name("predictions-tracks.csv")
+        both.to_csv(tracks, index=False)
+        add_tables(path.parent, {tracks.name: file_sha256(tracks)})
     turned = summarise(read_results(folder, reference="scratch"))
     assert turned[0].comparison is not None
     assert turned[0].comparison.value == pytest.approx(0.25)
-    tracks = read_results(folder, rule="tracks")
-    assert [row.mean[MEAN] for row in summarise(tracks)] == [pytest.approx(0.25)] * 2
+    under_tracks = read_results(folder, rule="tracks")
+    assert [row.mean[MEAN] for row in summarise(under_tracks)] == [pytest.approx(0.25)] * 2
     rows, against = compare_rules(folder)
     assert rows[1].means == {"own": 0.0, "tracks": pytest.approx(0.25)}
     assert against["tracks"].value == pytest.approx(0.0)  # of the reference arm

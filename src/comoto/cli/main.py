@@ -13,12 +13,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from comoto.cli import export, study, train
+from comoto.cli import config, export, study, train
 from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
 from comoto.cli.doctor import doctor
@@ -39,6 +39,23 @@ from comoto.progress import enable_progress
 
 DONE, DEFECT_OR_INTERRUPTED, WRONG_INPUT = 0, 1, 2
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+OTHER_NAMES = {
+    **dict.fromkeys(("infer", "inference", "detect", "test", "run", "apply"), "predict"),
+    **dict.fromkeys(("eval", "score", "metrics", "froc", "validate"), "evaluate"),
+    **dict.fromkeys(("fit", "learn", "finetune", "fine-tune"), "train"),
+    **dict.fromkeys(("convert", "preprocess", "render", "preparation"), "prepare"),
+    **dict.fromkeys(("show", "view", "plot", "visualize", "visualise"), "draw"),
+    **dict.fromkeys(("generate", "synthesize", "simulator"), "simulate"),
+    **dict.fromkeys(("settings", "presets", "options", "keys"), "config"),
+    **dict.fromkeys(("fetch", "get"), "download"),
+    **dict.fromkeys(("benchmark", "check", "info"), "doctor"),
+    **dict.fromkeys(("manifest", "scan", "list"), "index"),
+    **{"teacher": "train teacher", "student": "train student", "onnx": "export onnx"},
+    **{"import": "import-checkpoint", "compare": "study table", "example": "demo", "quickstart": "demo"},
+}
+"""What a command of this name is called here."""
 
 
 class InOrderOfWork(TyperGroup):
@@ -62,9 +79,23 @@ class InOrderOfWork(TyperGroup):
             "predict",
             "evaluate",
             "study",
+            "config",
             "doctor",
         )
         return sorted(super().list_commands(ctx), key=order.index)
+
+    def resolve_command(  # type: ignore[override]
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, Any, list[str]]:
+        """Find a command; what other programs call it is known.
+
+        Raises:
+            TyperException: there is no such command.
+        """
+        meant = OTHER_NAMES.get(args[0]) if args else None
+        if meant is not None and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{meant}'?")
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -129,6 +160,7 @@ app.add_typer(export.app, name="export")
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.add_typer(study.app, name="study")
+app.add_typer(config.app, name="config")
 app.command("doctor")(doctor)
 refuse_repeated_options(app)
 

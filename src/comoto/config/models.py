@@ -35,8 +35,11 @@ class PreprocessConfig(StrictModel):
     """From stored pixels to the network's grid; the same for training and inference."""
 
     rows: Annotated[int, Field(ge=32, multiple_of=32)] = 512
+    """Height of the network's grid in pixels."""
     columns: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    """Width of the network's grid in pixels."""
     crop_air: bool = True
+    """Cut to the breast before resizing."""
     mirror: bool = True
     """Mirror right breasts, so that the chest wall is always at column 0."""
     fit: Literal["letterbox", "stretch"] = "letterbox"
@@ -59,6 +62,7 @@ class BatchConfig(StrictModel):
     """What one training batch is made of."""
 
     size: Count = 8
+    """Images a step."""
     negative_share: Share = 0.5
     """Share of the batch that shows no lesion: background slices of positive volumes and normal images."""
     slice_reach: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -77,6 +81,7 @@ class JointConfig(StrictModel):
     size: Annotated[int, Field(ge=0)] = 0
     """Mammograms a step; 0 is none."""
     negative_share: Share = 0.25
+    """Share of the mammograms of a batch that show no lesion."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on their detection losses."""
     batch_norm: Literal["own", "mixed"] = "own"
@@ -93,6 +98,7 @@ class SelfTrainingConfig(StrictModel):
     size: Annotated[int, Field(ge=0)] = 0
     """Pseudo-annotated slices a step, besides the annotated ones; 0 is none."""
     negative_share: Share = 0.34
+    """Share of the pseudo-annotated slices that are taken as showing no lesion."""
     start_epoch: Count = 3
     """Epochs before the first proposals."""
     every: Count = 2
@@ -109,25 +115,34 @@ class AugmentConfig(StrictModel):
     horizontal_flip: Share = 0.0
     """Moves the chest wall to the other side; only for images that are not mirrored alike."""
     vertical_flip: Share = 0.5
+    """How often an image is turned upside down."""
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.04
     """Largest shift, as a share of the height and of the width."""
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Largest change of brightness, as a share; grey values are multiplied by 1 ± so much."""
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Largest change of the exponent of the grey values, as a share."""
 
 
 class OptimizerConfig(StrictModel):
     """The optimizer and the course of its learning rate."""
 
     kind: Literal["adamw", "sgd"] = "adamw"
+    """Which optimizer."""
     learning_rate: Positive = 6e-4
+    """Largest rate, after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Strength of the pull towards small weights."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of ``sgd``."""
     decay: Literal["cosine", "step"] = "cosine"
     """After the warm-up: half a cosine down to 1 %, or ``decay_factor`` after every ``decay_epochs``."""
     decay_epochs: Count = 30
+    """Of ``step``: epochs between falls."""
     decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Of ``step``: what the rate is multiplied by."""
     warmup_share: Share = 0.1
+    """Share of all steps over which the rate rises from 0."""
     gradient_clip: Positive | None = 5.0
     """Largest norm of the gradient; None cuts nothing."""
 
@@ -136,6 +151,7 @@ class ScheduleConfig(StrictModel):
     """How long, and how often to look."""
 
     epochs: Count = 10
+    """How many epochs are trained."""
     steps_per_epoch: Count | None = 50
     """None: as many as it takes to show every positive image (or patient, ``batch.draw``) once."""
     validate_every: Count = 1
@@ -167,7 +183,9 @@ class InferenceConfig(StrictModel):
     """Prediction of whole volumes."""
 
     slice_step: Count = 1
+    """Look at every n-th slice."""
     batch_size: Count = 8
+    """Slices that go through the network at once."""
     aggregation: AggregationConfig = AggregationConfig()
 
 
@@ -179,6 +197,7 @@ class SelectionConfig(StrictModel):
     slice_step: Count = 2
     """Every how many slices of the validation volumes are looked at."""
     max_images: Count = 200
+    """Validation images looked at, at most."""
     min_hit_radius: Positive = 100.0
     """Least radius, in source pixels, within which a detection hits a lesion; 100 is the DBTex challenge's
     value for pixels of about 0.085 mm and means nothing on coarser ones."""
@@ -190,6 +209,7 @@ class DataConfig(StrictModel):
     mammograms: tuple[Path, ...] = ()
     """Prepared stores; of several sets every batch takes equal parts."""
     tomosynthesis: Path | None = None
+    """Prepared store of the student's volumes."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training patients that is used; smaller fractions lie inside larger ones."""
     unit: Literal["patients", "images"] = "patients"
@@ -213,9 +233,11 @@ class ImpaConfig(StrictModel):
     """Intra-modal Point Alignment of the teacher (docs/method.md)."""
 
     weight: Annotated[float, Field(ge=0)] = 2.0
+    """Factor on the loss; 0 trains a teacher without it."""
     level: str = "p3"
     """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
     num_points: Literal[1, 4, 5, 9] = 9
+    """Points looked up in a lesion: 1 is the centre, 4 the corners, 5 the centre and the edges."""
     sampling: Literal["bilinear", "cells"] = "bilinear"
     """``cells`` reads the nearest cells without interpolation, as published."""
     margin: Annotated[float, Field(ge=0)] = 8.0
@@ -229,13 +251,17 @@ class TrainConfig(StrictModel):
     """Everything that decides the numbers of a training run, teacher or student."""
 
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of first weights, batches, and the patients that are drawn."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """``auto``: bf16-mixed where the hardware computes in it, else 32-true."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto``: a GPU if there is one."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 leaves the choice to torch."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Threads that load data ahead; 0 loads each batch when it is needed."""
     init: Literal["scratch", "teacher"] = "scratch"
+    """First weights of a student."""
     teacher: Path | None = None
     """Run folder of the teacher; a student that starts from it or is distilled from it needs one."""
     init_from: Path | None = None

@@ -36,12 +36,15 @@ class FasterRcnnConfig(PyramidConfig):
     anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
     """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Height over width of the anchors."""
     foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
     """From which an anchor is a positive example of the first stage; the second stage's is 0.5."""
     background_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Below which an anchor is a negative example of the first stage."""
     proposals: Annotated[int, Field(ge=1)] = 1000
     """Of the first stage, per image."""
     proposal_nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Overlap above which proposals compete."""
     sampled_anchors: Annotated[int, Field(ge=2)] = 256
     """Of an image that train the first stage; at most half of them are positive."""
     sampled_proposals: Annotated[int, Field(ge=4)] = 512
@@ -51,7 +54,9 @@ class FasterRcnnConfig(PyramidConfig):
     box_features: Annotated[int, Field(ge=8)] = 1024
     """Width of the second stage's two layers."""
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Least score of a detection."""
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Overlap above which detections of a slice compete."""
     max_detections: Annotated[int, Field(ge=1)] = 50
     """Detections kept per slice."""
 

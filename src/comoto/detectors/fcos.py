@@ -35,6 +35,7 @@ class FcosConfig(PyramidConfig):
 
     kind: Literal["fcos"] = "fcos"
     tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
+    """Convolutions of each branch of the head."""
     scale_limits: tuple[float, ...] | None = None
     """Distance in pixels from a point to the farthest side of its box at which the next coarser level takes
     over, one number per level but the last: 64 gives p3 the boxes up to about 128 pixels. None is eight
@@ -42,7 +43,9 @@ class FcosConfig(PyramidConfig):
     center_radius: Annotated[float, Field(gt=0)] = 1.5
     """Only points within so many strides of a box's centre belong to it."""
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Least score of a detection."""
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Overlap above which detections of a slice compete."""
     max_detections: Annotated[int, Field(ge=1)] = 50
     """Detections kept per slice."""
 

@@ -32,7 +32,9 @@ class InnerResizeConfig(StrictModel):
     """
 
     min_side: Annotated[int, Field(ge=32)] = 800
+    """What the shorter side becomes, pixels."""
     max_side: Annotated[int, Field(ge=32)] = 1333
+    """What the longer side may become at most, pixels."""
 
 
 @dataclass(frozen=True)

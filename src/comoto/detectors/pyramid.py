@@ -32,11 +32,13 @@ class PyramidConfig(ComponentConfig):
     neck: Literal["fpn", "none"] = "fpn"
     """``none``: the head sees one map, the backbone's c5 (stride 32), as published."""
     pyramid_channels: Annotated[int, Field(ge=8)] = 256
+    """Channels of each level of the pyramid."""
     coarse_levels: bool = True
     """Add p6 and p7 (strides 64 and 128) to the pyramid."""
     pixel_range: Literal[1, 255] = 1
     """255 multiplies the pixels before a normalisation that is meant for 0 to 1, as published."""
     inner_resize: InnerResizeConfig | None = None
+    """A resize inside the detector, as published; None leaves the grid as it is."""
 
 
 class Pyramid(nn.Module):

@@ -29,16 +29,22 @@ class RetinaNetConfig(PyramidConfig):
     classes: Literal[1, 2] = 1
     """2: lesions are label 1, label 0 is never a target and left out of the detections, as published."""
     tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
+    """Convolutions of each branch of the head."""
     anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
     """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Height over width of the anchors."""
     foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Overlap with a lesion from which an anchor is a positive example."""
     background_iou: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Overlap below which it is a negative one."""
     normaliser: Literal["image", "batch"] = "image"
     """The classification loss of an image is divided by its own number of positive anchors, at least 1
     (torchvision's rule), or by the mean number over the batch, at least 1."""
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Least score of a detection."""
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Overlap above which detections of a slice compete."""
     max_detections: Annotated[int, Field(ge=1)] = 50
     """Detections kept per slice."""
 

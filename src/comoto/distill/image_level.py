@@ -23,7 +23,9 @@ class ImageLevelConfig(DistillerConfig):
 
     kind: Literal["image_level"] = "image_level"
     level: str = "c5"
+    """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Both sides' values are divided by it before the softmax: the larger, the softer."""
 
 
 class ImageLevelDistiller(Distiller):

@@ -29,8 +29,11 @@ class LesionMatchingConfig(DistillerConfig):
     level: str = "p3"
     """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
     num_points: Literal[4, 5, 9] = 9
+    """Points looked up in a lesion: 4 are the corners, 5 the centre and the edges."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Both sides' values are divided by it before the softmax: the larger, the softer."""
     projection_init: ProjectionInit = "identity"
+    """First weights of the learned map over the points or cells of a lesion."""
 
 
 class LesionMatchingDistiller(LesionDistiller):

@@ -33,6 +33,7 @@ class LesionPointsConfig(DistillerConfig):
     width_ratio: bool = False
     """Pixels become cells by w / W along both axes, as published, instead of each axis's own ratio."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Both sides' values are divided by it before the softmax: the larger, the softer."""
     projection_init: ProjectionInit = "identity"
     """``default`` is torch's random start, as published."""
     empty: Literal["skip", "refuse"] = "skip"

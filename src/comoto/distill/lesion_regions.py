@@ -34,7 +34,9 @@ class LesionRegionsConfig(DistillerConfig):
     region_cells: Annotated[int, Field(ge=2, le=14)] = 7
     """k."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Both sides' values are divided by it before the softmax: the larger, the softer."""
     projection_init: ProjectionInit = "identity"
+    """First weights of the learned map over the points or cells of a lesion."""
 
 
 class LesionRegionsDistiller(LesionDistiller):

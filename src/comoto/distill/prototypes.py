@@ -28,6 +28,7 @@ class PrototypesConfig(DistillerConfig):
     kind: Literal["prototypes"] = "prototypes"
     weight: Annotated[float, Field(ge=0)] = 0.03
     level: str = "p3"
+    """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
     num_points: NumPoints = 5
     """A lesion's vector is the mean over its points; 5 are the centre and the middles of the edges."""
     memory: Annotated[int, Field(ge=1)] = 512
@@ -37,6 +38,7 @@ class PrototypesConfig(DistillerConfig):
     margin: Annotated[float, Field(ge=0)] = 8.0
     """Pixels around a lesion from which no background is taken."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Of the contrast: the smaller, the sharper."""
 
 
 class Memory(nn.Module):

@@ -31,6 +31,7 @@ class UniDistillConfig(DistillerConfig):
     level: str = "p3"
     """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
     num_points: Literal[4, 5, 9] = 9
+    """Points looked up in a lesion: 4 are the corners, 5 the centre and the edges."""
 
 
 class UniDistiller(LesionDistiller):
