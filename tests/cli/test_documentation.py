@@ -76,8 +76,9 @@ def test_settings_in_the_pages_are_valid():
     checked = 0
     for page, words in documented():
         settings = [after for word, after in pairwise(words) if word == "--set"]
-        if settings and words[0] in ("train", "prepare"):
+        if settings and words[0] in ("train", "prepare", "config"):
             preset = words[words.index("--preset") + 1] if "--preset" in words else "small"
+            preset = words[2] if words[0] == "config" else preset
             load_train_config(preset, settings, role="teacher" if "teacher" in words else "student")
             checked += 1
         elif settings and words[0] == "simulate":

@@ -21,6 +21,12 @@ def result(bootstrap=0):
     )
 
 
+def test_a_name_is_no_formula():
+    left, _ = froc_figure([("cost$x_{$", result())]).axes
+    left.figure.canvas.draw()
+    assert left.get_legend().get_texts()[0].get_text().startswith(r"cost\$x_{\$ (2 lesions")
+
+
 def test_panels_show_both_denominators_and_the_metric():
     figure = froc_figure([("mine", result()), ("other", result())])
     left, right = figure.axes

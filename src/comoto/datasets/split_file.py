@@ -227,5 +227,5 @@ def load_split_file(path: Path) -> SplitFile:
         where = ".".join(str(key) for key in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise DatasetError(f"{path}: {f'{where}: ' if where else ''}{message}; {_MADE_AGAIN}") from error
-    except ValueError as error:  # not JSON, or not text
+    except (ValueError, RecursionError) as error:  # not JSON, or not text
         raise DatasetError(f"{path}: not a split file ({error}); {_MADE_AGAIN}") from error

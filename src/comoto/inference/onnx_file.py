@@ -102,7 +102,7 @@ def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
         )
     except ConfigError as error:  # an unknown component, or one of outside code that was not allowed
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ValidationError) as error:
         raise CheckpointError(f"{path}: written by another version: {error}; export the run again") from error
 
 

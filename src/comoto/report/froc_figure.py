@@ -97,7 +97,8 @@ def _draw(panel: Axes, curves: Sequence[Curve], marked_fps: Sequence[float], thi
     for number, (name, curve, band) in enumerate(curves):
         color = _COLORS[number % len(_COLORS)]
         dashes = _DASHES[number % len(_DASHES)]
-        label = f"{name} ({curve.num_lesions} lesions, {curve.num_images} {things})"
+        plain = name.replace("$", r"\$")  # between two of them matplotlib would read a formula
+        label = f"{plain} ({curve.num_lesions} lesions, {curve.num_images} {things})"
         panel.plot(curve.fps_per_image, curve.sensitivity, dashes, color=color, linewidth=1.8, label=label)
         end = float(curve.fps_per_image[-1])
         if end < _LOG_END:
