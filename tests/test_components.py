@@ -137,6 +137,20 @@ def test_the_order_of_a_worker(tmp_path: Path, evil: Path) -> None:
     assert not evil.exists()
 
 
+@pytest.mark.parametrize("key", ALL_KINDS)
+@pytest.mark.parametrize("name", ["config.yaml", "run.json"])
+def test_a_run_that_is_resumed(tmp_path: Path, evil: Path, key: str, name: str) -> None:
+    settings = laid_over(load_train_config("demo").model_dump(mode="json"), key, EVIL)
+    if name == "run.json":
+        about = {"format": "comoto-run-1", "role": "teacher", "settings": settings, "former_settings": None}
+        write_sealed_json(tmp_path / "run.json", about)
+    else:
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=rf"{name}: .* named in a file; .*--allow-code evil_lab "):
+        comoto.train_teacher(tmp_path, resume=True)
+    assert not evil.exists()
+
+
 def test_an_exported_model(tmp_path: Path, evil: Path) -> None:
     config = load_train_config("demo").model_dump(mode="json")
     facts = {"comoto_format": "comoto-onnx-1", "role": "teacher", "epoch": "1", "metric": "{}", "maps": "{}"}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from comoto.errors import ConfigError
+from comoto.errors import ConfigError, ForeignCodeError
 
 DETECTORS = {
     "faster_rcnn": "comoto.detectors.faster_rcnn:FasterRcnnDetector",
@@ -111,7 +111,8 @@ def check_name(table: str, name: str) -> None:
         name: likewise.
 
     Raises:
-        ConfigError: the name is unknown, or of outside code that was not allowed.
+        ConfigError: the name is unknown.
+        ForeignCodeError: it is of outside code that was not allowed.
     """
     if name in TABLES[table]:
         return
@@ -120,7 +121,7 @@ def check_name(table: str, name: str) -> None:
         raise ConfigError(f"unknown {table} '{short(name)}'; {suggest(name, TABLES[table])}")
     parts = module.split(".")
     if not any(".".join(parts[:length]) in _allowed for length in range(1, len(parts) + 1)):
-        raise ConfigError(
+        raise ForeignCodeError(
             f"{table} '{short(name)}' is code outside comoto, named in a file; if you know it and trust it, "
             f"add --allow-code {short(parts[0])} (Python: comoto.allow_code)"
         )

@@ -9,6 +9,10 @@ class ConfigError(ComotoError):
     """A configuration file, preset or ``--set`` override is wrong."""
 
 
+class ForeignCodeError(ConfigError):
+    """A file names code outside this package that was not allowed; the file itself may be sound."""
+
+
 class DatasetError(ComotoError):
     """A table or folder of a data set is missing, malformed or contradicts itself."""
 

@@ -34,7 +34,7 @@ from comoto.checksums import (
 )
 from comoto.config import TrainConfig, dump_yaml, load_train_config
 from comoto.detectors.weights import DAMAGED
-from comoto.errors import CheckpointError, ConfigError, OutputExistsError
+from comoto.errors import CheckpointError, ConfigError, ForeignCodeError, OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import PART, sweep_parts, whole_file, write_json, write_text
 from comoto.progress import say
@@ -281,6 +281,8 @@ def saved_config(folder: Path) -> TrainConfig:
     if path.is_file():
         try:
             written = load_train_config(path)
+        except ForeignCodeError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         except (ConfigError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{path}: is damaged: {error}; {_way_out(about)}") from error
     if about is None:
@@ -291,6 +293,8 @@ def saved_config(folder: Path) -> TrainConfig:
         kept = TrainConfig.model_validate(about["settings"])
         former = about["former_settings"]
         earlier = None if former is None else TrainConfig.model_validate(former)
+    except ForeignCodeError as error:
+        raise CheckpointError(f"{folder / RUN}: {error}") from error
     except (ValidationError, ConfigError) as error:
         raise CheckpointError(f"{folder / RUN}: written by another version: {error}") from error
     if written not in (None, kept, earlier):
