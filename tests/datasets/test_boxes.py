@@ -194,6 +194,22 @@ def test_no_reader_gives_a_lesion_twice(tmp_path, monkeypatch):
     assert manifest.notes == ("2 lesions are given twice and counted once, on 0.dcm",)
 
 
+def test_repeated_views_of_a_study_get_a_number(tmp_path, monkeypatch):
+    """Two images of one study and key would be one image to every table of predictions."""
+    place = hospital(tmp_path, "LLLL")
+    found = index(place)
+    images = found.images.assign(
+        study_id="s", view_key=pd.array(["lcc", "lcc", "lcc1", "lcc"], dtype="string")
+    )
+    own = Manifest("own", images, found.lesions)
+    monkeypatch.setattr("comoto.datasets.resolve", lambda table, name: lambda root: own)
+    manifest = api.index("my_lab:careless", place.root)
+    assert list(manifest.images["view_key"]) == ["lcc", "lcc2", "lcc1", "lcc3"]
+    assert manifest.notes == (
+        "2 views are in their study more than once and get a number, such as lcc2 of s",
+    )
+
+
 def test_images_of_nobody_are_left_out_and_told(tmp_path, monkeypatch):
     """Blank ids would make one patient of many people."""
     place = hospital(tmp_path, "LL")

@@ -175,7 +175,7 @@ def test_an_image_whose_lesion_is_lost_is_dropped(tree, corners):
     manifest = index(tree)
     assert sop not in set(manifest.images["image_id"])
     (line,) = manifest.dropped
-    assert f"demd2/{study}/{sop}: a mark's box is empty, no number or outside" in line
+    assert f"demd2/{study}/{sop}: a mark's box is below a pixel, no number or outside" in line
     with pytest.raises(DatasetError, match="--strict, and 1 would be left out"):
         index(tree, strict=True)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from comoto import api
 from comoto.datasets.vindr_mammo import LESION_CATEGORIES, OTHER_CATEGORIES, read_vindr_mammo
 from comoto.errors import DatasetError
 from comoto.records import Laterality, Modality, Split, View
@@ -117,6 +118,9 @@ def test_a_study_with_two_images_of_one_side_and_view(vindr_tree):
     records = {record.image_id: record for record in read_vindr_mammo(vindr_tree.root).records()}
     assert records["a1"].view_key == records["a2"].view_key == "L-CC"
     assert len(records["a2"].lesions) == 2
+    manifest = api.index("vindr-mammo", vindr_tree.root)
+    assert list(manifest.images["view_key"]) == ["L-CC", "L-CC1", "R-CC", "L-MLO"]
+    assert "1 views are in their study more than once and get a number, such as L-CC1 of s1" in manifest.notes
 
 
 def test_no_images_at_all(vindr_tree):

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from comoto.components import allow_typed, resolve, suggest
 from comoto.datasets.boxes import without_repeats
 from comoto.datasets.file_names import require_text
+from comoto.datasets.view_words import view_keys
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.output_files import whole_folder
@@ -57,7 +60,8 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
             words = [one.replace("_", "-") for one in known if one not in _SWITCHES]
             raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
     _require_there(Path(root), options)
-    manifest = _without_nobody(root, without_repeats(reader(Path(root), **options)))
+    manifest = without_repeats(reader(Path(root), **options))
+    manifest = _with_own_keys(_without_nobody(root, manifest))
     if strict and manifest.dropped:
         listed = "; ".join(manifest.dropped[:_LISTED])
         more = f"; and {len(manifest.dropped) - _LISTED} more" if len(manifest.dropped) > _LISTED else ""
@@ -80,6 +84,22 @@ def _without_nobody(root: Path, manifest: Manifest) -> Manifest:
         raise DatasetError(f"{root}: {line}; give each a patient_id in a table (comoto index csv)")
     kept = manifest.select(~blank)
     return Manifest(kept.name, kept.images, kept.lesions, kept.notes, (*kept.dropped, line))
+
+
+def _with_own_keys(manifest: Manifest) -> Manifest:
+    """Number repeated views of a study: tables of predictions would take two images of one key for one."""
+    images = manifest.images
+    within = images["study_id"] + "\n" + images["modality"]
+    keys = pd.Series(view_keys(list(within), list(images["view_key"])), index=images.index, dtype="string")
+    changed = keys != images["view_key"]
+    if not changed.any():
+        return manifest
+    note = (
+        f"{int(changed.sum())} views are in their study more than once and get a number, such as "
+        f"{keys[changed].iloc[0]} of {images['study_id'][changed].iloc[0]}"
+    )
+    numbered = images.assign(view_key=keys)
+    return Manifest(manifest.name, numbered, manifest.lesions, (*manifest.notes, note), manifest.dropped)
 
 
 def _require_there(root: Path, options: Mapping[str, Any]) -> None:

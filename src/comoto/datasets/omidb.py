@@ -317,7 +317,9 @@ def _add(folders: OmidbFolders, image: _Image, header: OmidbHeader, rules: _Rule
         return
     boxes = [mark.on_image(header.rows, header.columns) for mark in counted]
     if not all(boxes):
-        found.drop("a mark's box is empty, no number or outside of the image, so a lesion is lost", image.key)
+        found.drop(
+            "a mark's box is below a pixel, no number or outside of the image, so a lesion is lost", image.key
+        )
         return
     if len(counted) < len(marks):
         found.chosen["marks that do not count as lesions"] += len(marks) - len(counted)

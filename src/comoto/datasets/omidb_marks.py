@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comoto.components import suggest
+from comoto.datasets.boxes import LEAST_SIDE
 from comoto.datasets.omidb_nbss import STATUSES, Episode, lesion_number
 from comoto.errors import ConfigError
 from comoto.records import Laterality
@@ -90,12 +91,13 @@ class Mark:
     conspicuity: str
 
     def on_image(self, rows: int, columns: int) -> tuple[float, float, float, float] | None:
-        """Return the box inside the image, half-open; None if nothing of it is."""
+        """Return the box inside the image, half-open; None if less than a pixel of it is."""
         if self.box is None:
             return None
         x1, y1, x2, y2 = self.box
         inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(columns)), min(y2, float(rows))
-        return inside if inside[0] < inside[2] and inside[1] < inside[3] else None
+        large = min(inside[2] - inside[0], inside[3] - inside[1]) >= LEAST_SIDE
+        return inside if large else None
 
 
 def mark_rules(categories: Sequence[str] | None, conspicuity: str | None, status: str | None) -> MarkRules:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.boxes import CORNERS
+from comoto.datasets.boxes import CORNERS, LEAST_SIDE
 from comoto.datasets.file_names import find_name, names_in
 from comoto.datasets.omidb_marks import listed
 from comoto.datasets.tables import Table, read_table
@@ -161,6 +161,7 @@ def _valid(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, .
         (~((width > 0) & (height > 0)), "bbox, the crop, is empty"),
         (lesion & roi.isna().any(axis=1), "bbox_roi is no BoundingBox(x1=..., y1=..., x2=..., y2=...)"),
         (lesion & ~((roi["x2"] > roi["x1"]) & (roi["y2"] > roi["y1"])), "bbox_roi is empty or reversed"),
+        (lesion & (_short_side(roi) < LEAST_SIDE), "bbox_roi is smaller than a pixel"),
         (lesion & ~_mostly_inside(roi, crop), "bbox_roi lies for the greater part outside of the crop"),
     ):
         reasons = reasons.mask(bad & (reasons == ""), reason)
@@ -192,6 +193,11 @@ def _boxes(cells: pd.Series[str]) -> pd.DataFrame:
             for name in CORNERS
         }
     )
+
+
+def _short_side(boxes: pd.DataFrame) -> pd.Series[float]:
+    sides = pd.DataFrame({"x": boxes["x2"] - boxes["x1"], "y": boxes["y2"] - boxes["y1"]})
+    return sides.min(axis=1)
 
 
 def _mostly_inside(roi: pd.DataFrame, crop: pd.DataFrame) -> pd.Series[bool]:
