@@ -1,10 +1,13 @@
 """The real BCS-DBT tables, where they lie beside the repository: published or hand-made counts."""
 
+import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from comoto.datasets.bcs_dbt_tables import KEY, read_bcs_dbt_tables
+from comoto.datasets.bcs_dbt_tables import KEY, read_bcs_dbt_tables, volume_ids
+from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once
 from comoto.records import Split
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "real"
@@ -114,3 +117,18 @@ def test_no_patient_is_in_two_splits(tables):
     assert not train & validation
     assert not train & test
     assert not validation & test
+
+
+def test_no_box_of_the_release_is_odd(tables):
+    """Counted with the csv module: none stands twice, none is below a pixel, no two are almost the same."""
+    with (FOLDER / "BCS-DBT boxes-train-v2.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [tuple(row) for row in csv.reader(file)][1:]
+    assert len(rows) == len(set(rows)) == 224
+    found = tables[Split.TRAIN].boxes
+    boxes = found.boxes.assign(image_id=volume_ids(found.boxes))
+    kept, notes = counted_once(found.table, boxes)
+    assert (len(kept), notes) == (224, ())
+    big = pd.Series(10_000, index=boxes.index)
+    clipped, notes = clip_to_image(found.table, boxes[CORNERS], big, big)
+    assert clipped.equals(boxes[CORNERS])
+    assert notes == ()
