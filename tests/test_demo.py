@@ -1,6 +1,8 @@
 """The demo at its smallest: every stage, every promised file, and what an interruption leaves."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from comoto import demo
-from comoto.demo import DemoConfig, hit_radius, run_demo
+from comoto.demo import DemoConfig, hit_radius, run_demo, seconds_left
 from comoto.errors import OutputExistsError
+from comoto.locks import hold, lock_of
 from comoto.report import demo_folder
+from comoto.report.demo_summary import demo_summary
 from tiny_exams import TINY
 
+ROOT = Path(__file__).parents[1]
 SMALLEST = DemoConfig(
     size="tiny",
     mammograms=10,
@@ -27,7 +32,7 @@ SMALLEST = DemoConfig(
 
 
 def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "demo"
     real = demo.api.predict
@@ -48,7 +53,15 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     with pytest.raises(OutputExistsError, match="other settings"):
         run_demo(out, DemoConfig(size="tiny", seed=1))
     monkeypatch.setattr(demo, "simulate", None)  # finished stages are not repeated
-    report = run_demo(out, SMALLEST)
+    told.readouterr()
+    report = run_demo(out, SMALLEST, "comoto demo")
+    said = told.readouterr().err.splitlines()
+    assert said[0] == "== stage 1 of 20: simulate: finished earlier"
+    headings = [line for line in said if line.startswith("== ") and "earlier" not in line]
+    assert len(headings) == 20 - len(finished)
+    for number, line in enumerate(headings, start=len(finished) + 1):
+        assert re.fullmatch(rf"== stage {number} of 20, about [0-9a-z ]+ left: [a-z -]+", line)
+    check_summary(demo_summary(out, report), out)
 
     page = report.read_text(encoding="utf-8")
     assert "not a medical device" in page
@@ -66,10 +79,46 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
         assert result["bootstrap"]["replicates"] == 20
     patients = {name: json.loads((out / "runs" / name / "split.json").read_text()) for name in demo.STUDENTS}
     volumes = [seen["tomosynthesis/train"] for seen in patients.values()]
-    assert len(volumes) == 3
+    assert len(volumes) == 4
     assert all(seen == volumes[0] for seen in volumes)
     assert "mammograms/train" not in patients["pretraining"]
+    assert "mammograms/train" not in patients["scratch"]
     assert len(patients["mixed-batches"]["mammograms/train"]) > 0
+
+
+def check_summary(said: str, out: Path) -> None:
+    """A row for each student with its figure; the report, the depth, and the next step."""
+    for name, title in demo_folder.STUDENTS.items():
+        mean = json.loads((out / "evaluation" / f"{name}.json").read_text())["mean_sensitivity_positive"]
+        assert re.search(rf"^  {re.escape(title)} +{mean:.2f} ", said, flags=re.MULTILINE)
+    assert str(out / "report.html") in said
+    assert "say nothing about depth" in said
+    assert f"comoto predict --model {out / 'runs' / 'mixed-batches'} --out boxes.csv FOLDER" in said
+    assert (ROOT / "docs/first-day.md").is_file()
+    assert "docs/first-day.md" in said
+
+
+def test_nothing_is_estimated_before_the_first_stage_is_done() -> None:
+    names = ["simulate", "train teacher", "predict comoto"]
+    assert seconds_left({}, names) is None
+    # twice the usual 90 s: twice the usual 47 + 9 s are left
+    assert seconds_left({"simulate": 180.0}, names) == pytest.approx(112.0)
+    assert seconds_left(dict.fromkeys(names, 1.0), names) == 0.0
+
+
+def test_make_says_what_an_installation_costs_before_it_starts(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "python").write_text('#!/bin/sh\ncase "$*" in *venv*) echo "installs now"; exit 1;; esac\n')
+    (tmp_path / "python").chmod(0o755)
+    for goal, demo_told in (("demo", True), ("test", False)):
+        done = subprocess.run(
+            ["make", "-C", tmp_path, goal, f"PYTHON={tmp_path / 'python'}"], capture_output=True, text=True
+        )
+        before, ran, _ = done.stdout.partition("installs now")
+        assert ran
+        assert "3.3 GB to download" in before
+        assert ("5 to 9 minutes" in before) is demo_told
 
 
 def test_the_report_has_a_title_for_every_student_and_the_reference_first() -> None:
@@ -87,6 +136,14 @@ def test_a_demo_with_other_students_is_not_continued(tmp_path: Path, monkeypatch
         run_demo(tmp_path / "demo", SMALLEST)
     monkeypatch.undo()
     with pytest.raises(OutputExistsError, match="other settings or students; choose another --out"):
+        run_demo(tmp_path / "demo", SMALLEST)
+
+
+def test_two_demos_in_one_folder_are_kept_apart(tmp_path: Path) -> None:
+    with (
+        hold(lock_of(tmp_path / "demo"), "busy"),
+        pytest.raises(OutputExistsError, match="another 'comoto demo' is at work here"),
+    ):
         run_demo(tmp_path / "demo", SMALLEST)
 
 

@@ -6,13 +6,14 @@ finished is not repeated, so an interrupted demo continues.
 
 from __future__ import annotations
 
-import json
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +21,45 @@ import pandas as pd
 import psutil
 
 from comoto import api
+from comoto.checksums import write_sealed_json
 from comoto.config import StrictModel, override
 from comoto.errors import OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
-from comoto.output_files import write_json, write_text
-from comoto.progress import say
+from comoto.locks import hold, lock_of
+from comoto.output_files import write_text
+from comoto.progress import duration, say
 from comoto.records import Manifest, Split
+from comoto.report.demo_folder import FORMAT, read_demo_json
+from comoto.report.demo_report import REPORT, write_report
 from comoto.simulation import simulate, sized
 from comoto.versions import versions
 
-FORMAT = "comoto-demo-1"
 STUDENTS = {
     "pretraining": ["joint.size=0", "distill.kind=none"],
+    "scratch": ["joint.size=0", "distill.kind=none", "init=scratch", "optimizer.learning_rate=1.5e-3"],
     "comoto": ["joint.size=0", "distill.kind=lesion_points"],
     "mixed-batches": ["joint.size=8", "joint.batch_norm=mixed", "distill.kind=none"],
 }
-"""Folder name and settings of each student; its title is in ``comoto.report.demo_folder``."""
+"""Folder name and settings of each student; its title is in ``comoto.report.demo_folder``.
+
+From random weights a student gets the learning rate of the teacher, as in docs/results.md.
+"""
+_USUAL_SECONDS = {
+    "simulate": 90.0,
+    "prepare vindr-mammo": 5.0,
+    "prepare bcs-dbt": 10.0,
+    "train teacher": 47.0,
+    "evaluate teacher": 2.5,
+    "train pretraining": 20.0,
+    "train scratch": 20.0,
+    "train comoto": 20.0,
+    "train mixed-batches": 27.0,
+    "predict": 9.0,
+    "report": 12.0,
+}
+"""What stages took on two cores: how long one takes *beside* the others is much alike on all machines."""
+_SHORT = 0.3
 _HIT_RADIUS_MM = 8.5
 """The challenge's 100 pixels at the real set's pixel size of about 0.085 mm."""
 
@@ -86,12 +109,15 @@ class Notebook:
     about: dict[str, Any]
     stages: list[Stage] = field(default_factory=list)
 
-    def run(self, name: str, work: Callable[[], object]) -> None:
-        """Do the work of a stage unless it was finished earlier, and write down what it took."""
-        if any(stage.name == name for stage in self.stages):
-            say(f"{name}: finished earlier")
+    def run(self, name: str, work: Callable[[], object], names: Sequence[str]) -> None:
+        """Do the work of one of the stages ``names`` unless it was finished earlier; note what it took."""
+        heading = f"stage {names.index(name) + 1} of {len(names)}"
+        finished = {stage.name: stage.seconds for stage in self.stages}
+        if name in finished:
+            say(f"== {heading}: {name}: finished earlier")
             return
-        say(f"== {name}")
+        left = seconds_left(finished, names)
+        say(f"== {heading}{'' if left is None else f', about {duration(left)} left'}: {name}")
         started = time.monotonic()
         with peak_memory() as peak:
             work()
@@ -101,15 +127,16 @@ class Notebook:
     def write(self) -> None:
         """Replace ``demo.json``."""
         content = {"format": FORMAT, **self.about, "stages": [asdict(stage) for stage in self.stages]}
-        write_json(self.path, content)
+        write_sealed_json(self.path, content)
 
 
-def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
+def run_demo(out: Path, config: DemoConfig | None = None, command: str | None = None) -> Path:
     """Run the demo, or continue an interrupted one.
 
     Args:
         out: folder for everything; about 300 MB.
         config: sizes; None takes the defaults.
+        command: the command line that was given, for the report.
 
     Returns:
         The path of ``report.html``.
@@ -117,24 +144,52 @@ def run_demo(out: Path, config: DemoConfig | None = None) -> Path:
     Raises:
         OutputExistsError: the folder holds something else, or a demo with other settings or students.
     """
-    from comoto.report.demo_report import write_report
-
     config = config or DemoConfig()
-    book = _open(out, config)
-    book.run("simulate", lambda: _simulate(out / "exams", config))
+    with hold(
+        lock_of(out), f"{out}: another 'comoto demo' is at work here; wait for it, or choose another --out"
+    ):
+        book = _open(out, config, command)
+        work = _stages(out, config)
+        book.stages = [stage for stage in book.stages if stage.name != "report"]
+        for name, call in work.items():
+            book.run(name, call, tuple(work))
+    return out / REPORT
+
+
+def _stages(out: Path, config: DemoConfig) -> dict[str, Callable[[], object]]:
+    """Return the work of each stage, in order."""
+    work: dict[str, Callable[[], object]] = {"simulate": partial(_simulate, out / "exams", config)}
     for name in ("vindr-mammo", "bcs-dbt"):
-        book.run(f"index {name}", lambda name=name: _index(out, name))  # type: ignore[misc]
-        book.run(f"prepare {name}", lambda name=name: _prepare(out, name, config))  # type: ignore[misc]
-    book.run("train teacher", lambda: _train_teacher(out, config))
-    book.run("evaluate teacher", lambda: _evaluate_teacher(out, config))
+        work[f"index {name}"] = partial(_index, out, name)
+        work[f"prepare {name}"] = partial(_prepare, out, name, config)
+    work["train teacher"] = partial(_train_teacher, out, config)
+    work["evaluate teacher"] = partial(_evaluate_teacher, out, config)
     for name in STUDENTS:
-        book.run(f"train {name}", lambda name=name: _train_student(out, name, config))  # type: ignore[misc]
-        book.run(f"predict {name}", lambda name=name: _predict(out, name))  # type: ignore[misc]
-        book.run(f"evaluate {name}", lambda name=name: _evaluate(out, name, config))  # type: ignore[misc]
-    report: list[Path] = []
-    book.stages = [stage for stage in book.stages if stage.name != "report"]
-    book.run("report", lambda: report.append(write_report(out)))
-    return report[0]
+        work[f"train {name}"] = partial(_train_student, out, name, config)
+        work[f"predict {name}"] = partial(_predict, out, name)
+        work[f"evaluate {name}"] = partial(_evaluate, out, name, config)
+    return work | {"report": partial(write_report, out)}
+
+
+def seconds_left(finished: Mapping[str, float], names: Sequence[str]) -> float | None:
+    """Estimate how long the stages that are not finished will take.
+
+    Args:
+        finished: seconds of the stages that are.
+        names: of all stages.
+
+    Returns:
+        None before the first stage is finished: nothing is known of the machine.
+    """
+    known = sum(_usual_seconds(name) for name in finished)
+    if not finished:
+        return None
+    left = sum(_usual_seconds(name) for name in names if name not in finished)
+    return sum(finished.values()) / known * left
+
+
+def _usual_seconds(stage: str) -> float:
+    return _USUAL_SECONDS.get(stage, _USUAL_SECONDS.get(stage.split()[0], _SHORT))
 
 
 def hit_radius(config: DemoConfig) -> float:
@@ -173,7 +228,7 @@ def _resident_mib() -> float:
     return total / 2**20
 
 
-def _open(out: Path, config: DemoConfig) -> Notebook:
+def _open(out: Path, config: DemoConfig, command: str | None) -> Notebook:
     path = out / "demo.json"
     settings = config.model_dump(mode="json")
     memory = psutil.virtual_memory().total >> 30
@@ -183,17 +238,22 @@ def _open(out: Path, config: DemoConfig) -> Notebook:
         "size": config.size,
         "fraction": config.fraction,
         "min_hit_radius": hit_radius(config),
+        "pixel_mm": sized(config.size).grid.pixel_mm,
+        "slice_mm": sized(config.size).grid.slice_mm,
+        "started": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "command": command,
         "students": STUDENTS,
         "versions": versions(),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {memory} GiB",
     }
     if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_demo_json(path)
         wanted = {"format": FORMAT, "settings": settings, "students": STUDENTS}
         if any(content.get(key) != value for key, value in wanted.items()):
             raise OutputExistsError(
                 f"{out}: holds a demo with other settings or students; choose another --out"
             )
+        about |= {key: content[key] for key in ("started", "command")}
         return Notebook(path, about, [Stage(**stage) for stage in content["stages"]])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(f"{out} exists and is no demo folder; choose another --out")
@@ -259,13 +319,15 @@ def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
 
 
 def _train_student(out: Path, name: str, config: DemoConfig) -> None:
+    settings = STUDENTS[name]
+    alone = {"joint.size=0", "distill.kind=none"} <= set(settings)
     api.train_student(
         out / "runs" / name,
         tomosynthesis=out / "prepared" / "bcs-dbt",
-        teacher=out / "runs" / "teacher",
-        mammograms=out / "prepared" / "vindr-mammo",
+        teacher=None if "init=scratch" in settings else out / "runs" / "teacher",
+        mammograms=() if alone else out / "prepared" / "vindr-mammo",
         preset=config.preset,
-        overrides=[*config.settings, *STUDENTS[name]],
+        overrides=[*config.settings, *settings],
         values={**_values(config), "data.fraction": config.fraction},
         resume=True,
     )

@@ -1,15 +1,16 @@
 """Makes a demo folder from its parts with public calls, as ``comoto demo`` does."""
 
-import json
 import shutil
 import time
 from pathlib import Path
 
 from comoto import api
+from comoto.checksums import write_sealed_json
 from comoto.demo import STUDENTS
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.records import Manifest, Modality, Split
+from comoto.report.demo_folder import FORMAT
 
 
 def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=200):
@@ -40,15 +41,20 @@ def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=20
         )
     evaluate_demo(folder, min_hit_radius, bootstrap)
     about = {
+        "format": FORMAT,
         "seed": 0,
         "size": "tiny",
+        "pixel_mm": 1.6,
+        "slice_mm": 4.0,
+        "started": "2026-03-01T10:30+01:00",
+        "command": "comoto demo --out <mine>",
         "fraction": fraction,
         "min_hit_radius": min_hit_radius,
         "stages": stages,
         "versions": "comoto 0.1.0\nnumpy <2 & more>",
         "machine": "2 cores",
     }
-    (folder / "demo.json").write_text(json.dumps(about), encoding="utf-8")
+    write_sealed_json(folder / "demo.json", about)
 
 
 def evaluate_demo(folder, min_hit_radius, bootstrap):

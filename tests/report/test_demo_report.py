@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from comoto.checksums import write_sealed_json
 from comoto.demo import STUDENTS
 from comoto.errors import DatasetError
 from comoto.report.demo_report import write_report
@@ -91,33 +92,56 @@ def test_what_the_page_must_say(text):
     assert "Research software, not a medical device." in text
     assert "Every exam on this page is simulated" in text
     verdicts = re.findall(r'<p class="verdict">(.*?)</p>', text)
-    assert len(verdicts) == 2
-    for title, verdict in zip(("CoMoTo (LsKD)", "Mixed batches"), verdicts, strict=True):
+    assert len(verdicts) == 3
+    for title, verdict in zip(("From scratch", "CoMoTo (LsKD)", "Mixed batches"), verdicts, strict=True):
         assert re.search(r"cannot tell .* and .* apart|excludes zero", verdict)
         assert title in verdict
         assert "Pretraining" in verdict
     assert "with several comparisons, one may exclude zero by chance" in text
-    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 3
-    assert text.count('<div class="score">') == 3 + 2
+    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 4
+    assert text.count('<div class="score">') == 4 + 3
     assert "distill.kind" in text
     assert "not set" in text
 
 
 def test_wording_follows_the_number_of_students(text):
-    assert text.count("three students on simulated tomosynthesis") == 2
-    assert "Three students were trained on the same" in text
+    assert text.count("four students on simulated tomosynthesis") == 2
+    assert "Four students were trained on the same" in text
     assert "sees 8 mammograms in each batch beside its slices" in text
-    assert not re.search(r"both students|two students|three times", text)
+    assert not re.search(r"both students|two students|three (students|times)", text)
 
 
 def test_every_student_has_its_place(text):
-    rows = re.findall(r'<div class="panels".*?</div>', text, flags=re.DOTALL)
-    titles = ["Annotation", "Pretraining", "CoMoTo (LsKD)", "Mixed batches"]
+    rows = re.findall(r'<div class="panels".*?</figure>\s*</div>', text, flags=re.DOTALL)
+    titles = ["Annotation", "Pretraining", "From scratch", "CoMoTo (LsKD)", "Mixed batches"]
     assert len(rows) > 0
-    assert all(re.findall(r"<strong>(.*?)</strong>", row) == titles for row in rows)
+    assert all(re.findall(r'<div class="panel-name">(.*?)</div>\s*<svg', row) == titles for row in rows)
     joint = re.search(r"<code>joint.size</code></th>(.*?)</tr>", text)
-    assert joint.group(1) == "<td>0</td><td>0</td><td>8</td>"
-    assert re.findall(r"<h3>(Pretraining|CoMoTo \(LsKD\)|Mixed batches)</h3>", text) == titles[1:]
+    assert joint.group(1) == "<td>0</td><td>0</td><td>0</td><td>8</td>"
+    assert (
+        re.findall(r"<h3>(Pretraining|From scratch|CoMoTo \(LsKD\)|Mixed batches)</h3>", text) == titles[1:]
+    )
+
+
+def test_the_page_says_when_and_how_it_was_made_and_how_large_things_are(text):
+    assert "Begun 2026-03-01 10:30+01:00: <code>comoto demo --out &lt;mine&gt;</code>" in text
+    assert "at least 8.5 mm (5.3 source pixels)" in text
+    assert "Longer side of the box, mm" in text
+    assert re.search(r"<li>\w+, \d+ x \d+ mm, slice \d+</li>", text)
+
+
+def test_depth_is_said_plainly(text):
+    assert text.count("These figures are no evidence that the depth of a lesion is found.") == 2
+    rows = re.findall(r"<tr>(.*?)</tr>", text[text.index('<h2 id="depth">') :])[1:5]
+    cells = [re.findall(r">([^<]+)</t[hd]>", row) for row in rows]
+    assert [row[0] for row in cells] == ["Pretraining", "From scratch", "CoMoTo (LsKD)", "Mixed batches"]
+    assert all(re.fullmatch(r"\d+ %", row[1]) and 0 <= float(row[3]) <= 1 for row in cells)
+
+
+def test_close_ups_are_folded(text):
+    for figure in re.finditer('<div class="findings">', text):
+        before = text[: figure.start()]
+        assert before.count("<details>") > before.count("</details>")
 
 
 def test_texts_are_escaped(text):
@@ -174,6 +198,10 @@ def test_a_strange_demo_file_is_refused(copied):
     content = json.loads(path.read_text())
     content["stages"][0]["seconds"] = -1
     path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"demo.json: is damaged, or was changed .*into a new folder"):
+        write_report(copied)
+    content.pop("checksum")
+    write_sealed_json(path, content)
     with pytest.raises(DatasetError, match=r"demo.json: stages.0.seconds: .*greater than or equal to 0"):
         write_report(copied)
 

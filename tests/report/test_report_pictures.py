@@ -39,12 +39,40 @@ def test_a_region_is_cut_out_and_boxes_move_with_it():
 
 
 def test_a_box_at_the_border_is_cut_and_labelled_below():
-    shown = picture(
-        np.zeros((100, 100), np.uint8), [Mark((-10, -5, 20, 10), "hit", "1", "top right")], "a box"
-    )
+    shown = picture(np.zeros((100, 100), np.uint8), [Mark((-10, -5, 20, 10), "hit", "1")], "a box")
     (box,) = shown.outlines
     assert (box.x, box.y, box.width, box.height) == (0.0, 0.0, 80.0, 40.0)
-    assert (box.label_x, box.label_y, box.label_anchor) == (80.0, 56.0, "end")
+    assert (box.label_x, box.label_y, box.label_anchor) == (0.0, 56.0, "start")
+
+
+def label_area(outline):
+    """Where the letters are: 18 view units high, 10 wide each."""
+    width = 10 * len(outline.label)
+    left = outline.label_x - (width if outline.label_anchor == "end" else 0)
+    return left, outline.label_y - 14, left + width, outline.label_y + 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 150), st.integers(0, 150), st.integers(5, 60), st.integers(5, 60)),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_labels_never_stand_on_each_other(places):
+    marks = [Mark((x, y, x + w, y + h), "other", f"{k}" * 3) for k, (x, y, w, h) in enumerate(places)]
+    shown = picture(np.zeros((200, 200), np.uint8), marks, "boxes")
+    areas = [label_area(outline) for outline in shown.outlines]
+    for number, one in enumerate(areas):
+        for other in areas[:number]:
+            assert one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+
+
+def test_two_boxes_at_one_place_have_their_labels_at_two_corners():
+    marks = [Mark((50, 50, 90, 90), "other", "2"), Mark((50, 50, 90, 90), "hit", "1")]
+    second, first = picture(np.zeros((200, 200), np.uint8), marks, "boxes").outlines
+    assert (first.label_x, first.label_y, first.label_anchor) == (100.0, 95.0, "start")
+    assert (second.label_x, second.label_y, second.label_anchor) == (180.0, 95.0, "end")
 
 
 def test_large_pictures_are_reduced():

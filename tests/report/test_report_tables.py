@@ -20,13 +20,19 @@ from comoto.report.teacher_result import read_mammogram_result
 
 @dataclass
 class Sized:
-    longest_side: float
+    """Stands in for a lesion: its height is 4 mm."""
+
+    width_mm: float
+
+    @property
+    def sides_mm(self):
+        return self.width_mm, 4.0
 
 
 def test_thirds_by_size_keep_equal_lesions_together():
     groups = size_groups(tuple(Sized(side) for side in (30, 10, 10, 10, 12, 20, 22, 40, 41)))
     # thirds end at 10.0 + 2/3 (12 - 10) = 11.33 and 22 + 1/3 (30 - 22) = 24.67
-    sizes = {name: sorted(lesion.longest_side for lesion in lesions) for name, lesions in groups.items()}
+    sizes = {name: sorted(lesion.width_mm for lesion in lesions) for name, lesions in groups.items()}
     assert sizes == {"10": [10, 10, 10], "12 to 22": [12, 20, 22], "30 to 41": [30, 40, 41]}
     assert list(size_groups((Sized(8), Sized(8)))) == ["8"]
 

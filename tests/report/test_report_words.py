@@ -54,11 +54,9 @@ def test_several_differences_are_called_several():
 
 
 def student(title, mean, low, high):
-    result = SimpleNamespace(
-        mean_sensitivity_positive=mean,
-        bootstrap=SimpleNamespace(intervals={MEAN_FIGURE: Interval(low, high)}),
-    )
-    return SimpleNamespace(title=title, result=result)
+    bootstrap = SimpleNamespace(intervals={MEAN_FIGURE: Interval(low, high)})
+    result = SimpleNamespace(mean_sensitivity_positive=mean)
+    return SimpleNamespace(title=title, result=result, bootstrap=bootstrap)
 
 
 REFERENCE = student("Pretraining", 0.50, 0.40, 0.60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,17 @@ def demo(
     """Run the main job on simulated exams, up to a report.
 
     Simulates, indexes, prepares, trains, predicts, evaluates and writes report.html, which compares students
-    that were trained in several ways. Takes minutes on two cores. An interrupted demo continues with the
-    same command.
+    that were trained in several ways. Took 5 to 9 minutes on two cores; 350 MB. An interrupted demo
+    continues with the same command.
 
     Example: comoto demo --out demo-output
     """
     from comoto.demo import DemoConfig, run_demo
+    from comoto.report.demo_summary import demo_summary
 
-    report = run_demo(out, DemoConfig(seed=seed, workers=workers))
-    typer.echo(f"report: {report.resolve()}")
+    config = DemoConfig(seed=seed, workers=workers)
+    command = shlex.join(
+        ["comoto", "demo", "--out", str(out), "--seed", str(seed), "--workers", str(workers)]
+    )
+    report = run_demo(out, config, command)
+    typer.echo(demo_summary(out, report))

@@ -33,7 +33,7 @@ def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
     """Split the test lesions by what is known of them; a property with one value only is left out."""
     lesions = held_out.lesions
     groups = {
-        "Longer side of the box, source pixels": size_groups(lesions),
+        "Longer side of the box, mm": size_groups(lesions),
         "Finding": _grouped(lesions, lambda lesion: lesion.category),
         "View": _grouped(lesions, lambda lesion: lesion.record.view.value),
     }
@@ -46,7 +46,7 @@ def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
 
 def size_groups(lesions: tuple[HeldOutLesion, ...]) -> dict[str, list[HeldOutLesion]]:
     """Split into thirds by size; lesions of equal size stay together, so groups may differ in number."""
-    sizes = np.array([lesion.longest_side for lesion in lesions])
+    sizes = np.array([round(max(lesion.sides_mm), 1) for lesion in lesions])
     edges = np.quantile(sizes, np.arange(1, SIZE_GROUPS) / SIZE_GROUPS)
     number = np.searchsorted(edges, sizes, side="left")
     groups: dict[str, list[HeldOutLesion]] = {}

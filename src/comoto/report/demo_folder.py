@@ -19,15 +19,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from comoto.checksums import read_json_object
 from comoto.config import TrainConfig, parse_yaml
 from comoto.config.models import Positive, StrictModel
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
 
+FORMAT = "comoto-demo-2"
+_FORMER = "comoto-demo-1"
 TEACHER = "teacher"
 STUDENTS = {
     "pretraining": "Pretraining",
+    "scratch": "From scratch",
     "comoto": "CoMoTo (LsKD)",
     "mixed-batches": "Mixed batches",
 }
@@ -55,6 +59,14 @@ class DemoAbout(BaseModel):
     """Share of the tomosynthesis training patients that the students see."""
     min_hit_radius: Positive
     """Least radius in source pixels within which a detection hits."""
+    pixel_mm: Positive
+    """Side of a source pixel in the plane of the slice."""
+    slice_mm: Positive
+    """Distance of neighbouring slices."""
+    started: str
+    """When the demo began, as ISO 8601."""
+    command: str | None
+    """The command line; None where it was called from Python."""
     stages: tuple[Stage, ...]
     versions: str | None = None
     """One line per package; None where the demo did not note them."""
@@ -80,6 +92,15 @@ class Run:
     log: Path
 
 
+def read_demo_json(path: Path) -> dict[str, Any]:
+    """Read ``demo.json``.
+
+    Raises:
+        DatasetError: it is damaged or was changed.
+    """
+    return read_json_object(path, DatasetError, "run 'comoto demo' into a new folder", (_FORMER,))
+
+
 class DemoFolder:
     """Read access to a finished demo folder.
 
@@ -95,7 +116,7 @@ class DemoFolder:
         self.root = root
         path = self.file("demo.json")
         try:
-            self.about = DemoAbout.model_validate_json(path.read_text(encoding="utf-8"))
+            self.about = DemoAbout.model_validate(read_demo_json(path))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -9,18 +9,18 @@ from typing import Any
 
 from comoto.config import TrainConfig
 from comoto.errors import DatasetError
-from comoto.evaluation.bootstrap import Bootstrap, Interval
+from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.mammogram import MammogramResult
-from comoto.evaluation.paired import PairedDifference, paired_difference
 from comoto.records import Split
 from comoto.report.breakdown import breakdowns
 from comoto.report.chance import ChanceLevel, chance_level
 from comoto.report.curves_figure import curves_figure
-from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoFolder, Run
+from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoAbout, DemoFolder, Run
+from comoto.report.depth import DEPTH_SENTENCE, depth_rows
 from comoto.report.findings import student_findings
 from comoto.report.froc_figure import froc_figure
 from comoto.report.headline import MEAN_FIGURE, headline
-from comoto.report.held_out import OPERATING_FIGURE, HeldOut, Student
+from comoto.report.held_out import OPERATING_FIGURE, HeldOut, Student, paired_differences
 from comoto.report.inputs import examples, split_rows
 from comoto.report.pictures import figure_image
 from comoto.report.settings import differences, stage_table
@@ -119,7 +119,7 @@ def headline_section(material: Material) -> Page:
     """The figures, the differences, chance, and what was done."""
     students = material.students
     result, truth = students[0].result, material.held_out.truth
-    chances, paired = _chance_levels(material), _paired_differences(material)
+    chances, paired = _chance_levels(material), paired_differences(material.held_out)
     positive_patients = len({int(truth.volume_patient[volume]) for volume in truth.lesion_volume})
     return {
         "about": material.demo.about,
@@ -131,8 +131,11 @@ def headline_section(material: Material) -> Page:
             f"{count(result.num_volumes_all, 'test volume')} of {count(result.num_patients, 'patient')} "
             "in all"
         ),
-        "hit_radius": f"{material.demo.about.min_hit_radius:g}",
-        "interval_method": _bootstrap(students[0]).text(),
+        "hit_radius": _radius_text(material.demo.about),
+        "depth_sentence": DEPTH_SENTENCE,
+        "depth_rows": depth_rows(material.held_out),
+        "started": material.demo.about.started.replace("T", " "),
+        "interval_method": students[0].bootstrap.text(),
     }
 
 
@@ -246,6 +249,11 @@ def _steps(material: Material) -> tuple[Step, ...]:
     )
 
 
+def _radius_text(about: DemoAbout) -> str:
+    pixels = about.min_hit_radius
+    return f"{pixels * about.pixel_mm:.1f} mm ({pixels:g} source pixels)"
+
+
 def _cohorts(material: Material) -> tuple[CohortRow, ...]:
     titles = {TEACHER: "Teacher", **STUDENTS}
     rows = []
@@ -258,16 +266,6 @@ def _cohorts(material: Material) -> tuple[CohortRow, ...]:
     return tuple(rows)
 
 
-def _paired_differences(material: Material) -> tuple[PairedDifference, ...]:
-    """Compare each student with the reference, on the same draws of patients."""
-    reference, *others = material.students
-    drawn, truth = _bootstrap(reference), material.held_out.truth
-    return tuple(
-        paired_difference(other.found, reference.found, truth, drawn.replicates, drawn.seed)
-        for other in others
-    )
-
-
 def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:
     spaces = {key: material.images.search_space(record) for key, record in material.held_out.volumes.items()}
     truth, seed = material.held_out.truth, material.demo.about.seed
@@ -276,14 +274,8 @@ def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:
     )
 
 
-def _bootstrap(student: Student) -> Bootstrap:
-    if student.result.bootstrap is None:
-        raise ValueError(f"{student.title}: the result has no bootstrap")
-    return student.result.bootstrap
-
-
 def _with_interval(student: Student, figure: str) -> str:
-    return _figure_text(student.result.metric[figure], _bootstrap(student).intervals[figure])
+    return _figure_text(student.result.metric[figure], student.bootstrap.intervals[figure])
 
 
 def _figure_text(value: float, interval: Interval | None) -> str:

@@ -12,6 +12,7 @@ from comoto.records import ImageRecord
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Student
 from comoto.report.inputs import view_name
 from comoto.report.pictures import Box, Mark, Picture, picture, region_around
+from comoto.report.side_by_side import kind_of
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count, of_total
 
@@ -52,20 +53,26 @@ def student_findings(held_out: HeldOut, student: Student, images: SourceImages) 
     reported = student.reported_lesions
     strongest = _strongest_hits(held_out, student)
     hits = [strongest[number] for number in sorted(reported, key=lambda n: -strongest[n].score)]
-    missed = [lesion for lesion in held_out.lesions if lesion.number not in reported]
+    elsewhere = held_out.only_in_plane(student)
+    missed = [lesion for lesion in held_out.lesions if lesion.number not in {*reported, *elsewhere}]
     every_false = [
         found
         for found in held_out.detections(student)
         if found.lesion < 0 and found.score >= student.threshold
     ]
     false = _strongest_of_each_volume(every_false)
-    misplaced = sum(held_out.lesion_in_plane(found) is not None for found in every_false)
+    misplaced = sum(found.in_plane >= 0 for found in every_false)
     show = _Show(held_out, images)
     groups = (
         FindingGroup(
             f"Lesions found: {of_total(len(hits), len(held_out.lesions))}",
             _shown(hits, "spread evenly from the highest to the lowest score"),
             tuple(show.hit(found) for found in evenly(hits, MOST_EACH)),
+        ),
+        FindingGroup(
+            f"Lesions found in the plane at another depth: {of_total(len(elsewhere), len(held_out.lesions))}",
+            _shown(list(elsewhere), "spread evenly from the highest to the lowest score"),
+            tuple(show.other_depth(found) for found in evenly(list(elsewhere.values()), MOST_EACH)),
         ),
         FindingGroup(
             f"Lesions missed: {of_total(len(missed), len(held_out.lesions))}",
@@ -81,8 +88,8 @@ def student_findings(held_out: HeldOut, student: Student, images: SourceImages) 
     summary = (
         f"Reported: {student.threshold_text}. That gives {student.fps_per_volume:.2f} false positives "
         f"per volume over {count(student.result.num_volumes_all, 'test volume')}. Of these "
-        f"false positives, {of_total(misplaced, len(every_false))} lie over an annotated lesion, on a slice "
-        "that is too far from the annotated one."
+        f"false positives, {of_total(misplaced, len(every_false))} lie over an annotated lesion at another "
+        "depth."
     )
     return StudentFindings(student.title, summary, groups)
 
@@ -128,26 +135,36 @@ class _Show:
         lesion = self._held_out.lesions[found.lesion]
         lines = (
             f"score {found.score:.2f}, {found.place}",
-            f"{lesion.category or 'lesion'}, annotated on slice {lesion.slice_index}",
+            lesion.text,
         )
         mark = Mark(found.box_xyxy, "hit")
         return self._finding(found.record, found.slice_index, lesion.box_xyxy, [mark], lines)
 
+    def other_depth(self, found: Detection) -> Finding:
+        lesion = self._held_out.lesions[found.in_plane]
+        lines = (
+            f"found in the plane, depth off by {count(found.slices_off(lesion), 'slice')}",
+            f"score {found.score:.2f}, {found.place}",
+            lesion.text,
+        )
+        mark = Mark(found.box_xyxy, "plane")
+        return self._finding(lesion.record, lesion.slice_index, lesion.box_xyxy, [mark], lines)
+
     def miss(self, lesion: HeldOutLesion, best: Detection | None) -> Finding:
         told = "no box hits it" if best is None else f"best hit {best.score:.3f}, below the threshold"
-        lines = (f"{lesion.category or 'lesion'}, slice {lesion.slice_index}", told)
+        lines = (lesion.text, told)
         return self._finding(lesion.record, lesion.slice_index, lesion.box_xyxy, [], lines)
 
     def false_positive(self, found: Detection) -> Finding:
-        lesion = self._held_out.lesion_in_plane(found)
-        if lesion is not None:
-            told = f"over a lesion annotated on slice {lesion.slice_index}, too far away"
+        if found.in_plane >= 0:
+            lesion = self._held_out.lesions[found.in_plane]
+            told = f"over a lesion, depth off by {count(found.slices_off(lesion), 'slice')}"
         elif self._held_out.lesions_of(found.record):
             told = "elsewhere in a volume with a lesion"
         else:
             told = "volume without a lesion"
         lines = (f"score {found.score:.2f}, {found.place}", told)
-        mark = Mark(found.box_xyxy, "other")
+        mark = Mark(found.box_xyxy, kind_of(found))
         return self._finding(found.record, found.slice_index, found.box_xyxy, [mark], lines)
 
     def _finding(

@@ -84,9 +84,7 @@ def headline(
 
 def mean_interval(student: Student) -> Interval:
     """Return the interval of a student's mean sensitivity."""
-    if student.result.bootstrap is None:
-        raise ValueError(f"{student.title}: the result has no bootstrap")
-    return student.result.bootstrap.intervals[MEAN_FIGURE]
+    return student.bootstrap.intervals[MEAN_FIGURE]
 
 
 def verdict(difference: PairedDifference, method: str, reference: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from comoto.errors import DatasetError
+from comoto.evaluation.bootstrap import Bootstrap
 from comoto.evaluation.challenge import ChallengeResult, evaluate
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
@@ -19,6 +19,9 @@ from comoto.evaluation.challenge_tables import (
     read_predictions,
     read_truth,
 )
+from comoto.evaluation.matching import hits_in_plane
+from comoto.evaluation.paired import PairedDifference, paired_difference
+from comoto.evaluation.tables import Float64Array
 from comoto.records import ImageRecord
 from comoto.report.demo_folder import STUDENTS, TOMOSYNTHESIS, DemoFolder
 from comoto.report.pictures import Box
@@ -37,11 +40,19 @@ class HeldOutLesion:
     box_xyxy: Box
     slice_index: int
     category: str
+    pixel_mm: float
 
     @property
-    def longest_side(self) -> float:
-        """Longer side of the box in source pixels."""
-        return max(self.box_xyxy[2] - self.box_xyxy[0], self.box_xyxy[3] - self.box_xyxy[1])
+    def sides_mm(self) -> tuple[float, float]:
+        """Width and height of the box."""
+        x1, y1, x2, y2 = self.box_xyxy
+        return (x2 - x1) * self.pixel_mm, (y2 - y1) * self.pixel_mm
+
+    @property
+    def text(self) -> str:
+        """What it is, how large and where: "benign, 12 x 10 mm, slice 16"."""
+        width, height = self.sides_mm
+        return f"{self.category or 'lesion'}, {width:.0f} x {height:.0f} mm, slice {self.slice_index}"
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Detection:
         slice_index: the middle of the slices that it spans.
         place: those slices in words.
         lesion: number of the lesion that it hits, -1 for none.
+        in_plane: number of the lesion that it would hit if its depth did not matter, -1 for none.
+        depth: the slice at which it is scored, Z + Depth / 2.
     """
 
     record: ImageRecord
@@ -60,6 +73,12 @@ class Detection:
     place: str
     score: float
     lesion: int
+    in_plane: int
+    depth: float
+
+    def slices_off(self, lesion: HeldOutLesion) -> int:
+        """Return how many slices lie between it and a lesion."""
+        return round(abs(self.depth - lesion.slice_index))
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,13 @@ class Student:
     table: pd.DataFrame
     found: ChallengePredictions
     result: ChallengeResult
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """The intervals of the result."""
+        if self.result.bootstrap is None:
+            raise ValueError(f"{self.title}: the result has no bootstrap")
+        return self.result.bootstrap
 
     @property
     def threshold(self) -> float:
@@ -119,6 +145,7 @@ class HeldOut:
 
     def __init__(self, folder: DemoFolder) -> None:
         radius = folder.about.min_hit_radius
+        self._pixel_mm = folder.about.pixel_mm
         self._labels, self._boxes = (folder.file(f"evaluation/{name}.csv") for name in ("labels", "boxes"))
         self.truth: ChallengeTruth = read_truth(self._labels, self._boxes, radius)
         records = folder.manifest(TOMOSYNTHESIS).records()
@@ -146,6 +173,11 @@ class HeldOut:
         """Return the detections of a student that have a score and a test volume, highest score first."""
         keys, found, table = list(self.truth.volumes), student.found, student.table
         known = np.flatnonzero((found.volume >= 0) & ~np.isnan(found.scores))
+        centers = _centers(table)
+        truth = self.truth
+        in_plane = hits_in_plane(
+            found.volume, centers, truth.lesion_volume, truth.lesion_center, truth.radius
+        )
         detections = [
             Detection(
                 record=self._records[keys[found.volume[row]]],
@@ -154,6 +186,8 @@ class HeldOut:
                 place=_place(*_span(table.iloc[row])),
                 score=float(found.scores[row]),
                 lesion=int(found.hit_lesion[row]),
+                in_plane=int(in_plane[row]),
+                depth=float(centers[row, 2]),
             )
             for row in known
         ]
@@ -163,21 +197,25 @@ class HeldOut:
         """Return those of one volume."""
         return [found for found in self.detections(student) if found.record.image_id == record.image_id]
 
-    def lesion_in_plane(self, found: Detection) -> HeldOutLesion | None:
-        """Return the lesion that a detection would hit if its slice did not matter."""
-        x, y = ((found.box_xyxy[k] + found.box_xyxy[k + 2]) / 2 for k in (0, 1))
-        for lesion in self.lesions_of(found.record):
-            center_x, center_y, _ = self.truth.lesion_center[lesion.number]
-            if math.hypot(x - center_x, y - center_y) <= self.truth.radius[lesion.number]:
-                return lesion
-        return None
+    def only_in_plane(self, student: Student) -> dict[int, Detection]:
+        """Return the lesions that are reported at the right place in the plane and at a wrong depth.
+
+        Returns:
+            The strongest such detection by the number of the lesion; none of them hits a lesion.
+        """
+        strongest: dict[int, Detection] = {}
+        for found in self.detections(student):
+            missed = found.lesion < 0 and found.in_plane not in student.reported_lesions
+            if missed and found.in_plane >= 0 and found.score >= student.threshold:
+                strongest.setdefault(found.in_plane, found)
+        return strongest
 
     def _read_lesions(self) -> Iterable[HeldOutLesion]:
         table = pd.read_csv(self._boxes, dtype=_KEYS, encoding="utf-8-sig")
         for number, (_, row) in enumerate(table.iterrows()):
             record = self._records[(str(row["StudyUID"]), str(row["View"]))]
             category = str(row["Class"]) if "Class" in table.columns else ""
-            yield HeldOutLesion(number, record, _box(row), int(row["Slice"]), category)
+            yield HeldOutLesion(number, record, _box(row), int(row["Slice"]), category, self._pixel_mm)
 
     def _student(self, folder: DemoFolder, name: str, radius: float) -> Student:
         path = folder.file(f"predictions/{name}.csv")
@@ -188,6 +226,14 @@ class HeldOut:
         _check_same(folder.file(f"evaluation/{name}.json"), stored, result, path)
         table = pd.read_csv(path, dtype=_KEYS, encoding="utf-8-sig")
         return Student(name, STUDENTS[name], table, read_predictions(path, self.truth), result)
+
+
+def _centers(table: pd.DataFrame) -> Float64Array:
+    """Return the places at which detections are scored (N, 3): x, y in source pixels, z in slices."""
+    middle = [
+        table[start] + table[size] / 2 for start, size in (("X", "Width"), ("Y", "Height"), ("Z", "Depth"))
+    ]
+    return np.column_stack(middle).astype(np.float64)
 
 
 def _box(row: pd.Series) -> Box:
@@ -218,3 +264,13 @@ def _middle(first: int, spanned: int) -> int:
 
 def _place(first: int, spanned: int) -> str:
     return f"slices {first} to {first + spanned - 1}" if spanned > 1 else f"slice {first}"
+
+
+def paired_differences(held_out: HeldOut) -> tuple[PairedDifference, ...]:
+    """Compare each student with the reference, on the same draws of patients."""
+    reference, *others = held_out.students.values()
+    drawn = reference.bootstrap
+    return tuple(
+        paired_difference(other.found, reference.found, held_out.truth, drawn.replicates, drawn.seed)
+        for other in others
+    )

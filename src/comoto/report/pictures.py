@@ -23,13 +23,13 @@ VIEW_HEIGHT = 400.0
 MOST_ROWS = 512
 """Pictures with more rows are reduced to this number."""
 _JPEG_QUALITY = 85
-_LABEL_SPACE = 18.0
+_LABEL_SPACE, _LABEL_GAP, _LETTER_WIDTH = 18.0, 5.0, 10.0
+"""Of labels, in view units; the letters are those of report.css."""
 _LEAST_SIDE_SHARE = 0.22
 _BOX_SIDES = 2.5
 
-Kind = Literal["lesion", "hit", "other"]
+Kind = Literal["lesion", "hit", "plane", "other"]
 Box = tuple[float, float, float, float]
-Corner = Literal["top left", "top right", "bottom left"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,14 @@ class Mark:
     """A box to draw, (x1, y1, x2, y2) in source pixels.
 
     Attributes:
-        kind: an annotated lesion, a detection that hits one, or another detection.
+        kind: an annotated lesion, a detection that hits one, a detection over one at another depth, or
+            another detection.
         label: a short text at the box, may be empty.
-        corner: where the text stands, so that texts of overlapping boxes keep apart.
     """
 
     box_xyxy: Box
     kind: Kind
     label: str = ""
-    corner: Corner = "top left"
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,10 @@ def picture(
     pixels = image[round(y1) : round(y2), round(x1) : round(x2)]
     scale = VIEW_HEIGHT / (y2 - y1)
     width = (x2 - x1) * scale
-    outlines = [_outline(mark, (x1, y1, x2, y2), scale) for mark in marks]
-    shown = tuple(outline for outline in outlines if outline is not None)
+    taken: list[Box] = []
+    # what is drawn last is on top, so it has the first choice of a place for its label
+    outlines = [_outline(mark, (x1, y1, x2, y2), scale, taken) for mark in reversed(marks)]
+    shown = tuple(outline for outline in reversed(outlines) if outline is not None)
     return Picture(jpeg_uri(_reduced(pixels, most_rows)), round(width, 1), VIEW_HEIGHT, shown, alt)
 
 
@@ -174,7 +175,8 @@ def _reduced(pixels: ByteImage, most_rows: int) -> ByteImage:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _outline(mark: Mark, region: Box, scale: float) -> Outline | None:
+def _outline(mark: Mark, region: Box, scale: float, taken: list[Box]) -> Outline | None:
+    """Place a box and its label; ``taken`` are the areas of labels, in view units, and gets this one."""
     x1, y1 = max(mark.box_xyxy[0], region[0]), max(mark.box_xyxy[1], region[1])
     x2, y2 = min(mark.box_xyxy[2], region[2]), min(mark.box_xyxy[3], region[3])
     if x2 <= x1 or y2 <= y1:
@@ -182,10 +184,10 @@ def _outline(mark: Mark, region: Box, scale: float) -> Outline | None:
     x, y, width, height = (
         round(value * scale, 1) for value in (x1 - region[0], y1 - region[1], x2 - x1, y2 - y1)
     )
-    above, below = y - 5, y + height + _LABEL_SPACE - 2
-    has_room_above = above >= _LABEL_SPACE - 5
-    label_y = above if has_room_above and mark.corner != "bottom left" else below
-    at_right = mark.corner == "top right"
+    label_x, label_y, anchor = x, y - _LABEL_GAP, "start"
+    if mark.label:
+        right = (region[2] - region[0]) * scale
+        label_x, label_y, anchor = _label_place(mark.label, (x, y, x + width, y + height), right, taken)
     return Outline(
         x=x,
         y=y,
@@ -193,7 +195,41 @@ def _outline(mark: Mark, region: Box, scale: float) -> Outline | None:
         height=height,
         kind=mark.kind,
         label=mark.label,
-        label_x=round(x + width, 1) if at_right else x,
+        label_x=round(label_x, 1),
         label_y=round(label_y, 1),
-        label_anchor="end" if at_right else "start",
+        label_anchor=anchor,
     )
+
+
+def _label_place(label: str, box: Box, right: float, taken: list[Box]) -> tuple[float, float, str]:
+    """Choose the corner of a box at which its label lies in the picture and over no other label.
+
+    If there is none, it goes above or below until it is free.
+
+    Returns:
+        x and y of the text's base line, and which end of the text stands at x.
+    """
+    x1, y1, x2, y2 = box
+    width = _LETTER_WIDTH * len(label)
+    above, below = y1 - _LABEL_GAP, y2 + _LABEL_SPACE - 2
+    corners = [(x1, above, "start"), (x2, above, "end"), (x1, below, "start"), (x2, below, "end")]
+    steps = [step * _LABEL_SPACE for step in range(1, 12)]
+    corners += [
+        (x1, base + sign * step, "start") for step in steps for base, sign in ((above, -1), (below, 1))
+    ]
+    fits = []
+    for x, y, anchor in corners:
+        left = x if anchor == "start" else x - width
+        area = (left, y - _LABEL_SPACE + 4, left + width, y + 3)
+        inside = area[0] >= 0 and area[1] >= -1 and area[2] <= right and area[3] <= VIEW_HEIGHT
+        if not any(_overlap(area, other) for other in taken):
+            fits.append((not inside, (x, y, anchor), area))
+    if not fits:
+        return corners[0]
+    _, place, area = min(fits, key=lambda each: each[0])  # the first that lies inside, else the first
+    taken.append(area)
+    return place
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

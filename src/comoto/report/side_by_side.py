@@ -8,12 +8,12 @@ from comoto.preprocessing.breast import find_breast
 from comoto.records import ImageRecord
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion
 from comoto.report.inputs import view_name
-from comoto.report.pictures import Box, Corner, Kind, Mark, Picture, picture, region_with
-from comoto.report.source_images import ByteImage, SourceImages
+from comoto.report.pictures import Kind, Mark, Picture, picture, region_with
+from comoto.report.source_images import SourceImages
+from comoto.report.wording import count
 
 MOST_VOLUMES = 6
 STRONGEST = 3
-_CORNERS: tuple[Corner, ...] = ("top left", "top right", "bottom left")
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ def _comparison(held_out: HeldOut, lesion: HeldOutLesion, images: SourceImages) 
     region = region_with((left, top, right, bottom), boxes, pixels.shape)
     marks = annotation_marks(held_out, record, index)
     alt = f"Test slice {index} of {view_name(record)} with the annotated lesions."
-    lines = tuple(f"{each.category or 'lesion'}, slice {each.slice_index}" for each in lesions)
+    lines = tuple(each.text for each in lesions)
     panels = [Panel("Annotation", picture(pixels, marks, alt, region), lines)]
     for title, several in strongest.items():
-        panels.append(_panel(title, several, pixels, marks, region))
+        drawn = _detected(held_out, title, several, marks)
+        panels.append(Panel(title, picture(pixels, drawn.marks, drawn.alt, region), drawn.lines))
     return Comparison(f"{record.patient_id}, {view_name(record)}, slice {index}", tuple(panels))
 
 
@@ -77,22 +78,35 @@ def annotation_marks(held_out: HeldOut, record: ImageRecord, slice_index: int) -
     ]
 
 
-def _panel(
-    title: str, strongest: list[Detection], pixels: ByteImage, annotation: list[Mark], region: Box
-) -> Panel:
+@dataclass(frozen=True)
+class _Detected:
+    """What one student says of a slice, to draw and to read."""
+
+    marks: list[Mark]
+    lines: tuple[str, ...]
+    alt: str
+
+
+def _detected(held_out: HeldOut, title: str, strongest: list[Detection], annotation: list[Mark]) -> _Detected:
     marks = [Mark(mark.box_xyxy, mark.kind) for mark in annotation]
     numbered = list(enumerate(strongest, start=1))
     for place, found in reversed(numbered):  # the strongest is drawn last, on top
-        marks.append(Mark(found.box_xyxy, _kind(found), str(place), _CORNERS[(place - 1) % len(_CORNERS)]))
-    lines = tuple(_line(place, found) for place, found in numbered) or ("no detection",)
+        marks.append(Mark(found.box_xyxy, kind_of(found), str(place)))
+    lines = tuple(_line(held_out, place, found) for place, found in numbered) or ("no detection",)
     alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
-    return Panel(title, picture(pixels, marks, alt, region), lines)
+    return _Detected(marks, lines, alt)
 
 
-def _kind(found: Detection) -> Kind:
-    return "hit" if found.lesion >= 0 else "other"
+def kind_of(found: Detection) -> Kind:
+    """Return how a detection is drawn."""
+    if found.lesion >= 0:
+        return "hit"
+    return "plane" if found.in_plane >= 0 else "other"
 
 
-def _line(place: int, found: Detection) -> str:
+def _line(held_out: HeldOut, place: int, found: Detection) -> str:
     verdict = "hit" if found.lesion >= 0 else "no hit"
+    if found.lesion < 0 <= found.in_plane:
+        off = found.slices_off(held_out.lesions[found.in_plane])
+        verdict = f"found in the plane, depth off by {count(off, 'slice')}"
     return f"{place}: score {found.score:.2f}, {found.place}, {verdict}"
