@@ -405,9 +405,10 @@ def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> Expor
     Returns:
         ``.path``, ``.sha256`` and ``.difference``, the largest one to torch that was seen.
     """
+    from comoto.inference.model import run_folder
     from comoto.inference.onnx_export import export_onnx as run_export
 
-    return run_export(Path(run), Path(out), overwrite=overwrite)
+    return run_export(run_folder(Path(run)), Path(out), overwrite=overwrite)
 
 
 def load_model(run: AnyPath, device: str = "auto") -> Model:
@@ -418,12 +419,10 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
             names it too); or an ONNX file that ``comoto export onnx`` wrote, which runs in ONNX Runtime.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     """
-    from comoto.inference.model import RUN_FILES
     from comoto.inference.model import load_model as load
+    from comoto.inference.model import run_folder
 
-    path = Path(run)
-    if path.name in RUN_FILES and (path.parent / RUN_FILES[-1]).is_file():
-        path = path.parent
+    path = run_folder(Path(run))
     if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
         from comoto.inference.onnx_model import load_onnx_model
 

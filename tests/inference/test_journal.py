@@ -206,7 +206,7 @@ class TestPlaces:
             api.predict(student_run, files, tmp_path / "p.json")
 
     def test_an_input(self, student_run, files):
-        with pytest.raises(OutputExistsError, match=r"v0\.dcm: is one of the inputs; choose another --out"):
+        with pytest.raises(OutputExistsError, match=r"v0\.dcm: is one of the inputs and would be lost"):
             api.predict(student_run, files, files[0])
 
     def test_below_a_file(self, student_run, files):

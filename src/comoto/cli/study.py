@@ -28,6 +28,8 @@ def init(out: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file 
     from comoto.output_files import write_text
     from comoto.study.config import starting_file
 
+    if out.is_dir():
+        raise OutputExistsError(f"{out}: is a folder; name a file in it, such as {out / 'study.yaml'}")
     if out.exists():  # somebody's study stands in it: there is no --overwrite
         raise OutputExistsError(f"{out}: exists; choose another name")
     write_text(out, starting_file())

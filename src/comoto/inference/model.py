@@ -19,8 +19,7 @@ from comoto.errors import CheckpointError
 from comoto.preprocessing.plan import pad
 from comoto.records import SliceDetections
 
-RUN_FILES = ("model.safetensors", "checkpoint.json")
-"""Files of a run folder that stand for it where a model is asked for; the last one tells that it is one."""
+_RUN_FILES = ("model.safetensors", "checkpoint.json")
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,12 @@ class Model:
         images = pixels.to(self.device).float() / 255
         with autocast(self.device, self.precision):
             return self.detector.predict(self.detector.features(images))
+
+
+def run_folder(path: Path) -> Path:
+    """Return the run folder that a path means: itself, or the one that its weights lie in."""
+    is_inside = path.name in _RUN_FILES and all((path.parent / name).is_file() for name in _RUN_FILES)
+    return path.parent if is_inside else path
 
 
 def load_model(

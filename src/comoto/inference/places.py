@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,17 +59,6 @@ class Places:
     def results(self) -> tuple[Path, ...]:
         """What is there at the end."""
         return (self.table, self.twin) if self.safe is None else (self.table, self.twin, self.safe)
-
-    def refuse_inputs(self, inputs: Sequence[Path]) -> None:
-        """Check that nothing would be written over what is read.
-
-        Raises:
-            OutputExistsError: an output is an input.
-        """
-        read = {os.path.realpath(path) for path in inputs}
-        for path in (*self.results, self.journal):
-            if os.path.realpath(path) in read:
-                raise OutputExistsError(f"{path}: is one of the inputs; choose another --out")
 
     def refuse_existing(self) -> None:
         """Check that no finished file is there.

@@ -17,6 +17,7 @@ from comoto.inference.model import Model
 from comoto.inference.places import Places
 from comoto.inference.volume import detect_mammogram, detect_volume, rounded
 from comoto.locks import hold, lock_of
+from comoto.output_files import refuse_inputs_as_outputs
 from comoto.progress import progress_bar, say
 from comoto.records import Modality, VolumeDetections
 
@@ -86,7 +87,7 @@ def predict(
     if not options.other_modality:
         refuse_other_modality(model, request.modality)
     places = Places.of(out, safe_csv=options.safe_csv)
-    places.refuse_inputs(request.inputs)
+    refuse_inputs_as_outputs([*places.results, places.journal], [*request.inputs, request.manifest])
     made_by = {
         "model": model.name,
         "model_sha256": model.sha256,
