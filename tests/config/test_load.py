@@ -64,6 +64,21 @@ def test_values_are_taken_as_they_are_and_lie_over_the_texts() -> None:
         load_train_config("demo", values={"batch.sise": 4})
 
 
+@pytest.mark.parametrize("value", ["runs/a #1", "[runs/a, runs/b] # two", "'runs/a' # x"])
+def test_what_yaml_would_drop_as_a_comment_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="for a comment and leaves it out; quote the value"):
+        load_train_config("demo", [f"data.mammograms={value}"])
+
+
+def test_a_quoted_hash_a_date_and_an_empty_value() -> None:
+    assert load_train_config("demo", ['teacher="runs/a #1"']).teacher == Path("runs/a #1")
+    assert load_train_config("demo", ["teacher=runs/a#1"]).teacher == Path("runs/a#1")
+    assert load_train_config("demo", ["teacher=2024-11-23"]).teacher == Path("2024-11-23")
+    assert load_train_config("demo", ["teacher=2024-11-23 10:00:00"]).teacher == Path("2024-11-23 10:00:00")
+    assert load_train_config("demo", ["teacher="]).teacher is None
+    assert load_train_config("demo", ["distill={kind: none, start_epoch: 2}"]).distill.start_epoch == 2
+
+
 def test_settings_may_stand_before_a_kind_that_is_a_value() -> None:
     config = load_train_config("demo", ["distill.weight=0.7"], values={"distill.kind": "pkd"})
     assert config.distill.model_dump()["weight"] == 0.7

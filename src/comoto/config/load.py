@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from comoto.components import allow_typed, short, suggest
@@ -133,7 +135,22 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or key.count(".") >= _DEEPEST_KEY:
         raise ConfigError(f"--set {short(text)}: expected key.subkey=value")
-    return _under(key.strip(), parse_yaml(value, f"--set {short(key)}"))
+    nested = parse_yaml(value, f"--set {short(key)}")
+    comment = _comment(value)
+    if comment:
+        raise ConfigError(
+            f"--set {short(text)}: YAML takes '{short(comment)}' for a comment and leaves it out; quote the "
+            f"value: --set '{short(key)}=\"{short(value.strip())}\"'"
+        )
+    # no setting is a date, but a folder may be called like one
+    return _under(key.strip(), value.strip() if isinstance(nested, date) else nested)
+
+
+def _comment(value: str) -> str:
+    """Return what YAML drops at the end of a value that it can read."""
+    ends = (yaml.StreamEndToken, yaml.BlockEndToken)
+    last = max(token.end_mark.index for token in yaml.scan(value) if not isinstance(token, ends))
+    return value[last:].strip()
 
 
 def _nested(values: Mapping[str, Any] | None) -> dict[str, Any]:
