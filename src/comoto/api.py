@@ -673,10 +673,14 @@ def _train_config(
 ) -> TrainConfig:
     """Return the settings of a training: without a preset those of the run that is resumed, if any."""
     from comoto.config import load_train_config, override
+    from comoto.errors import ConfigError
     from comoto.training.record import is_run, saved_config
 
-    if resumed is not None and preset is None and is_run(resumed):
-        return override(saved_config(resumed), overrides, values)
+    if resumed is not None and preset is None:
+        if is_run(resumed):
+            return override(saved_config(resumed), overrides, values)
+        if not values:
+            raise ConfigError(f"{resumed}: no run to resume here; name its folder, or what to train on")
     return load_train_config("small" if preset is None else Path(preset), overrides, role, values)
 
 

@@ -41,6 +41,13 @@ def test_resume_needs_nothing_but_the_folder_and_may_lengthen(
         api.train_teacher(short, resume=True, overrides=["batch.size=2"])
 
 
+def test_a_folder_without_a_run_has_nothing_to_resume(tmp_path: Path) -> None:
+    for train in (api.train_teacher, api.train_student):
+        with pytest.raises(ConfigError, match="no run to resume here"):
+            train(tmp_path / "nowhere", resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_store_at_another_path_is_accepted_and_another_store_is_not(
     exams: Exams, short: Path, tmp_path: Path
 ) -> None:

@@ -200,7 +200,8 @@ class SelectionConfig(StrictModel):
     """Validation images looked at, at most."""
     min_hit_radius: Positive = 100.0
     """Least radius, in source pixels, within which a detection hits a lesion; 100 is the DBTex challenge's
-    value for pixels of about 0.085 mm and means nothing on coarser ones."""
+    value for pixels of about 0.085 mm and means nothing on coarser ones. At most a tenth of the images'
+    shorter side is taken."""
 
 
 class DataConfig(StrictModel):

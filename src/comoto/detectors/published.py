@@ -22,6 +22,7 @@ from comoto.detectors.backbones import TORCHVISION
 from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
 from comoto.detectors.weights import DAMAGED, load_matching
 from comoto.errors import CheckpointError, OutputExistsError
+from comoto.locks import hold, lock_of
 
 NETWORK = "network"
 FIRST_BLOCK = "layer1.0.conv1.weight"
@@ -66,8 +67,15 @@ def import_checkpoint(
         ConfigError: an override is wrong.
         OutputExistsError: ``out`` exists and is not an empty folder.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputExistsError(f"{out}: exists and is not an empty folder; choose another --out")
+    with hold(lock_of(out.resolve()), f"{out}: another command is writing there; choose another --out"):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputExistsError(f"{out}: exists and is not an empty folder; choose another --out")
+        return _import(path, out, role, overrides)
+
+
+def _import(
+    path: Path, out: Path, role: Literal["teacher", "student"], overrides: Sequence[str]
+) -> ImportedRun:
     network = read_network(path)
     backbone = _prefix(network, FIRST_BLOCK, path)
     head = _prefix(network, LAST_LAYER, path)

@@ -19,6 +19,7 @@ from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import TrainConfig
 from comoto.errors import CheckpointError, ConfigError
 from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
+from comoto.evaluation.hit_radius import largest_radius
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store, prediction_table
 from comoto.preprocessing.grey_batch import GreyBatch
@@ -152,7 +153,9 @@ class SelfTraining:
         """Return the share of the proposals that hit an annotated lesion; None if that cannot be known."""
         if not kept or not len(self._outside.lesions):
             return None
-        truth = read_truth(*challenge_tables(self._outside), self._config.selection.min_hit_radius)
+        shapes = [self._store.plan(name).source_shape for name in self._outside.images["image_id"]]
+        radius = min(self._config.selection.min_hit_radius, largest_radius(shapes))
+        truth = read_truth(*challenge_tables(self._outside), radius)
         best = prediction_table([_first(volume) for volume in kept])
         return float((read_predictions(best, truth).hit_lesion >= 0).mean())
 
