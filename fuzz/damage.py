@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+
+from run_folders import read_run, small_run
 
 from comoto.errors import ComotoError
 
@@ -113,6 +118,12 @@ KINDS = {
     "store: notes on images": Kind(small_store, "store/images/*.json", read_notes),
     "store: descriptions of planes": Kind(small_store, "store/planes/*/*.json", read_store),
     "store: planes": Kind(small_store, "store/planes/*/*.npy", read_store),
+    "run: state": Kind(small_run, "run/state.pt", read_run),
+    "run: run.json": Kind(small_run, "run/run.json", read_run),
+    "run: settings": Kind(small_run, "run/config.yaml", read_run),
+    "run: patients": Kind(small_run, "run/split.json", read_run),
+    "run: log": Kind(small_run, "run/log.csv", read_run),
+    "run: proposals": Kind(small_run, "run/proposals/*.json", read_run),
 }
 
 

@@ -29,6 +29,10 @@ from typing import Any
 
 import numpy as np
 
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+
+from run_folders import small_stores, student_words, teacher_words, trained
+
 MOST_KILLS = 2
 STARTED = 0.2
 """Share of a run in which it only loads its libraries; nothing is to be learnt from a kill then."""
@@ -76,7 +80,11 @@ def prepare_words(folder: Path, out: Path) -> list[str]:
     return ["prepare", *manifest, "--preset", "demo", "--workers", "2", "--out", str(out / "store")]
 
 
-COMMANDS = {"prepare": Command(small_exams, prepare_words)}
+COMMANDS = {
+    "prepare": Command(small_exams, prepare_words),
+    "train teacher": Command(small_stores, teacher_words, trained, ("--resume",)),
+    "train student": Command(small_stores, student_words, trained, ("--resume",)),
+}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -102,6 +102,8 @@ def trained(out: Path) -> dict[str, str]:
     from comoto.checksums import unseal_bytes
 
     run = out / "run"
+    if not (run / "state.pt").is_file():
+        return {}
     payload = unseal_bytes("comoto-state-2", (run / "state.pt").read_bytes())
     state = torch.load(io.BytesIO(payload), weights_only=True)
     found = {"model.safetensors": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,8 +141,7 @@ def _override(text: str) -> dict[str, Any]:
             f"--set {short(text)}: YAML takes '{short(comment)}' for a comment and leaves it out; quote the "
             f"value: --set '{short(key)}=\"{short(value.strip())}\"'"
         )
-    # no setting is a date, but a folder may be called like one
-    return _under(key.strip(), value.strip() if isinstance(nested, date) else nested)
+    return _under(key.strip(), nested)
 
 
 def _comment(value: str) -> str:

@@ -47,7 +47,7 @@ def load_matching(module: nn.Module, weights: dict[str, Tensor], source: str) ->
     """Load weights of which every key and shape must match.
 
     Raises:
-        OtherArchitecture: keys are missing or left over, or shapes differ; says how many, and the first.
+        OtherArchitecture: keys are missing or left over, or shapes differ; says how many, and names one.
     """
     wanted = module.state_dict()
     missing = [key for key in wanted if key not in weights]
@@ -58,7 +58,7 @@ def load_matching(module: nn.Module, weights: dict[str, Tensor], source: str) ->
         if key in weights and weights[key].shape != wanted[key].shape
     ]
     problems = [
-        f"{len(names)} {what} (first: {names[0]})"
+        f"{len(names)} {what} ({names[0]}{', ...' if len(names) > 1 else ''})"
         for what, names in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
         if names
     ]
