@@ -158,6 +158,15 @@ def test_predictions_of_other_volumes_are_not_mixed(study: Path) -> None:
         read_results(study)
 
 
+def test_a_changed_study_file_is_told(study: Path) -> None:
+    """People may edit it; a flipped bit may too."""
+    path = study / "study.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("radius: 5.3", "radius: 7.3"), encoding="utf-8")
+    results = read_results(study)
+    assert results.study.min_hit_radius == 7.3
+    assert "study.yaml was changed since the study was last run" in markdown(results, summarise(results))
+
+
 def test_one_seed_is_never_bold(tmp_path: Path) -> None:
     found = {("standard", 1.0, "pretraining", 0, 0): [], ("standard", 1.0, "scratch", 0, 0): [0, 1, 2, 3]}
     results = read_results(hand_made_study(tmp_path / "study", found, fractions=[1.0], seeds=[0]))

@@ -16,6 +16,7 @@ from comoto.components import short, suggest
 from comoto.config import PRESETS, StrictModel, dump_yaml, plain_problem, read_yaml
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
+from comoto.study.kept import STUDY
 
 Settings = tuple[str, ...]
 """Overrides such as ``batch.size=4``; later ones win."""
@@ -26,7 +27,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 MOST_REPETITIONS = 1000
 OWN_RULE = "own"
 """What the students' own rule from slices to volumes is called in tables."""
-_STUDY_FILE = "study.yaml"
 
 
 class StudyData(StrictModel):
@@ -169,7 +169,7 @@ def load_study(path: Path) -> StudyConfig:
 
 def save_study(study: StudyConfig, folder: Path) -> None:
     """Keep the study with its results, paths absolute."""
-    write_text(folder / _STUDY_FILE, dump_yaml(study.model_dump(mode="json")))
+    write_text(folder / STUDY, dump_yaml(study.model_dump(mode="json")))
 
 
 def saved_study(folder: Path) -> StudyConfig:
@@ -178,9 +178,9 @@ def saved_study(folder: Path) -> StudyConfig:
     Raises:
         ConfigError: the folder holds no study.
     """
-    if not (folder / _STUDY_FILE).is_file():
-        raise ConfigError(f"{folder}: holds no {_STUDY_FILE}; give the --out of 'comoto study run'")
-    return load_study(folder / _STUDY_FILE)
+    if not (folder / STUDY).is_file():
+        raise ConfigError(f"{folder}: holds no {STUDY}; give the --out of 'comoto study run'")
+    return load_study(folder / STUDY)
 
 
 def starting_file() -> str:

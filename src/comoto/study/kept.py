@@ -14,6 +14,8 @@ from comoto.checksums import content_sha256, file_sha256, read_json_object, writ
 from comoto.errors import ConfigError, DatasetError
 from comoto.output_files import write_text
 
+STUDY = "study.yaml"
+"""The study's settings as they were last run; people may change them, which is said."""
 DONE, FAILED = "done.json", "failed.json"
 PREDICTIONS = "predictions.csv"
 LABELS, BOXES, TEST = "labels.csv", "boxes.csv", "test.json"
@@ -115,7 +117,7 @@ def tables_checksum(tables: Mapping[str, str]) -> str:
 
 
 def keep_test_tables(study: Path, tables: Mapping[str, str]) -> None:
-    """Write the tables of the test volumes into the study's folder.
+    """Write the tables of the test volumes into the study's folder, where its settings are already.
 
     Args:
         study: its folder.
@@ -124,9 +126,8 @@ def keep_test_tables(study: Path, tables: Mapping[str, str]) -> None:
     for name, text in tables.items():
         write_text(study / name, text)
     sums = {name: file_sha256(study / name) for name in tables}
-    write_sealed_json(
-        study / TEST, {"format": _TEST_FORMAT, "tables": sums, "test_sha256": tables_checksum(tables)}
-    )
+    content = {"tables": sums, "test_sha256": tables_checksum(tables), "study": file_sha256(study / STUDY)}
+    write_sealed_json(study / TEST, {"format": _TEST_FORMAT, **content})
 
 
 def check_test_tables(study: Path) -> str | None:
@@ -148,6 +149,12 @@ def check_test_tables(study: Path) -> str | None:
         if path.is_file() and file_sha256(path) != stated:
             raise DatasetError(f"{path}: is damaged, or was changed since it was written (checksum); {again}")
     return str(content["test_sha256"])
+
+
+def is_changed(study: Path) -> bool:
+    """Whether somebody, or damage, changed a study's kept settings since the study was last run."""
+    content = _read(study / TEST, "'comoto study run' writes it again", ())
+    return content is not None and content["study"] != file_sha256(study / STUDY)
 
 
 def _read(path: Path, way_out: str, unsealed: tuple[str | None, ...]) -> dict[str, Any] | None:

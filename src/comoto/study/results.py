@@ -27,6 +27,7 @@ from comoto.study.kept import (
     LABELS,
     check_predictions,
     check_test_tables,
+    is_changed,
     lacking,
     predictions_name,
     read_done,
@@ -63,6 +64,7 @@ class StudyResults:
         runs: the complete runs of each row; rows in the order of the study, empty ones included.
         rule: name of the further rule from slices to volumes; "" is the students' own.
         unchecked: files without a checksum, by which damage would be noticed.
+        is_changed: whether the kept settings are others than those of the last run.
     """
 
     study: StudyConfig
@@ -72,6 +74,7 @@ class StudyResults:
     runs: dict[Place, dict[Pair, RunResult]]
     rule: str = ""
     unchecked: tuple[str, ...] = ()
+    is_changed: bool = False
 
     @property
     def suffix(self) -> str:
@@ -134,7 +137,7 @@ def read_results(
         row = runs.setdefault((cell.regime, cell.fraction, cell.arm), {})
         if cell.run in results:
             row[cell.seed, cell.repetition] = results[cell.run]
-    return StudyResults(study, grid, truth, _sizes(boxes), runs, rule, tuple(unchecked))
+    return StudyResults(study, grid, truth, _sizes(boxes), runs, rule, tuple(unchecked), is_changed(folder))
 
 
 def common_pairs(one: dict[Pair, RunResult], other: dict[Pair, RunResult]) -> list[Pair]:

@@ -37,6 +37,7 @@ from comoto.study.kept import (
     BOXES,
     DONE,
     LABELS,
+    STUDY,
     keep_test_tables,
     lacking,
     tables_checksum,
@@ -263,9 +264,9 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid, test_sha256: str) -
     """Refuse a folder of something else, and runs that were started with other settings."""
     if not out.exists():
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / "study.yaml").is_file()):
+    if not out.is_dir() or (any(out.iterdir()) and not (out / STUDY).is_file()):
         raise OutputExistsError(f"{out}: exists and is no study; choose another --out")
-    if (out / "study.yaml").is_file():
+    if (out / STUDY).is_file():
         saved_study(out)
     for run in (*grid.teachers, *grid.students):
         changes = changed_settings(run, out)

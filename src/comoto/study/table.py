@@ -190,6 +190,8 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
                 f"With {seeds} seeds the intervals can be too narrow: draws of them show "
                 f"{seeds - 1}/{seeds} of the variance between teachers."
             )
+    if results.is_changed:
+        sentences.append("study.yaml was changed since the study was last run; this table follows it.")
     if results.unchecked:
         sentences.append(
             f"Not checked, because a former version kept no checksums: {len(results.unchecked)} tables, "
