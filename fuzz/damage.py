@@ -28,6 +28,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
+from kept_files import RUN, read_checkpoint, read_study, small_checkpoint, small_study
 from run_folders import read_run, small_run
 
 from comoto.errors import ComotoError
@@ -124,6 +125,13 @@ KINDS = {
     "run: patients": Kind(small_run, "run/split.json", read_run),
     "run: log": Kind(small_run, "run/log.csv", read_run),
     "run: proposals": Kind(small_run, "run/proposals/*.json", read_run),
+    "checkpoint: checkpoint.json": Kind(small_checkpoint, "run/checkpoint.json", read_checkpoint),
+    "checkpoint: weights": Kind(small_checkpoint, "run/model.safetensors", read_checkpoint),
+    "study: complete runs": Kind(small_study, "study/students/**/done.json", read_study),
+    "study: order of a worker": Kind(small_study, f"study/{RUN}/spec.json", read_study),
+    "study: predictions": Kind(small_study, "study/students/**/predictions.csv", read_study),
+    "study: test volumes": Kind(small_study, "study/*.csv", read_study),
+    "study: checksums": Kind(small_study, "study/test.json", read_study),
 }
 
 

@@ -63,7 +63,7 @@ def laid_over(content: dict, key: str, value: object) -> dict:
 
 def checkpoint(folder: Path, key: str) -> None:
     config = load_train_config("demo")
-    save_checkpoint(folder, build_detector(config), config, About("teacher", 1, {}))
+    save_checkpoint(folder, build_detector(config), config, About("student", 1, {}))
     content = json.loads((folder / "checkpoint.json").read_text())
     del content["checksum"]
     content["config"] = laid_over(content["config"], key, EVIL)

@@ -70,7 +70,7 @@ class TestCheckpoint:
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(wider_student(exams)))
         words = ("train", "student", "--tomosynthesis", exams.stores / "bcs-dbt", "--out", tmp_path / "run")
         given = ("--teacher", teacher_run, "--preset", tmp_path / "mine.yaml")
-        refused((*words, *given), teacher_run, "another architecture", "of another shape", "use the detector")
+        refused((*words, *given), teacher_run, "another architecture", "64 instead of 48", "use the detector")
 
     def test_weights_of_another_model(self, refused, teacher_run, volume, tmp_path):
         """A description of one run with the weights of another."""
