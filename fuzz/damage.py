@@ -29,6 +29,12 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
 from kept_files import RUN, read_checkpoint, read_study, small_checkpoint, small_study
+from predicting import (
+    continued_prediction,
+    exported_student,
+    interrupted_prediction,
+    loaded_student,
+)
 from run_folders import read_run, small_run
 
 from comoto.errors import ComotoError
@@ -110,6 +116,12 @@ def read_notes(folder: Path) -> Any:
     return [read_note_file(path) for path in sorted((folder / "store" / "images").iterdir())]
 
 
+def small_prediction(folder: Path) -> None:
+    """Write two volumes and the journal of a prediction that was interrupted after the first."""
+    small_exams(folder)
+    interrupted_prediction(folder)
+
+
 KINDS = {
     "manifest: manifest.json": Kind(small_exams, "manifest/manifest.json", read_manifest),
     "manifest: images": Kind(small_exams, "manifest/images.parquet", read_manifest),
@@ -132,6 +144,8 @@ KINDS = {
     "study: predictions": Kind(small_study, "study/students/**/predictions.csv", read_study),
     "study: test volumes": Kind(small_study, "study/*.csv", read_study),
     "study: checksums": Kind(small_study, "study/test.json", read_study),
+    "prediction: journal": Kind(small_prediction, "predictions.csv.journal", continued_prediction),
+    "exported model": Kind(exported_student, "student.onnx", loaded_student),
 }
 
 

@@ -31,6 +31,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
+from predicting import predict_words, untrained_student
 from run_folders import small_stores, student_words, teacher_words, trained
 
 MOST_KILLS = 2
@@ -80,8 +81,15 @@ def prepare_words(folder: Path, out: Path) -> list[str]:
     return ["prepare", *manifest, "--preset", "demo", "--workers", "2", "--out", str(out / "store")]
 
 
+def small_exams_and_student(folder: Path) -> None:
+    """Write the same exams, and a student."""
+    small_exams(folder)
+    untrained_student(folder / "run")
+
+
 COMMANDS = {
     "prepare": Command(small_exams, prepare_words),
+    "predict": Command(small_exams_and_student, predict_words),
     "train teacher": Command(small_stores, teacher_words, trained, ("--resume",)),
     "train student": Command(small_stores, student_words, trained, ("--resume",)),
 }
