@@ -206,14 +206,14 @@ class TestRefusals:
         assert "a stack of 5 slices 'L CC tomo' (a1" in message
         assert "a stack of 6 slices (b1, ..., series 1.2.3.4)" in message
 
-    def test_a_mammogram_beside_the_stack(self, tmp_path: Path) -> None:
+    def test_a_volume_beside_the_stack(self, tmp_path: Path) -> None:
         folder = write_stack(tmp_path / "s", texture(frames=5))
-        tags = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2", "SeriesInstanceUID": "1.9"}
-        write_dicom(folder / "ffdm.dcm", texture()[0], "raw", tags=tags)
-        assert "1 x mammogram (ffdm.dcm)" in refused(folder, "several images")
+        write_dicom(folder / "bto.dcm", texture(), "raw", tags={"SeriesInstanceUID": "1.9"})
+        assert "1 x tomosynthesis volume (bto.dcm)" in refused(folder, "several images")
 
     def test_some_without_number(self, tmp_path: Path) -> None:
-        folder = write_stack(tmp_path / "s", texture(frames=5), InstanceNumber=lambda k: k + 1 if k else None)
+        numbers = {"InstanceNumber": lambda k: k + 1 if k else None, "ImagePositionPatient": None}
+        folder = write_stack(tmp_path / "s", texture(frames=5), **numbers)
         assert "1 of 5 files have no Instance Number (1.dcm)" in refused(folder, "order is unknown")
 
     def test_neither_number_nor_place(self, tmp_path: Path) -> None:

@@ -217,9 +217,10 @@ def test_a_hospital_folder_is_surveyed(tmp_path: Path) -> None:
         ("4/ffdm.dcm", Content.MAMMOGRAM, 1),
         ("4/p.dcm", Content.PROJECTIONS, 3),
         ("5/sco.dcm", Content.PRIVATE, 1),
-        ("6", Content.VOLUME, 0),
+        ("6/a1", Content.VOLUME, 5),
+        ("6/b1", Content.VOLUME, 5),
         ("7/thumb.png", Content.UNREADABLE, 0),
         ("7/x.dcm", Content.UNREADABLE, 0),
     ]
     problems = {str(kind.path.relative_to(tmp_path)) for kind in survey(tmp_path) if kind.problem}
-    assert problems == {"4/p.dcm", "5/sco.dcm", "6", "7/thumb.png", "7/x.dcm"}
+    assert problems == {"4/p.dcm", "5/sco.dcm", "7/thumb.png", "7/x.dcm"}

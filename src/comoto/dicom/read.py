@@ -32,15 +32,16 @@ class DicomImage:
     Args:
         path: a DICOM file.
         volume: refuse a file with a single frame.
+        header: what ``read_header`` has said about it already.
 
     Raises:
         DicomError: the header is refused (see ``read_header``), the file is cut, its fragments do not make
             the number of frames that the header states, or it is no volume where one is wanted.
     """
 
-    def __init__(self, path: Path | str, volume: bool = False) -> None:
+    def __init__(self, path: Path | str, volume: bool = False, header: DicomHeader | None = None) -> None:
         self.path = Path(path)
-        self.header = read_header(self.path)
+        self.header = header or read_header(self.path)
         if volume:
             self.header.require_volume()
         self._lock = threading.Lock()

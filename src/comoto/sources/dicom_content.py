@@ -49,6 +49,7 @@ _KEYWORDS = (
     "Rows",
     "Columns",
     "InstanceNumber",
+    "AcquisitionNumber",
     "ImagesInAcquisition",
     "ImagePositionPatient",
     "ImageOrientationPatient",

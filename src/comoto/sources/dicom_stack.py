@@ -19,6 +19,7 @@ from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
 from comoto.dicom.decode import Pixels
+from comoto.dicom.grey import middle_window
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
 from comoto.dicom.read import DicomImage
 from comoto.dicom.tags import one_error
@@ -88,7 +89,7 @@ class DicomStack:
 
     def __init__(self, folder: Path, files: Sequence[DicomContent]) -> None:
         self.path = folder
-        self.slices = _ordered_slices(folder, files)
+        self.slices = ordered_slices(folder, files)
         self.announced = max((one.announced or 0 for one in self.slices), default=0)
         if self.announced > len(self.slices):
             warn_once(
@@ -96,8 +97,8 @@ class DicomStack:
                 f"{folder}: {len(self.slices)} slices are there, and Images in Acquisition says "
                 f"{self.announced}; slices at either end may be missing",
             )
-        first = read_header(self.slices[0].path)
-        self.header = replace(first, path=folder, num_frames=len(self.slices), sop_instance_uid="")
+        self._headers = [read_header(one.path) for one in self.slices]
+        self.header = _header_of(folder, self._headers)
         _check_size(self.header)
 
     @property
@@ -113,8 +114,11 @@ class DicomStack:
     @property
     def reductions(self) -> int:
         """How often the files can halve a frame while they decode it; as the first slice says."""
-        with DicomImage(self.slices[0].path) as image:
+        with self._open(0) as image:
             return image.reductions
+
+    def _open(self, index: int) -> DicomImage:
+        return DicomImage(self.slices[index].path, header=self._headers[index])
 
     def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Decode one slice; see ``Source.frame``.
@@ -124,9 +128,7 @@ class DicomStack:
         """
         if not 0 <= index < self.num_frames:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
-        with DicomImage(self.slices[index].path) as image:
-            if image.num_frames != 1:
-                raise DicomError(f"{image.path}: {image.num_frames} frames in a stack of single slices")
+        with self._open(index) as image:
             return image.frame(0, reduce)
 
     def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
@@ -146,7 +148,12 @@ class DicomStack:
         self.close()
 
 
-def _ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackSlice, ...]:
+def ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackSlice, ...]:
+    """Put the files of one volume in order, from the few tags that are known of each.
+
+    Raises:
+        DicomError: see ``DicomStack``.
+    """
     if len(files) > MAX_FRAMES:
         raise DicomError(
             f"{folder}: {len(files)} single-frame files are more than any breast volume has "
@@ -161,7 +168,7 @@ def _ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackS
         if _have_positions(slices):
             _check_positions(folder, ordered)
         return tuple(ordered)
-    if any(one.number is not None for one in slices):
+    if any(one.number is not None for one in slices) and not _have_distinct_positions(slices):
         without = [one for one in slices if one.number is None]
         raise DicomError(
             f"{folder}: {len(without)} of {len(slices)} files have no Instance Number ({_names(without)}), "
@@ -174,6 +181,15 @@ def _ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackS
         )
     ordered = sorted(slices, key=lambda one: one.position or 0.0)
     _check_distinct(folder, ordered, "position", lambda one: one.position)
+    numbers = [one.number for one in ordered if one.number is not None]
+    if numbers:
+        ordered, numbers = (ordered[::-1], numbers[::-1]) if numbers[0] > numbers[-1] else (ordered, numbers)
+        if any(after <= before for before, after in pairwise(numbers)):
+            raise DicomError(
+                f"{folder}: some files have no Instance Number, and those of the others contradict the place "
+                "of the slices; export the series again"
+            )
+        warn_once("no number", f"{folder}: some files have no Instance Number; their place tells their order")
     _check_positions(folder, ordered)
     return tuple(ordered)
 
@@ -188,7 +204,7 @@ def _slice_of(file: DicomContent) -> StackSlice:
             sop_instance_uid=uid_text(dataset, "SOPInstanceUID"),
             number=_count(dataset, "InstanceNumber"),
             announced=_count(dataset, "ImagesInAcquisition"),
-            position=_position(dataset),
+            position=slice_position(dataset),
             series_uid=file.series_uid,
             transfer_syntax=uid_text(dataset.file_meta, "TransferSyntaxUID"),
             shape=(file.rows, file.columns),
@@ -197,7 +213,7 @@ def _slice_of(file: DicomContent) -> StackSlice:
         )
 
 
-def _position(dataset: FileDataset) -> float | None:
+def slice_position(dataset: FileDataset) -> float | None:
     """Return the distance along the normal of the slices (PS3.3 C.7.6.2.1.1), else Slice Location."""
     place, cosines = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
     if _has(place, 3) and _has(cosines, 6):
@@ -273,6 +289,10 @@ def _have_positions(slices: Sequence[StackSlice]) -> bool:
     return None not in places and len(places) > 1
 
 
+def _have_distinct_positions(slices: Sequence[StackSlice]) -> bool:
+    return len({one.position for one in slices} - {None}) == len(slices)
+
+
 def _check_positions(folder: Path, ordered: Sequence[StackSlice]) -> None:
     """Places must go one way and in even steps."""
     places = [one.position or 0.0 for one in ordered]
@@ -294,6 +314,46 @@ def _check_positions(folder: Path, ordered: Sequence[StackSlice]) -> None:
                 f"{ordered[before + 1].path.name} are {abs(step):g} mm apart, the others "
                 f"{abs(typical):g} mm; copy or download the series again"
             )
+
+
+_READ_ALIKE = {
+    "num_frames": "numbers of frames",
+    "layout": "pixel layouts",
+    "photometric": "photometric interpretations",
+    "rescale": "rescales",
+    "mapped": "Modality LUTs",
+    "bits_stored": "numbers of bits",
+}
+"""What makes equal values of two slices mean the same."""
+
+
+def _header_of(folder: Path, headers: Sequence[DicomHeader]) -> DicomHeader:
+    """Return the header of a volume: that of its first slice where the others say the same.
+
+    Raises:
+        DicomError: values of slices mean different things, or slices are of both sides.
+    """
+    for name, plural in _READ_ALIKE.items():
+        odd = [one for one in headers if getattr(one, name) != getattr(headers[0], name)]
+        if odd:
+            raise DicomError(
+                f"{folder}: the slices have different {plural}, {headers[0].path.name} and "
+                f"{odd[0].path.name} for example; export the series again"
+            )
+    for what in ("laterality_tag", "view_position"):
+        said = sorted({str(getattr(one, what)) for one in headers if getattr(one, what)})
+        if len(said) > 1:
+            raise DicomError(
+                f"{folder}: the slices are of {len(said)} sides or views ({', '.join(said[:_NAMED])}); "
+                "give one folder per volume"
+            )
+    windows = [one.window for one in headers if one.window is not None]
+    window = headers[0].window
+    if len(set(windows)) > 1 or len(windows) not in (0, len(headers)):
+        window = middle_window(windows)
+        done = f"{window[0]:g}, {window[1]:g} is taken for all of them" if window else "none is taken"
+        warn_once("windows of slices", f"{folder}: windows differ between slices; {done}")
+    return replace(headers[0], path=folder, num_frames=len(headers), sop_instance_uid="", window=window)
 
 
 def _check_size(header: DicomHeader) -> None:

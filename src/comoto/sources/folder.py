@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
-from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom
+from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom, uid_text
+from comoto.sources.dicom_stack import slice_position
 
 _FEWEST_CAPTURES = 5
 """Single-frame secondary captures of one series and size make a stack from this number on.
@@ -16,11 +23,16 @@ The VICTRE release at the Imaging Data Commons has its slices in this class, and
 two files a series. No tomosynthesis volume has fewer slices.
 """
 _LISTED = 8
+_FEWEST_OF_PART = 5
+"""Slices of a view or an acquisition of its own: one odd slice is no other volume, but an error of the
+export, and some writers count a new acquisition with every slice."""
+_NO_COMPANY = frozenset({Content.VOLUME, Content.UNREADABLE})
+"""What beside a stack makes it unclear which volume a folder stands for."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Single-frame files of one series.
+    """Single-frame files of one series, view and acquisition.
 
     Attributes:
         series_uid, description: of the series; empty where the files do not say.
@@ -55,6 +67,30 @@ class FolderContent:
         """Others without objects that hold no pixels (reports, presentation states, DICOMDIR)."""
         return tuple(one for one in self.others if one.content is not Content.NO_IMAGE)
 
+    @property
+    def volumes(self) -> tuple[Stack, ...]:
+        """Stacks of more than one slice."""
+        return tuple(stack for stack in self.stacks if len(stack.files) > 1)
+
+    @property
+    def only_volume(self) -> Stack | None:
+        """The stack that the folder stands for: its only one, with nothing beside it but flat pictures.
+
+        A synthetic 2D image of the same breast often lies beside the slices. Whatever might belong to the
+        stack or be another volume is no such company.
+        """
+        company = {one.content for one in self.images}
+        is_alone = len(self.volumes) == 1 and not company & _NO_COMPANY
+        return self.volumes[0] if is_alone else None
+
+    def stack_of(self, path: Path) -> Stack | None:
+        """Return the stack of several slices to which a file belongs."""
+        return next((one for one in self.volumes if any(file.path == path for file in one.files)), None)
+
+    def name_of(self, stack: Stack) -> Path:
+        """Return the path that stands for a stack: the folder if it holds no other, else its first file."""
+        return self.folder if stack is self.only_volume else stack.files[0].path
+
     def only(self) -> Stack | DicomContent:
         """Return the one image that the folder holds.
 
@@ -63,14 +99,16 @@ class FolderContent:
         """
         if len(self.stacks) + len(self.images) == 1:
             return self.stacks[0] if self.stacks else self.images[0]
+        if self.only_volume is not None:
+            return self.only_volume
         if not self.stacks and not self.images:
             what = f"only {len(self.others)} DICOM objects without pixels" if self.others else "no DICOM file"
             inside = sum(path.is_dir() for path in self.folder.iterdir())
             hint = f", but {inside} folders; give one of them" if inside else "; give the folder of the files"
             raise DicomError(f"{self.folder}: {what} directly in this folder{hint}")
         raise DicomError(
-            f"{self.folder}: holds several images where one is expected: {self.summary()}; give one file, or "
-            "put the files of each series into a folder of their own"
+            f"{self.folder}: holds several images where one is expected: {self.summary()}; give one file "
+            "(any slice stands for its stack), or put the files of each series into a folder of their own"
         )
 
     def summary(self) -> str:
@@ -99,6 +137,27 @@ def look_into(folder: Path) -> FolderContent:
     return group(folder, found)
 
 
+def stack_around(path: Path) -> tuple[FolderContent, Stack] | None:
+    """Return the stack of several slices to which a file belongs, and what else its folder holds.
+
+    Looking into a folder takes a few milliseconds a file, so the last ones looked into are remembered for as
+    long as their files stay the same.
+    """
+    try:
+        stats = [(entry.name, entry.stat()) for entry in os.scandir(path.parent) if entry.is_file()]
+    except OSError as error:
+        raise DicomError(f"{path.parent}: cannot be opened ({error.strerror or error})") from error
+    state = tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+    content = _remembered(path.parent, state)
+    stack = content.stack_of(path)
+    return None if stack is None else (content, stack)
+
+
+@lru_cache(maxsize=2)
+def _remembered(folder: Path, state: tuple[tuple[str, int, int], ...]) -> FolderContent:
+    return look_into(folder)
+
+
 def group(folder: Path, found: list[DicomContent]) -> FolderContent:
     """Put single-frame files of a series together; a lone secondary capture counts as a mammogram (film)."""
     series: dict[tuple[str, Content], list[DicomContent]] = {}
@@ -109,12 +168,58 @@ def group(folder: Path, found: list[DicomContent]) -> FolderContent:
         else:
             others.append(one)
     stacks: list[Stack] = []
-    for (uid, content), files in series.items():
+    for (uid, content), copies in series.items():
+        files = _without_copies(copies)
         if content is Content.SLICE or _is_stack_of_captures(files):
-            stacks.append(Stack(uid, files[0].series_description, tuple(files)))
+            stacks.extend(Stack(uid, part[0].series_description, tuple(part)) for part in _parted(files))
         else:
-            others.extend(replace(one, content=Content.MAMMOGRAM) for one in files)
+            others.extend(replace(one, content=Content.MAMMOGRAM) for one in copies)
     return FolderContent(folder, tuple(stacks), tuple(sorted(others, key=lambda one: one.path)))
+
+
+def _without_copies(files: list[DicomContent]) -> list[DicomContent]:
+    """Leave out files that are byte for byte another one, as file managers make them."""
+    kept: dict[str, DicomContent] = {}
+    result = []
+    for one in files:
+        uid = "" if one.tags is None else uid_text(one.tags, "SOPInstanceUID")
+        original = kept.setdefault(uid, one) if uid else one
+        if original is not one and filecmp.cmp(original.path, one.path, shallow=False):
+            warn_once("copy", f"{one.path}: a copy of {original.path.name}; it is left out")
+        else:
+            result.append(one)
+    return result
+
+
+def _parted(files: list[DicomContent]) -> list[list[DicomContent]]:
+    """Part a series that holds several views, sides or acquisitions into the stacks that it is."""
+    views = _by(files, lambda one: tuple(_word(one, key) for key in ("ImageLaterality", "ViewPosition")))
+    sizes = {len(view) for view in views.values()}
+    if all(any(key) for key in views) and (min(sizes) >= _FEWEST_OF_PART or sizes == {1}):
+        return [part for view in views.values() for part in _by_acquisition(view)]
+    return _by_acquisition(files)
+
+
+def _by_acquisition(files: list[DicomContent]) -> list[list[DicomContent]]:
+    parts = _by(files, lambda one: _word(one, "AcquisitionNumber"))
+    if len(parts) == 1 or min(len(part) for part in parts.values()) < _FEWEST_OF_PART:
+        return [files]
+    places = [None if one.tags is None else slice_position(one.tags) for one in files]
+    if None not in places and len(set(places)) == len(places):  # one volume, counted so in the course of it
+        return [files]
+    return list(parts.values())
+
+
+def _by(files: Sequence[DicomContent], key: Callable[[DicomContent], Any]) -> dict[Any, list[DicomContent]]:
+    parts: dict[Any, list[DicomContent]] = {}
+    for one in files:
+        parts.setdefault(key(one), []).append(one)
+    return parts
+
+
+def _word(one: DicomContent, keyword: str) -> str:
+    value = None if one.tags is None else one.tags.get(keyword)
+    return "" if value is None else str(value).strip().upper()
 
 
 def _is_stack_of_captures(files: list[DicomContent]) -> bool:

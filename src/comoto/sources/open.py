@@ -13,8 +13,8 @@ from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
-from comoto.sources.dicom_stack import DicomStack
-from comoto.sources.folder import Stack, look_into
+from comoto.sources.dicom_stack import DicomStack, ordered_slices
+from comoto.sources.folder import FolderContent, Stack, look_into, stack_around
 from comoto.sources.png import SIGNATURE, PngImage
 from comoto.sources.raw_volume import RawVolume, raw_file, read_entries
 
@@ -75,7 +75,7 @@ class SourceKind:
     """What ``open_source`` would find at a path.
 
     Attributes:
-        path: what was asked for.
+        path: what was asked for; of a slice in a stack, the path that stands for the stack.
         content: what it holds.
         num_frames: slices of a volume, 1 for a mammogram; 0 where that is not known without opening it.
         problem: why it cannot be opened; empty if it can.
@@ -91,7 +91,8 @@ def open_source(path: Path | str) -> Source:
     """Open an image; what it is decides its content, never its name.
 
     Args:
-        path: a DICOM file; a folder with one single-frame DICOM file per slice, or with one DICOM file; a
+        path: a DICOM file; a folder with one single-frame DICOM file per slice, or with one DICOM file; any
+            slice of a stack in a folder, which stands for the stack; a
             MetaImage header (``.mhd``) with its raw file beside it; a grey PNG.
 
     Raises:
@@ -118,8 +119,10 @@ def read_source_header(path: Path | str) -> ImageHeader:
     """
     path = Path(path)
     if path.is_file() and is_dicom(path):
-        _refuse(dicom_content(path))
-        return read_header(path)
+        found = dicom_content(path)
+        _refuse(found)
+        if _around(found) is None:
+            return read_header(path)
     with open_source(path) as image:
         return image.header
 
@@ -138,7 +141,7 @@ def describe_source(path: Path | str) -> SourceKind:
             return SourceKind(path, Content.UNREADABLE, 0, f"{path}: no such file or folder")
         kind = _format(path)
         if kind == "dicom":
-            return _describe_found(path, dicom_content(path))
+            return _describe_file(dicom_content(path))
         with _OPENERS[kind](path) as image:
             frames = image.header.num_frames
         return SourceKind(path, Content.VOLUME if frames > 1 else Content.MAMMOGRAM, frames)
@@ -160,6 +163,8 @@ def source_files(path: Path | str) -> list[Path]:
     if not is_dicom(path) and path.suffix.lower() == ".mhd":
         raw = raw_file(path, read_entries(path))
         return sorted({path, raw} if raw.is_file() else {path})
+    if is_dicom(path) and (around := _around(dicom_content(path))) is not None:
+        return sorted(file.path for file in around[1].files)
     return [path]
 
 
@@ -186,7 +191,13 @@ def _format(path: Path) -> str:
 
 def _open_dicom(found: DicomContent) -> Source:
     _refuse(found)
-    return DicomImage(found.path)
+    around = _around(found)
+    return DicomImage(found.path) if around is None else DicomStack(found.path, around[1].files)
+
+
+def _around(found: DicomContent) -> tuple[FolderContent, Stack] | None:
+    """Return the folder and the stack of a single slice that has others beside it."""
+    return stack_around(found.path) if found.content in (Content.SLICE, Content.CAPTURE) else None
 
 
 def _refuse(found: DicomContent) -> None:
@@ -195,9 +206,24 @@ def _refuse(found: DicomContent) -> None:
         raise DicomError(f"{found.path}: {WAYS_OUT[found.content]}")
 
 
+def _describe_file(found: DicomContent) -> SourceKind:
+    around = _around(found)
+    return _describe_found(found.path, found) if around is None else describe_stack(*around)
+
+
+def describe_stack(content: FolderContent, stack: Stack) -> SourceKind:
+    """Describe a stack of several slices under the one path that stands for it; never raises."""
+    path = content.name_of(stack)
+    try:
+        ordered_slices(path, stack.files)
+    except DicomError as error:
+        return SourceKind(path, Content.VOLUME, len(stack.files), str(error))
+    return SourceKind(path, Content.VOLUME, len(stack.files))
+
+
 def _describe_found(path: Path, found: Stack | DicomContent) -> SourceKind:
     if isinstance(found, Stack):
-        count = len(DicomStack(path, found.files).slices)
+        count = len(ordered_slices(path, found.files))
         return SourceKind(path, Content.VOLUME if count > 1 else Content.SLICE, count)
     content = Content.MAMMOGRAM if found.content is Content.CAPTURE else found.content
     problem = f"{found.path}: {WAYS_OUT[content]}" if content in WAYS_OUT else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
 from comoto.sources.folder import FolderContent, group
-from comoto.sources.open import SourceKind, describe_source
+from comoto.sources.open import SourceKind, describe_source, describe_stack
 from comoto.sources.walk import walk
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -19,11 +19,10 @@ def survey(root: Path) -> Iterator[SourceKind]:
     """Describe the images in a folder and its sub-folders, in a fixed order.
 
     DICOM files are known by their mark and not by their name; a file that is called ``.dcm`` and is none
-    counts as unreadable. A folder whose single-frame files make one stack, and which holds no other image,
-    is one image under the folder's path. Where it holds several stacks, or a stack among other images, no
-    path names one stack, so the folder stands for all of them with a ``problem``. Links to folders are
-    followed, each folder is entered once. What cannot be opened is unreadable too: a folder, a file, a link
-    to nowhere that has the name of an image.
+    counts as unreadable. A folder whose single-frame files make one stack, beside which only flat pictures
+    lie, is one image under the folder's path. Of several stacks each has the path of its first file. Links
+    to folders are followed, each folder is entered once. What cannot be opened is unreadable too: a folder, a
+    file, a link to nowhere that has the name of an image.
 
     Args:
         root: a folder.
@@ -79,15 +78,19 @@ def _look_at(path: Path) -> DicomContent | SourceKind | None:
 
 
 def _survey_dicom(content: FolderContent) -> Iterator[SourceKind]:
-    if content.stacks:
+    for stack in content.volumes:
+        yield describe_stack(content, stack)
+    if content.volumes:
+        for stack in content.stacks:
+            if len(stack.files) == 1:
+                yield SourceKind(stack.files[0].path, Content.SLICE, 1)
+    elif content.stacks:
         try:
             content.only()
             problem = ""
         except DicomError as error:
             problem = str(error)
-        frames = len(content.stacks[0].files) if len(content.stacks) == 1 else 0
-        is_volume = any(len(stack.files) > 1 for stack in content.stacks)
-        yield SourceKind(content.folder, Content.VOLUME if is_volume else Content.SLICE, frames, problem)
+        yield SourceKind(content.folder, Content.SLICE, int(len(content.stacks) == 1), problem)
     for one in content.others:
         problem = f"{one.path}: {WAYS_OUT[one.content]}" if one.content in WAYS_OUT else ""
         if one.content is Content.UNREADABLE:
