@@ -59,7 +59,7 @@ def test_a_former_format_has_no_checksum_and_the_present_one_must(tmp_path):
         read_json_object(path, DatasetError, "", unsealed=("test-1",))
 
 
-@pytest.mark.parametrize("content", [b"\xff{}", b"[1]", b"{", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"\xff{}", b"[1]", b"{", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_no_json_object_is_one_named_error(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)

@@ -26,13 +26,17 @@ _MOST_NAMED = 5
 
 
 def store_identity(store: PreparedStore) -> str:
-    """Return the SHA-256 of a store's manifest and settings; its place and the rows' order do not matter."""
+    """Return the SHA-256 of a store's manifest, settings and pixels; place and order of rows do not matter.
+
+    Pixels count by the names of their planes, which change with the content of the source.
+    """
     about = about_source(Source(alias="", manifest=store.manifest))
     settings = {
         "config": store.config.model_dump(mode="json"),
         "options": store.options.model_dump(mode="json"),
     }
-    return content_sha256({"images": about.content, **settings})
+    planes = {image_id: store.planes_path(image_id).stem for image_id in store.image_ids}
+    return content_sha256({"images": about.content, "planes": planes, **settings})
 
 
 def run_inputs(config: TrainConfig, cohorts: Mapping[str, Cohort]) -> dict[str, Any]:
