@@ -237,7 +237,9 @@ def test_the_command_writes_tables_and_a_page_that_needs_nothing_else(
     assert "| paper | 50 % | scratch | 2 | 0.625 ± 0.177 |" in said  # 2/4 and 3/4
     assert (folder / "table.md").read_text(encoding="utf-8") in said
     assert len(pd.read_csv(folder / "table.csv")) == 8
-    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "no evidence that the depth of a lesion is found" in text
+    page = Page(text)
     assert len(page.pictures) == 4
     for uri in page.pictures:
         kind, content = uri.split(",", 1)

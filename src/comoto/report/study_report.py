@@ -14,6 +14,7 @@ from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_r
 from comoto.evaluation.tables import Float64Array
 from comoto.output_files import write_text
 from comoto.progress import track
+from comoto.report.depth import DEPTH_SENTENCE
 from comoto.report.page import fill
 from comoto.report.pictures import figure_image
 from comoto.report.study_figures import (
@@ -91,6 +92,7 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
     groups, power = _size_groups(results), power_lines(results)
     return {
         "study": study,
+        "depth_sentence": DEPTH_SENTENCE,
         "denominators": (
             f"{count(len(truth.lesion_volume), 'lesion')} in {positive}; "
             f"{count(len(truth.volumes), 'test volume')} of {count(len(truth.patients), 'patient')} in all"
