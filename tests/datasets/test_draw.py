@@ -1,6 +1,10 @@
 """``comoto draw``: boxes lie where the annotated pixels are, also in volumes that are stored turned."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -129,6 +133,50 @@ def test_a_file_alone(bcs_tree):
     turned = draw_file(path, 2, Laterality.RIGHT)
     assert (in_box(turned, (5, 6, 9, 13)) == 230).all()
     assert (in_box(stored, (11, 27, 15, 34)) == 230).all()  # 20 - 9, 40 - 13, 20 - 5, 40 - 6
+
+
+def predicted(folder, path, name=None):
+    """A table with a strong box at (5, 6, 9, 13), a weak one, one of another file, and the twin."""
+    keys = {"PatientID": "p", "StudyUID": "1.2", "View": "rcc"}
+    box = {"X": 5, "Width": 4, "Y": 6, "Height": 7, "Z": 0, "Depth": 3, "Score": 0.9}
+    rows = [keys | box, keys | box | {"Z": 4, "Score": 0.1}, keys | box | {"View": "lcc", "Score": 0.95}]
+    pd.DataFrame(rows).to_csv(folder / "p.csv", index=False)
+    image = {"image_id": name or str(path), "path": str(path), "patient_id": "p", "study_id": "1.2"}
+    twin = {"format": "comoto-predictions-1", "images": [image | {"view_key": "rcc"}]}
+    (folder / "p.json").write_text(json.dumps(twin), encoding="utf-8")
+    return folder / "p.csv"
+
+
+def test_a_file_alone_with_its_predictions(bcs_tree, tmp_path, monkeypatch):
+    write_marked_volume(bcs_tree)
+    path = bcs_tree.root / VOLUMES[2].folder("classic") / "1-1.dcm"
+    table = predicted(tmp_path, path)
+    picture = draw_file(path, predictions=table)
+    assert picture.tobytes() == draw_file(path, 1, None, table).tobytes()  # slices 0 to 2: the middle is 1
+    assert picture.tobytes() != draw_file(path, 1).tobytes()
+    assert draw_file(path, 1, None, table, min_score=0.92).tobytes() == draw_file(path, 1).tobytes()
+    monkeypatch.chdir(path.parent)
+    assert draw_file(Path(path.name), predictions=table).tobytes() == picture.tobytes()
+    assert comoto(monkeypatch, path, "--predictions", table, "--out", tmp_path / "x.png") == 0
+    assert Image.open(tmp_path / "x.png").tobytes() == picture.tobytes()
+
+
+def test_predictions_that_do_not_say_whose_they_are(bcs_tree, tmp_path):
+    write_marked_volume(bcs_tree)
+    path, other = (bcs_tree.root / VOLUMES[n].folder("classic") / "1-1.dcm" for n in (2, 0))
+    table = predicted(tmp_path, path, "DBT-P1_rcc")
+    with pytest.raises(DatasetError, match=r"under the name DBT-P1_rcc.*or give --laterality"):
+        draw_file(path, predictions=table)
+    turned = draw_file(path, 1, Laterality.RIGHT, table)
+    assert turned.tobytes() != draw_file(path, 1, Laterality.RIGHT).tobytes()
+    with pytest.raises(DatasetError, match="knows nothing of"):
+        draw_file(other, predictions=table)
+    (tmp_path / "p.json").write_bytes(b"[")
+    with pytest.raises(DatasetError, match="damaged"):
+        draw_file(path, predictions=table)
+    (tmp_path / "p.json").unlink()
+    with pytest.raises(DatasetError, match="keep the two together"):
+        draw_file(path, predictions=table)
 
 
 def test_large_slices_are_reduced(tmp_path):

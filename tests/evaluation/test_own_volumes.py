@@ -175,6 +175,7 @@ def test_found_in_the_plane_at_another_depth():
     ]
     result = evaluate(predictions(*rows), labels(A, B), boxes(box(A), box(B)))
     assert result.depth.slices_off.tolist() == [20.0, pytest.approx(np.nan, nan_ok=True)]
+    assert result.depth.in_plane.tolist() == [0, 0, 1, 1]
     assert "1 never, of these 1 found in the plane at another depth" in result.summary()
     content = json.loads(result.to_json())
     assert [lesion.get("slices_off") for lesion in content["lesions"]] == [20.0, None]

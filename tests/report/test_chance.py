@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from comoto.evaluation.challenge_tables import read_truth
+from comoto.evaluation.challenge_tables import read_predictions, read_truth
+from comoto.evaluation.paired import mean_sensitivity_positive
 from comoto.preprocessing.breast import Breast
-from comoto.report.chance import chance_level, random_places
+from comoto.report.chance import chance_level, mean_in_the_middle, random_places
 from comoto.report.source_images import SearchSpace
 
 KEY = {"PatientID": "P1", "StudyUID": "S1", "View": "lcc"}
@@ -67,3 +68,15 @@ def test_no_predictions_find_nothing_and_no_draws_are_refused():
     assert (level.mean, level.highest) == (0.0, 0.0)
     with pytest.raises(ValueError, match="at least 1 draw, got 0"):
         chance_level(boxes(), {}, truth_of_one_lesion(), 0, 0)
+
+
+def test_the_middle_slice_is_scored_in_place_of_the_predicted_one():
+    # the lesion is on slice 4 of 9, a quarter of 9 is 2.25; the middle is slice 4
+    over = {"X": 47, "Y": 48, "Z": 0, "Depth": 2}
+    truth = truth_of_one_lesion()
+    wrong_depth = boxes().assign(**over)
+    assert mean_sensitivity_positive(read_predictions(wrong_depth, truth), truth) == 0.0
+    assert mean_in_the_middle(wrong_depth, truth) == 1.0
+    assert mean_in_the_middle(wrong_depth.assign(X=0), truth) == 0.0
+    unknown = pd.concat([wrong_depth, wrong_depth.assign(StudyUID="of another split")])
+    assert mean_in_the_middle(unknown, truth) == 1.0

@@ -131,7 +131,7 @@ def test_the_page_says_when_and_how_it_was_made_and_how_large_things_are(text):
 
 
 def test_depth_is_said_plainly(text):
-    assert text.count("These figures are no evidence that the depth of a lesion is found.") == 2
+    assert text.count("these figures are no evidence that the depth of a lesion is found.") == 2
     rows = re.findall(r"<tr>(.*?)</tr>", text[text.index('<h2 id="depth">') :])[1:5]
     cells = [re.findall(r">([^<]+)</t[hd]>", row) for row in rows]
     assert [row[0] for row in cells] == ["Pretraining", "From scratch", "CoMoTo (LsKD)", "Mixed batches"]

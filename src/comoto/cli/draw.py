@@ -19,13 +19,17 @@ class Side(StrEnum):
 def draw(
     out: Annotated[Path, typer.Option(help="The picture, a PNG file.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[IMAGE]", help="An image of any format that is read; no boxes.")
+        Path | None, typer.Argument(metavar="[IMAGE]", help="An image of any format that is read.")
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Folder written by 'comoto index'.")] = None,
     image: Annotated[str | None, typer.Option(help="image_id in the manifest.")] = None,
     slice_index: Annotated[
         int | None,
-        typer.Option("--slice", min=0, help="0-based; the first lesion's or the middle one if not given."),
+        typer.Option(
+            "--slice",
+            min=0,
+            help="0-based; default the first lesion's, of IMAGE the strongest box's, else the middle one.",
+        ),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="CSV written by 'comoto predict'; its boxes are drawn in orange.")
@@ -51,14 +55,14 @@ def draw(
 
     refuse_inputs_as_outputs([out], [file, predictions])
     refuse_existing([out], overwrite)
-    if file is not None and manifest is None and image is None and predictions is None:
+    if file is not None and manifest is None and image is None:
         side = None if laterality is None else Laterality(laterality.value)
-        picture = drawing.draw_file(file, slice_index, side)
+        picture = drawing.draw_file(file, slice_index, side, predictions, min_score)
     elif file is None and manifest is not None and image is not None and laterality is None:
         picture = drawing.draw_record(Manifest.load(manifest), image, slice_index, predictions, min_score)
     else:
         raise ConfigError(
-            "give either IMAGE (with --slice, --laterality) or --manifest and --image "
+            "give either IMAGE (with --slice, --predictions, --laterality) or --manifest and --image "
             "(with --slice, --predictions)"
         )
     with whole_file(out) as part:

@@ -100,7 +100,7 @@ class ChallengePredictions:
     scores: Float64Array
     hit_lesion: IntArray
     warnings: tuple[str, ...]
-    depth: DepthAccount = field(default_factory=lambda: DepthAccount(float("nan"), np.empty(0)))
+    depth: DepthAccount = field(default_factory=DepthAccount.nothing)
 
 
 def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:

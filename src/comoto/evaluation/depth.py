@@ -17,6 +17,11 @@ MEANING = (
     "Z is the first slice of a box, counted from 0, and Depth the number of slices that it spans; a hit "
     "needs Z + Depth/2 within a quarter of the volume's slices of the annotated slice"
 )
+CAUTION = (
+    f"{MEANING}. So up to half of all slices count as right, and a box that spans most of the stack names "
+    "its middle: these figures are no evidence that the depth of a lesion is found."
+)
+"""What stands beside figures of several methods, whatever their boxes span."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,21 @@ class DepthAccount:
     Attributes:
         spanned_share: median share of the volume's slices that a prediction spans, over predictions on
             volumes with a box; NaN without any.
+        in_plane: (N,) lesion that a prediction meets in the slice plane, at whatever depth; -1 for none.
+        prediction_off: (N,) by how many slices the depth of a prediction is off that lesion's; NaN for none.
         slices_off: (L,) of a lesion that nothing hits but that a prediction meets in the slice plane: by how
             many slices the best scored of these is off, its own minus the lesion's; NaN for other lesions.
     """
 
     spanned_share: float
+    in_plane: IntArray
+    prediction_off: Float64Array
     slices_off: Float64Array
+
+    @classmethod
+    def nothing(cls) -> DepthAccount:
+        """Return the account of no predictions on no lesions."""
+        return cls(float("nan"), np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
 
     @property
     def num_at_other_depth(self) -> int:
@@ -72,12 +86,16 @@ def depth_account(
     of_volume = dict(zip(lesion_volume.tolist(), slices.tolist(), strict=True))
     known = np.array([of_volume.get(number, np.nan) for number in volume.tolist()])
     shares = (np.maximum(num_spanned, 0) / known)[~np.isnan(known)]
+    in_plane = hits_in_plane(volume, center, lesion_volume, lesion_center, radius)
+    depth_off = np.full(len(in_plane), np.nan)
+    met = in_plane >= 0
+    depth_off[met] = center[met, 2] - lesion_center[in_plane[met], 2]
     off = np.full(len(lesion_volume), np.nan)
     hit = np.zeros(len(lesion_volume), dtype=bool)
     hit[hit_lesion[(hit_lesion >= 0) & ~np.isnan(scores)]] = True
-    in_plane = hits_in_plane(volume, center, lesion_volume, lesion_center, radius)
-    rows = np.flatnonzero((in_plane >= 0) & ~np.isnan(scores))
+    rows = np.flatnonzero(met & ~np.isnan(scores))
     rows = rows[~hit[in_plane[rows]]]
     rows = rows[np.argsort(scores[rows], kind="stable")]  # the best of a lesion is written last and stays
-    off[in_plane[rows]] = center[rows, 2] - lesion_center[in_plane[rows], 2]
-    return DepthAccount(float(np.median(shares)) if len(shares) else float("nan"), off)
+    off[in_plane[rows]] = depth_off[rows]
+    spanned = float(np.median(shares)) if len(shares) else float("nan")
+    return DepthAccount(spanned, in_plane, depth_off, off)

@@ -1,4 +1,4 @@
-"""What blind guessing would score: as many boxes per volume as a student has, anywhere in the breast.
+"""What guessing would score: as many boxes as a student has, anywhere, or its own at the middle slice.
 
 With a hit radius that is large compared with the breast and several guesses per volume, guessing is far from
 zero. A sensitivity means little without this number beside it.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from comoto.evaluation.challenge_tables import ChallengeTruth, VolumeKey, read_predictions
+from comoto.evaluation.challenge_tables import SLICE_SHARE, ChallengeTruth, VolumeKey, read_predictions
 from comoto.evaluation.paired import mean_sensitivity_positive
 from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
@@ -61,6 +61,16 @@ def chance_level(
         for _ in range(draws)
     ]
     return ChanceLevel(float(np.mean(values)), min(values), max(values), draws)
+
+
+def mean_in_the_middle(predictions: pd.DataFrame, truth: ChallengeTruth) -> float:
+    """Return the mean sensitivity with every box at the middle slice of its volume, the simplest guess."""
+    volume = read_predictions(predictions, truth).volume
+    slices = np.full(len(truth.volumes) + 1, np.nan)  # the last entry serves volumes that nobody knows
+    slices[truth.lesion_volume] = truth.slice_tolerance / SLICE_SHARE
+    of_box = slices[volume]
+    middle = np.where(np.isnan(of_box), predictions["Z"].to_numpy(), of_box // 2)
+    return mean_sensitivity_positive(read_predictions(predictions.assign(Z=middle, Depth=0), truth), truth)
 
 
 def _shuffled(

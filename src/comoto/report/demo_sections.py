@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 from comoto.config import TrainConfig
 from comoto.errors import DatasetError
 from comoto.evaluation.bootstrap import Interval
+from comoto.evaluation.challenge_tables import ChallengeTruth
+from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.mammogram import MammogramResult
 from comoto.records import Split
 from comoto.report.breakdown import breakdowns
-from comoto.report.chance import ChanceLevel, chance_level
+from comoto.report.chance import ChanceLevel, chance_level, mean_in_the_middle
 from comoto.report.curves_figure import curves_figure
 from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoAbout, DemoFolder, Run
-from comoto.report.depth import DEPTH_SENTENCE, depth_rows
 from comoto.report.findings import student_findings
 from comoto.report.froc_figure import froc_figure
 from comoto.report.headline import MEAN_FIGURE, headline
@@ -27,7 +29,7 @@ from comoto.report.settings import differences, stage_table
 from comoto.report.side_by_side import STRONGEST, comparisons
 from comoto.report.source_images import SourceImages
 from comoto.report.teacher_result import read_mammogram_result
-from comoto.report.wording import count, in_words, listed, share, share_interval
+from comoto.report.wording import NOT_KNOWN, count, in_words, listed, share, share_interval
 from comoto.training.log_file import read_log
 from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC
 
@@ -76,6 +78,23 @@ class FigureRow:
 
     name: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DepthRow:
+    """What the depth of one student's boxes is worth.
+
+    Attributes:
+        title: of the student.
+        span: slices that a box on a volume with a lesion spans, as a share of the stack; median over boxes.
+        mean: the student's mean sensitivity.
+        in_the_middle: the same with every box put at the middle slice of its volume.
+    """
+
+    title: str
+    span: str
+    mean: str
+    in_the_middle: str
 
 
 @dataclass(frozen=True)
@@ -132,8 +151,8 @@ def headline_section(material: Material) -> Page:
             "in all"
         ),
         "hit_radius": _radius_text(material.demo.about),
-        "depth_sentence": DEPTH_SENTENCE,
-        "depth_rows": depth_rows(material.held_out),
+        "depth_sentence": CAUTION,
+        "depth_rows": tuple(_depth_row(student, truth) for student in students),
         "started": material.demo.about.started.replace("T", " "),
         "interval_method": students[0].bootstrap.text(),
     }
@@ -264,6 +283,16 @@ def _cohorts(material: Material) -> tuple[CohortRow, ...]:
             )
             rows.append(CohortRow(titles[name], images, training, choosing))
     return tuple(rows)
+
+
+def _depth_row(student: Student, truth: ChallengeTruth) -> DepthRow:
+    span = student.found.depth.spanned_share
+    return DepthRow(
+        title=student.title,
+        span=NOT_KNOWN if math.isnan(span) else f"{100 * span:.0f} %",
+        mean=share(student.result.mean_sensitivity_positive),
+        in_the_middle=share(mean_in_the_middle(student.table, truth)),
+    )
 
 
 def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:

@@ -20,9 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 from comoto.components import suggest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.evaluation.tables import read_table
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
+from comoto.report.predicted_rows import rows_of_file, rows_of_record
 from comoto.sources import open_source
 
 Box = tuple[float, float, float, float]
@@ -82,33 +82,51 @@ def draw_record(
         num_slices = image.num_frames
     marks = _lesion_marks(record, index)
     if predictions is not None:
-        detections = _detections(manifest, record, predictions)
+        detections = rows_of_record(manifest, record, predictions)
         strong = detections[detections[:, -1] >= min_score]
         marks += _detection_marks(strong, index, num_slices)
     return _compose(plan, frame, marks, _caption(image_id, index, num_slices, record.modality, plan))
 
 
 def draw_file(
-    path: Path, slice_index: int | None = None, laterality: Laterality | None = None
+    path: Path,
+    slice_index: int | None = None,
+    laterality: Laterality | None = None,
+    predictions: Path | None = None,
+    min_score: float = 0.0,
 ) -> Image.Image:
-    """Draw one slice of an image, without boxes.
+    """Draw one slice of an image that no manifest names, with detections if they are given.
 
     Args:
         path: a mammogram or a volume.
-        slice_index: 0-based; the middle one if not given.
+        slice_index: 0-based; if not given the middle slice of the strongest box, else of the volume.
         laterality: side of the body, which decides whether a volume is turned; without it nothing is turned,
             because header tags are known to be wrong.
+        predictions: table of ``comoto predict`` on volumes; its JSON twin tells which rows are of the file.
+        min_score: detections below are not drawn.
 
     Raises:
+        DatasetError: the predictions are wrong, are not of this file, or need a side of the body.
         DicomError: the file cannot be read or has no such slice.
     """
+    detections = np.zeros((0, 7))
+    if predictions is not None:
+        detections = rows_of_file(path, predictions, has_side=laterality is not None)
+        detections = detections[detections[:, -1] >= min_score]
     with open_source(path) as image:
         modality = Modality.TOMOSYNTHESIS if image.header.is_multiframe else Modality.MAMMOGRAM
         plan = plan_image(image, laterality, modality, PreprocessConfig())
-        index = image.num_frames // 2 if slice_index is None else slice_index
-        return _compose(
-            plan, image.frame(index), [], _caption(path.name, index, image.num_frames, modality, plan)
-        )
+        index = slice_index
+        if index is None:
+            index = _strongest_slice(detections) if len(detections) else image.num_frames // 2
+        marks = _detection_marks(detections, index, image.num_frames)
+        caption = _caption(path.name, index, image.num_frames, modality, plan)
+        return _compose(plan, image.frame(index), marks, caption)
+
+
+def _strongest_slice(detections: NDArray[np.float64]) -> int:
+    first, spanned = detections[detections[:, -1].argmax(), 4:6]
+    return int(first + max(spanned - 1, 0) // 2)
 
 
 def _record(manifest: Manifest, image_id: str) -> ImageRecord:
@@ -127,25 +145,6 @@ def _lesion_marks(record: ImageRecord, index: int) -> list[Mark]:
         label = lesion.category if here else f"{lesion.category}, slice {lesion.slice_index}"
         marks.append(Mark(lesion.box_xyxy, label, "lesion", here))
     return marks
-
-
-def _detections(manifest: Manifest, record: ImageRecord, predictions: Path) -> NDArray[np.float64]:
-    """Return the rows of one image as (N, 7): x, width, y, height, first slice, depth, score."""
-    numbers = ("X", "Width", "Y", "Height", "Z", "Depth", "Score")
-    table = read_table(predictions, "predictions", ("PatientID", "StudyUID", "View"), numbers)
-    keys = list(zip(table.texts["PatientID"], table.texts["StudyUID"], table.texts["View"], strict=True))
-    own = (record.patient_id, record.study_id, record.view_key)
-    images = manifest.images
-    known = set(zip(images["patient_id"], images["study_id"], images["view_key"], strict=True))
-    if keys and not known & set(keys):
-        raise DatasetError(
-            f"{predictions}: none of its rows is of an image of this manifest (the first is "
-            f"{' '.join(keys[0])}, this image is {' '.join(own)}); give the predictions of this data set"
-        )
-    values = np.stack([table.numbers[name] for name in numbers], axis=1)
-    complete = np.asarray(np.isfinite(values).all(axis=1))
-    table.require(complete, "a number is missing", "every cell of a detection is needed")
-    return values[[key == own for key in keys]]
 
 
 def _detection_marks(detections: NDArray[np.float64], index: int, num_slices: int) -> list[Mark]:

@@ -143,7 +143,7 @@ class _Show:
     def other_depth(self, found: Detection) -> Finding:
         lesion = self._held_out.lesions[found.in_plane]
         lines = (
-            f"found in the plane, depth off by {count(found.slices_off(lesion), 'slice')}",
+            f"found in the plane, depth off by {count(found.slices_off, 'slice')}",
             f"score {found.score:.2f}, {found.place}",
             lesion.text,
         )
@@ -157,8 +157,7 @@ class _Show:
 
     def false_positive(self, found: Detection) -> Finding:
         if found.in_plane >= 0:
-            lesion = self._held_out.lesions[found.in_plane]
-            told = f"over a lesion, depth off by {count(found.slices_off(lesion), 'slice')}"
+            told = f"over a lesion, depth off by {count(found.slices_off, 'slice')}"
         elif self._held_out.lesions_of(found.record):
             told = "elsewhere in a volume with a lesion"
         else:

@@ -19,9 +19,7 @@ from comoto.evaluation.challenge_tables import (
     read_predictions,
     read_truth,
 )
-from comoto.evaluation.matching import hits_in_plane
 from comoto.evaluation.paired import PairedDifference, paired_difference
-from comoto.evaluation.tables import Float64Array
 from comoto.records import ImageRecord
 from comoto.report.demo_folder import STUDENTS, TOMOSYNTHESIS, DemoFolder
 from comoto.report.pictures import Box
@@ -64,7 +62,7 @@ class Detection:
         place: those slices in words.
         lesion: number of the lesion that it hits, -1 for none.
         in_plane: number of the lesion that it would hit if its depth did not matter, -1 for none.
-        depth: the slice at which it is scored, Z + Depth / 2.
+        slices_off: how many slices lie between it and that lesion, 0 for none.
     """
 
     record: ImageRecord
@@ -74,11 +72,7 @@ class Detection:
     score: float
     lesion: int
     in_plane: int
-    depth: float
-
-    def slices_off(self, lesion: HeldOutLesion) -> int:
-        """Return how many slices lie between it and a lesion."""
-        return round(abs(self.depth - lesion.slice_index))
+    slices_off: int
 
 
 @dataclass(frozen=True)
@@ -173,11 +167,7 @@ class HeldOut:
         """Return the detections of a student that have a score and a test volume, highest score first."""
         keys, found, table = list(self.truth.volumes), student.found, student.table
         known = np.flatnonzero((found.volume >= 0) & ~np.isnan(found.scores))
-        centers = _centers(table)
-        truth = self.truth
-        in_plane = hits_in_plane(
-            found.volume, centers, truth.lesion_volume, truth.lesion_center, truth.radius
-        )
+        slices_off = np.nan_to_num(np.abs(found.depth.prediction_off))
         detections = [
             Detection(
                 record=self._records[keys[found.volume[row]]],
@@ -186,8 +176,8 @@ class HeldOut:
                 place=_place(*_span(table.iloc[row])),
                 score=float(found.scores[row]),
                 lesion=int(found.hit_lesion[row]),
-                in_plane=int(in_plane[row]),
-                depth=float(centers[row, 2]),
+                in_plane=int(found.depth.in_plane[row]),
+                slices_off=round(slices_off[row]),
             )
             for row in known
         ]
@@ -226,14 +216,6 @@ class HeldOut:
         _check_same(folder.file(f"evaluation/{name}.json"), stored, result, path)
         table = pd.read_csv(path, dtype=_KEYS, encoding="utf-8-sig")
         return Student(name, STUDENTS[name], table, read_predictions(path, self.truth), result)
-
-
-def _centers(table: pd.DataFrame) -> Float64Array:
-    """Return the places at which detections are scored (N, 3): x, y in source pixels, z in slices."""
-    middle = [
-        table[start] + table[size] / 2 for start, size in (("X", "Width"), ("Y", "Height"), ("Z", "Depth"))
-    ]
-    return np.column_stack(middle).astype(np.float64)
 
 
 def _box(row: pd.Series) -> Box:

@@ -61,7 +61,7 @@ def _comparison(held_out: HeldOut, lesion: HeldOutLesion, images: SourceImages) 
     lines = tuple(each.text for each in lesions)
     panels = [Panel("Annotation", picture(pixels, marks, alt, region), lines)]
     for title, several in strongest.items():
-        drawn = _detected(held_out, title, several, marks)
+        drawn = _detected(title, several, marks)
         panels.append(Panel(title, picture(pixels, drawn.marks, drawn.alt, region), drawn.lines))
     return Comparison(f"{record.patient_id}, {view_name(record)}, slice {index}", tuple(panels))
 
@@ -87,12 +87,12 @@ class _Detected:
     alt: str
 
 
-def _detected(held_out: HeldOut, title: str, strongest: list[Detection], annotation: list[Mark]) -> _Detected:
+def _detected(title: str, strongest: list[Detection], annotation: list[Mark]) -> _Detected:
     marks = [Mark(mark.box_xyxy, mark.kind) for mark in annotation]
     numbered = list(enumerate(strongest, start=1))
     for place, found in reversed(numbered):  # the strongest is drawn last, on top
         marks.append(Mark(found.box_xyxy, kind_of(found), str(place)))
-    lines = tuple(_line(held_out, place, found) for place, found in numbered) or ("no detection",)
+    lines = tuple(_line(place, found) for place, found in numbered) or ("no detection",)
     alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
     return _Detected(marks, lines, alt)
 
@@ -104,9 +104,8 @@ def kind_of(found: Detection) -> Kind:
     return "plane" if found.in_plane >= 0 else "other"
 
 
-def _line(held_out: HeldOut, place: int, found: Detection) -> str:
+def _line(place: int, found: Detection) -> str:
     verdict = "hit" if found.lesion >= 0 else "no hit"
     if found.lesion < 0 <= found.in_plane:
-        off = found.slices_off(held_out.lesions[found.in_plane])
-        verdict = f"found in the plane, depth off by {count(off, 'slice')}"
+        verdict = f"found in the plane, depth off by {count(found.slices_off, 'slice')}"
     return f"{place}: score {found.score:.2f}, {found.place}, {verdict}"

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from comoto.config import dump_yaml
+from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
 from comoto.evaluation.tables import Float64Array
 from comoto.output_files import write_text
 from comoto.progress import track
-from comoto.report.depth import DEPTH_SENTENCE
 from comoto.report.page import fill
 from comoto.report.pictures import figure_image
 from comoto.report.study_figures import (
@@ -92,7 +92,7 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
     groups, power = _size_groups(results), power_lines(results)
     return {
         "study": study,
-        "depth_sentence": DEPTH_SENTENCE,
+        "depth_sentence": CAUTION,
         "denominators": (
             f"{count(len(truth.lesion_volume), 'lesion')} in {positive}; "
             f"{count(len(truth.volumes), 'test volume')} of {count(len(truth.patients), 'patient')} in all"
