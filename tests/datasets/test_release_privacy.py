@@ -183,6 +183,7 @@ def left(request: pytest.FixtureRequest, untrained: Path, tmp_path_factory: pyte
     name: str = request.param
     releases, out = tmp_path_factory.mktemp("releases"), tmp_path_factory.mktemp("produced")
     codes: dict[str, int] = {}
+    what = "--other-modality" if name in VOLUMES else "--mammograms"  # the model is a teacher
 
     def call(step: str, *words: object) -> None:
         sys.stderr.write(f"$ {step}\n")
@@ -200,8 +201,7 @@ def left(request: pytest.FixtureRequest, untrained: Path, tmp_path_factory: pyte
             call(f"{kind} prepare", "prepare", "--manifest", manifest, "--preset", "demo", *GRID,
                  "--out", store)  # fmt: skip
             call(f"{kind} inspect", "inspect", store, "--out", out / kind / "page.html")
-            mammograms = () if name in VOLUMES else ("--mammograms",)
-            call(f"{kind} predict", "predict", manifest, "--model", untrained, *mammograms,
+            call(f"{kind} predict", "predict", manifest, "--model", untrained, what,
                  "--out", out / kind / "predictions.csv")  # fmt: skip
         call("strict", "index", name, releases / "wrong", "--strict", "--out", out / "strict")
         broken = sorted((releases / "whole").rglob("*.dcm"))[-1]
@@ -211,7 +211,8 @@ def left(request: pytest.FixtureRequest, untrained: Path, tmp_path_factory: pyte
             call(f"broken {number}", "index", name, releases / "whole", *options, "--out", place)
             call(f"broken prepare {number}", "prepare", "--manifest", place, "--preset", "demo", *GRID,
                  "--skip-broken", "--out", out / "broken" / f"store{number}")  # fmt: skip
-            call(f"broken predict {number}", "predict", broken, "--model", untrained, "--out", "b.csv")
+            call(f"broken predict {number}", "predict", broken, "--model", untrained, what,
+                 "--out", out / "broken" / f"{number}.csv")  # fmt: skip
     return Left(releases, out, broken, log.read_text(errors="replace"), codes)
 
 
