@@ -172,8 +172,8 @@ def split(
     out: AnyPath | None = None,
     *,
     seed: int = 0,
-    validation: float = 0.15,
-    test: float = 0.15,
+    validation: float | None = None,
+    test: float | None = None,
     folds: int | None = None,
     fold: int | None = None,
     held_out: Literal["validation", "test"] = "validation",
@@ -190,8 +190,8 @@ def split(
         manifests: folders that ``comoto index`` wrote, or ``NAME=FOLDER``.
         out: folder for ``split.json`` and the split manifests; nothing is written without it.
         seed: another seed draws other patients.
-        validation: share of the patients where a set has no official validation split.
-        test: share of the patients where a set has no official split.
+        validation: share of the patients where a set has no official validation split; 0.15 if not given.
+        test: share of the patients where a set has no official split; 0.15 if not given.
         folds: number of folds in place of shares.
         fold: only this one; all of them, in folders ``fold-0`` and so on, if not given.
         held_out: what a fold is.
@@ -210,15 +210,16 @@ def split(
     from comoto.datasets.merge import read_sources
 
     numbers: list[int | None] = list(range(folds)) if folds and fold is None else [fold]
+    shares = {"validation": validation, "test": test}
+    named = {name: share for name, share in shares.items() if share is not None}
     plans = [
         split_plan(
             seed=seed,
-            validation=validation,
-            test=test,
             folds=folds,
             fold=number,
             held_out=held_out,
             official=official,
+            **named,
         )
         for number in numbers
     ]

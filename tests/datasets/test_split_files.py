@@ -700,3 +700,45 @@ def test_parts_of_nobody_and_of_hardly_anybody_are_told():
         "note: nobody is in train",
         "note: nobody is in validation",
     ]
+
+
+FOLDS = {"folds": 3, "fold": 0}
+
+
+@pytest.mark.parametrize(
+    ("parts", "settings", "unused"),
+    [
+        ((None,), {"validation": 0.3, "test": 0.3}, []),
+        ((None,), {**FOLDS, "validation": 0.3, "test": 0.3}, ["validation (0.3) is not used: the fold is"]),
+        ((None,), {**FOLDS, "held_out": "test", "validation": 0.3}, []),
+        ((None,), {**FOLDS, "held_out": "test", "test": 0.3}, ["test (0.3) is not used: the fold is"]),
+        ((None,), FOLDS, []),
+        (("train", "test"), {"validation": 0.3}, []),
+        (("train", "test"), {"test": 0.3}, ["test (0.3) is not used: every set has an official one"]),
+        (("train", "validation", "test"), {"validation": 0.3}, ["validation (0.3) is not used: every set"]),
+        (("train", "validation", "test"), {}, []),
+    ],
+)
+def test_shares_that_decide_nothing_are_told(parts, settings, unused):
+    """Only those that somebody named: defaults are no wish."""
+    people = [
+        patient
+        for number, part in enumerate(parts)
+        for patient in crowd(8, 8, part or "train", first=100 * number)
+    ]
+    made = make_split(
+        [Source("a", manifest("a", people))], SplitPlan(**settings), SplitOptions(headers=False)
+    )
+    lines = [line for line in made.summary().splitlines() if "is not used" in line]
+    assert len(lines) == len(unused)
+    for line, words in zip(lines, unused, strict=True):
+        assert line.startswith(f"note: the share for {words}")
+
+
+def test_the_command_passes_on_which_shares_were_named(tmp_path):
+    place = tmp_path / "manifest"
+    manifest("a", crowd(8, 8)).save(place)
+    plain, *_ = api.split([place], folds=3, headers=False)
+    named, *_ = api.split([place], folds=3, headers=False, validation=0.3)
+    assert "is not used" not in plain.summary()
+    assert "note: the share for validation (0.3) is not used" in named.summary()

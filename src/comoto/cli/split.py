@@ -29,11 +29,17 @@ def split(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other patients.")] = 0,
     validation: Annotated[
-        float, typer.Option(help="Share of the patients, where a set has no official validation split.")
-    ] = 0.15,
+        float | None,
+        typer.Option(
+            help="Share of the patients, where a set has no official validation split; 0.15 if not given."
+        ),
+    ] = None,
     test: Annotated[
-        float, typer.Option(help="Share of the patients, where a set has no official split; 0 for none.")
-    ] = 0.15,
+        float | None,
+        typer.Option(
+            help="Share of the patients, where a set has no official split; 0 for none, 0.15 if not given."
+        ),
+    ] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Number of folds, in place of shares.")] = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="Only this fold, from 0; all of them as OUT/fold-0 and so on.")

@@ -66,6 +66,28 @@ def split_plan(**settings: Any) -> SplitPlan:
         raise ConfigError(f"split: {f'{where}: ' if where else ''}{message}") from error
 
 
+def unused_shares(patients: pd.DataFrame, plan: SplitPlan) -> list[str]:
+    """Say which shares were named and decide nothing.
+
+    Args:
+        patients: ``Merged.patients``.
+        plan: shares that were left to their defaults are not in ``model_fields_set``.
+    """
+    is_known = patients["official"].notna() & plan.official
+    trains = is_known & (patients["official"] == Split.TRAIN.value) & ~patients["validation_given"]
+    drawn, given = (not is_known.all()), "every set has an official one"
+    used = {"validation": (drawn or bool(trains.any()), given), "test": (drawn, given)}
+    if plan.folds is not None:
+        used["validation"] = (plan.held_out == "test", "the fold is the validation part")
+        if plan.held_out == "test":
+            used["test"] = (False, "the fold is the test part")
+    return [
+        f"the share for {name} ({getattr(plan, name):g}) is not used: {why}"
+        for name, (is_used, why) in used.items()
+        if name in plan.model_fields_set and not is_used
+    ]
+
+
 def draw_parts(patients: pd.DataFrame, plan: SplitPlan) -> dict[str, Split]:
     """Deal patients out.
 

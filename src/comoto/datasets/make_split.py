@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from comoto.datasets.draw import SplitPlan, draw_fractions, draw_parts
+from comoto.datasets.draw import SplitPlan, draw_fractions, draw_parts, unused_shares
 from comoto.datasets.duplicates import find_duplicates, refuse_duplicates
 from comoto.datasets.merge import Merged, Source, merge
 from comoto.datasets.split_file import (
@@ -54,10 +54,17 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class MadeSplit:
-    """A split and the images that it is of; ``merged.manifest`` carries the parts as its splits."""
+    """A split and the images that it is of; ``merged.manifest`` carries the parts as its splits.
+
+    Attributes:
+        split: who trains, validates and is tested.
+        merged: the sets.
+        unused: which shares were named and decide nothing.
+    """
 
     split: SplitFile
     merged: Merged
+    unused: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return numbers of each part and what was noted, as text."""
@@ -79,6 +86,7 @@ class MadeSplit:
                         f"{sets!s:<28}{part.value:<12}{len(own):>9}{int(own['has_lesion'].sum()):>13}"
                     )
         lines.extend(_cautions(table))
+        lines.extend(f"note: {words}" for words in self.unused)
         for key, names in split.fractions.items():
             lines.append(f"fraction {key}: {len(names)} of {len(split.part(Split.TRAIN))} training patients")
         lines.append(f"hash: {split.hash}")
@@ -130,7 +138,8 @@ def deal(merged: Merged, plan: SplitPlan, fractions: Sequence[float] = ()) -> Ma
     """Draw the parts of merged sets; several folds share one merger."""
     parts = draw_parts(merged.patients, plan)
     split = build_split(merged, plan, parts, draw_fractions(merged.patients, parts, fractions, plan.seed))
-    return MadeSplit(split, replace(merged, manifest=split.apply(merged.manifest)))
+    unused = tuple(unused_shares(merged.patients, plan))
+    return MadeSplit(split, replace(merged, manifest=split.apply(merged.manifest)), unused)
 
 
 def verify_split(path: Path, sources: Sequence[Source], *, headers: bool = True) -> SplitFile:
