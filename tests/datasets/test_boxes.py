@@ -58,7 +58,7 @@ def corners(manifest):
         ("23.5,3,24.6,9", "for the greater part outside of its image in line 2"),
         ("24,3,30,9", "wholly outside of its image in line 2"),
         ("0,0,inf,inf", "x2 is no number in line 2"),
-        ("nan,3,7,9", "part of the box is missing in line 2; complete it"),
+        ("nan,3,7,9", "part of the box is missing in line 2; correct these rows"),
         (",,,", "a finding has no box in line 2"),
     ],
 )
@@ -341,10 +341,20 @@ def test_one_odd_box_among_right_ones_is_a_note(tmp_path):
     )
 
 
+def test_other_meanings_of_empty_boxes_are_told(tmp_path):
+    """Read as left upper corner and size, boxes given by their centre would be moved without a word."""
+    place = hospital(tmp_path, "LL")
+    table_of(place, ["9,15,5,6,mass", "9,23,4,6,mass"])
+    with pytest.raises(
+        DatasetError, match="are the centre, take half .* are exchanged, exchange their names"
+    ):
+        index(place)
+
+
 def test_sizes_under_the_names_of_corners(tmp_path):
     place = hospital(tmp_path, "LL")
     table_of(place, ["6,12,5,6,mass", "7,20,4,6,mass"])
-    with pytest.raises(DatasetError, match="if x2 and y2 are width and height, name them: --set columns=x:"):
+    with pytest.raises(DatasetError, match="and x2 and y2 width and height, name them: --set columns=x:"):
         index(place)
     columns = "x:x1,y:y1,width:x2,height:y2"
     assert corners(index(place, columns=columns)) == [[6, 12, 11, 18], [7, 20, 11, 26]]

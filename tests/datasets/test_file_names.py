@@ -10,7 +10,7 @@ from releases_table_csv import Hospital
 from comoto import api
 from comoto.components import DATASETS
 from comoto.datasets import save_manifest
-from comoto.datasets.file_names import find_name, near_name
+from comoto.datasets.file_names import as_spelt, find_name, near_name
 from comoto.datasets.vindr_mammo import read_vindr_mammo
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Manifest
@@ -34,6 +34,29 @@ def test_one_name_in_two_spellings_is_found(tmp_path, on_disk, in_table):
     manifest = index(place)
     save_manifest(manifest, tmp_path / "manifest")
     assert list(Manifest.load(tmp_path / "manifest").images["path"]) == [str(path)]
+
+
+@pytest.mark.parametrize("key", ["path", "image_id"])
+@pytest.mark.parametrize(("one", "other"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_two_tables_in_two_spellings_are_joined(tmp_path, key, one, other):
+    place = Hospital(tmp_path)
+    place.mammogram(f"{COMPOSED}.dcm")
+    place.mammogram("plain.dcm")
+    rows = (f"{one}.dcm,{one},A,CC,L", "plain.dcm,plain,B,CC,L")
+    place.table("images.csv", "path,image_id,patient_id,view,laterality", *rows)
+    lesion = f"{other}.dcm" if key == "path" else other
+    place.table("lesions.csv", f"{key},x1,y1,x2,y2", f"{lesion},2,3,7,9")
+    assert list(index(place).lesions["image_id"]) == [one]
+    without = index(place, exclude=one)
+    assert list(without.images["image_id"]) == ["plain"]
+    assert without.lesions.empty
+
+
+def test_a_third_spelling_of_two_names_means_neither():
+    mixed = "Mu\u0308ller é"
+    both = [unicodedata.normalize(form, mixed) for form in ("NFC", "NFD")]
+    assert as_spelt([mixed, both[0], "a", "b"], [*both, "a"]) == {both[0]: both[0], "a": "a"}
+    assert as_spelt([mixed], both[:1]) == {mixed: both[0]}
 
 
 @bytes_as_names

@@ -51,6 +51,27 @@ def find_name(name: str, names: Collection[str]) -> str | None:
     return same[0] if len(same) == 1 else None
 
 
+def as_spelt(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return those of some names that stand among known ones, in the spelling of these.
+
+    Args:
+        names: as one table writes them.
+        known: as another one does. Of two that differ in their bytes only (NFC and NFD), neither is meant by
+            a third spelling.
+    """
+    exact = set(known)
+    alike: dict[str, list[str]] = {}
+    for name in exact:
+        if not name.isascii():
+            alike.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    found = {}
+    for name in set(names):
+        same = [name] if name in exact else alike.get(unicodedata.normalize("NFC", name), [])
+        if len(same) == 1:
+            found[name] = same[0]
+    return found
+
+
 def near_name(name: str, names: Iterable[str]) -> str:
     """Say which existing name is near to one that is not there; empty if none is."""
     there = list(names)

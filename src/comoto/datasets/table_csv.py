@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import CsvForm
+from comoto.datasets.file_names import as_spelt
 from comoto.datasets.options import excluded_images, require_known
 from comoto.datasets.table_csv_columns import (
     IMAGE_NAMES,
@@ -172,7 +173,8 @@ def _without_excluded(found: _Tables, excluded: tuple[str, ...]) -> _Tables:
     rows = found.lesions.rows
     gone = set(written_paths(found.images.rows["path"])) - set(written_paths(images.rows["path"]))
     own = rows["image_id"] if "image_id" in rows else written_paths(rows.get("path", names[:0]))
-    lesions = found.lesions.without(own, left_out | gone)
+    spelt = as_spelt(own.dropna(), {*names, *written_paths(names), *gone})
+    lesions = found.lesions.without(own.replace(spelt), left_out | gone)
     return _Tables(images, lesions, (*found.notes, *note))
 
 
@@ -201,11 +203,11 @@ def _image_ids(lesions: Table, boxes: pd.DataFrame, parsed: ImageTable) -> pd.Se
         )
     keys = written_paths(rows[key]) if key == "path" else rows[key]
     known = pd.Series(images["image_id"].to_numpy(), index=images[key].to_numpy(), dtype="string")
-    unknown = ~keys.isin(list(known.index))
+    spelt = keys.map(as_spelt(keys.dropna(), known.index))
     Table(lesions.path, rows).refuse(
-        unknown, f"{key} is not in {parsed.table.path.name}", f"use the {key} of the images table"
+        spelt.isna(), f"{key} is not in {parsed.table.path.name}", f"use the {key} of the images table"
     )
-    return keys.map(known).astype("string")
+    return spelt.map(known).astype("string")
 
 
 def _placed(

@@ -57,7 +57,7 @@ def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tupl
     table.refuse(
         partly,
         "part of the box is missing",
-        "complete it; a row without any of it says that the image has no lesion",
+        _IMAGE_REMEDY,
     )
     rows = table.rows
     named = rows["category"] if "category" in rows else pd.Series("", index=rows.index, dtype="string")
@@ -188,8 +188,10 @@ def _explain_empty(boxed: Table, boxes: pd.DataFrame) -> None:
         boxed.refuse(
             empty,
             "the box is empty",
-            "correct the table; if x2 and y2 are width and height, name them: --set "
-            "columns=x:YOUR_X1,y:YOUR_Y1,width:YOUR_X2,height:YOUR_Y2",
+            "correct the table; if x1 and y1 are the left upper corner and x2 and y2 width and height, name "
+            "them: --set columns=x:YOUR_X1,y:YOUR_Y1,width:YOUR_X2,height:YOUR_Y2; if x1 and y1 are the "
+            "centre, take half of width and height off first; if x1, y1 and x2, y2 are exchanged, exchange "
+            "their names",
         )
 
 

@@ -107,10 +107,14 @@ class Table:
         """Return the table without the rows of excluded images.
 
         Args:
-            keys: the image of each row, aligned.
+            keys: the image of each row, or of more rows than are left.
             excluded: images that the user leaves out wholly.
         """
-        return replace(self, rows=self.rows[~keys.isin(list(excluded))]) if excluded else self
+        return (
+            replace(self, rows=self.rows[~keys.reindex(self.rows.index).isin(list(excluded))])
+            if excluded
+            else self
+        )
 
     def unique(self, columns: Sequence[str]) -> None:
         """Check that no two rows have the same key.
