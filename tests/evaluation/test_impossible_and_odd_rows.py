@@ -63,6 +63,16 @@ def test_the_same_prediction_twice_is_said_and_counted_as_in_the_challenge():
     assert "2 rows are the same prediction again, of 4 (rows 2, 3)" in result.warnings[0]
 
 
+def test_the_same_box_with_other_scores_is_said():
+    """Two copies of a false positive above the hit are two false positives, whatever their scores."""
+    found = [false_positive(A, 0.9), false_positive(A, 0.85), prediction(A, 0.8)]
+    result = evaluated([*found, found[0]], [box(A)], (A,))
+    again, rescored = result.warnings
+    assert "1 row is the same prediction again, of 4 (row 3)" in again
+    assert "1 row is the same box as another with another score, of 4 (row 1)" in rescored
+    assert evaluated([prediction(A, 0.9), prediction(A, 0.8, z=21)], [box(A)], (A,)).warnings == ()
+
+
 def test_predictions_for_one_volume_of_many():
     volumes = [volume(number) for number in range(10)]
     result = evaluated([prediction(volumes[0], 0.9)], [box(each) for each in volumes], volumes)

@@ -188,6 +188,12 @@ def test_boxes_that_span_the_stack_say_little_about_depth():
     assert "span 98 %" in json.loads(whole.to_json())["depth"]["note"]
     thin = evaluate(predictions(prediction(A, 0.9, depth=3)), labels(A), boxes(box(A)))
     assert "in the median" not in thin.summary()
+    assert "Z alone" not in thin.summary()
+
+
+def test_boxes_without_depth_are_compared_by_their_first_slice():
+    flat = evaluate(predictions(prediction(A, 0.9, z=0, depth=0)), labels(A), boxes(box(A)))
+    assert "Boxes of Depth 0 are compared by their Z alone" in flat.summary()
 
 
 def test_a_picture_over_its_own_predictions(tmp_path, found):

@@ -160,14 +160,19 @@ def _place_warnings(table: Table, slices: Float64Array) -> list[str]:
 
 
 def repeated_warning(table: Table) -> list[str]:
-    """Say which predictions repeat an earlier row."""
-    columns = [*table.texts.values(), *(values.tolist() for values in table.numbers.values())]
-    again = ~_first_of_each(list(zip(*columns, strict=True)))
-    if not again.any():
-        return []
+    """Say which predictions repeat an earlier row, or its box with another score."""
+    columns = {**table.texts, **{name: values.tolist() for name, values in table.numbers.items()}}
+    again = ~_first_of_each(list(zip(*columns.values(), strict=True)))
+    places = [values for name, values in columns.items() if name.lower() != "score"]
+    rescored = ~_first_of_each(list(zip(*places, strict=True))) & ~again
     return [
-        f"{table.name}: {_rows(again)} the same prediction again, of {len(table)} ({table.where(again)}); "
-        "each one that hits nothing is a false positive of its own, as in the challenge: remove them"
+        f"{table.name}: {_rows(which)} the same {thing}, of {len(table)} ({table.where(which)}); each one "
+        f"that hits nothing is a false positive of its own, as in the challenge: {remedy}"
+        for which, thing, remedy in (
+            (again, "prediction again", "remove them"),
+            (rescored, "box as another with another score", "keep the highest of each box"),
+        )
+        if which.any()
     ]
 
 

@@ -61,6 +61,11 @@ class DepthAccount:
                 "so their middle is hardly more than the middle of the volume: the figures are about the "
                 "place in the plane and say little about depth"
             )
+        elif self.spanned_share == 0:
+            text += (
+                ". Boxes of Depth 0 are compared by their Z alone, which must then be the slice of the "
+                "finding and not the first of a stack"
+            )
         return text
 
 
