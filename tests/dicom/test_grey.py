@@ -285,6 +285,14 @@ def test_windows_that_are_none_do_not_stop_reading(x, center, width, expected):
     assert read_header(x).window == expected
 
 
+@pytest.mark.parametrize("missing", ["WindowCenter", "WindowWidth"])
+def test_half_a_window_is_said(x, caplog, missing):
+    """As de-identification leaves it; a file with neither has no window and needs no word."""
+    write_dicom(x, texture()[0], "raw", tags={missing: None})
+    assert read_header(x).window is None
+    assert "the window (no number) is none" in caplog.text
+
+
 def test_a_window_at_the_top_of_a_volume(x):
     volume(x, texture(), WindowCenter=500, WindowWidth=800)
     assert read_header(x).window == (500, 800)

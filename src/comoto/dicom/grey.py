@@ -160,8 +160,9 @@ def _valid_window(path: Path, group: Dataset) -> Window | None:
     for center, width in zip(centers, widths, strict=False):
         if center is not None and width is not None and width > 0:
             return center, width
-    if centers and widths:
-        said = "no number" if None in (centers[0], widths[0]) else f"{centers[0]:g}, width {widths[0]:g}"
+    if centers or widths:
+        given = [values[0] if values else None for values in (centers, widths)]
+        said = "no number" if None in given else "{:g}, width {:g}".format(*given)
         warn_once(
             "impossible window",
             f"{path}: the window ({said}) is none, a width is a positive number; it is not used",
