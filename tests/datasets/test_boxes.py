@@ -346,7 +346,7 @@ def test_other_meanings_of_empty_boxes_are_told(tmp_path):
     place = hospital(tmp_path, "LL")
     table_of(place, ["9,15,5,6,mass", "9,23,4,6,mass"])
     with pytest.raises(
-        DatasetError, match="are the centre, take half .* are exchanged, exchange their names"
+        DatasetError, match=r"are the centre, take half .* are exchanged, exchange their names"
     ):
         index(place)
 
