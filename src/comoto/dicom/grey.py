@@ -161,8 +161,8 @@ def _valid_window(path: Path, group: Dataset) -> Window | None:
         if center is not None and width is not None and width > 0:
             return center, width
     if centers or widths:
-        given = [values[0] if values else None for values in (centers, widths)]
-        said = "no number" if None in given else "{:g}, width {:g}".format(*given)
+        center, width = (values[0] if values else None for values in (centers, widths))
+        said = "no number" if center is None or width is None else f"{center:g}, width {width:g}"
         warn_once(
             "impossible window",
             f"{path}: the window ({said}) is none, a width is a positive number; it is not used",
