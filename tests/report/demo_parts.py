@@ -30,9 +30,10 @@ def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=20
             folder / "runs/teacher", preset="demo", overrides=[*preset_overrides, *data]
         ),
     )
-    data += [f"data.tomosynthesis={folder / 'prepared/bcs-dbt'}", f"teacher={folder / 'runs/teacher'}"]
+    data += [f"data.tomosynthesis={folder / 'prepared/bcs-dbt'}"]
     for name, own in STUDENTS.items():
-        overrides = [*preset_overrides, *data, f"data.fraction={fraction}", *own]
+        teacher = [] if "init=scratch" in own else [f"teacher={folder / 'runs/teacher'}"]
+        overrides = [*preset_overrides, *data, *teacher, f"data.fraction={fraction}", *own]
         timed(
             f"train {name}",
             lambda name=name, overrides=overrides: api.train_student(

@@ -37,14 +37,16 @@ def demo_summary(folder: Path, report: Path) -> str:
 
 {_table(rows)}
 
-The intervals know patients only, not how much one training differs from the next. A hit may lie a quarter of
-the stack away from the lesion's slice, so these figures say nothing about depth.
+Mean sensitivity: the share of lesions found, averaged over 1, 2, 3 and 4 false positives per volume with a
+lesion. The intervals know patients only, not how much one training differs from the next. A hit may lie a
+quarter of the stack away from the lesion's slice, so these figures say nothing about depth.
 
 The report, with pictures: {report.resolve()}
   open it in a browser, on Linux with: xdg-open {shlex.quote(str(report))}
 
 Next, with files of your own ({_PAGE}):
   comoto predict --model {run} --out boxes.csv FOLDER
+  comoto draw FILE --predictions boxes.csv --out look.png
 This student has seen simulated exams only, so its boxes on real ones show the way, not lesions. Training on
 your own exams takes comoto index, comoto prepare and comoto train."""
 
