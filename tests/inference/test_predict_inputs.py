@@ -187,6 +187,21 @@ class TestBad:
         assert set(one.failed) == {str(bad), str(folder)}
         assert set(other.failed) == {str(bad), str(inside)}
 
+    def test_slices_that_make_no_volume(self, student_run, tmp_path):
+        """They are a volume that nobody looked at, and no mere company: code 2, with the reason."""
+        for k in range(6):
+            tags = {"SeriesInstanceUID": f"{UID}{k + 1}", "InstanceNumber": k + 1}
+            tags |= {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3", "StudyInstanceUID": f"{UID}9"}
+            write_dicom(tmp_path / "in" / "s" / f"{k}.dcm", breast(1, 80, 48, "L"), "raw", tags=tags)
+        good = volume(tmp_path / "in" / "good.dcm")
+        files = api.predict(student_run, [tmp_path / "in"], tmp_path / "p.csv")
+        ((path, reason),) = files.failed
+        assert (files.num_images, path) == (1, str(tmp_path / "in" / "s"))
+        assert "each of a series of its own" in reason
+        good.unlink()
+        with pytest.raises(DicomError, match="each of a series of its own"):
+            api.predict(student_run, [tmp_path / "in"], tmp_path / "q.csv")
+
     def test_all_bad(self, student_run, tmp_path):
         with pytest.raises(DatasetError, match=r"none of 2 images .*the first: .*a\.dcm: no such file"):
             api.predict(student_run, [tmp_path / "a.dcm", tmp_path / "b.dcm"], tmp_path / "p.csv")

@@ -71,6 +71,15 @@ def test_the_folder_itself_is_no_image_but_names_the_way_out(study):
         open_source(study[0])
 
 
+def test_a_series_for_each_slice_is_named_with_the_way_out(tmp_path):
+    """As some systems export them: nothing says that they belong together."""
+    write_stack(tmp_path, texture(6), SeriesInstanceUID=uids(300))
+    (kind,) = survey(tmp_path)
+    assert (kind.content, kind.path) == (Content.SLICE, tmp_path)
+    assert "6 x one slice, each of a series of its own (1.dcm, ...)" in kind.problem
+    assert kind.problem.endswith("if they are one volume, export them as one series")
+
+
 def test_a_slice_is_noticed_that_joins_later(tmp_path):
     """What was seen of a folder is forgotten when its files change."""
     write_stack(tmp_path / "made", texture(6))

@@ -140,17 +140,21 @@ def test_a_hospital_folder_is_predicted_on(
 
 
 def test_named_stacks_and_files(exams: Exams, student_run: Path, tmp_path: Path) -> None:
-    """A named folder is one job; what is named and no volume is an error."""
+    """A named folder is one job, also by one of its slices; what is named and no volume is an error."""
     folder = explode(next(exams.bcs_dbt.rglob("*.dcm")), tmp_path / "s")
     (job,) = collect_jobs(Request([folder])).jobs.values()
     assert (job.image_id, job.path) == (str(folder), folder)
+    assert collect_jobs(Request([folder / "IM1", folder, folder / "IM2"])).jobs == {str(folder): job}
     assert len(api.predict_volume(student_run, folder)) == len(
         api.predict_volume(student_run, next(exams.bcs_dbt.rglob("*.dcm")))
     )
     projections = write_dicom(tmp_path / "p.dcm", texture(), "raw", tags={"SOPClassUID": PROJECTION})
+    (tmp_path / "one").mkdir()
+    lone = tmp_path / "one" / "IM1"
+    lone.write_bytes((folder / "IM1").read_bytes())
     for path, match in (
         (projections, "holds projections"),
-        (folder / "IM1", "single image where a tomosynthesis volume"),
+        (lone, "single image where a tomosynthesis volume"),
     ):
         with pytest.raises(DicomError, match=match):
             api.predict(student_run, [path], tmp_path / "x.csv")

@@ -222,7 +222,7 @@ def _search(folder: Path, modality: Modality, found: Inputs) -> Iterator[SourceK
     for kind in survey(folder):
         if kind.content in _WANTED[modality]:
             yield kind
-        elif _is_broken(kind):
+        elif _is_broken(kind, modality):
             found.failed[str(kind.path)] = DicomError(kind.problem)
         else:
             others.setdefault(kind.content, []).append(kind)
@@ -234,8 +234,13 @@ def _search(folder: Path, modality: Modality, found: Inputs) -> Iterator[SourceK
         say(f"left out, not a {_NAMES[modality]} but {content.value}: {kinds[0].path}{more}")
 
 
-def _is_broken(kind: SourceKind) -> bool:
-    """Say whether a file is called an image but cannot be read; pictures in other formats are often there."""
+def _is_broken(kind: SourceKind, modality: Modality) -> bool:
+    """Say whether a file is called an image but cannot be read, or slices make no volume.
+
+    Pictures in other formats are often there.
+    """
+    if kind.content is Content.SLICE and modality is Modality.TOMOSYNTHESIS:
+        return bool(kind.problem)
     return kind.content is Content.UNREADABLE and kind.path.suffix.lower() != ".png"
 
 

@@ -106,16 +106,25 @@ class FolderContent:
             inside = sum(path.is_dir() for path in self.folder.iterdir())
             hint = f", but {inside} folders; give one of them" if inside else "; give the folder of the files"
             raise DicomError(f"{self.folder}: {what} directly in this folder{hint}")
+        way_out = (
+            "give one file (any slice stands for its stack), or put the files of each series into a folder "
+            "of their own"
+            if self.volumes or not self.stacks
+            else "if they are one volume, export them as one series"
+        )
         raise DicomError(
-            f"{self.folder}: holds several images where one is expected: {self.summary()}; give one file "
-            "(any slice stands for its stack), or put the files of each series into a folder of their own"
+            f"{self.folder}: holds several images where one is expected: {self.summary()}; {way_out}"
         )
 
     def summary(self) -> str:
         """Return what the folder holds in words."""
-        parts = [str(stack) for stack in self.stacks[:_LISTED]]
-        if len(self.stacks) > _LISTED:
-            parts.append(f"{len(self.stacks) - _LISTED} more stacks")
+        parts = [str(stack) for stack in self.volumes[:_LISTED]]
+        if len(self.volumes) > _LISTED:
+            parts.append(f"{len(self.volumes) - _LISTED} more stacks")
+        single = [stack for stack in self.stacks if len(stack.files) == 1]
+        if single:
+            own = ", each of a series of its own" if len(single) > 1 else ""
+            parts.append(f"{len(single)} x one slice{own} ({single[0].files[0].path.name}, ...)")
         counts = Counter(one.content for one in self.images)
         for content, count in counts.items():
             first = next(one.path.name for one in self.images if one.content is content)
