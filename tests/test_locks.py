@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,12 @@ def test_without_locks_the_work_goes_on_and_says_so(tmp_path, monkeypatch, capsy
 def test_the_lock_of_a_file_is_hidden_and_short(tmp_path):
     assert lock_of(tmp_path / "a.csv") == tmp_path / ".a.csv.lock"
     assert len(lock_of(tmp_path / ("ü" * 200)).name.encode()) < 255
+
+
+@pytest.mark.parametrize(
+    ("name", "lock"), [(".", ".here.lock"), ("..", ".{above}.lock"), ("/", ".comoto.lock")]
+)
+def test_a_place_without_a_name_of_its_own_has_a_lock_too(tmp_path, monkeypatch, name, lock):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert lock_of(Path(name)).name == lock.format(above=tmp_path.name)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,10 @@ from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import (
     new_part,
+    no_link,
     refuse_existing,
     refuse_inputs_as_outputs,
+    refuse_working_folder,
     sweep_parts,
     whole_file,
     whole_folder,
@@ -96,6 +99,20 @@ def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path):
     assert path.read_text() == "content"
 
 
+def test_nothing_is_appended_through_a_planted_link(tmp_path):
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "worker.log").symlink_to("victim")
+    with (
+        pytest.raises(OSError, match=r"worker\.log"),
+        open(tmp_path / "worker.log", "a", opener=no_link),
+    ):
+        pass
+    assert (tmp_path / "victim").read_text() == "kept"
+    with open(tmp_path / "other.log", "a", opener=no_link) as file:
+        file.write("line")
+    assert (tmp_path / "other.log").read_text() == "line"
+
+
 def test_a_folder_appears_when_it_is_whole(tmp_path):
     folder = tmp_path / "above" / "folder"
     with whole_folder(folder, overwrite=False) as part:
@@ -114,10 +131,45 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
 def test_a_folder_that_was_filled_in_the_meantime_is_kept(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(OSError, match="not empty"), whole_folder(folder, overwrite=False):
+    with pytest.raises(OutputExistsError, match="not empty"), whole_folder(folder, overwrite=False):
         (folder / "of another command").touch()
     assert [path.name for path in folder.iterdir()] == ["of another command"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_commands_do_not_write_one_folder_at_once(tmp_path, overwrite):
+    folder = tmp_path / "folder"
+    with whole_folder(folder, overwrite) as part:
+        (part / "of the first").touch()
+        with (
+            pytest.raises(OutputExistsError, match="another command is writing it"),
+            whole_folder(folder, overwrite),
+        ):
+            pass
+    assert [path.name for path in folder.iterdir()] == ["of the first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_link_to_a_folder_stays_and_its_folder_is_filled(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("large disk")
+    for content, overwrite in (("a", False), ("b", True)):
+        with whole_folder(link, overwrite) as part:
+            (part / content).touch()
+        assert link.is_symlink()
+        assert [path.name for path in (tmp_path / "large disk").iterdir()] == [content]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large disk", "link"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "../here"])
+def test_the_working_folder_is_not_taken_away(tmp_path, monkeypatch, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputExistsError, match="name a folder in it"):
+        refuse_working_folder(Path(name))
+    refuse_working_folder(Path("new"))
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "界", "\U0001f600"])

@@ -456,6 +456,7 @@ def predict(
     mammograms: bool = False,
     manifest: AnyPath | None = None,
     overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
     isolate: bool = False,
     safe_csv: bool = False,
     other_modality: bool = False,
@@ -471,6 +472,7 @@ def predict(
         manifest: a manifest folder that gives the files of ``inputs`` their ids and keys.
         overrides: settings of the ``inference`` section, such as ``slice_step=2``,
             ``aggregation.kind=nms_3d``.
+        values: the same as a dotted key and a value that is taken as it is; laid over ``overrides``.
         isolate: decode in a process with a cap on memory and a deadline (docs/reliability.md); for files
             that nobody vouches for.
         safe_csv: also write ``<name>.safe.csv``, of which no spreadsheet takes a text for a formula.
@@ -485,11 +487,12 @@ def predict(
     from comoto.sources.isolated import Limits, reading_within
 
     loaded = load_model(model) if isinstance(model, str | PathLike) else model
-    config = override(loaded.config.inference, overrides)
+    config = override(loaded.config.inference, overrides, values)
     resolve("aggregator", config.aggregation.kind)  # an unknown name fails before a volume is read
     modality = Modality.MAMMOGRAM if mammograms else Modality.TOMOSYNTHESIS
-    if mammograms and overrides:
-        say(f"not used for mammograms, which have no slices: {', '.join(overrides)}")
+    if mammograms and (overrides or values):
+        named = [*overrides, *(f"{key}={value}" for key, value in (values or {}).items())]
+        say(f"not used for mammograms, which have no slices: {', '.join(named)}")
     request = Request(
         [Path(path) for path in inputs], _split(split), modality, None if manifest is None else Path(manifest)
     )

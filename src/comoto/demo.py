@@ -146,7 +146,8 @@ def run_demo(out: Path, config: DemoConfig | None = None, command: str | None = 
     """
     config = config or DemoConfig()
     with hold(
-        lock_of(out), f"{out}: another 'comoto demo' is at work here; wait for it, or choose another --out"
+        lock_of(out.resolve()),
+        f"{out}: another 'comoto demo' is at work here; wait for it, or choose another --out",
     ):
         book = _open(out, config, command)
         work = _stages(out, config)

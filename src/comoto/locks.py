@@ -56,8 +56,15 @@ def hold(lock: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def lock_of(path: Path) -> Path:
-    """Return the lock file of an output file: hidden, beside it; a long name is cut and ends in its hash."""
+    """Return the lock file of an output: hidden, beside it; a long name is cut and ends in its hash.
+
+    The root of a file system has nothing beside it, and its lock file lies in it.
+    """
+    if path.name in ("", ".."):
+        path = path.resolve()
     name = path.name
+    if not name:
+        return path / ".comoto.lock"
     if len(os.fsencode(name)) > _MOST_OF_NAME:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()
         name = f"{name[:20]}.{digest[:32]}"  # 20 letters may take 80 bytes

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from comoto.errors import OutputExistsError
+from comoto.locks import hold, lock_of
 
 PART = ".part"
 _MOST_OF_NAME = 40  # letters; with the rest at most 174 bytes in UTF-8, where file systems allow 255
@@ -98,6 +99,15 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def no_link(path: str, flags: int) -> int:
+    """Open a file as the ``opener`` of ``open``: what is appended to must not be a link that was planted.
+
+    Raises:
+        OSError: the file is a symbolic link, or cannot be opened.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def new_part(path: Path) -> Path:
     """Make the empty, hidden file in which the content of ``path`` is written.
 
@@ -119,30 +129,57 @@ def new_part(path: Path) -> Path:
 def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder to write to; it becomes ``folder`` if the block ends well, else nothing is left.
 
-    Folders above are made.
+    Folders above are made. A link to a folder stays, and what it leads to is replaced.
 
     Args:
         folder: of the result.
         overwrite: let the result take the place of what is in ``folder`` then.
 
     Raises:
-        OSError: a folder cannot be written to; or ``folder`` is not empty, and ``overwrite`` is false.
+        OutputExistsError: another process is writing it, or it is not empty and ``overwrite`` is false.
+        OSError: a folder cannot be written to.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = _new_folder(folder)
+    place = folder.resolve()
+    busy = f"{folder}: another command is writing it; wait for its end, or choose another folder"
+    with hold(lock_of(place), busy):
+        part = _new_folder(place)
+        try:
+            yield part
+            if not overwrite and place.exists() and any(place.iterdir()):
+                raise OutputExistsError(f"{folder}: is not empty any more; choose another folder")
+            with _out_of_the_way(place):
+                part.replace(place)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _out_of_the_way(place: Path) -> Iterator[None]:
+    """Give a folder, if there is one, a hidden name while the block runs, and remove it if that ends well."""
+    if not place.exists():
+        yield
+        return
+    former = _new_folder(place)
     try:
-        yield part
-        if overwrite and folder.exists():
-            former = _new_folder(folder)
-            folder.replace(former)  # a killed command leaves it there, under its hidden name
-            part.replace(folder)
-            shutil.rmtree(former)
-        else:
-            if folder.exists():
-                folder.rmdir()
-            part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        place.replace(former)  # a killed command leaves it there, under its hidden name
+    except OSError:
+        former.rmdir()
+        raise
+    yield
+    shutil.rmtree(former)
+
+
+def refuse_working_folder(folder: Path) -> None:
+    """Check before the work starts that ``whole_folder`` would not take away the folder one stands in.
+
+    Raises:
+        OutputExistsError: it is the working folder, or holds it.
+    """
+    here = Path.cwd().resolve()
+    if folder.resolve() in (here, *here.parents):
+        raise OutputExistsError(
+            f"{folder}: is the working folder or holds it, and is written as a whole; name a folder in it"
+        )
 
 
 def _new_folder(folder: Path) -> Path:

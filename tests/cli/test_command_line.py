@@ -363,3 +363,29 @@ def images(folder):
         for path in folder.rglob("*")
         if path.suffix in (".dcm", ".dicom")
     }
+
+
+SCRIPT = """
+import sys
+from joblib import Parallel, delayed
+from comoto.cli import main
+def work(words):
+    return sum(Parallel(n_jobs=2)(delayed(abs)(number) for number in (-1, 1))) - 2
+main._run = work
+main.run()
+"""
+"""A command with workers; with -P Python looks for modules where it does for the installed script."""
+
+
+class TestStrangersFolder:
+    def test_no_worker_imports_what_lies_in_the_working_folder(self, tmp_path):
+        """Processes are started with ``python -m`` or ``-c``, which would take these modules first."""
+        here = tmp_path / "of a stranger"
+        here.mkdir()
+        for module in ("joblib", "numpy", "multiprocessing", "signal"):
+            (here / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write('{module} ')\n")
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", SCRIPT], cwd=here, capture_output=True, text=True, check=False
+        )
+        assert not (tmp_path / "ran").exists()
+        assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """The journal of a prediction: what may be continued, what damage does, and a full disk."""
 
 import json
+import os
 import random
 import resource
 import sys
@@ -98,6 +99,19 @@ class TestInputs:
         assert "1 images were replaced since; they are predicted again" in told.readouterr().err
         api.predict(student_run, files, tmp_path / "whole.csv")
         assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="times of the entry can be set there")
+    def test_a_file_replaced_under_its_old_length_and_time_is_predicted_again(
+        self, cut_after, student_run, files, tmp_path
+    ):
+        out = tmp_path / "p.csv"
+        cut_after(out, files, 2)
+        status = files[0].stat()
+        content = bytearray(files[0].read_bytes())
+        content[-40:] = bytes(40)
+        files[0].write_bytes(content)
+        os.utime(files[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert cut_after(out, files, FILES) == [files[0], files[2]]
 
     def test_other_keys_are_another_image(self, cut_after, exams, student_run, tmp_path):
         """The same file under its manifest: its side and its keys are others, so is its row."""

@@ -117,6 +117,8 @@ def test_settings_reach_the_prediction(exams: Exams, student_run: Path, tmp_path
     assert (pd.read_csv(tmp_path / "a.csv")["Depth"] >= 1).all()
     with pytest.raises(ConfigError, match="did you mean 'nms_3d'"):
         api.predict(student_run, [path], tmp_path / "b.csv", overrides=["aggregation.kind=nms3d"])
+    with pytest.raises(ConfigError, match="unknown aggregator 'nms_3d # x'"):  # taken as it is, not as YAML
+        api.predict(student_run, [path], tmp_path / "b.csv", values={"aggregation.kind": "nms_3d # x"})
     assert not (tmp_path / "b.csv").exists()
 
 

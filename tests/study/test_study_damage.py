@@ -1,14 +1,18 @@
 """What a study reads again is what it wrote: damage is one named error, and former studies still open."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from study_files import hand_made_study
+from study_files import hand_made_study, study_of
 
+from comoto.checksums import write_sealed_json
 from comoto.cli.main import run as command_line
+from comoto.detectors.checkpoint import read_about
 from comoto.errors import ComotoError, DatasetError, OutputExistsError
+from comoto.preprocessing.store import PreparedStore
 from comoto.study.config import saved_study
 from comoto.study.grid import build_grid
 from comoto.study.kept import (
@@ -17,12 +21,16 @@ from comoto.study.kept import (
     lacking,
     read_done,
     tables_checksum,
+    write_done,
     write_failed,
 )
 from comoto.study.results import read_results
 from comoto.study.run import _check_predicted
+from comoto.study.settings_check import changed_inputs
 from comoto.study.spec import RunSpec, load_spec, run_state
 from comoto.study.table import markdown, notes, summarise
+from comoto.training.identity import store_identity
+from tiny_exams import Exams
 
 FOUND = {("standard", 1.0, arm, seed, 0): [0, 1, 2] for arm in ("pretraining", "scratch") for seed in (0, 1)}
 ONE = {"fractions": [1.0], "seeds": [0, 1]}
@@ -156,6 +164,30 @@ def test_predictions_of_other_volumes_are_not_mixed(study: Path) -> None:
     keep_test_tables(study, fewer)
     with pytest.raises(DatasetError, match=r"rep0: predicted other volumes or lesions than labels\.csv"):
         read_results(study)
+
+
+@pytest.mark.parametrize("key", ["data.mammograms", "data.tomosynthesis", "teacher"])
+def test_a_run_on_other_content_is_not_mixed_with_new_ones(
+    exams: Exams, teacher_run: Path, tmp_path: Path, key: str
+) -> None:
+    """The paths in the settings are the same, and another preparation or teacher lies there by now."""
+    out = tmp_path / "out"
+    grid = build_grid(study_of(exams.stores, **ONE), out)
+    run = next(run for run in grid.students if run.teacher is not None)
+    assert run.teacher is not None
+    shutil.copytree(teacher_run, out / run.teacher / "run")
+    write_done(out / run.teacher, {}, {}, "")
+    inputs = {
+        "data.mammograms": [store_identity(PreparedStore(exams.stores / "vindr-mammo"))],
+        "data.tomosynthesis": store_identity(PreparedStore(exams.stores / "bcs-dbt")),
+        "teacher": read_about(teacher_run)[2],
+    }
+    about = {"format": "comoto-run-1", "inputs": inputs}
+    write_sealed_json(out / run.name / "run" / "run.json", about)
+    assert list(changed_inputs([run], out)) == []
+    changed = {**inputs, key: [] if key == "data.mammograms" else "0" * 64}
+    write_sealed_json(out / run.name / "run" / "run.json", {**about, "inputs": changed})
+    assert list(changed_inputs([run], out)) == [(run, key)]
 
 
 def test_a_changed_study_file_is_told(study: Path) -> None:

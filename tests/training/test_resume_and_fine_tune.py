@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from comoto import api
+from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import load_train_config
-from comoto.errors import CheckpointError, ConfigError
+from comoto.errors import CheckpointError, ConfigError, DatasetError
+from comoto.preprocessing.store import PreparedStore
 from comoto.training.environment import continued, environment
+from comoto.training.identity import store_identity
 from comoto.training.log_file import read_log
 from comoto.training.record import saved_config
 from saved_states import saved_state
@@ -62,6 +65,19 @@ def test_the_same_store_at_another_path_is_accepted_and_another_store_is_not(
     )
     with pytest.raises(ConfigError, match=r"other content under data\.mammograms"):
         api.train_teacher(short, resume=True, mammograms=other)
+
+
+def test_a_store_prepared_from_a_replaced_image_is_another(exams: Exams, tmp_path: Path) -> None:
+    """Manifest and settings are the same, and so is the place."""
+    copied = Path(shutil.copytree(exams.stores / "vindr-mammo", tmp_path / "store"))
+    before = store_identity(PreparedStore(copied))
+    assert before == store_identity(PreparedStore(exams.stores / "vindr-mammo"))
+    index = copied / "manifest" / "planes.json"
+    content = read_json_object(index, DatasetError, "")
+    first, second, *_ = content["planes"]
+    content["planes"][first] = content["planes"][second]
+    write_sealed_json(index, content)
+    assert store_identity(PreparedStore(copied)) != before
 
 
 def test_a_student_goes_on_with_its_folder_alone(student_run: Path, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +40,7 @@ from comoto.errors import ComotoError
 from comoto.progress import enable_progress
 
 DONE, DEFECT_OR_INTERRUPTED, WRONG_INPUT = 0, 1, 2
+_SAFE_PATH = "PYTHONSAFEPATH"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -167,7 +170,27 @@ refuse_repeated_options(app)
 
 def run() -> None:
     """Run the command line, turn errors into one line, and exit with the code that the module names."""
-    sys.exit(_run(sys.argv[1:]))
+    with _working_folder_kept_out():
+        code = _run(sys.argv[1:])
+    sys.exit(code)
+
+
+@contextmanager
+def _working_folder_kept_out() -> Iterator[None]:
+    """Let no process that is started inside import what lies in the working folder, unless this one may too.
+
+    The folder may be a stranger's, with a ``numpy.py`` in it. ``comoto`` itself does not look there, but
+    ``python -m`` and ``python -c``, with which workers are started, do; the variable is their ``-P``.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    if not {"", str(Path.cwd())} & set(sys.path):
+        os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAFE_PATH, None)
+        if before is not None:
+            os.environ[_SAFE_PATH] = before
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -82,7 +82,6 @@ def predict(
     from comoto.api import predict as run
 
     given = {"aggregation.kind": aggregation, "slice_step": slice_step}
-    overrides = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     loaded = load_model(model, device)
     written = run(
         loaded,
@@ -91,7 +90,8 @@ def predict(
         split=split,
         mammograms=mammograms,
         manifest=manifest,
-        overrides=overrides,
+        overrides=settings or (),
+        values={key: value for key, value in given.items() if value is not None},
         isolate=isolate,
         safe_csv=safe_csv,
         other_modality=other_modality,

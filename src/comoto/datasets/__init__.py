@@ -16,7 +16,7 @@ from comoto.datasets.file_names import require_text
 from comoto.datasets.view_words import view_keys
 from comoto.datasets.without_reader import WITHOUT_READER
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
-from comoto.output_files import whole_folder
+from comoto.output_files import refuse_working_folder, whole_folder
 from comoto.records import MANIFEST_FILES, Manifest
 
 __all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
@@ -160,6 +160,7 @@ def refuse_folder(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a folder")
+    refuse_working_folder(folder)
     above = folder.absolute().parent  # the folder is replaced whole, so what counts is where it lies
     while not os.path.lexists(above):
         above = above.parent

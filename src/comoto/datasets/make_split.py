@@ -27,7 +27,7 @@ from comoto.datasets.split_file import (
     save_split_file,
 )
 from comoto.errors import DatasetError, OutputExistsError
-from comoto.output_files import whole_folder, write_text
+from comoto.output_files import refuse_working_folder, whole_folder, write_text
 from comoto.records import Manifest, Split
 
 SPLIT_FILE, SUMMARY = "split.json", "summary.txt"
@@ -193,6 +193,7 @@ def refuse_split_folder(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a folder")
+    refuse_working_folder(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and not overwrite:
         raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")

@@ -68,7 +68,9 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """Return plain values that change when another image, or other keys, would be predicted on.
 
-        Content is known by the name, length and time of every file: reading it takes as long as predicting.
+        Content is known by the name, length and times of every file: reading it takes as long as predicting.
+        The time of the last change of the file's entry is one of them, which nobody can set on Linux and
+        macOS: a tool that copies sets the other one to that of the original.
 
         Raises:
             DicomError: there is no such file.
@@ -77,7 +79,8 @@ class Job:
         digest = hashlib.sha256()
         for file in source_files(self.path):
             stat = file.stat()
-            digest.update(os.fsencode(file.name) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            times = f"{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
+            digest.update(os.fsencode(file.name) + f"\0{stat.st_size}\0{times}\n".encode())
         return {
             "path": os.path.realpath(self.path),
             "files": digest.hexdigest(),

@@ -18,7 +18,7 @@ from comoto.checksums import Damaged, seal_line, unseal_line
 from comoto.errors import OutputExistsError
 from comoto.inference.places import Places
 from comoto.inference.tables import write_results
-from comoto.output_files import naming, sweep_parts_of, write_text
+from comoto.output_files import naming, no_link, sweep_parts_of, write_text
 from comoto.progress import say
 
 _FORMAT = "comoto-journal-2"
@@ -86,7 +86,7 @@ class Journal:
         head = {"format": _FORMAT, "made_by": self._made_by, "asked": self._asked}
         lines = [seal_line(json.dumps(row)) + "\n" for row in (head, *self._in_order())]
         write_text(self.places.journal, "".join(lines))
-        self._file = self.places.journal.open("a", encoding="utf-8", newline="")
+        self._file = open(self.places.journal, "a", encoding="utf-8", newline="", opener=no_link)
         return self
 
     def __exit__(

@@ -28,6 +28,7 @@ from comoto.config import config_hash
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.locks import hold
+from comoto.output_files import no_link
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
@@ -44,7 +45,7 @@ from comoto.study.kept import (
     write_failed,
 )
 from comoto.study.progress import watch
-from comoto.study.settings_check import changed_settings
+from comoto.study.settings_check import changed_inputs, changed_settings
 from comoto.study.spec import SPEC, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
 from comoto.study.worker import STOPPED
 from comoto.training.data import open_store
@@ -152,7 +153,7 @@ def run_one(spec_path: str, study_process: int, not_after: float | None, allowed
     command += ["--parent", str(os.getpid()), *allowed]
     threads = {name: str(spec.config.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **(threads if spec.config.threads else {})}
-    with (spec.folder / WORKER_LOG).open("a", encoding="utf-8") as log:
+    with open(spec.folder / WORKER_LOG, "a", encoding="utf-8", opener=no_link) as log:
         # a session of its own: Ctrl-C reaches the study, which tells the workers
         code = subprocess.run(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
@@ -277,6 +278,11 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid, test_sha256: str) -
             )
         if run.role == "student" and (out / run.name / DONE).is_file() and (out / run.name / SPEC).is_file():
             _check_predicted(run, study, out / run.name / SPEC, test_sha256)
+    for run, changes in changed_inputs((*grid.teachers, *grid.students), out):
+        raise OutputExistsError(
+            f"{out / run.name}: was run on other images, patients or weights than {changes} hold now; remove "
+            "that folder to run it again, or choose another --out"
+        )
 
 
 def _check_predicted(run: Run, study: StudyConfig, path: Path, test_sha256: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether runs on disk were trained with the settings that the study plans for them.
+"""Whether runs on disk were trained with the settings, and on the content, that the study plans for them.
 
 A study's file names a preset, and presets change between versions of this package. A folder of an earlier
 version would then be read as if its runs were something else, or one arm's runs as another's.
@@ -6,14 +6,19 @@ version would then be read as if its runs were something else, or one arm's runs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from comoto.config import flat_settings, load_train_config
+from comoto.detectors.checkpoint import read_about
 from comoto.errors import ConfigError
+from comoto.preprocessing.store import PreparedStore
 from comoto.study.grid import TRAINED, Run
 from comoto.study.kept import DONE
-from comoto.training.record import CONFIG
+from comoto.training.identity import store_identity
+from comoto.training.record import CONFIG, read_about_run
 
 _MOST_NAMED = 5
 
@@ -39,6 +44,36 @@ def changed_settings(run: Run, out: Path) -> str:
     old, new = (flat_settings(config.model_dump(mode="json")) for config in (earlier, run.config))
     differing = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
     return ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:_MOST_NAMED])
+
+
+def changed_inputs(runs: Iterable[Run], out: Path) -> Iterator[tuple[Run, str]]:
+    """Yield the runs that were made of other content than their stores and teachers hold now.
+
+    Settings name stores by their paths, where another preparation may lie by now. Runs of former versions,
+    which do not know what they were made of, are passed over.
+
+    Args:
+        runs: as planned now.
+        out: the study's folder.
+
+    Yields:
+        The run, and the settings whose content has changed.
+    """
+    identity = cache(lambda path: store_identity(PreparedStore(path)))
+    for run in runs:
+        about = read_about_run(out / run.name / TRAINED)
+        if about is None:
+            continue
+        data = run.config.data
+        now: dict[str, Any] = {"data.mammograms": [identity(path) for path in data.mammograms]}
+        if data.tomosynthesis is not None:
+            now["data.tomosynthesis"] = identity(data.tomosynthesis)
+        if run.teacher is not None and (out / run.teacher / DONE).is_file():
+            now["teacher"] = read_about(out / run.teacher / TRAINED)[2]
+        before = about["inputs"]
+        differing = [key for key, value in now.items() if key in before and before[key] != value]
+        if differing:
+            yield run, ", ".join(differing)
 
 
 def refuse_changed_settings(runs: Iterable[Run], out: Path) -> None:

@@ -23,7 +23,7 @@ from comoto.errors import ComotoError
 from comoto.inference.model import load_model
 from comoto.inference.prepared import predict_store_by_rules, prediction_table
 from comoto.locks import hold
-from comoto.output_files import whole_file
+from comoto.output_files import no_link, whole_file
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
 from comoto.study.kept import DONE, FAILED, add_tables, lacking, write_done
@@ -142,7 +142,8 @@ def _watched(spec: RunSpec, parent: int) -> Iterator[None]:
     over = threading.Event()
 
     def show() -> None:
-        alive.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+        with open(alive, "w", encoding="utf-8", opener=no_link) as file:
+            file.write(f"{os.getpid()} {socket.gethostname()}\n")
 
     def watch() -> None:
         while not over.wait(_LOOK_EVERY):
