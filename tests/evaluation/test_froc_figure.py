@@ -78,6 +78,23 @@ def test_files_are_written_by_suffix(tmp_path, suffix, start):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_full_disk_names_the_file(tmp_path, suffix):
+    """Matplotlib's PDF writer answers a full disk with an AttributeError of its own."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / f"froc{suffix}"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    figure = froc_figure([("mine", result())])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            save_figure(figure, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"froc\.jpeg: a figure ends in \.png, \.svg, \.pdf"):
         save_figure(froc_figure([("mine", result())]), tmp_path / "froc.jpeg")

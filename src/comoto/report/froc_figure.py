@@ -6,6 +6,7 @@ Drawn without a display (the Agg canvas); no state of pyplot is touched.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         ConfigError: the suffix is none of ``FIGURE_SUFFIXES``.
     """
     check_figure_path(path)
+    page = BytesIO()  # matplotlib's PDF writer hides a full disk behind an error of its own
+    figure.savefig(page, format=path.suffix[1:])
     with whole_file(path) as part:
-        figure.savefig(part, format=path.suffix[1:])
+        part.write_bytes(page.getvalue())
 
 
 def check_figure_path(path: Path) -> None:
