@@ -171,5 +171,8 @@ def short(value: object, most: int = 80) -> str:
 def suggest(name: str, known: Any) -> str:
     """Say which known name is nearest to a misspelt one."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    folded = {each.casefold(): each for each in reversed(names)}
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
+        folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    ]
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import say_unused
+
 
 class Side(StrEnum):
     """Side of the patient's body."""
@@ -17,6 +19,7 @@ class Side(StrEnum):
 
 
 def draw(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="The picture, a PNG file.")],
     file: Annotated[
         Path | None, typer.Argument(metavar="[IMAGE]", help="An image of any format that is read.")
@@ -55,6 +58,8 @@ def draw(
 
     refuse_inputs_as_outputs([out], [file, predictions])
     refuse_existing([out], overwrite)
+    if predictions is None:
+        say_unused(ctx, "without --predictions", "min_score")
     if file is not None and manifest is None and image is None:
         side = None if laterality is None else Laterality(laterality.value)
         picture = drawing.draw_file(file, slice_index, side, predictions, min_score)

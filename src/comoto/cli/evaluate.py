@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from comoto.cli.options import complete_split
+from comoto.cli.options import complete_split, say_unused
 
 if TYPE_CHECKING:
     from comoto.evaluation import ChallengeResult, MammogramResult
 
 
 def evaluate(
+    ctx: typer.Context,
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="CSV of volume predictions, DBTex columns.")
     ] = None,
@@ -99,6 +100,7 @@ def evaluate(
         from comoto.report.froc_figure import check_figure_path
 
         check_figure_path(figure)
+    _say_unused_together(ctx, bootstrap, rule, figure)
     result: ChallengeResult | MammogramResult
     tables = labels is not None and boxes is not None and manifest is None and split is None
     own_volumes = manifest is not None and labels is None and boxes is None
@@ -137,6 +139,16 @@ def evaluate(
     typer.echo(result.summary())
     scored = predictions or mammogram_predictions
     _write(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+
+
+def _say_unused_together(ctx: typer.Context, bootstrap: int, rule: object, figure: Path | None) -> None:
+    """Say which options were given whose use hangs on another one."""
+    if bootstrap == 0:
+        say_unused(ctx, "without --bootstrap", "seed", "interval")
+    if rule == "center":
+        say_unused(ctx, "with --rule center", "iou")
+    if figure is None:
+        say_unused(ctx, "without --figure", "log_axis")
 
 
 def _say_unused(given: dict[str, object], about: str) -> None:

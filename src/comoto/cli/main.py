@@ -211,13 +211,20 @@ def _run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _nobody_listens()
     except OSError as error:
-        if error.filename is not None:
-            return _wrong_input(f"{error.filename}: {error.strerror}")
-        if error.errno in _NO_ROOM:  # no file of ours, which have names: what standard output is written to
-            return _wrong_input(f"the output cannot be written: {error.strerror}")
-        return _defect(error)
+        return _system_refuses(error)
     except Exception as error:  # noqa: BLE001 the last line of defence reports the defect and exits with 1
         return _defect(error)
+
+
+def _system_refuses(error: OSError) -> int:
+    """Tell what the system does not let us do; an error that names nothing a user could mend is a defect."""
+    if error.filename is not None:
+        return _wrong_input(f"{error.filename}: {error.strerror}")
+    if error.errno in _NO_ROOM:  # no file of ours, which have names: what standard output is written to
+        return _wrong_input(f"the output cannot be written: {error.strerror}")
+    if error.errno == errno.ENOENT and "temporary directory" in str(error):  # tempfile's words
+        return _wrong_input("no folder for temporary files can be written to; TMPDIR may name another")
+    return _defect(error)
 
 
 def _nobody_listens() -> int:

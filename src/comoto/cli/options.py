@@ -48,6 +48,28 @@ def refuse_repeated_options(app: typer.Typer) -> None:
         command.cls = OnceCommand
 
 
+def say_unused(ctx: typer.Context, why: str, *parameters: str) -> None:
+    """Say in one line which options were given that this call has no use for.
+
+    Args:
+        ctx: of the call; it knows what was typed and what is a default.
+        why: such as ``without --figure``.
+        parameters: names of the command's parameters that are of no use.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name in parameters and _is_given(ctx, parameter.name)
+    ]
+    if given:
+        typer.echo(f"{' and '.join(given)}: not used {why}", err=True)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def show_log(level: int) -> None:
     """Write what the package logs from ``level`` on to standard error, with the name of the room."""
     logger = logging.getLogger("comoto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -82,6 +83,7 @@ def predict(
     from comoto.api import predict as run
 
     given = {"aggregation.kind": aggregation, "slice_step": slice_step}
+    _refuse_twice(given, settings or [])
     loaded = load_model(model, device)
     written = run(
         loaded,
@@ -109,3 +111,17 @@ def predict(
             f"{len(written.failed)} of {written.num_images + len(written.failed)} images could not be read "
             f"and are left out: {names}{more}; {written.twin} says why"
         )
+
+
+def _refuse_twice(given: Mapping[str, object], settings: Sequence[str]) -> None:
+    """Refuse a setting that an option names and ``--set`` as well; one of the two would be dropped.
+
+    Raises:
+        ConfigError: a setting is given twice.
+    """
+    from comoto.errors import ConfigError
+
+    for key, value in given.items():
+        if value is not None and any(text.partition("=")[0].strip() == key for text in settings):
+            option = {"aggregation.kind": "--aggregation", "slice_step": "--slice-step"}[key]
+            raise ConfigError(f"{key} is given by {option} and by --set; give it once")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_preset
+from comoto.cli.options import complete_preset, say_unused
 
 
 class Spread(StrEnum):
@@ -27,6 +27,7 @@ class Slices(StrEnum):
 
 
 def prepare(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the prepared store; new, empty, or to be continued.")],
     manifest: Annotated[
         Path | None, typer.Option(help="Folder written by 'comoto index'; needed unless --verify.")
@@ -104,6 +105,7 @@ def prepare(
     from comoto.sources.isolated import Limits
 
     if verify:
+        say_unused(ctx, "with --verify", *set(ctx.params) - {"out", "verify"})
         check = api.verify_store(out)
         for sentence in check.damage:
             typer.echo(sentence)
@@ -118,6 +120,8 @@ def prepare(
     for text in overrides or ():
         if not text.startswith("preprocess."):
             raise ConfigError(f"--set {text}: only preprocess.KEY=VALUE has a meaning here")
+    if slices is Slices.ALL:
+        say_unused(ctx, "without --slices sampled", "step", "reach")
     api.prepare(
         manifest,
         out,

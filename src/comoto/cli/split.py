@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import say_unused
+
 
 class HeldOut(StrEnum):
     """What a fold is."""
@@ -17,6 +19,7 @@ class HeldOut(StrEnum):
 
 
 def split(
+    ctx: typer.Context,
     manifests: Annotated[
         list[str] | None,
         typer.Argument(
@@ -78,9 +81,12 @@ def split(
     if (out is None) == (verify is None):
         raise ConfigError("name either --out, to make a split, or --verify, to check one")
     if verify is not None:
+        say_unused(ctx, "with --verify", *set(ctx.params) - {"manifests", "out", "verify", "quick"})
         checked = api.verify_split(verify, manifests or (), headers=not quick)
         typer.echo(f"{verify}: whole, no patient in two parts, hash {checked.hash}")
         return
+    if folds is not None:
+        say_unused(ctx, "with --folds", "validation" if held_out is HeldOut.VALIDATION else "test")
     refuse_inputs_as_outputs([out], [Path(name.partition("=")[2] or name) for name in manifests or ()])
     made = api.split(
         manifests or (),

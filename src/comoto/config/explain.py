@@ -43,11 +43,12 @@ def plain_problem(problem: Mapping[str, Any]) -> str:
         problem: an entry of ``ValidationError.errors()``.
     """
     value, key = problem["input"], str(problem["loc"][-1])
+    path = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("tuple_type", "list_type"):
         message = f"Input should be a list, such as [{short(value)}]"
     elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        message = f"Input should be a section with keys of its own, such as {key}.KEY=VALUE"
+        message = f"Input should be a section with keys of its own, such as {path}.KEY=VALUE"
         if key in ("distill", "detector"):
             message += f"; did you mean {key}.kind={short(value)}?"
     elif problem["type"] in ("bool_parsing", "bool_type"):

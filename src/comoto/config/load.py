@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -106,6 +107,14 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
         raise ConfigError(explain(model, error, content)) from error
 
 
+def _meant(preset: str | Path) -> str:
+    settings = Path(preset) / "config.yaml"
+    if settings.is_file():
+        return f"; did you mean '{settings}', the settings of that run?"
+    near = difflib.get_close_matches(str(preset).lower(), PRESETS, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
 def _read_yaml(preset: str | Path) -> dict[str, Any]:
     if str(preset) in PRESETS:
         text = resources.files("comoto.config").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
@@ -113,7 +122,10 @@ def _read_yaml(preset: str | Path) -> dict[str, Any]:
     elif Path(preset).is_file():
         content = read_yaml(Path(preset))
     else:
-        raise ConfigError(f"'{short(preset)}' is neither a file nor one of the presets {', '.join(PRESETS)}")
+        known = ", ".join(PRESETS)
+        raise ConfigError(
+            f"'{short(preset)}' is neither a file nor one of the presets {known}{_meant(preset)}"
+        )
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{preset}: expected 'key: value' lines, found {type(content).__name__}")
     return content or {}
