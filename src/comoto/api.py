@@ -678,10 +678,13 @@ def _train_config(
     """Return the settings of a training: without a preset those of the run that is resumed, if any."""
     from comoto.config import load_train_config, override
     from comoto.errors import ConfigError
-    from comoto.training.record import is_run, saved_config
+    from comoto.training.record import is_run, read_about_run, saved_config
 
     if resumed is not None and preset is None:
         if is_run(resumed):
+            about = read_about_run(resumed)
+            if about is not None and about["role"] != role:
+                raise ConfigError(f"{resumed}: is a run of 'comoto train {about['role']}'")
             return override(saved_config(resumed), overrides, values)
         if not values:
             raise ConfigError(f"{resumed}: no run to resume here; name its folder, or what to train on")

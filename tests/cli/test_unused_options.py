@@ -65,3 +65,10 @@ def test_no_folder_for_temporary_files(refused, tmp_path, monkeypatch):
     monkeypatch.setattr("comoto.api.load_model", none_of_them)
     words = ("predict", "--model", "m", "--out", tmp_path / "o.csv", "a.dcm")
     refused(words, "no folder for temporary files can be written to; TMPDIR")
+
+
+def test_a_teacher_resumed_as_a_student(comoto, teacher_run):
+    """It was answered with a missing --tomosynthesis."""
+    answer = comoto("train", "student", "--resume", "--out", teacher_run)
+    assert answer.code == 2
+    assert "is a run of 'comoto train teacher'" in answer.error

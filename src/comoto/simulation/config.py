@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from comoto.components import suggest
 from comoto.config.models import Positive, Share, StrictModel
 from comoto.errors import ConfigError
 
@@ -154,5 +155,5 @@ def sized(name: str, **changes: Any) -> SimulateConfig:
         ConfigError: there is no such size.
     """
     if name not in SIZES:
-        raise ConfigError(f"unknown size '{name}'; known: {', '.join(SIZES)}")
+        raise ConfigError(f"unknown size '{name}'; {suggest(name, SIZES)}")
     return SimulateConfig(grid=SIZES[name], **changes)
