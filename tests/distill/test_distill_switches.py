@@ -190,7 +190,7 @@ def test_empty_skip_leaves_the_image_out() -> None:
     ("overrides", "message"),
     [
         (["distill.num_points=7"], r"distill\.num_points"),
-        (["distill.samplin=cells"], "did you mean 'sampling'"),
+        (["distill.samplin=cells"], "did you mean 'distill.sampling'"),
     ],
 )
 def test_bad_settings_are_named(overrides: list[str], message: str) -> None:

@@ -103,7 +103,7 @@ def test_the_example_runs_through_the_students_step(overrides: list[str]) -> Non
 
 
 def test_the_example_refuses_what_any_distiller_refuses(overrides: list[str]) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'level'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'distill\.level'"):
         load_train_config("demo", [*overrides, "distill.levle=p3"])
     config = load_train_config("demo", [*overrides, "distill.level=p9"])
     made = components.resolve("distiller", config.distill.kind)

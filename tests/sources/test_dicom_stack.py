@@ -273,6 +273,18 @@ def test_a_hundred_files_open_at_once(tmp_path: Path) -> None:
     assert open_source(folder).num_frames == stack.num_frames == 100
 
 
+def test_files_without_an_order_are_no_stack_of_a_file_that_is_named(tmp_path: Path) -> None:
+    """Two pictures of one series in a folder, neither numbered nor placed: each stands for itself."""
+    frames = texture(frames=2)
+    for number, frame in enumerate(frames):
+        write_dicom(tmp_path / "s" / f"{number}.dcm", frame, "raw")
+    with open_source(tmp_path / "s" / "1.dcm") as image:
+        assert image.num_frames == 1
+        np.testing.assert_array_equal(image.frame(0), frames[1])
+    with pytest.raises(DicomError, match="neither Instance Number nor the place"):
+        open_source(tmp_path / "s")
+
+
 def test_a_folder_with_one_multi_frame_file_is_that_file(tmp_path: Path) -> None:
     frames = texture()
     write_dicom(tmp_path / "series" / "1-1.dcm", frames)

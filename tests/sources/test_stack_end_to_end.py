@@ -158,6 +158,8 @@ def test_named_stacks_and_files(exams: Exams, student_run: Path, tmp_path: Path)
     ):
         with pytest.raises(DicomError, match=match):
             api.predict(student_run, [path], tmp_path / "x.csv")
+    (job,) = collect_jobs(Request([folder / "IM1"])).jobs.values()
+    assert job.path == folder
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "p.dcm").write_bytes(projections.read_bytes())
     with pytest.raises(DatasetError, match="nothing to predict on here"):

@@ -39,6 +39,7 @@ def read_mammogram_result(path: Path, content: dict[str, Any]) -> MammogramResul
             iou=float(content["iou"] or 0.0),
             num_predictions=int(content["num_predictions"]),
             bootstrap=None if content["bootstrap"] is None else _bootstrap(content),
+            warnings=tuple(map(str, content.get("warnings", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not a complete evaluation on mammograms: {error!r}") from error

@@ -194,6 +194,12 @@ def ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackSl
     return tuple(ordered)
 
 
+def have_an_order(files: Sequence[DicomContent]) -> bool:
+    """Whether the files of a series say in which order they follow, by number or by place."""
+    slices = [_slice_of(file) for file in files]
+    return all(one.number is not None for one in slices) or _have_positions(slices)
+
+
 def _slice_of(file: DicomContent) -> StackSlice:
     dataset = file.tags
     if dataset is None:

@@ -13,7 +13,7 @@ from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
-from comoto.sources.dicom_stack import DicomStack, ordered_slices
+from comoto.sources.dicom_stack import DicomStack, have_an_order, ordered_slices
 from comoto.sources.folder import FolderContent, Stack, look_into, stack_around
 from comoto.sources.png import SIGNATURE, PngImage
 from comoto.sources.raw_volume import RawVolume, raw_file, read_entries
@@ -92,8 +92,8 @@ def open_source(path: Path | str) -> Source:
 
     Args:
         path: a DICOM file; a folder with one single-frame DICOM file per slice, or with one DICOM file; any
-            slice of a stack in a folder, which stands for the stack; a
-            MetaImage header (``.mhd``) with its raw file beside it; a grey PNG.
+            slice of a series in a folder, which stands for its stack; a MetaImage header (``.mhd``) with its
+            raw file beside it; a grey PNG.
 
     Raises:
         DicomError: the file is refused, or the folder holds no image, several, or an incomplete stack; names
@@ -196,8 +196,15 @@ def _open_dicom(found: DicomContent) -> Source:
 
 
 def _around(found: DicomContent) -> tuple[FolderContent, Stack] | None:
-    """Return the folder and the stack of a single slice that has others beside it."""
-    return stack_around(found.path) if found.content in (Content.SLICE, Content.CAPTURE) else None
+    """Return the folder and the stack of a single slice that has others beside it.
+
+    A Series Instance UID and an order tell that files are the slices of one stack; without them a file stands
+    for itself.
+    """
+    if found.content not in (Content.SLICE, Content.CAPTURE) or not found.series_uid:
+        return None
+    around = stack_around(found.path)
+    return around if around is not None and have_an_order(around[1].files) else None
 
 
 def _refuse(found: DicomContent) -> None:
