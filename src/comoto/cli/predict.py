@@ -16,7 +16,11 @@ _NAMED = 5
 def predict(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Images, folders, manifests; any format that is read."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, folders, manifests; any format that is read.",
+            readable=False,  # not asked here, where one locked file would stop all others
+        ),
     ],
     model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
