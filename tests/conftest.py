@@ -21,6 +21,19 @@ settings.register_profile("comoto", deadline=None)
 settings.load_profile("comoto")
 
 
+LONG_FIXTURES = ("test_study_run.py", "test_privacy.py", "test_demo_report.py", "test_demo.py")
+"""Modules whose tests share a fixture of half a minute and more."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a long fixture in one process, and begin with them: short ones fill the gaps."""
+    for item in items:
+        if item.path.name in LONG_FIXTURES:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.path.name not in LONG_FIXTURES)
+
+
 @pytest.fixture(autouse=True)
 def silent_library() -> Iterator[None]:
     """Undo what the command line switches on, progress and the log, and forget what was said once."""

@@ -36,7 +36,7 @@ def patterns():
                 )
 
 
-@pytest.mark.parametrize(("pattern", "is_searched"), patterns())
+@pytest.mark.parametrize(("pattern", "is_searched"), list(patterns()))
 def test_long_texts_take_no_time(pattern, is_searched):
     for name, text in TEXTS.items():
         start = time.process_time()

@@ -10,9 +10,8 @@ import pytest
 from challenge_cases import MEAN, box, boxes, labels, prediction, predictions, volume
 
 from comoto import api
-from comoto.cli.draw import draw
-from comoto.cli.main import run
-from comoto.errors import ComotoError, ConfigError, DatasetError, OutputExistsError
+from comoto.cli.main import _run, run
+from comoto.errors import ComotoError, ConfigError, DatasetError
 from comoto.evaluation import evaluate, own_volumes
 from comoto.evaluation.own_volumes import HitRadius
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
@@ -196,6 +195,9 @@ def test_boxes_without_depth_are_compared_by_their_first_slice():
     assert "Boxes of Depth 0 are compared by their Z alone" in flat.summary()
 
 
-def test_a_picture_over_its_own_predictions(tmp_path, found):
-    with pytest.raises(OutputExistsError, match="one of the inputs"):
-        draw(found, None, tmp_path / "manifest", "i1", None, found, 0.0, None, True)
+def test_a_picture_over_its_own_predictions(tmp_path, found, capsys):
+    before = found.read_bytes()
+    drawn = ("--manifest", tmp_path / "manifest", "--image", "i1", "--predictions", found)
+    assert _run(["draw", "--out", str(found), "--overwrite", *map(str, drawn)]) == 2
+    assert "one of the inputs" in capsys.readouterr().err
+    assert found.read_bytes() == before

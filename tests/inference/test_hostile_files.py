@@ -35,6 +35,7 @@ def workers_that_die(tmp_path, monkeypatch):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     monkeypatch.setattr(isolated, "_PROGRAM", (str(script),))
+    isolated._end_workers()  # healthy ones that an earlier test left waiting
     yield
     isolated._end_workers()
 

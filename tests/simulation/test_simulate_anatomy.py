@@ -165,7 +165,7 @@ def test_muscle_only_in_mlo_and_tapering():
 
 
 def test_configuration_errors_name_the_remedy():
-    with pytest.raises(ConfigError, match="tiny, demo, small, full"):
+    with pytest.raises(ConfigError, match="demo, full, small, tiny"):
         sized("huge")
     with pytest.raises(ValueError, match="do not fit"):
         SimulateConfig(anatomy={"lesion_radius_mm": (5, 30)})
