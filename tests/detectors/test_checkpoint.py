@@ -44,6 +44,8 @@ def test_another_architecture_is_refused_with_the_keys(tmp_path: Path) -> None:
 def test_missing_damaged_and_swapped_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint\.json here"):
         load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="mistyped: no such folder"):
+        load_checkpoint(tmp_path / "mistyped")
     config = load_train_config("demo")
     save_checkpoint(tmp_path, build_detector(config), config, About("teacher", 1, {}))
     weights = (tmp_path / "model.safetensors").read_bytes()

@@ -216,7 +216,7 @@ class TestMistakes:
         self.refuse(student_run, [tmp_path / "cut.dcm"], tmp_path / "p.csv", DicomError, r"cut\.dcm")
 
     def test_no_model(self, tmp_path: Path) -> None:
-        self.refuse(tmp_path / "run", [tmp_path], tmp_path / "p.csv", CheckpointError, r"no checkpoint\.json")
+        self.refuse(tmp_path / "run", [tmp_path], tmp_path / "p.csv", CheckpointError, "run: no such folder")
 
     def test_output_exists(self, exams: Exams, student_run: Path, tmp_path: Path) -> None:
         (tmp_path / "p.csv").write_text("mine")

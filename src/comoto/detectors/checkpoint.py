@@ -135,6 +135,8 @@ def read_about(run: Path) -> tuple[TrainConfig, About, str]:
     if not path.is_file():
         if run.is_file():
             raise CheckpointError(f"{run}: is a file; give the run folder that 'comoto train' wrote")
+        if not run.exists():
+            raise CheckpointError(f"{run}: no such folder; give the run folder that 'comoto train' wrote")
         raise CheckpointError(f"{run}: no {ABOUT} here; give the run folder that 'comoto train' wrote")
     content = read_json_object(path, CheckpointError, "copy the run folder again", unsealed=(FORMER,))
     if content.get("format") not in (FORMAT, FORMER):
