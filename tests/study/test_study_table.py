@@ -16,6 +16,7 @@ from comoto.checksums import file_sha256
 from comoto.cli.main import run
 from comoto.config import override
 from comoto.errors import ConfigError, DatasetError
+from comoto.evaluation.depth import CAUTION
 from comoto.study.config import saved_study
 from comoto.study.grid import build_grid
 from comoto.study.kept import add_tables
@@ -129,6 +130,7 @@ def test_a_regime_is_compared_with_the_first_on_the_same_arm(tmp_path: Path) -> 
     assert rows[3].comparison is not None
     assert rows[3].comparison.value == pytest.approx(-0.25)  # within its own regime
     assert markdown(results, rows).count("| minus paper |") == 1
+    assert markdown(results, rows).count(CAUTION) == 1
 
 
 def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +156,7 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     )
     said = (folder / "rules.md").read_text(encoding="utf-8")
     assert "own: the students' own (box_fusion). Further rules: tracks (kind=tracks)." in said
+    assert said.count(CAUTION) == 1
     assert (
         "tracks minus own, arm pretraining, regime standard, 100 % of the patients, 2 runs: 0.000 [" in said
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from comoto.errors import ConfigError
+from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.hierarchical import hierarchical_difference
 from comoto.output_files import write_text
 from comoto.progress import track
@@ -87,6 +88,7 @@ def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, C
         cells = [regime, percent(fraction), arm, *(spread(row.means[name], row.sds[name]) for name in names)]
         lines.append(f"| {' | '.join(cells)} |")
     texts = rule_texts(study, build_grid(study, Path()))
+    lines += ["", CAUTION]
     lines += ["", f"{OWN}: {texts.pop('')}. Further rules: {', '.join(texts.values())}."]
     regime, fraction, reference = _reference_place(study)
     where = f"arm {reference}, regime {regime}, {percent(fraction)} of the patients"

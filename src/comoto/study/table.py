@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from comoto.evaluation.bootstrap import LEVEL, Interval
+from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.hierarchical import hierarchical_difference, hierarchical_interval
 from comoto.output_files import write_text
 from comoto.progress import track
@@ -162,7 +163,7 @@ def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
         cells = [row.regime, percent(row.fraction), row.arm, runs_text(row), *both]
         cells += [difference_text(row.comparison), *([difference_text(row.between)] if several else [])]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *notes(results, rows), ""])
+    return "\n".join([*lines, "", CAUTION, "", *notes(results, rows), ""])
 
 
 def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
