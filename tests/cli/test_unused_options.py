@@ -30,6 +30,10 @@ BCS = ("--manifest", "volumes")
             ("split", "a", "--out", "o", "--folds", 2, "--validation", 0.2),
             "--validation: not used with --folds",
         ),
+        (
+            ("config", "keys", "full", "--markdown", "--role", "teacher", "--set", "seed=1"),
+            "preset and --role and --set: not used with --markdown",
+        ),
     ],
 )
 def test_it_is_said(comoto, tmp_path, monkeypatch, words, line):

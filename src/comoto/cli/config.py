@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from comoto.cli.options import complete_preset
+from comoto.cli.options import complete_preset, say_unused
 
 app = typer.Typer(help="Look up settings.")
 
@@ -39,6 +39,7 @@ def show(preset: PresetArgument = "small", role: RoleOption = "student", setting
 
 @app.command("keys")
 def keys(
+    ctx: typer.Context,
     preset: PresetArgument = "small",
     role: RoleOption = "student",
     settings: SetOption = None,
@@ -56,6 +57,7 @@ def keys(
     from comoto.config.listing import list_settings, settings_page
 
     if markdown:
+        say_unused(ctx, "with --markdown", "preset", "role", "settings")
         typer.echo(settings_page(), nl=False)
         return
     for each in list_settings(load_train_config(preset, settings or (), role=role)):
