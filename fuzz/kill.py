@@ -108,7 +108,7 @@ COMMANDS = {
     "simulate": Command(nothing, simulate_words),
     "index": Command(small_tables, index_words),
     "split": Command(small_tables, split_words),
-    "evaluate": Command(small_tables, evaluate_words),
+    "evaluate": Command(small_tables, evaluate_words, None, ("--overwrite",)),
     "export onnx": Command(small_exams_and_student, export_words),
 }
 
