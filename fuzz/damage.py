@@ -28,6 +28,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
+from exams import write_exams
 from kept_files import RUN, read_checkpoint, read_study, small_checkpoint, small_study
 from predicting import (
     continued_prediction,
@@ -60,20 +61,7 @@ class Kind:
 
 def small_exams(folder: Path) -> None:
     """Write two simulated volumes and their manifest."""
-    from comoto.datasets import index, save_manifest
-    from comoto.simulation import simulate
-    from comoto.simulation.config import MammographyConfig, TomosynthesisConfig, sized
-
-    config = sized(
-        "tiny",
-        mammography=MammographyConfig(training_patients=0, test_patients=0),
-        tomosynthesis=TomosynthesisConfig(
-            train_patients=2, validation_patients=0, test_patients=0, lesion_share=1.0, views_per_study=1
-        ),
-    )
-    save_manifest(
-        index("bcs-dbt", simulate(folder / "exams", config, workers=1).bcs_dbt), folder / "manifest"
-    )
+    write_exams(folder, "tiny", patients=2, lesion_share=1.0)
 
 
 def small_store(folder: Path) -> None:

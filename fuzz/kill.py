@@ -31,6 +31,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
+from exams import write_exams
 from other_commands import (
     evaluate_words,
     export_words,
@@ -71,20 +72,7 @@ class Command:
 
 def small_exams(folder: Path) -> None:
     """Write six simulated volumes and their manifest."""
-    from comoto.datasets import index, save_manifest
-    from comoto.simulation import simulate
-    from comoto.simulation.config import MammographyConfig, TomosynthesisConfig, sized
-
-    config = sized(
-        "demo",
-        mammography=MammographyConfig(training_patients=0, test_patients=0),
-        tomosynthesis=TomosynthesisConfig(
-            train_patients=6, validation_patients=0, test_patients=0, lesion_share=0.5, views_per_study=1
-        ),
-    )
-    save_manifest(
-        index("bcs-dbt", simulate(folder / "exams", config, workers=2).bcs_dbt), folder / "manifest"
-    )
+    write_exams(folder, "demo", patients=6, lesion_share=0.5)
 
 
 def prepare_words(folder: Path, out: Path) -> list[str]:

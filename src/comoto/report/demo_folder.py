@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from comoto.checksums import read_json_object
 from comoto.config import TrainConfig, parse_yaml
 from comoto.config.models import Positive, StrictModel
+from comoto.detectors.checkpoint import read_about
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
@@ -154,14 +155,14 @@ class DemoFolder:
 
         Raises:
             DatasetError: a file is missing or damaged.
+            CheckpointError: the description of the checkpoint is damaged.
         """
         path = self.file(f"runs/{name}/config.yaml")
         text = path.read_text(encoding="utf-8")
-        checkpoint = self.json(f"runs/{name}/checkpoint.json")
+        _, about, _ = read_about(self.file(f"runs/{name}/checkpoint.json").parent)
         try:
             config = TrainConfig.model_validate(parse_yaml(text, str(path)))
-            best_epoch = int(checkpoint["epoch"])
-        except (ValidationError, ConfigError, KeyError) as error:
+        except (ValidationError, ConfigError) as error:
             raise DatasetError(f"{path.parent}: the run is not readable: {error}") from error
         patients = self.json(f"runs/{name}/split.json")
-        return Run(config, text, patients, best_epoch, self.file(f"runs/{name}/log.csv"))
+        return Run(config, text, patients, about.epoch, self.file(f"runs/{name}/log.csv"))
