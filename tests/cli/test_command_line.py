@@ -228,7 +228,7 @@ class TestExitCodes:
         answer = comoto("-v", *words) if place == "before" else comoto(*words, "-v")
         assert answer.code == 2
         assert "Traceback (most recent call last)" in answer.err
-        assert "in index" in answer.err
+        assert "comoto/datasets/__init__.py" in answer.err
         assert answer.err.splitlines()[-1] == f"comoto: {tmp_path / 'nowhere'}: no such folder"
         assert "Traceback" not in comoto(*words).err
 
