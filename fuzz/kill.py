@@ -96,7 +96,7 @@ COMMANDS = {
     "simulate": Command(nothing, simulate_words),
     "index": Command(small_tables, index_words),
     "split": Command(small_tables, split_words),
-    "evaluate": Command(small_tables, evaluate_words, None, ("--overwrite",)),
+    "evaluate": Command(small_tables, evaluate_words),
     "export onnx": Command(small_exams_and_student, export_words),
 }
 

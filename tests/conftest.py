@@ -25,12 +25,14 @@ LONG_FIXTURES = ("test_study_run.py", "test_privacy.py", "test_demo_report.py", 
 """Modules whose tests share a fixture of half a minute and more."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep tests that share a long fixture in one process; xdist reads the mark before it sorts anything."""
+    if item.path.name in LONG_FIXTURES:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a long fixture in one process, and begin with them: short ones fill the gaps."""
-    for item in items:
-        if item.path.name in LONG_FIXTURES:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Begin with the long fixtures: short tests fill the gaps."""
     items.sort(key=lambda item: item.path.name not in LONG_FIXTURES)
 
 

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and what exists is not overwritten by accident."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from comoto.locks import hold, lock_of
 from comoto.output_files import (
     new_part,
     no_link,
+    output_file,
+    output_files,
     refuse_existing,
     refuse_inputs_as_outputs,
     refuse_working_folder,
@@ -45,6 +48,45 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path, error):
     assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_what_a_killed_command_left_of_a_file_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "froc.png"
+    left, other = tmp_path / ".froc.png.0123abcd.part", tmp_path / ".roc.png.0123abcd.part"
+    for each in (left, other):
+        each.touch()
+    output_files({path: b"picture"}, overwrite=False)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [other.name, path.name]
+    assert path.read_bytes() == b"picture"
+
+
+def test_one_command_writes_a_file_at_a_time(tmp_path):
+    path = tmp_path / "froc.png"
+    with (
+        output_file(path, overwrite=False),
+        pytest.raises(OutputExistsError, match=r"froc\.png: another command is writing it; wait"),
+        output_file(path, overwrite=True),
+    ):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["froc.png"]
+
+
+def test_a_file_that_came_meanwhile_stays(tmp_path):
+    path = tmp_path / "froc.png"
+    path.write_bytes(b"of another command")
+    with pytest.raises(OutputExistsError, match=r"froc\.png: exists"):
+        output_files({path: b"picture"}, overwrite=False)
+    assert path.read_bytes() == b"of another command"
+    output_files({path: b"picture"}, overwrite=True)
+    assert path.read_bytes() == b"picture"
+
+
+def test_of_several_files_all_are_written_or_none(tmp_path):
+    contents = {tmp_path / "result.json": b"{}", tmp_path / "froc.png": b"picture"}
+    (tmp_path / "froc.png").touch()
+    with pytest.raises(OutputExistsError, match=r"froc\.png: exists"):
+        output_files(contents, overwrite=False)
+    assert [each.name for each in tmp_path.iterdir()] == ["froc.png"]
+
+
 def test_a_full_disk_is_told_with_the_path(tmp_path):
     """A limit on the size of files stands for the full disk: the write itself fails."""
     program = (
@@ -57,6 +99,18 @@ def test_a_full_disk_is_told_with_the_path(tmp_path):
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
     assert done.stdout == f"{path}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_file_of_a_folder_without_its_hidden_name(tmp_path):
+    with pytest.raises(OSError, match="No space") as caught, whole_folder(tmp_path / "run", False) as part:
+        write_text(part / "small.txt", "small")
+        raise OSError(errno.ENOSPC, "No space left on device", str(part / "large.txt"))
+    assert caught.value.filename == str(tmp_path / "run" / "large.txt")
+    with pytest.raises(OSError, match="No such file") as caught, whole_folder(tmp_path / "run", False):
+        (tmp_path / "of another folder").read_text()
+    assert caught.value.filename == str(tmp_path / "of another folder")
+    assert not list(tmp_path.iterdir())
+
 
 
 def test_existing_outputs_are_refused(tmp_path):

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputExistsError: a file stands where a folder is needed.
         OSError: the disk is full, or the folder cannot be written to; ``filename`` is set.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise OutputExistsError(
-            f"{path.parent}: cannot be made, a file of that name is in the way; choose another place"
-        ) from error
+    _make_folder_of(path)
     part = new_part(path)
     try:
         with naming(path):
@@ -86,6 +81,48 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_file(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield the path to write to, like ``whole_file``, for a file that a user names.
+
+    One command writes it at a time, and what a killed one left of it is removed.
+
+    Args:
+        path: the file.
+        overwrite: let it take the place of a file that has come meanwhile.
+
+    Raises:
+        OutputExistsError: another command is writing it; or it exists and ``overwrite`` is false; or a file
+            stands where a folder is needed.
+        OSError: the disk is full, or the folder cannot be written to; ``filename`` is set.
+    """
+    _make_folder_of(path)
+    place = path.resolve()
+    with hold(
+        lock_of(place), f"{path}: another command is writing it; wait for its end, or choose another name"
+    ):
+        sweep_parts_of(path)
+        refuse_existing([path], overwrite)
+        with whole_file(path) as part:
+            yield part
+
+
+def output_files(contents: Mapping[Path, bytes], overwrite: bool) -> None:
+    """Write files that a user names, each with ``output_file``: all, or none if one cannot be written."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            stack.enter_context(output_file(path, overwrite)).write_bytes(content)
+
+
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputExistsError(
+            f"{path.parent}: cannot be made, a file of that name is in the way; choose another place"
+        ) from error
 
 
 @contextmanager
@@ -144,13 +181,26 @@ def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     with hold(lock_of(place), busy):
         part = _new_folder(place)
         try:
-            yield part
+            with _named_in(folder, part):
+                yield part
             if not overwrite and place.exists() and any(place.iterdir()):
                 raise OutputExistsError(f"{folder}: is not empty any more; choose another folder")
             with _out_of_the_way(place):
                 part.replace(place)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _named_in(folder: Path, part: Path) -> Iterator[None]:
+    """Give errors of writing in ``part``, such as on a full disk, the name that the file has in ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        if path is None or not path.is_relative_to(part):
+            raise
+        raise _named(error, folder / path.relative_to(part)) from error
 
 
 @contextmanager

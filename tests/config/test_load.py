@@ -54,14 +54,23 @@ def test_settings_may_stand_before_their_kind() -> None:
     assert changed.distill.model_dump()["weight"] == 0.3
 
 
-def test_values_are_taken_as_they_are_and_lie_over_the_texts() -> None:
+def test_values_are_taken_as_they_are() -> None:
     values = {"teacher": Path("runs/a #1"), "data.mammograms": (Path("2024-11-23"),), "batch.size": 6}
-    config = load_train_config("demo", ["batch.size=4", "teacher=other"], values=values)
+    config = load_train_config("demo", ["batch.size=6", "joint.size=2"], values=values)
     assert (config.teacher, config.data.mammograms) == (Path("runs/a #1"), (Path("2024-11-23"),))
-    assert config.batch.size == 6
+    assert (config.batch.size, config.joint.size) == (6, 2)
     assert override(config, ["batch.size=3"], {"teacher": Path("null")}).teacher == Path("null")
     with pytest.raises(ConfigError, match=r"unknown configuration key 'batch\.sise'"):
         load_train_config("demo", values={"batch.sise": 4})
+
+
+def test_a_setting_with_two_values_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"--set batch\.size=4: batch\.size is also given as '6' by an option"
+    ):
+        load_train_config("demo", ["batch.size=4"], values={"batch.size": 6})
+    with pytest.raises(ConfigError, match="--set teacher=other: teacher is also given as 'run'"):
+        override(load_train_config("demo"), ["teacher=other"], {"teacher": Path("run")})
 
 
 @pytest.mark.parametrize("value", ["runs/a #1", "[runs/a, runs/b] # two", "'runs/a' # x"])

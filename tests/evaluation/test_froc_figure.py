@@ -7,7 +7,8 @@ from matplotlib.colors import to_hex
 
 from comoto.errors import ConfigError
 from comoto.evaluation import evaluate, evaluate_mammograms
-from comoto.report.froc_figure import froc_figure, save_figure
+from comoto.output_files import output_files
+from comoto.report.froc_figure import drawn, froc_figure
 
 A = volume(1)
 
@@ -50,11 +51,11 @@ def test_band_is_drawn_where_the_bootstrap_says():
     left, _ = froc_figure([("mine", with_band)]).axes
     assert left.get_legend().get_title().get_text() == "shaded: 95 % interval over patients"
     (area,) = left.collections
-    drawn = area.get_paths()[0].vertices
+    outline = area.get_paths()[0].vertices
     band = with_band.bootstrap.bands["positive"]
-    assert drawn[:, 0].max() == 8.0
-    assert drawn[:, 1].min() == band.low.min()
-    assert drawn[:, 1].max() == band.high.max()
+    assert outline[:, 0].max() == 8.0
+    assert outline[:, 1].min() == band.low.min()
+    assert outline[:, 1].max() == band.high.max()
     assert not froc_figure([("mine", result())]).axes[0].collections
 
 
@@ -73,7 +74,7 @@ def test_results_of_two_kinds_are_refused():
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_files_are_written_by_suffix(tmp_path, suffix, start):
     path = tmp_path / "deep" / f"froc{suffix}"
-    save_figure(froc_figure([("mine", result())]), path)
+    output_files({path: drawn(froc_figure([("mine", result())]), path)}, overwrite=False)
     assert path.read_bytes().startswith(start)
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -88,7 +89,7 @@ def test_a_full_disk_names_the_file(tmp_path, suffix):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large") as error:
-            save_figure(figure, path)
+            output_files({path: drawn(figure, path)}, overwrite=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert error.value.filename == str(path)
@@ -97,7 +98,7 @@ def test_a_full_disk_names_the_file(tmp_path, suffix):
 
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"froc\.jpeg: a figure ends in \.png, \.svg, \.pdf"):
-        save_figure(froc_figure([("mine", result())]), tmp_path / "froc.jpeg")
+        drawn(froc_figure([("mine", result())]), tmp_path / "froc.jpeg")
 
 
 def test_mammograms_get_one_panel():

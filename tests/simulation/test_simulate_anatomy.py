@@ -171,4 +171,7 @@ def test_configuration_errors_name_the_remedy():
         SimulateConfig(anatomy={"lesion_radius_mm": (5, 30)})
     with pytest.raises(ValueError, match="a breast needs"):
         SimulateConfig(grid={"rows": 64, "columns": 32, "pixel_mm": 0.8})
+    none = {"train_patients": 0, "validation_patients": 0, "test_patients": 0}
+    with pytest.raises(ValueError, match="no patients: one of the numbers"):
+        SimulateConfig(tomosynthesis=none, mammography={"training_patients": 0, "test_patients": 0})
     assert SIZES["full"].rows == 2457

@@ -52,7 +52,7 @@ def draw(
     Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
     """
     from comoto.errors import ConfigError
-    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs, whole_file
+    from comoto.output_files import output_file, refuse_existing, refuse_inputs_as_outputs
     from comoto.records import Laterality, Manifest
     from comoto.report import draw as drawing
 
@@ -70,6 +70,6 @@ def draw(
             "give either IMAGE (with --slice, --predictions, --laterality) or --manifest and --image "
             "(with --slice, --predictions)"
         )
-    with whole_file(out) as part:
+    with output_file(out, overwrite) as part:
         picture.save(part, format="PNG")
     typer.echo(str(out))

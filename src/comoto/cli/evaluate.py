@@ -89,7 +89,7 @@ def evaluate(
     """
     from comoto import api
     from comoto.errors import ConfigError
-    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs
+    from comoto.output_files import output_files, refuse_existing, refuse_inputs_as_outputs
     from comoto.records import MANIFEST_FILES
 
     outputs = [path for path in (json_path, figure) if path is not None]
@@ -138,7 +138,10 @@ def evaluate(
         )
     typer.echo(result.summary())
     scored = predictions or mammogram_predictions
-    _write(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+    contents = _contents(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+    output_files(contents, overwrite)
+    for path in contents:
+        typer.echo(f"wrote {path}")
 
 
 def _say_unused_together(ctx: typer.Context, bootstrap: int, rule: object, figure: Path | None) -> None:
@@ -158,22 +161,20 @@ def _say_unused(given: dict[str, object], about: str) -> None:
         typer.echo(f"{' and '.join(unused)}: for {about} only, not used here", err=True)
 
 
-def _write(
+def _contents(
     result: ChallengeResult | MammogramResult,
     name: str,
     json_path: Path | None,
     figure: Path | None,
     *,
     log_axis: bool,
-) -> None:
-    """Write the figures and draw the curve, each where it is asked for."""
-    from comoto.output_files import write_text
-
+) -> dict[Path, bytes]:
+    """Return the content of each file that is asked for: the figures, and the picture of the curve."""
+    contents = {}
     if json_path is not None:
-        write_text(json_path, result.to_json())
-        typer.echo(f"wrote {json_path}")
+        contents[json_path] = result.to_json().encode()
     if figure is not None:
-        from comoto.report.froc_figure import froc_figure, save_figure
+        from comoto.report.froc_figure import drawn, froc_figure
 
-        save_figure(froc_figure([(name, result)], log_axis), figure)
-        typer.echo(f"wrote {figure}")
+        contents[figure] = drawn(froc_figure([(name, result)], log_axis), figure)
+    return contents

@@ -29,4 +29,4 @@ def inspect(
     files = folder.iterdir() if folder.is_dir() else ()
     refuse_inputs_as_outputs([out], [path for path in files if path.suffix != ".html"])
     refuse_existing([out], overwrite)
-    typer.echo(str(inspect_folder(folder, out, cases, seed)))
+    typer.echo(str(inspect_folder(folder, out, cases, seed, overwrite=overwrite)))

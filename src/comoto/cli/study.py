@@ -25,14 +25,14 @@ def init(out: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file 
     Example: comoto study init study.yaml
     """
     from comoto.errors import OutputExistsError
-    from comoto.output_files import write_text
+    from comoto.output_files import output_files
     from comoto.study.config import starting_file
 
     if out.is_dir():
         raise OutputExistsError(f"{out}: is a folder; name a file in it, such as {out / 'study.yaml'}")
     if out.exists():  # somebody's study stands in it: there is no --overwrite
         raise OutputExistsError(f"{out}: exists; choose another name")
-    write_text(out, starting_file())
+    output_files({out: starting_file().encode()}, overwrite=False)
     typer.echo(
         f"wrote {out}; name your prepared stores under data, then: comoto study run {out} --out FOLDER"
     )

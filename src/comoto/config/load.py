@@ -37,7 +37,7 @@ def load_train_config(
     """Build the configuration of a run.
 
     A preset has the sections ``common``, ``teacher`` and ``student``; the role's section is laid over
-    ``common``, then the overrides are applied in order, then the values. A user's own file may have the same
+    ``common``, then the overrides are applied in order, and the values. A user's own file may have the same
     sections or be one flat configuration, such as the ``config.yaml`` of a run folder (whose ``teacher`` is a
     path).
 
@@ -73,11 +73,12 @@ def override(
     Args:
         config: any configuration.
         overrides: ``key.subkey=value`` texts.
-        values: dotted key -> value that is taken as it is; laid over the overrides.
+        values: dotted key -> value that is taken as it is.
         typed: as for ``load_train_config``.
 
     Raises:
-        ConfigError: unknown key (the nearest valid one is named) or bad value.
+        ConfigError: unknown key (the nearest valid one is named), bad value, or another value for the same
+            key in ``overrides`` and in ``values``.
     """
     changes = _changes(overrides, values, typed)
     return _validated(type(config), _merged(config.model_dump(mode="json"), changes))
@@ -136,10 +137,21 @@ def _changes(overrides: Sequence[str], values: Mapping[str, Any] | None, typed: 
     together: dict[str, Any] = {}
     for text in overrides:
         together = _merged(together, _override(text))
+    _refuse_two_values(flat_settings(together), values or {})
     together = _merged(together, _nested(values))
     if typed:
         allow_typed(together)
     return together
+
+
+def _refuse_two_values(overrides: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuse a setting that an option of its own and ``--set`` give different values."""
+    for key in overrides.keys() & values.keys():
+        if str(overrides[key]) != str(values[key]):
+            raise ConfigError(
+                f"--set {key}={short(str(overrides[key]))}: {key} is also given as "
+                f"'{short(str(values[key]))}' by an option or argument of its own; give it once"
+            )
 
 
 def _override(text: str) -> dict[str, Any]:

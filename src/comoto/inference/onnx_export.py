@@ -24,7 +24,7 @@ from comoto.detectors.checkpoint import Checkpoint, load_checkpoint
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.onnx_file import INPUT, MapShapes, properties, seal
 from comoto.inference.onnx_model import open_session
-from comoto.output_files import refuse_existing, refuse_inputs_as_outputs, whole_file
+from comoto.output_files import output_file, refuse_existing, refuse_inputs_as_outputs
 from comoto.progress import say
 
 OPSET = 18
@@ -85,7 +85,7 @@ def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedMod
     with _silent():
         program = _program(network, _blank(checkpoint, TRACED_BATCH), outputs)
     program.model.metadata_props.update(properties(checkpoint, run.resolve().name, maps))
-    with whole_file(out) as part:
+    with output_file(out, overwrite) as part:
         program.save(str(part), external_data=False)
         sha256 = seal(part)
         say("compare with torch")

@@ -20,7 +20,6 @@ from comoto.evaluation.bootstrap import LEVEL, Band
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, ChallengeResult
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import FPS_PER_IMAGE, MammogramResult
-from comoto.output_files import whole_file
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours stay apart for colour-blind readers; the dashes help on paper.
@@ -72,8 +71,8 @@ def froc_figure(
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure whole or not at all; the format follows the suffix.
+def drawn(figure: Figure, path: Path) -> bytes:
+    """Return the content of a file with the figure; the format follows the suffix of its path.
 
     Raises:
         ConfigError: the suffix is none of ``FIGURE_SUFFIXES``.
@@ -81,8 +80,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     check_figure_path(path)
     page = BytesIO()  # matplotlib's PDF writer hides a full disk behind an error of its own
     figure.savefig(page, format=path.suffix[1:])
-    with whole_file(path) as part:
-        part.write_bytes(page.getvalue())
+    return page.getvalue()
 
 
 def check_figure_path(path: Path) -> None:

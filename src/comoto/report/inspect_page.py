@@ -17,7 +17,7 @@ import numpy as np
 
 from comoto.config import PreprocessConfig
 from comoto.geometry import Crop, Mirror
-from comoto.output_files import write_text
+from comoto.output_files import output_files
 from comoto.preprocessing import prepare
 from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.slices import PrepareOptions
@@ -66,7 +66,7 @@ class Case:
     around: tuple[tuple[Shown, ...], ...]
 
 
-def inspect_folder(folder: Path, out: Path, cases: int, seed: int) -> Path:
+def inspect_folder(folder: Path, out: Path, cases: int, seed: int, *, overwrite: bool = False) -> Path:
     """Write the page of a prepared store, or of a manifest: then only the cases shown are prepared for it.
 
     Args:
@@ -74,21 +74,25 @@ def inspect_folder(folder: Path, out: Path, cases: int, seed: int) -> Path:
         out: the HTML file.
         cases: images to show.
         seed: of the draw.
+        overwrite: replace an existing file.
 
     Raises:
+        OutputExistsError: ``out`` exists.
         DatasetError: the folder is neither; or none of the chosen images can be prepared.
     """
     if (folder / "store.json").is_file() or not (folder / "manifest.json").is_file():
-        return write_inspect_page(PreparedStore(folder), out, cases, seed)
+        return write_inspect_page(PreparedStore(folder), out, cases, seed, overwrite=overwrite)
     manifest = Manifest.load(folder)
     chosen = choose(list(manifest.records()), cases, seed)
     few = manifest.select(manifest.images["image_id"].isin(chosen))
     with tempfile.TemporaryDirectory(prefix="comoto-inspect-") as name:
         store = prepare(few, Path(name), _LOOK, _LOOK_SLICES, workers=1, skip_broken=True)
-        return write_inspect_page(store, out, cases, seed)
+        return write_inspect_page(store, out, cases, seed, overwrite=overwrite)
 
 
-def write_inspect_page(store: PreparedStore, out: Path, cases: int, seed: int) -> Path:
+def write_inspect_page(
+    store: PreparedStore, out: Path, cases: int, seed: int, *, overwrite: bool = False
+) -> Path:
     """Write the page; the same store, number and seed give the same page.
 
     Args:
@@ -96,13 +100,18 @@ def write_inspect_page(store: PreparedStore, out: Path, cases: int, seed: int) -
         out: the HTML file.
         cases: images to show: half with lesions and half without, where there are as many.
         seed: of the draw.
+        overwrite: replace an existing file.
 
     Returns:
         ``out``.
+
+    Raises:
+        OutputExistsError: ``out`` exists.
     """
     chosen = choose([store.record(name) for name in store.image_ids], cases, seed)
     shown = [_case(store, name) for name in track(chosen, "draw cases", len(chosen))]
-    write_text(out, fill("inspect.html.j2", _summary(store) | {"cases": shown, "seed": seed}))
+    page = fill("inspect.html.j2", _summary(store) | {"cases": shown, "seed": seed})
+    output_files({out: page.encode()}, overwrite)
     return out
 
 

@@ -13,7 +13,7 @@ from comoto.config import dump_yaml
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
 from comoto.evaluation.tables import Float64Array
-from comoto.output_files import write_text
+from comoto.output_files import output_files
 from comoto.progress import track
 from comoto.report.page import fill
 from comoto.report.pictures import figure_image
@@ -82,7 +82,7 @@ def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...
         rows: what ``summarise`` made of them.
     """
     path = folder / named(results, REPORT)
-    write_text(path, fill("study.html.j2", _page(results, rows)))
+    output_files({path: fill("study.html.j2", _page(results, rows)).encode()}, overwrite=True)
     return path
 
 

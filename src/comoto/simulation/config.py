@@ -123,6 +123,14 @@ class SimulateConfig(StrictModel):
     traps: TrapsConfig = TrapsConfig()
 
     @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        volumes, films = self.tomosynthesis, self.mammography
+        numbers = (volumes.train_patients, volumes.validation_patients, volumes.test_patients)
+        if not any((*numbers, films.training_patients, films.test_patients)):
+            raise ValueError("no patients: one of the numbers of patients must be 1 or more")
+        return self
+
+    @model_validator(mode="after")
     def _lesions_fit(self) -> Self:
         thinnest, largest = self.anatomy.thickness_mm[0], self.anatomy.lesion_radius_mm[1]
         if 2 * largest > thinnest:

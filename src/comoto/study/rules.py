@@ -11,7 +11,7 @@ import numpy as np
 from comoto.errors import ConfigError
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.hierarchical import hierarchical_difference
-from comoto.output_files import write_text
+from comoto.output_files import output_files
 from comoto.progress import track
 from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import StudyConfig, saved_study
@@ -70,8 +70,9 @@ def compare_rules(
 
 def write_rules(folder: Path, rows: list[RuleRow], against: dict[str, Comparison]) -> Path:
     """Write ``rules.md`` into the study's folder."""
-    write_text(folder / RULES_MD, rules_markdown(saved_study(folder), rows, against))
-    return folder / RULES_MD
+    path = folder / RULES_MD
+    output_files({path: rules_markdown(saved_study(folder), rows, against).encode()}, overwrite=True)
+    return path
 
 
 def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, Comparison]) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from comoto.evaluation.bootstrap import LEVEL, Interval
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.hierarchical import hierarchical_difference, hierarchical_interval
-from comoto.output_files import write_text
+from comoto.output_files import output_files
 from comoto.progress import track
 from comoto.study.grid import rule_texts
 from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pairs, nested
@@ -103,10 +103,10 @@ def comparisons(rows: Sequence[Row]) -> list[Comparison]:
 def write_tables(folder: Path, results: StudyResults, rows: Sequence[Row]) -> tuple[Path, Path]:
     """Write ``table.md`` and ``table.csv`` into the study's folder; former ones are replaced."""
     texts = {TABLE_MD: markdown(results, rows), TABLE_CSV: frame(rows).to_csv(index=False)}
-    paths = [folder / named(results, name) for name in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths[0], paths[1]
+    contents = {folder / named(results, name): text.encode() for name, text in texts.items()}
+    output_files(contents, overwrite=True)
+    table_md, table_csv = contents
+    return table_md, table_csv
 
 
 def named(results: StudyResults, name: str) -> str:
