@@ -21,19 +21,13 @@ settings.register_profile("comoto", deadline=None)
 settings.load_profile("comoto")
 
 
-LONG_FIXTURES = ("test_study_run.py", "test_privacy.py", "test_demo_report.py", "test_demo.py")
-"""Modules whose tests share a fixture of half a minute and more."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep tests that share a long fixture in one process; xdist reads the mark before it sorts anything."""
-    if item.path.name in LONG_FIXTURES:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+LONG_MODULES = ("test_study_run.py", "test_privacy.py", "test_demo.py", "test_demo_report.py")
+"""Modules of half a minute and more."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long fixtures: short tests fill the gaps."""
-    items.sort(key=lambda item: item.path.name not in LONG_FIXTURES)
+    """Begin with the long modules: short ones fill the gaps where ``make test`` deals them out to processes."""
+    items.sort(key=lambda item: item.path.name not in LONG_MODULES)
 
 
 @pytest.fixture(autouse=True)
