@@ -14,7 +14,7 @@ Then the demo: 5 to 9 minutes on two cores, 1.6 GiB of memory, 350 MB in $(DEMO_
 endef
 export ABOUT ABOUT_DEMO
 
-.PHONY: demo test check format fuzz bench profile clean
+.PHONY: demo test test-slow check format fuzz bench profile clean
 
 demo: .venv/installed
 	$(BIN)/comoto demo --out $(DEMO_OUT)
@@ -22,6 +22,10 @@ demo: .venv/installed
 # A file is a process's own: what its tests share is made once. (--dist loadgroup groups nothing with pytest 9.2.)
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What takes half a minute and more: kills, interruptions, damage, the whole way with names in every header.
+test-slow: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check src tests benchmarks fuzz

@@ -21,7 +21,7 @@ settings.register_profile("comoto", deadline=None)
 settings.load_profile("comoto")
 
 
-LONG_MODULES = ("test_study_run.py", "test_privacy.py", "test_demo.py", "test_demo_report.py")
+LONG_MODULES = ("test_study_run.py", "test_demo_report.py", "test_demo.py", "test_documented_blocks.py")
 """Modules of half a minute and more."""
 
 

@@ -14,6 +14,7 @@ def run(script, *words):
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_by_name():
     done = run("damage.py", "--count", "10", "--seed", "7")
     assert done.returncode == 0, done.stdout

@@ -112,7 +112,6 @@ def test_a_full_disk_names_the_file_of_a_folder_without_its_hidden_name(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-
 def test_existing_outputs_are_refused(tmp_path):
     path = tmp_path / "result.json"
     refuse_existing([path], overwrite=False)

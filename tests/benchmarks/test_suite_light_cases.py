@@ -44,6 +44,7 @@ def run_suite(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
 
+@pytest.mark.slow
 def test_quick_run_writes_equal_results_and_keeps_other_cases(tmp_path):
     for name in LIGHT:
         done = run_suite("--quick", "--case", name, "--out", str(tmp_path))

@@ -112,6 +112,7 @@ def test_the_python_page_names_every_call():
     assert {name for name in api.__all__ if f"comoto.{name}" not in text} == set()
 
 
+@pytest.mark.slow
 def test_the_python_example_runs_as_it_stands(tmp_path):
     (example,) = blocks(ROOT / "docs" / "python.md", "python")
     done = subprocess.run(

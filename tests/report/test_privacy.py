@@ -132,6 +132,7 @@ def test_the_search_finds_what_it_looks_for(exams_with_names: Path, tmp_path: Pa
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_commands_did_their_work(produced: Produced) -> None:
     failed = {name for name, code in produced.codes.items() if code != 0}
     assert failed == {*(f"broken {number}" for number in range(5)), "prepare broken"}, produced.console
@@ -140,10 +141,12 @@ def test_the_commands_did_their_work(produced: Produced) -> None:
     assert {".npy", ".parquet", ".json", ".csv", ".html", ".png", ".svg", ".safetensors"} <= kinds
 
 
+@pytest.mark.slow
 def test_no_file_carries_a_value(produced: Produced) -> None:
     assert leaks(produced.folder) == []
 
 
+@pytest.mark.slow
 def test_nothing_that_was_printed_carries_a_value(produced: Produced) -> None:
     assert "Traceback" in produced.console  # --verbose shows where an error was raised
     assert found_in(produced.console) == []

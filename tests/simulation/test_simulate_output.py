@@ -127,7 +127,8 @@ def test_two_simulations_at_a_time_are_refused(tmp_path: Path, simulated: Simula
 
 def test_damaged_notes_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An image whose note was damaged is made again; a damaged ``simulate.json`` is an error."""
-    config = tiny_config()
+    few = {"train_patients": 1, "validation_patients": 1, "test_patients": 1, "views_per_study": 1}
+    config = tiny_config(tomosynthesis=few)
     simulate(tmp_path / "whole", config, workers=1)
 
     def full(*_: object) -> None:
