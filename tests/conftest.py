@@ -26,7 +26,7 @@ LONG_MODULES = ("test_study_run.py", "test_demo_report.py", "test_demo.py", "tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long modules: short ones fill the gaps where ``make test`` deals them out to processes."""
+    """Begin with the long modules, so that short ones fill the gaps between two processes."""
     items.sort(key=lambda item: item.path.name not in LONG_MODULES)
 
 

@@ -193,7 +193,7 @@ def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def _named_in(folder: Path, part: Path) -> Iterator[None]:
-    """Give errors of writing in ``part``, such as on a full disk, the name that the file has in ``folder``."""
+    """Give errors of writing in ``part``, as on a full disk, the name that the file has in ``folder``."""
     try:
         yield
     except OSError as error:

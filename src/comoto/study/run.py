@@ -46,7 +46,7 @@ from comoto.study.kept import (
 )
 from comoto.study.progress import watch
 from comoto.study.settings_check import changed_inputs, changed_settings
-from comoto.study.spec import SPEC, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
+from comoto.study.spec import ALIVE, SPEC, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
 from comoto.study.worker import STOPPED
 from comoto.training.data import open_store
 
@@ -165,6 +165,9 @@ def run_one(spec_path: str, study_process: int, not_after: float | None, allowed
     lines = (spec.folder / WORKER_LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     reason = f"killed by {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
     seconds = round(time.monotonic() - started, 1)
+    (spec.folder / ALIVE).unlink(
+        missing_ok=True
+    )  # a killed worker cannot; one of another call shows it again
     content = {"name": spec.name, "exit_code": code, "reason": reason, "seconds": seconds}
     write_failed(spec.folder, {**content, "last_lines": lines[-_TAIL_LINES:]})
     return "failed"
