@@ -1,5 +1,7 @@
 """One flipped bit anywhere in what was written is noticed."""
 
+import errno
+import hashlib
 import json
 import random
 
@@ -9,8 +11,8 @@ from comoto.checksums import (
     Damaged,
     content_sha256,
     read_json_object,
-    seal_bytes,
     seal_line,
+    sealed_file,
     unseal_bytes,
     unseal_line,
     write_sealed_json,
@@ -78,12 +80,26 @@ def test_lines(text):
             unseal_line(line[:k])
 
 
-def test_bytes():
+def test_bytes(tmp_path):
     payload = random.Random(0).randbytes(1000)
-    sealed = seal_bytes("state-2", payload)
+    with sealed_file(tmp_path / "state", "state-2") as file:
+        for part in (payload[:300], payload[300:]):
+            assert file.write(part) == len(part)
+    sealed = (tmp_path / "state").read_bytes()
+    assert sealed == f"state-2 {hashlib.sha256(payload).hexdigest()}\n".encode() + payload
     assert unseal_bytes("state-2", sealed) == payload
     for k in range(len(sealed)):
         with pytest.raises(Damaged):
             unseal_bytes("state-2", sealed[:k] + bytes([sealed[k] ^ 4]) + sealed[k + 1 :])
     with pytest.raises(Damaged):
         unseal_bytes("state-3", sealed)
+
+
+def test_a_full_disk_is_told_whatever_the_writer_makes_of_it(tmp_path):
+    def save():
+        with sealed_file(tmp_path / "state", "state-2") as file:
+            file.failure = OSError(errno.ENOSPC, "No space left on device")
+            raise RuntimeError("unexpected position")
+
+    with pytest.raises(OSError, match="No space left"):
+        save()

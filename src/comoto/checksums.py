@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 from comoto.errors import ComotoError
 from comoto.output_files import write_text
@@ -101,24 +102,69 @@ def unseal_line(line: str) -> str:
     return text
 
 
-def seal_bytes(name: str, payload: bytes) -> bytes:
-    """Return a payload behind a header line ``<name> <checksum>``.
+class _Payload:
+    """What the payload of ``sealed_file`` is written to; it keeps the checksum alone in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes to the file."""
+        self._digest.update(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Hand what is buffered to the system."""
+        self._file.flush()
+
+    def sha256(self) -> str:
+        """Return the checksum of what has been written."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def sealed_file(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """Write a payload behind a header line ``<name> <checksum>``, which is written at the end of the block.
 
     Args:
+        path: the file; replaced.
         name: of the format, such as ``comoto-state-2``; ASCII without blanks.
-        payload: what is vouched for.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk, whatever the block made of that.
     """
-    return f"{name} {hashlib.sha256(payload).hexdigest()}\n".encode("ascii") + payload
+    with path.open("wb") as file:
+        payload = _Payload(file)
+        file.write(_header(name, payload.sha256()))  # of nothing yet: every header has the same length
+        try:
+            yield cast("IO[bytes]", payload)  # of which torch.save needs no more
+        except RuntimeError as error:  # torch hides a full disk behind an error of its own
+            if payload.failure is None:
+                raise
+            raise payload.failure from error
+        file.seek(0)
+        file.write(_header(name, payload.sha256()))
 
 
-def unseal_bytes(name: str, content: bytes) -> bytes:
-    """Return the payload of what ``seal_bytes`` made.
+def _header(name: str, sha256: str) -> bytes:
+    return f"{name} {sha256}\n".encode("ascii")
+
+
+def unseal_bytes(name: str, content: bytes) -> memoryview:
+    """Return the payload of a file that ``sealed_file`` wrote, without copying it.
 
     Raises:
         Damaged: the header or the checksum is another.
     """
-    header, newline, payload = content.partition(b"\n")
-    if not newline or header != f"{name} {hashlib.sha256(payload).hexdigest()}".encode("ascii"):
+    length = len(_header(name, "0" * 64))
+    payload = memoryview(content)[length:]
+    if content[:length] != _header(name, hashlib.sha256(payload).hexdigest()):
         raise Damaged("checksum")
     return payload
 

@@ -106,6 +106,8 @@ def test_interrupted_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch
         simulate(tmp_path / "parts", config, workers=1)
     assert not list((tmp_path / "parts").rglob("*.csv"))
     assert len(list((tmp_path / "parts").rglob("*.dicom"))) == 2
+    folder = next((tmp_path / "parts").rglob("*.dicom")).parent
+    (folder / ".1-1.dicom.0123abcd.part").touch()  # what a killed one leaves
     simulate(tmp_path / "parts", config, workers=1)
     assert len(calls) == 3 + 2  # the interrupted image and the one after it; the first two are kept
     assert _digest(tmp_path / "whole") == _digest(tmp_path / "parts")

@@ -16,6 +16,7 @@ from comoto.backends import joblib_backend
 from comoto.checksums import read_json_object, write_sealed_json
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
+from comoto.output_files import PART
 from comoto.progress import say, track
 from comoto.records import Laterality
 from comoto.simulation.anatomy import draw_view
@@ -85,6 +86,7 @@ def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPa
 def _simulate(out: Path, config: SimulateConfig, workers: int) -> SimulatedPaths:
     paths = SimulatedPaths(out / "bcs-dbt", out / "vindr-mammo")
     if _begin(out, config):
+        _tidy(out)
         say(f"{out}: already complete")
         return paths
     tomosynthesis, mammography = plan_tomosynthesis(config), plan_mammography(config)
@@ -100,8 +102,15 @@ def _simulate(out: Path, config: SimulateConfig, workers: int) -> SimulatedPaths
     shape = (config.grid.rows, config.grid.columns)
     write_vindr_tables(paths.vindr_mammo, mammography, found[MammogramCase], shape)
     _describe(out, config, complete=True)
-    shutil.rmtree(out / _PROGRESS, ignore_errors=True)
+    _tidy(out)
     return paths
+
+
+def _tidy(out: Path) -> None:
+    """Remove what only an unfinished simulation needs, and what killed ones left half-written."""
+    shutil.rmtree(out / _PROGRESS, ignore_errors=True)
+    for part in out.rglob(f".*{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def _begin(out: Path, config: SimulateConfig) -> bool:

@@ -28,7 +28,7 @@ from comoto.checksums import (
     Damaged,
     content_sha256,
     read_json_object,
-    seal_bytes,
+    sealed_file,
     unseal_bytes,
     write_sealed_json,
 )
@@ -167,10 +167,8 @@ class RunRecord:
 
     def save_state(self, state: State, tensors: dict[str, Any]) -> None:
         """Replace the state; a crash leaves the former one."""
-        buffer = io.BytesIO()
-        torch.save({"state": vars(state), **tensors}, buffer)
-        with whole_file(self.folder / STATE) as part:
-            part.write_bytes(seal_bytes(STATE_FORMAT, buffer.getvalue()))
+        with whole_file(self.folder / STATE) as part, sealed_file(part, STATE_FORMAT) as payload:
+            torch.save({"state": vars(state), **tensors}, payload)
 
     def load_state(self, device: torch.device) -> tuple[State, dict[str, Any]]:
         """Read the state that ``save_state`` wrote; only tensors and plain values are accepted.
