@@ -3,7 +3,7 @@
 import pytest
 
 from comoto.csv_rows import CsvForm, decimal_mark, read_csv_rows, read_numbers
-from comoto.datasets.tables import read_table
+from comoto.datasets.reading.tables import read_table
 from comoto.errors import DatasetError
 
 SETTABLE = CsvForm(settable=True)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from comoto.config import TrainConfig
-    from comoto.datasets.make_split import MadeSplit
-    from comoto.datasets.split_file import SplitFile
     from comoto.detectors.published import ImportedRun
     from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     from comoto.preprocessing.store import PreparedStore
     from comoto.preprocessing.verify import StoreCheck
     from comoto.simulation import SimulatedPaths
+    from comoto.splits.file import SplitFile
+    from comoto.splits.make import MadeSplit
     from comoto.study.run import StudyOutcome
     from comoto.training.run import TrainResult
 
@@ -205,9 +205,9 @@ def split(
     Returns:
         One split; with ``folds`` and without ``fold`` one of each fold.
     """
-    from comoto.datasets.draw import split_plan
-    from comoto.datasets.make_split import SplitOptions, deal, join, refuse_split_folder, save_split_folder
-    from comoto.datasets.merge import read_sources
+    from comoto.splits.assign import split_plan
+    from comoto.splits.make import SplitOptions, assign, join, refuse_split_folder, save_split_folder
+    from comoto.splits.merge import read_sources
 
     numbers: list[int | None] = list(range(folds)) if folds and fold is None else [fold]
     shares = {"validation": validation, "test": test}
@@ -229,7 +229,7 @@ def split(
     options = SplitOptions(shared_ids, tuple(fractions), headers, drop_duplicates)
     sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
     merged = join(sources, plans[0], options)
-    made = [deal(merged, plan, options.fractions) for plan in plans]
+    made = [assign(merged, plan, options.fractions) for plan in plans]
     for one, place in zip(made, places, strict=bool(places)):
         save_split_folder(one, place, overwrite)
     return made
@@ -243,9 +243,9 @@ def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: b
         manifests: as for ``split``; without any the file alone is checked.
         headers: look for the same image twice in the headers, not only by path.
     """
-    from comoto.datasets.make_split import verify_split as run
-    from comoto.datasets.merge import read_sources
-    from comoto.datasets.split_file import load_split_file
+    from comoto.splits.file import load_split_file
+    from comoto.splits.make import verify_split as run
+    from comoto.splits.merge import read_sources
 
     shared_ids = load_split_file(Path(path)).shared_ids
     sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)

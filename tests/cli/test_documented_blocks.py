@@ -39,7 +39,7 @@ RELEASES = re.compile("downloads/(?!bcs-dbt)|ROOT|EMBED/")
 """Folders of data sets as released: the test of each reader in tests/datasets makes its own."""
 READ_ONLY_WORDS = {
     "my_lab.losses:MyDistiller": "tests/distill/test_distillers_page.py runs it with the page's own class",
-    "hospital/one.csv": "tests/datasets/test_table_csv.py runs it with the table of the page",
+    "hospital/one.csv": "tests/datasets/test_own_tables.py runs it with the table of the page",
     "student.onnx": "tests/inference/test_onnx.py predicts with the exported student",
     "tcp://head:8786": "needs a cluster; tests/preprocessing runs dask on this machine",
 }

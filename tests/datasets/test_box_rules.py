@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from releases_table_csv import COLUMNS, ROWS, Hospital
+from releases_own_tables import COLUMNS, ROWS, Hospital
 
 from comoto import api
 from comoto.datasets.bcs_dbt import read_bcs_dbt

@@ -9,7 +9,7 @@ from releases_cbis_ddsm import LAYOUTS, ROOT_UID, SHAPE, CbisTree, Finding, ever
 
 from comoto import api
 from comoto.cli.main import run
-from comoto.datasets.cbis_ddsm_masks import MaskJob, find_mask
+from comoto.datasets.cbis_ddsm.masks import MaskJob, find_mask
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
 from dicom_files import write_dicom

@@ -5,12 +5,12 @@ import sys
 import unicodedata
 
 import pytest
-from releases_table_csv import Hospital
+from releases_own_tables import Hospital
 
 from comoto import api
 from comoto.components import DATASETS
 from comoto.datasets import save_manifest
-from comoto.datasets.file_names import as_spelt, find_name, near_name
+from comoto.datasets.reading.file_names import as_spelt, find_name, near_name
 from comoto.datasets.vindr_mammo import read_vindr_mammo
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Manifest

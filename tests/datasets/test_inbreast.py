@@ -7,8 +7,8 @@ from releases_inbreast import FIRST, SECOND, Image, InbreastTree, everyday
 
 from comoto import api
 from comoto.cli.main import run
-from comoto.datasets import inbreast_rois
-from comoto.datasets.inbreast_rois import finding_of
+from comoto.datasets.inbreast import outlines as inbreast_rois
+from comoto.datasets.inbreast.outlines import finding_of
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
 

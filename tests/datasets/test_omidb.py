@@ -7,7 +7,7 @@ from releases_omidb import COLUMNS, ROWS, OmidbTree, mark
 from test_index_command import comoto
 
 from comoto import api
-from comoto.datasets.omidb_nbss import client_status, parse_episodes
+from comoto.datasets.omidb.nbss import client_status, parse_episodes
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, View
 
@@ -226,7 +226,7 @@ def test_which_marks_count(tree):
         ({"categories": ["lump"]}, "unknown category 'lump'"),
         ({"conspicuity": "obvius"}, "did you mean 'obvious'"),
         ({"status": "dead"}, "unknown status 'dead'"),
-        ({"intent": "raw"}, "--set intent=raw: expected presentation or processing or both"),
+        ({"intent": "raw"}, "omidb: intent=raw: accepted are presentation, processing, both"),
     ):
         with pytest.raises(ConfigError, match=message):
             index(tree, **options)

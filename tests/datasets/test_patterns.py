@@ -26,7 +26,7 @@ SEARCHED = ("TOMOSYNTHESIS", "MAMMOGRAPHY", "_SERIES_NUMBER", "_SIGNS", "_NOT_LE
 
 
 def patterns():
-    names = [f"comoto.datasets.{found.name}" for found in pkgutil.iter_modules(comoto.datasets.__path__)]
+    names = [found.name for found in pkgutil.walk_packages(comoto.datasets.__path__, "comoto.datasets.")]
     for name in [*names, "comoto.csv_rows", "comoto.dicom.tags", "comoto.sources.lie"]:
         module = importlib.import_module(name)
         for attribute, value in vars(module).items():

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from comoto.datasets.bcs_dbt_tables import KEY, read_bcs_dbt_tables, volume_ids
-from comoto.datasets.boxes import CORNERS, clip_to_image, counted_once
+from comoto.datasets.bcs_dbt.tables import KEY, read_bcs_dbt_tables, volume_ids
+from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once
 from comoto.records import Split
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "real"
@@ -97,8 +97,8 @@ def test_paths(tables, split, rows, patients, studies, tails):
 
 def test_descriptive_layout_is_resolved_for_every_real_path(tables):
     """Folder names of both descriptive layouts lead to the right series."""
-    from comoto.datasets.bcs_dbt_files import _descriptive_key, _descriptive_keys
-    from comoto.datasets.tables import read_table
+    from comoto.datasets.bcs_dbt.files import _descriptive_key, _descriptive_keys
+    from comoto.datasets.reading.tables import read_table
 
     for split in (Split.VALIDATION, Split.TEST):
         volumes = tables[split].paths.volumes

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from comoto.datasets.bcs_dbt_tables import read_bcs_dbt_tables
+from comoto.datasets.bcs_dbt.tables import read_bcs_dbt_tables
 from comoto.downloads.collections import COLLECTIONS
 from comoto.downloads.index import read_index
 from comoto.downloads.run import Request, plan_download

@@ -9,9 +9,9 @@ import pytest
 from study_files import study_content, study_of, write_study
 
 from comoto.config import config_hash
-from comoto.datasets.splits import patient_fraction
 from comoto.errors import ConfigError
 from comoto.records import Manifest
+from comoto.splits.fractions import patient_fraction
 from comoto.study.config import load_study, starting_file
 from comoto.study.grid import build_grid, student_seed
 

@@ -26,8 +26,7 @@ def datasets(
 
     Example: comoto datasets bcs-dbt
     """
-    from comoto.datasets.catalogue import about_dataset, catalogue_rows, describe
-    from comoto.datasets.without_reader import WITHOUT_READER
+    from comoto.datasets.catalogue import WITHOUT_READER, about_dataset, catalogue_rows, describe
 
     if name is not None:
         typer.echo(describe(about_dataset(name)), nl=False)

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from comoto.components import allow_typed, resolve, suggest
-from comoto.datasets.boxes import without_repeats
-from comoto.datasets.file_names import require_text
-from comoto.datasets.view_words import view_keys
-from comoto.datasets.without_reader import WITHOUT_READER
+from comoto.datasets.catalogue import WITHOUT_READER
+from comoto.datasets.reading.boxes import without_repeats
+from comoto.datasets.reading.file_names import require_text
+from comoto.datasets.reading.views import view_keys
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.output_files import refuse_working_folder, whole_folder
 from comoto.records import MANIFEST_FILES, Manifest

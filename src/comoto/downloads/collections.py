@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.components import suggest
-from comoto.datasets.bcs_dbt_tables import KEY, read_bcs_dbt_tables
-from comoto.datasets.cbis_ddsm_tables import KINDS, read_case_tables
+from comoto.datasets.bcs_dbt.tables import KEY, read_bcs_dbt_tables
+from comoto.datasets.cbis_ddsm.tables import KINDS, read_case_tables
 from comoto.downloads.select import LESION, NORMAL, OTHER
 from comoto.downloads.web_tables import WebTable
 from comoto.errors import ConfigError, DatasetError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from comoto.datasets.draw import ranked_by_hash
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Split
+from comoto.splits.assign import ranked_by_hash
 
 LESION, NORMAL, OTHER = "lesion", "normal", "other"
 """What a patient is: has a biopsied lesion, nothing at all, or something else (recalled, no box)."""

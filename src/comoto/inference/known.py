@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from comoto.datasets.bcs_dbt_tables import has_path_tables, series_keys
+from comoto.datasets.bcs_dbt.tables import has_path_tables, series_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import say
 from comoto.records import ImageRecord, Laterality, Manifest, Split

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from comoto.datasets.view_words import view_keys
+from comoto.datasets.reading.views import view_keys
 from comoto.inference.places import Places
 from comoto.output_files import whole_file, write_json
 from comoto.progress import say

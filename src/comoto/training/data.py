@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from comoto.config import DataConfig, PreprocessConfig, TrainConfig
-from comoto.datasets.split_file import SplitFile, load_split_file
-from comoto.datasets.splits import hold_out_validation, image_fraction, patient_fraction
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
+from comoto.splits.file import SplitFile, load_split_file
+from comoto.splits.fractions import hold_out_validation, image_fraction, patient_fraction
 from comoto.training.record import trained_on
 
 Batch = tuple[Any, ...]

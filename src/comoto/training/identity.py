@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from comoto.checksums import content_sha256
 from comoto.config import TrainConfig, flat_settings
-from comoto.datasets.merge import Source
-from comoto.datasets.split_file import about_source, load_split_file
 from comoto.detectors.checkpoint import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
+from comoto.splits.file import about_source, load_split_file
+from comoto.splits.merge import Source
 
 if TYPE_CHECKING:
     from comoto.training.data import Cohort

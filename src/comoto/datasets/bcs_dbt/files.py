@@ -1,0 +1,197 @@
+"""Which DICOM file on disk is which volume of the BCS-DBT tables, in any layout that downloads come in.
+
+Folders of a file, by layout:
+
+- classic, REST downloads and the Imaging Data Commons: the last one is the Series Instance UID, alone or
+  after a word (``MG_<UID>``, as idc-index names it); a file in no folder of its own may carry it in its name;
+- descriptive: ``<PatientID>/01-01-2000-<StudyUID>-<text>-<tail>/<series number>.000000-<tail>``, in newer
+  downloads with ``-NA-`` before the last tail. A tail is the last five digits of a UID; it is not unique, so
+  patient, study and series number must fit too;
+- anything else: the Series Instance UID in the header decides.
+
+Other file names do not matter: ``1-1.dcm``, ``<uuid>.dcm``, and names without a suffix if the file begins as
+DICOM files do. The shadow files of archives made on a Mac (``__MACOSX``, ``._1-1.dcm``) are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.datasets.reading.file_names import require_text
+from comoto.datasets.reading.walk import folders_below
+from comoto.dicom.read import read_header
+from comoto.errors import DatasetError, DicomError
+from comoto.progress import track
+
+_STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-(DBT-S\d+)-.*$")
+_SERIES_FOLDER = re.compile(r"^(\d+)\.\d+-(?:.*-)?(\d{5})$")
+_UID_NAME = re.compile(r"^(?:.*[_ ])?(\d+(?:\.\d+){5,})$")
+_SUFFIXES = (".dcm", ".dicom")
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LocatedVolumes:
+    """Files found for the volumes of the tables.
+
+    Attributes:
+        paths: by Series Instance UID.
+        dropped: files that are no volume of the tables, or could not be read.
+    """
+
+    paths: dict[str, Path]
+    dropped: tuple[str, ...]
+
+
+def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
+    """Find the file of each volume; the tree is walked once.
+
+    Args:
+        root: any folder above the images.
+        volumes: the columns PatientID, StudyUID, series_uid and series_number.
+
+    Returns:
+        The files that were found; volumes without a file are absent.
+
+    Raises:
+        DatasetError: two files claim to be the same volume.
+    """
+    wanted = set(volumes["series_uid"])
+    by_names = _descriptive_keys(volumes)
+    paths: dict[str, Path] = {}
+    strange: list[Path] = []
+    unclear: list[Path] = []
+    for path in _dicom_files(root):
+        named = _named_series(path, wanted)
+        uid = named if named in wanted else by_names.get(_descriptive_key(path))
+        if uid is not None:
+            _claim(paths, uid, path)
+        else:
+            (unclear if named is None else strange).append(path)
+    dropped: tuple[str, ...] = ()
+    if wanted - set(paths):
+        dropped = _locate_by_header(unclear, wanted, paths, strange)
+    else:
+        strange.extend(unclear)
+    return LocatedVolumes(paths, (*_strangers(root, strange), *dropped))
+
+
+def _locate_by_header(
+    files: Sequence[Path], wanted: set[str], paths: dict[str, Path], strange: list[Path]
+) -> tuple[str, ...]:
+    """Claim the files whose headers name a wanted series; say which could not be read."""
+    unread: list[str] = []
+    tracked = track(files, "read headers of files whose folders do not name them", len(files))
+    for path in tracked if files else ():
+        try:
+            uid = read_header(path).series_instance_uid
+        except DicomError as error:
+            unread.append(str(error))
+            continue
+        if uid in wanted:
+            _claim(paths, uid, path)
+        else:
+            strange.append(path)
+    if not unread:
+        return ()
+    count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
+    return (f"{count} could not be read, such as {unread[0]}",)
+
+
+def _strangers(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Say which files are in no table that was read."""
+    if not files:
+        return ()
+    count = "1 DICOM file is" if len(files) == 1 else f"{len(files)} DICOM files are"
+    return (f"{root}: {count} in no table that was read, such as {min(files).relative_to(root)}",)
+
+
+def _named_series(path: Path, wanted: set[str]) -> str | None:
+    """Return the Series Instance UID that the folder carries, or the file; a file may carry another UID."""
+    folder = _UID_NAME.match(path.parent.name)
+    if folder is not None:
+        return folder.group(1)
+    own = _UID_NAME.match(path.stem if path.suffix.lower() in _SUFFIXES else path.name)
+    return own.group(1) if own is not None and own.group(1) in wanted else None
+
+
+def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
+    other = paths.setdefault(uid, path)
+    if other != path:
+        raise DatasetError(f"{other} and {path} are the same volume (series {uid}); keep one of them")
+
+
+def _dicom_files(root: Path) -> Iterator[Path]:
+    """Yield every DICOM file below root in a fixed order; see ``folders_below``."""
+    for folder, names in folders_below(root):
+        if "__MACOSX" in folder.relative_to(root).parts:
+            continue
+        for path in (folder / name for name in names):
+            if not path.name.startswith(".") and _is_dicom(path):
+                require_text([str(path)])
+                yield path
+
+
+def _is_dicom(path: Path) -> bool:
+    """Tell by the suffix, and by the first bytes where there is none."""
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return True
+    if suffix and not suffix[1:].isdigit():  # the last part of a UID looks like a suffix
+        return False
+    with path.open("rb") as file:
+        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+
+
+def _descriptive_keys(volumes: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Map (patient, study alias, series number, tail) to the series, where that is unique."""
+    keys: dict[tuple[str, ...], str] = {}
+    repeated: set[tuple[str, ...]] = set()
+    for row in volumes.itertuples(index=False):
+        key = (str(row.PatientID), str(row.StudyUID), str(row.series_number), str(row.series_uid)[-5:])
+        if key in keys:
+            repeated.add(key)
+        keys[key] = str(row.series_uid)
+    return {key: uid for key, uid in keys.items() if key not in repeated}
+
+
+def _descriptive_key(path: Path) -> tuple[str, ...]:
+    """Return what the folder names of the descriptive layout say; empty if they are not of that layout."""
+    if len(path.parts) < 4:
+        return ()
+    patient, study, series = path.parts[-4:-1]
+    study_match, series_match = _STUDY_FOLDER.match(study), _SERIES_FOLDER.match(series)
+    if study_match is None or series_match is None:
+        return ()
+    return patient, study_match.group(1), series_match.group(1), series_match.group(2)
+
+
+def require_found(root: Path, volumes: pd.DataFrame, located: LocatedVolumes, allow_missing: bool) -> None:
+    """Check that every volume has a file, or at least one if volumes may be missing.
+
+    Raises:
+        DatasetError: naming how many have none, the first few and the ways out.
+    """
+    if not located.paths:
+        raise DatasetError(
+            f"{root}: none of the {len(volumes)} volumes of the tables is here; is it the right folder?"
+        )
+    if allow_missing:
+        return
+    absent = volumes[~volumes["series_uid"].isin(list(located.paths))]
+    if len(absent):
+        names = ", ".join(
+            f"{row.PatientID} {row.StudyUID} {row.View}"
+            for row in absent.head(_SHOWN).itertuples(index=False)
+        )
+        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        raise DatasetError(
+            f"{root}: {len(absent)} of {len(volumes)} volumes of the tables are not on disk: {names}{more}; "
+            "download them, or index only those that are there with --allow-missing"
+        )

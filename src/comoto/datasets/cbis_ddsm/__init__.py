@@ -1,0 +1,241 @@
+"""CBIS-DDSM (TCIA), digitised film, as a manifest.
+
+One row of the tables is an abnormality with a mask image of its own; its box is the bounds of the mask. A
+mammogram of which one abnormality has no box is left out: a lesion would pass for healthy tissue.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.csv_rows import lines_text
+from comoto.datasets.cbis_ddsm.files import LocatedSeries, locate_series
+from comoto.datasets.cbis_ddsm.masks import ASPECT_TOLERANCE, MaskBox, MaskJob, find_mask
+from comoto.datasets.cbis_ddsm.tables import KEY, KINDS, PATHOLOGIES, read_case_tables
+from comoto.datasets.reading.boxes import CORNERS
+from comoto.datasets.reading.options import one_of, whole_number
+from comoto.datasets.reading.views import view_keys
+from comoto.datasets.reading.walk import for_each
+from comoto.errors import DatasetError
+from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
+
+NAME = "cbis-ddsm"
+_KIND_WORDS = (*KINDS, "both")
+_CALLBACK_WORDS = ("keep", "benign", "drop")
+_WITHOUT_CALLBACK = "BENIGN_WITHOUT_CALLBACK"
+_SHOWN = 3
+
+
+def read_cbis_ddsm(
+    root: Path,
+    *,
+    tables: Path | None = None,
+    allow_missing: bool = False,
+    kind: str = "both",
+    without_callback: str = "keep",
+    workers: str | int | None = None,
+) -> Manifest:
+    """Read the case tables, find the files by series and compute the boxes from the masks.
+
+    Args:
+        root: any folder above the DICOM files; any of the download layouts.
+        tables: folder of the case tables, ``root`` if not given.
+        allow_missing: leave out mammograms of which a file is not on disk, instead of refusing.
+        kind: ``mass``, ``calc`` or ``both``.
+        without_callback: lesions of pathology BENIGN_WITHOUT_CALLBACK keep that word (``keep``), count as
+            BENIGN (``benign``), or are no lesions (``drop``).
+        workers: processes that read masks; as many as processors if not given.
+
+    Returns:
+        One image per mammogram; ``label`` is the worst pathology on it; the study is the patient's case.
+        Lesions are half-open boxes in stored pixels with categories such as ``mass MALIGNANT``.
+
+    Raises:
+        ConfigError: an option has another value.
+        DatasetError: a table is missing or wrong, or files are not on disk.
+    """
+    root = Path(root).absolute()
+    one_of(NAME, "kind", kind, _KIND_WORDS)
+    one_of(NAME, "without-callback", without_callback, _CALLBACK_WORDS)
+    processes = None if workers is None else whole_number(NAME, "workers", workers, 1)
+    read = read_case_tables(root if tables is None else Path(tables), KINDS if kind == "both" else (kind,))
+    rows, split_notes = _one_split_a_patient(read.rows)
+    located = locate_series(root, rows, processes)
+    present, absent = _present(root, rows, located, allow_missing)
+    boxes = for_each(find_mask, _jobs(present, located), "boxes from masks", processes)
+    rows = present.assign(
+        **{corner: [found.box[k] for found in boxes] for k, corner in enumerate(CORNERS)},
+        reason=[found.reason for found in boxes],
+        size=[found.size_text for found in boxes],
+    )
+    whole, without_box = _whole_images(rows)
+    whole, film_notes = _same_films_joined(whole)
+    lesions, lesion_notes = _lesions(whole, without_callback)
+    notes = (*split_notes, *_kind_note(kind), *_mask_notes(present, boxes), *film_notes, *lesion_notes)
+    dropped = (*read.dropped, *located.dropped, *absent, *without_box)
+    return Manifest(NAME, _images(whole, located), lesions, notes, dropped)
+
+
+def _one_split_a_patient(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Move patients who are in the training of one kind and in the test of the other to the test."""
+    in_test = rows["patient_id"].isin(rows["patient_id"][rows["split"] == Split.TEST.value])
+    moved = in_test & (rows["split"] == Split.TRAIN.value)
+    if not moved.any():
+        return rows, ()
+    patients, images = rows["patient_id"][moved].nunique(), rows["image_series"][moved].nunique()
+    note = (
+        f"{patients} patients are in the training set of one kind and in the test set of the other: "
+        f"all of their mammograms are test here, {images} of them moved there"
+    )
+    return rows.assign(split=rows["split"].mask(moved, Split.TEST.value)), (note,)
+
+
+def _present(
+    root: Path, rows: pd.DataFrame, located: LocatedSeries, allow_missing: bool
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the rows of mammograms that are on disk with a candidate for every mask."""
+    on_disk = list(located.files)
+    has_roi = rows["crop_series"].isin(on_disk) | rows["mask_series"].isin(on_disk)
+    incomplete = rows["image_series"][~(rows["image_series"].isin(on_disk) & has_roi)]
+    absent = rows["image_series"].isin(incomplete)
+    if not absent.any():
+        return rows, ()
+    cases = rows["case"][absent].drop_duplicates()
+    total = rows["image_series"].nunique()
+    if absent.all() or not allow_missing:
+        raise DatasetError(
+            f"{root}: {len(cases)} of {total} mammograms of the tables, or masks of them, are not on disk, "
+            f"such as {', '.join(cases.head(_SHOWN))}; download them, or index only those that are there "
+            "with --allow-missing"
+        )
+    lines = tuple(
+        f"{source}: mammogram or mask not on disk, in {lines_text(found['line'])}"
+        for source, found in rows[absent].groupby("source", sort=False)
+    )
+    return rows[~absent].reset_index(drop=True), lines
+
+
+def _jobs(rows: pd.DataFrame, located: LocatedSeries) -> list[MaskJob]:
+    jobs = []
+    for row in rows.itertuples(index=False):
+        image, series = str(row.image_series), dict.fromkeys((str(row.mask_series), str(row.crop_series)))
+        candidates = tuple((path, uid) for uid in series for path in located.files.get(uid, ()))
+        absent = tuple(uid for uid in series if uid not in located.files)
+        jobs.append(MaskJob(image, located.files[image], candidates, absent))
+    return jobs
+
+
+def _whole_images(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Leave out mammograms of which an abnormality has no box; a line for each."""
+    failed = rows[rows["reason"] != ""]
+    left_out = rows["image_series"].isin(failed["image_series"])
+    if left_out.all():
+        raise DatasetError(
+            f"{NAME}: no mammogram has a box for every abnormality; first: {failed['reason'].iloc[0]}"
+        )
+    lines = tuple(
+        f"{row.source}: line {row.line}: {row.case} left out, abnormality {row.abnormality} has no box: "
+        f"{row.reason}"
+        for row in failed.itertuples(index=False)
+    )
+    return rows[~left_out].reset_index(drop=True), lines
+
+
+def _same_films_joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Give films that are in both kinds' tables one image with the lesions of both.
+
+    Two mammograms of one patient, side and view in the tables of the two kinds are the same film if their
+    sizes are equal. If not they stay two images, each with the lesions of its own kind.
+    """
+    columns = ["image_series", "case", "kind", "size"]
+    first = rows.drop_duplicates(KEY).set_index(KEY)[columns]
+    first = first.loc[pd.MultiIndex.from_frame(rows[KEY])].set_axis(rows.index)
+    same = (rows["kind"] != first["kind"]) & (rows["size"] == first["size"])
+    joined = rows["image_series"][same].nunique()
+    rows = rows.assign(
+        image_series=rows["image_series"].mask(same, first["image_series"]),
+        case=rows["case"].mask(same, first["case"]),
+    )
+    number = rows.groupby(KEY)["image_series"].transform(lambda series: pd.factorize(series)[0])
+    notes = []
+    if joined:
+        notes.append(
+            f"{joined} films are in both the mass and the calcification tables: one image each, with the "
+            "lesions of both"
+        )
+    apart = rows["case"][number > 0].drop_duplicates()
+    if len(apart):
+        notes.append(
+            "more than one mammogram of the same patient, side and view, of different sizes or of one kind: "
+            f"each stays an image with its own lesions: {', '.join(apart)}"
+        )
+    return rows, tuple(notes)
+
+
+def _lesions(rows: pd.DataFrame, without_callback: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    notes: list[str] = []
+    pathology = rows["pathology"]
+    is_without = pathology == _WITHOUT_CALLBACK
+    if without_callback == "benign":
+        pathology = pathology.mask(is_without, "BENIGN")
+    lesions = rows[CORNERS].assign(image_id=rows["case"], category=rows["kind"] + " " + pathology)
+    lesions["slice_index"] = pd.NA
+    if without_callback == "drop" and is_without.any():
+        notes.append(
+            f"{int(is_without.sum())} abnormalities are {_WITHOUT_CALLBACK} and not taken as lesions"
+        )
+        lesions = lesions[~is_without]
+    repeated = lesions.duplicated(["image_id", *CORNERS, "category"])
+    if repeated.any():
+        notes.append(
+            f"{int(repeated.sum())} abnormalities have the box and the category of another one: taken once"
+        )
+    return lesions[~repeated][list(LESION_COLUMNS)], tuple(notes)
+
+
+def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
+    worst = rows["pathology"].map(PATHOLOGIES.index).groupby(rows["image_series"]).min()
+    images = rows.drop_duplicates("image_series")
+    return pd.DataFrame(
+        {
+            "image_id": images["case"],
+            "modality": Modality.MAMMOGRAM.value,
+            "patient_id": images["patient_id"],
+            "study_id": images["patient_id"],
+            "view_key": view_keys(list(images["patient_id"]), list(images["side"] + "_" + images["view"])),
+            "laterality": images["side"].str[0],
+            "view": images["view"],
+            "split": images["split"],
+            "label": images["image_series"].map(worst).map(lambda rank: PATHOLOGIES[rank]),
+            "path": [str(located.files[uid][0]) for uid in images["image_series"]],
+            "num_slices": 1,
+        }
+    )[list(IMAGE_COLUMNS)]
+
+
+def _kind_note(kind: str) -> tuple[str, ...]:
+    if kind == "both":
+        return ()
+    other = "calcifications" if kind == "mass" else "masses"
+    return (f"only the {kind} tables are read: {other} on these films are not marked",)
+
+
+def _mask_notes(rows: pd.DataFrame, boxes: list[MaskBox]) -> tuple[str, ...]:
+    """Say where a mask was scaled or was not the file that its description names."""
+    notes: list[str] = []
+    chosen = pd.Series([found.reason == "" for found in boxes], index=rows.index, dtype=bool)
+    for attribute, what in (
+        (
+            "is_scaled",
+            f"masks of another size with the mammogram's aspect ({ASPECT_TOLERANCE:.0%}) are scaled",
+        ),
+        ("misnamed", "Series Descriptions do not tell mask and crop apart, size and pixel values do"),
+    ):
+        is_so = (
+            pd.Series([getattr(found, attribute) for found in boxes], index=rows.index, dtype=bool) & chosen
+        )
+        for source, found in rows[is_so].groupby("source", sort=False):
+            notes.append(f"{source}: {what}, in {lines_text(found['line'])}")
+    return tuple(notes)

@@ -1,0 +1,123 @@
+"""The clinical table of CMMD, one row a breast: the sheet as it is released, or saved as CSV."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.csv_rows import lines_text
+from comoto.datasets.reading.tables import Table, read_table
+from comoto.errors import DatasetError
+
+CLASSES = ("Malignant", "Benign")
+"""Worst first."""
+
+_NAME = "CMMD_clinicaldata*"
+_COLUMNS = ("ID1", "LeftRight", "classification")
+_LARGEST_SHEET = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class BreastLabels:
+    """What the table says.
+
+    Attributes:
+        path: the table.
+        classes: ``Malignant`` or ``Benign`` by (patient, side).
+        notes: rows that contradict each other.
+    """
+
+    path: Path
+    classes: dict[tuple[str, str], str]
+    notes: tuple[str, ...]
+
+
+def read_labels(folder: Path) -> BreastLabels:
+    """Read ``CMMD_clinicaldata_revision.xlsx``, or a CSV of that name, which is preferred.
+
+    Raises:
+        DatasetError: it is missing or wrong, or it is a sheet and openpyxl is not installed.
+    """
+    path = _find(folder)
+    table = read_table(path, _COLUMNS) if path.suffix.lower() == ".csv" else _read_table_of_sheet(path)
+    table.refuse(table.rows["ID1"] == "", "ID1 is empty", "correct the table")
+    sides = table.words("LeftRight", ("L", "R"))
+    capitalised = table.rows.assign(classification=table.rows["classification"].str.capitalize())
+    words = Table(path, capitalised).words("classification", CLASSES)
+    classes: dict[tuple[str, str], str] = {}
+    contradicting: list[int] = []
+    for line, patient, side, word in zip(table.rows.index, table.rows["ID1"], sides, words, strict=True):
+        earlier = classes.setdefault((str(patient), str(side)), str(word))
+        if earlier != word:
+            contradicting.append(int(line))
+            classes[str(patient), str(side)] = CLASSES[0]
+    if not contradicting:
+        return BreastLabels(path, classes, ())
+    what = "a breast is both benign and malignant, malignant is taken"
+    return BreastLabels(path, classes, (f"{path.name}: {what}, in {lines_text(contradicting)}",))
+
+
+def _find(folder: Path) -> Path:
+    found = sorted(path for path in folder.glob(_NAME) if path.suffix.lower() in (".csv", ".xlsx"))
+    if not found:
+        raise DatasetError(
+            f"{folder}: no {_NAME}.xlsx or .csv here; download it from the collection's page, or name its "
+            "folder with --tables"
+        )
+    return found[0]
+
+
+def _read_table_of_sheet(path: Path) -> Table:
+    """Read the first sheet as a table; a line is a row of the sheet."""
+    rows = read_sheet(path, 0, header=0)
+    rows.columns = pd.Index([str(name).strip() for name in rows.columns])
+    _require_columns(path, list(rows.columns))
+    rows = rows.apply(lambda column: column.str.strip())
+    rows.index = pd.RangeIndex(2, len(rows) + 2, name="line")
+    return Table(path, rows[(rows != "").any(axis=1)])
+
+
+def read_sheet(path: Path, sheet: str | int, header: int | None) -> pd.DataFrame:
+    """Return one sheet of an Excel file as text, empty cells as empty text.
+
+    Args:
+        path: the file.
+        sheet: its name or number.
+        header: row of the column names; None for columns without names.
+
+    Raises:
+        DatasetError: it cannot be read, or openpyxl is not installed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > _LARGEST_SHEET:
+                raise DatasetError(f"{path}: unpacks to more than {_LARGEST_SHEET >> 20} MiB; save it as CSV")
+        rows = pd.read_excel(
+            path, sheet_name=sheet, header=header, dtype="string", engine="openpyxl", keep_default_na=False
+        )
+        return rows.fillna("")
+    except DatasetError:
+        raise
+    except ImportError as error:
+        raise DatasetError(
+            f"{path}: reading an Excel sheet needs the package openpyxl (pip install openpyxl); or "
+            f"save the sheet as {path.with_suffix('.csv').name} beside it"
+        ) from error
+    except Exception as error:  # a damaged archive surfaces as almost any type
+        raise DatasetError(
+            f"{path}: is no Excel sheet that can be read ({type(error).__name__}: {error}); download it "
+            "again, or save the sheet as CSV"
+        ) from error
+
+
+def _require_columns(path: Path, header: Sequence[str]) -> None:
+    missing = [name for name in _COLUMNS if name not in header]
+    if missing:
+        raise DatasetError(
+            f"{path}: columns are missing: {', '.join(missing)} (the first row has: {', '.join(header)}); is "
+            "this the right table?"
+        )

@@ -1,0 +1,304 @@
+"""Anybody's images as a manifest: one table of images, one of lesions, or both in one file.
+
+The contract with the user is ``docs/datasets/csv.md``. What the tables do not say is read from the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.csv_rows import CsvForm
+from comoto.datasets.own_tables.columns import (
+    IMAGE_NAMES,
+    KEY_NAMES,
+    box_names,
+    renamed,
+    require_used,
+)
+from comoto.datasets.own_tables.files import locate_files, named, table_files
+from comoto.datasets.own_tables.images import (
+    ImageTable,
+    fill_from_headers,
+    merged_rows,
+    parse_images,
+    with_view_keys,
+    written_paths,
+)
+from comoto.datasets.own_tables.lesions import has_boxes, parse_lesions, place_lesions
+from comoto.datasets.own_tables.options import CsvOptions, csv_options
+from comoto.datasets.reading.file_names import as_spelt
+from comoto.datasets.reading.options import excluded_images, require_known
+from comoto.datasets.reading.tables import Table, read_table
+from comoto.errors import DatasetError
+from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality
+
+IMAGES = ("images", "image")
+LESIONS = ("lesions", "lesion", "boxes", "annotations", "findings")
+"""Names of the tables, without ending, that are found without being asked for."""
+
+_NONE = "none"
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables under our column names; ``lesions`` is ``images`` where one file holds both."""
+
+    images: Table
+    lesions: Table | None
+    notes: tuple[str, ...]
+
+    @property
+    def is_one(self) -> bool:
+        return self.lesions is self.images
+
+
+def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
+    root: Path,
+    *,
+    tables: Path | None = None,
+    allow_missing: bool = False,
+    images: str | None = None,
+    lesions: str | None = None,
+    columns: str | None = None,
+    words: str | None = None,
+    first_slice: str | None = None,
+    corners: str | None = None,
+    boxes: str | None = None,
+    boxes_on: str | None = None,
+    headers: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    exclude: str | Sequence[str] | None = None,
+) -> Manifest:
+    """Read the user's own tables and find the images on disk.
+
+    Args:
+        root: the folder that relative paths start from.
+        tables: the folder of ``images.csv`` and ``lesions.csv``, or one file that holds both; ``root`` if not
+            given.
+        allow_missing: leave out images that are not on disk, listed in ``dropped``, instead of refusing.
+        images: name of the images table, if it is not ``images.csv``.
+        lesions: name of the lesions table, if it is not ``lesions.csv``; ``none`` if there is none.
+        columns: names of columns, ``ours:yours,ours:yours``.
+        words: meanings of cells for side, view, modality and split, ``yours:ours``.
+        first_slice: number of the first slice in the tables, 0 (default) or 1.
+        corners: ``edges`` (default): x2 and y2 are the right and the lower edge; ``pixels``: they are the
+            last pixel inside.
+        boxes: ``pixels`` (default); ``normalised``: shares of the image's width and height; ``yolo``: shares
+            too, and x and y are the box's centre. Given as ``pixels``, numbers that look like shares or like
+            those of smaller copies are believed.
+        boxes_on: ``stored`` (default): boxes of volumes were drawn on the frames as they are in the file;
+            ``corrected``: on frames that were turned so that the breast touches its side; ``mirrored``: on
+            copies that show right breasts like left ones. Given as ``stored``, boxes that look mirrored are
+            believed.
+        headers: which are opened: ``needed`` (default), where the table is silent; ``all``, also to compare;
+            ``never``.
+        encoding: such as ``cp1252``, if the tables are neither UTF-8 nor UTF-16.
+        delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``; recognised if not given.
+        decimal: ``comma`` or ``point``; recognised if not given.
+        exclude: images that are left out wholly, by ``image_id`` (or ``path``, where there is none), with
+            commas: the way out where a row of theirs is wrong.
+
+    Returns:
+        The images in the order of the table. Lesions are half-open boxes in the corrected orientation,
+        clipped to the image. Files that cannot be read are listed in ``dropped``.
+
+    Raises:
+        ConfigError: an option has no such value.
+        DatasetError: a table is missing or wrong; the message names file, lines and remedy.
+    """
+    root = Path(root).absolute()
+    choices = {
+        "first_slice": first_slice,
+        "corners": corners,
+        "boxes": boxes,
+        "boxes_on": boxes_on,
+        "headers": headers,
+        "delimiter": delimiter,
+        "decimal": decimal,
+    }
+    options = csv_options(columns, words, encoding, choices)
+    found = _read_tables(root if tables is None else Path(tables).absolute(), images, lesions, options)
+    found = _without_excluded(found, excluded_images("csv", exclude))
+    parsed, marked, notes = _parse(found, options)
+    located, dropped = locate_files(root, parsed.table, parsed.images["path"], allow_missing)
+    present = parsed.images.loc[located.index].assign(path=located)
+    boxed = present["image_id"].isin(marked["image_id"])
+    complete, more_notes, unread = fill_from_headers(
+        ImageTable(parsed.table, present, parsed.notes), boxed, options
+    )
+    if complete.empty and not parsed.images.empty:
+        raise DatasetError(f"{parsed.table.path}: no image of it can be read; the first: {unread[0]}")
+    placed, box_notes = _placed(found, marked, complete, options)
+    return Manifest(
+        "csv",
+        _manifest_images(complete, placed),
+        placed,
+        (*notes, *more_notes, *box_notes, *_unused_note(found, complete, choices)),
+        (*dropped, *unread),
+    )
+
+
+def _unused_note(found: _Tables, images: pd.DataFrame, choices: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Say which options the user gave that these tables have no use for."""
+    given = [name for name in ("boxes", "boxes_on", "corners", "first_slice") if choices[name] is not None]
+    volumes = bool((images["modality"] == Modality.TOMOSYNTHESIS.value).any())
+    if found.lesions is not None:
+        needless = {"first_slice"} if "slice_index" not in found.lesions.rows else set()
+        if choices["boxes_on"] == "corrected" and not volumes:
+            needless.add("boxes_on")
+        given = [name for name in given if name in needless]
+    if not given:
+        return ()
+    words = ", ".join(f"{name.replace('_', '-')}={choices[name]}" for name in given)
+    return (f"not used, because the tables say nothing that it is about: --set {words}",)
+
+
+def _without_excluded(found: _Tables, excluded: tuple[str, ...]) -> _Tables:
+    """Return the tables without the rows of images that the user leaves out wholly."""
+    if not excluded:
+        return found
+    key = "image_id" if "image_id" in found.images.rows else "path"
+    names = found.images.rows[key]
+    note = require_known("csv", excluded, [*names, *written_paths(names)])
+    left_out = {*excluded, *written_paths(pd.Series(excluded, dtype="string"))}
+    images = found.images.without(written_paths(names), left_out).without(names, left_out)
+    if found.lesions is None or found.is_one:
+        return _Tables(images, images if found.is_one else None, (*found.notes, *note))
+    rows = found.lesions.rows
+    gone = set(written_paths(found.images.rows["path"])) - set(written_paths(images.rows["path"]))
+    own = rows["image_id"] if "image_id" in rows else written_paths(rows.get("path", names[:0]))
+    spelt = as_spelt(own.dropna(), {*names, *written_paths(names), *gone})
+    lesions = found.lesions.without(own.replace(spelt), left_out | gone)
+    return _Tables(images, lesions, (*found.notes, *note))
+
+
+def _parse(found: _Tables, options: CsvOptions) -> tuple[ImageTable, pd.DataFrame, tuple[str, ...]]:
+    """Return images, boxes with their image_id, and notes."""
+    table = found.images
+    key = "image_id" if "image_id" in table.rows else "path"
+    parsed = parse_images(merged_rows(table, key) if found.is_one else table, options)
+    notes = (*found.notes, *parsed.notes)
+    if found.lesions is None:
+        return parsed, pd.DataFrame(columns=[*LESION_COLUMNS]), notes
+    boxes, more_notes = parse_lesions(found.lesions, options)
+    boxes["image_id"] = _image_ids(found.lesions, boxes, parsed)
+    return parsed, boxes, (*notes, *more_notes)
+
+
+def _image_ids(lesions: Table, boxes: pd.DataFrame, parsed: ImageTable) -> pd.Series[str]:
+    """Return the image of each box, found by image_id or by path."""
+    rows = lesions.rows.loc[boxes.index]
+    images = parsed.images
+    key = next((name for name in ("image_id", "path") if name in rows), None)
+    if key is None:
+        raise DatasetError(
+            f"{lesions.path}: no column image_id or path, so no lesion finds its image; add one, or name "
+            "yours with --set columns=lesions.image_id:YOUR_NAME"
+        )
+    keys = written_paths(rows[key]) if key == "path" else rows[key]
+    known = pd.Series(images["image_id"].to_numpy(), index=images[key].to_numpy(), dtype="string")
+    spelt = keys.map(as_spelt(keys.dropna(), known.index))
+    Table(lesions.path, rows).refuse(
+        spelt.isna(), f"{key} is not in {parsed.table.path.name}", f"use the {key} of the images table"
+    )
+    return spelt.map(known).astype("string")
+
+
+def _placed(
+    found: _Tables, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    if found.lesions is None or boxes.empty:
+        return pd.DataFrame({name: [] for name in LESION_COLUMNS}), ()
+    by_id = images.set_index("image_id")
+    return place_lesions(found.lesions, boxes, by_id, options)
+
+
+def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    with_lesion = images["image_id"].isin(lesions["image_id"])
+    words = with_lesion.map({True: "lesion", False: "no lesion"})
+    is_mammogram = images["modality"] == "mammogram"
+    finished = images.assign(
+        view_key=with_view_keys(images),
+        label=images["label"].fillna(words),
+        num_slices=images["num_slices"].mask(is_mammogram, 1),
+    )
+    return finished[list(IMAGE_COLUMNS)]
+
+
+def _read_tables(place: Path, images: str | None, lesions: str | None, options: CsvOptions) -> _Tables:
+    images_path, lesions_path = _table_paths(place, images, lesions)
+    form = CsvForm(options.encoding, options.delimiter, settable=True)
+    whole = read_table(images_path, form=form)
+    read = [whole]
+    of_boxes = box_names(options.boxes)
+    names = IMAGE_NAMES if lesions_path else IMAGE_NAMES | of_boxes
+    table, ignored = renamed(whole, names, options.columns, "images")
+    _require_path(table, whole)
+    notes = _ignored_note(table, ignored)
+    lesion_table = table if lesions_path is None and has_boxes(table) and lesions != _NONE else None
+    if lesions_path is not None:
+        other = read_table(lesions_path, form=form)
+        read.append(other)
+        lesion_table, ignored = renamed(other, KEY_NAMES | of_boxes, options.columns, "lesions")
+        notes = (*notes, *_ignored_note(lesion_table, ignored))
+    require_used(options.columns, read)
+    if lesion_table is None:
+        notes = (*notes, "no table of lesions: every image counts as without lesion")
+    elif lesion_table.rows.empty:
+        notes = (*notes, f"{lesion_table.path.name}: has no rows: every image counts as without lesion")
+    return _Tables(table, lesion_table, notes)
+
+
+def _require_path(table: Table, whole: Table) -> None:
+    if "path" not in table.rows:
+        raise DatasetError(
+            f"{table.path}: no column path, the only one that every images table needs (the first line has: "
+            f"{', '.join(whole.rows.columns)}); add it, or name yours with --set columns=path:YOUR_NAME"
+        )
+    if table.rows.empty:
+        raise DatasetError(f"{table.path}: has no rows below its header; write one for each image")
+
+
+def _ignored_note(table: Table, ignored: Sequence[str]) -> tuple[str, ...]:
+    return (f"{table.path.name}: columns not used: {', '.join(ignored)}",) if ignored else ()
+
+
+def _table_paths(place: Path, images: str | None, lesions: str | None) -> tuple[Path, Path | None]:
+    """Return the file of the images, and that of the lesions if it is another."""
+    folder = place if place.is_dir() else place.parent
+    own_lesions = None if lesions in (None, _NONE) else _existing(folder / str(lesions), "lesions")
+    if place.is_file():
+        return place, own_lesions
+    if not place.is_dir():
+        raise DatasetError(f"{place}: no such file or folder; name the tables with --tables")
+    files = table_files(folder)
+    of_images = _existing(folder / images, "images") if images else named(files, IMAGES)
+    if of_images is None and len(files) == 1 and own_lesions is None:
+        of_images = files[0]
+    if of_images is None:
+        there = ", ".join(path.name for path in files) or "no .csv, .tsv or .txt"
+        raise DatasetError(
+            f"{folder}: no images.csv (there is: {there}); name the table with --tables FILE or "
+            "--set images=NAME"
+        )
+    if own_lesions is None and lesions != _NONE:
+        own_lesions = named([path for path in files if path != of_images], LESIONS)
+        others = [path.name for path in files if path != of_images]
+        if own_lesions is None and others:
+            raise DatasetError(
+                f"{folder}: no lesions.csv beside {of_images.name}, but {', '.join(others)}; name the table "
+                f"of lesions with --set lesions={others[0]}; if no image has any, say --set lesions=none"
+            )
+    return of_images, own_lesions
+
+
+def _existing(path: Path, option: str) -> Path:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; --set {option}= names a table in the folder of the tables")
+    return path

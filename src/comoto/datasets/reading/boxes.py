@@ -1,0 +1,185 @@
+"""What readers do with boxes: clip to the image and say so, count one box once, or refuse."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from comoto.csv_rows import lines_text
+from comoto.datasets.reading.tables import Table
+from comoto.records import Manifest
+
+CORNERS = ["x1", "y1", "x2", "y2"]
+
+REMEDY = (
+    "correct these rows in a copy of the table, or leave out their images wholly{exclude}; an image whose "
+    "lesion row is taken away counts as healthy"
+)
+"""What to do about a row of a lesion. Never: take the row away. That makes a healthy image of a cancer."""
+
+LEAST_SIDE = 1.0
+"""Pixels: a smaller box is none that anybody drew, but of another unit or another grid."""
+
+_NEARLY = 1e-6
+_LEAST_INSIDE = 0.5
+_WHOLE_SHARE = 0.98
+_SAME_IOU = 0.7
+_SHOWN = 3
+_MOST_ON_AN_IMAGE = 1000
+"""Boxes of one image that are compared with each other."""
+
+
+def remedy(option: str | None = None) -> str:
+    """Return what to do about rows of lesions.
+
+    Args:
+        option: how the reader leaves out an image, such as ``--set exclude=IMAGE``.
+    """
+    return REMEDY.format(exclude=f" ({option})" if option else "")
+
+
+def clip_to_image(
+    table: Table,
+    boxes: pd.DataFrame,
+    columns: pd.Series[int],
+    rows: pd.Series[int],
+    way_out: str = remedy(),
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Clip boxes to their images.
+
+    Args:
+        table: where the boxes were read; for messages.
+        boxes: with the columns x1, y1, x2, y2 (half-open, pixels) and the table's lines as index.
+        columns: width of the image of each box, aligned.
+        rows: its height.
+        way_out: what the user can do about a wrong box.
+
+    Returns:
+        The boxes inside their images, and notes where any was changed or covers its whole image.
+
+    Raises:
+        DatasetError: a box is empty, smaller than a pixel, or lies for the greater part outside of its image.
+    """
+    only = Table(table.path, boxes)
+    width, height = boxes["x2"] - boxes["x1"], boxes["y2"] - boxes["y1"]
+    only.refuse((width <= 0) | (height <= 0), "the box is empty", way_out)
+    small = (width < LEAST_SIDE - _NEARLY) | (height < LEAST_SIDE - _NEARLY)
+    only.refuse(small, "the box is smaller than a pixel", way_out)
+    clipped = boxes.copy()
+    outside = pd.Series(False, index=boxes.index)
+    mostly_outside = pd.Series(False, index=boxes.index)
+    for low, high, size in (("x1", "x2", columns), ("y1", "y2", rows)):
+        clipped[low] = boxes[low].clip(lower=0)
+        clipped[high] = boxes[high].clip(upper=size)
+        inside = clipped[high] - clipped[low]
+        outside |= inside <= 0
+        mostly_outside |= (inside < _LEAST_INSIDE * (boxes[high] - boxes[low])) | (
+            inside < LEAST_SIDE - _NEARLY
+        )
+    turned = (boxes["x1"] + boxes["x2"] < 2 * rows) & (boxes["y1"] + boxes["y2"] < 2 * columns)
+    swapped = (
+        "; they fit with x and y, or rows and columns, exchanged" if turned[mostly_outside].all() else ""
+    )
+    only.refuse(outside, "the box lies wholly outside of its image", way_out + swapped)
+    only.refuse(mostly_outside, "the box lies for the greater part outside of its image", way_out + swapped)
+    return clipped, (*_clipped_note(table, boxes, clipped), *_whole_note(table, clipped, columns, rows))
+
+
+def counted_once(
+    table: Table, lesions: pd.DataFrame, keys: tuple[str, ...] = ("image_id", "slice_index", *CORNERS)
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return one lesion for each box: a row that stands twice would be two lesions to find.
+
+    Args:
+        table: where they were read; for messages.
+        lesions: the columns of ``keys`` and ``category``, the table's lines as index.
+        keys: what makes two rows the same box.
+
+    Returns:
+        The first row of each box, with the categories of all of them; and notes that name the lines of rows
+        that were joined, and of boxes that are nearly the same.
+    """
+    columns = list(keys)
+    repeated = lesions.duplicated(columns, keep=False)
+    if not repeated.any():
+        return lesions, _nearly_same_note(table, lesions)
+    groups = lesions[repeated].groupby(columns, sort=False, dropna=False)
+    categories = groups["category"].transform(lambda words: ", ".join(dict.fromkeys(words)))
+    joined = lesions.copy()
+    joined.loc[repeated, "category"] = categories
+    kept = joined[~joined.duplicated(columns)]
+    count = len(lesions) - len(kept)
+    note = (
+        f"{table.path.name}: {'1 row has' if count == 1 else f'{count} rows have'} the box of another row of "
+        f"the same image and {'is' if count == 1 else 'are'} counted once with it "
+        f"({lines_text(lesions.index[repeated])})"
+    )
+    return kept, (note, *_nearly_same_note(table, kept))
+
+
+def without_repeats(manifest: Manifest) -> Manifest:
+    """Return the manifest without lesions that stand in it twice, and say on which images they were.
+
+    Readers that know the lines say them (``counted_once``); this holds for every reader.
+    """
+    repeated = manifest.lesions.duplicated(["image_id", "slice_index", *CORNERS, "category"])
+    if not repeated.any():
+        return manifest
+    images = manifest.lesions["image_id"][repeated].unique()
+    more = f" and {len(images) - _SHOWN} more" if len(images) > _SHOWN else ""
+    count = int(repeated.sum())
+    note = (
+        f"{count} lesion{'s are' if count > 1 else ' is'} given twice and counted once, on "
+        f"{', '.join(images[:_SHOWN])}{more}"
+    )
+    lesions = manifest.lesions[~repeated].reset_index(drop=True)
+    return Manifest(manifest.name, manifest.images, lesions, (*manifest.notes, note), manifest.dropped)
+
+
+def _clipped_note(table: Table, boxes: pd.DataFrame, clipped: pd.DataFrame) -> tuple[str, ...]:
+    changed = boxes.index[(clipped[CORNERS] != boxes[CORNERS]).any(axis=1)]
+    if not len(changed):
+        return ()
+    count = f"{len(changed)} box{'es' if len(changed) > 1 else ''}"
+    return (f"{table.path.name}: {count} clipped to the image ({lines_text(changed)})",)
+
+
+def _whole_note(
+    table: Table, boxes: pd.DataFrame, columns: pd.Series[int], rows: pd.Series[int]
+) -> tuple[str, ...]:
+    wide = boxes["x2"] - boxes["x1"] >= _WHOLE_SHARE * columns
+    high = boxes["y2"] - boxes["y1"] >= _WHOLE_SHARE * rows
+    whole = boxes.index[wide & high]
+    if not len(whole):
+        return ()
+    return (f"{table.path.name}: the box covers the whole image in {lines_text(whole)}; is it a lesion?",)
+
+
+def _nearly_same_note(table: Table, lesions: pd.DataFrame) -> tuple[str, ...]:
+    """Name boxes that overlap another one of their image almost wholly: one lesion twice, or two readers."""
+    several = lesions[lesions.duplicated(["image_id", "slice_index"], keep=False)]
+    lines: set[int] = set()
+    for _, boxes in several.groupby(["image_id", "slice_index"], sort=False, dropna=False):
+        if len(boxes) <= _MOST_ON_AN_IMAGE:
+            lines.update(_nearly_same(boxes))
+    if not lines:
+        return ()
+    where = lines_text(sorted(lines))
+    return (f"{table.path.name}: boxes of one image are almost the same in {where}; each counts as a lesion",)
+
+
+def _nearly_same(boxes: pd.DataFrame) -> set[int]:
+    x1, y1, x2, y2 = (boxes[name].to_numpy(dtype="float64") for name in CORNERS)
+    area = (x2 - x1) * (y2 - y1)
+    lines = [int(line) for line in boxes.index]
+    found: set[int] = set()
+    for k in range(len(lines) - 1):
+        rest = slice(k + 1, None)
+        width = x2[rest].clip(max=x2[k]) - x1[rest].clip(min=x1[k])
+        height = y2[rest].clip(max=y2[k]) - y1[rest].clip(min=y1[k])
+        shared = width.clip(min=0) * height.clip(min=0)
+        same = shared > _SAME_IOU * (area[rest] + area[k] - shared)
+        if same.any():
+            found.update(
+                [lines[k], *(line for line, is_so in zip(lines[k + 1 :], same, strict=True) if is_so)]
+            )
+    return found

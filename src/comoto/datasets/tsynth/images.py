@@ -1,0 +1,245 @@
+"""From cases of T-SYNTH or M-SYNTH to the tables of a manifest, with everything that was odd on the way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from comoto.datasets.reading.boxes import CORNERS
+from comoto.datasets.tsynth.cases import Case, CaseOptions, listed
+from comoto.datasets.tsynth.lesions import Box, Centre, box_about, picture_shape, read_centres
+from comoto.errors import DatasetError, DicomError
+from comoto.progress import track
+from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Laterality, Manifest, Modality, View
+from comoto.sources.raw_volume import RawLayout, raw_file, read_entries, read_layout
+
+
+class CaseLesions(ABC):
+    """Where a data set keeps what it knows of its lesions.
+
+    Attributes:
+        is_mammogram: the order of the coordinates in ``.loc`` files.
+    """
+
+    is_mammogram: bool
+
+    @abstractmethod
+    def kind(self, layout: RawLayout) -> tuple[str, Modality]:
+        """Return a word for the image's id, and what the image is."""
+
+    @abstractmethod
+    def mask(self, case: Case) -> Path | None:
+        """Return the mask's file, None if the case has none."""
+
+    @abstractmethod
+    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[Box]:
+        """Return the boxes of the masses in the mask; ``centres`` are those of the ``.loc`` file."""
+
+
+@dataclass
+class CaseLedger:
+    """What is said of the cases beside the tables: reasons, each with its cases.
+
+    Attributes:
+        dataset: its name.
+        root: folder that was asked for.
+        allow_missing: leave out cases without a raw file.
+        dropped: lines of ``Manifest.dropped``, from the search.
+        notes: lines of ``Manifest.notes``.
+    """
+
+    dataset: str
+    root: Path
+    allow_missing: bool
+    dropped: list[str]
+    notes: list[str] = field(default_factory=list)
+    _noted: dict[str, list[str]] = field(default_factory=dict)
+    _left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, what: str, case: Case) -> None:
+        """Remember something odd about a case that is kept."""
+        self._noted.setdefault(what, []).append(case.study_id)
+
+    def drop(self, why: str, case: Case) -> None:
+        """Remember why a case is left out."""
+        self._left_out.setdefault(why, []).append(case.study_id)
+
+    def layouts(self, cases: Sequence[Case]) -> list[tuple[Case, RawLayout]]:
+        """Return how each case's raw file is read; cases that have none, or a damaged one, are left out.
+
+        Raises:
+            DatasetError: raw files are missing, and that was not allowed; or no case is left.
+        """
+        laid_out, missing = [], []
+        for case in cases:
+            try:
+                if not raw_file(case.header, read_entries(case.header)).is_file():
+                    missing.append(str(case.header.relative_to(self.root)))
+                    self.drop("no raw file beside the header", case)
+                    continue
+                laid_out.append((case, read_layout(case.header)))
+            except DicomError as error:
+                self.dropped.append(str(error))
+        if missing and not self.allow_missing:
+            raise DatasetError(
+                f"{self.root}: {len(missing)} headers have no raw file beside them: {listed(missing)}; "
+                "download them again, or index only the complete ones with --allow-missing"
+            )
+        if not laid_out:
+            raise DatasetError(f"{self.root}: no image is left ({'; '.join(self.all_dropped()[:4])})")
+        return laid_out
+
+    def all_dropped(self) -> tuple[str, ...]:
+        """Return the lines of ``Manifest.dropped``."""
+        lines = (f"{why}: {listed(cases)} ({len(cases)} in all)" for why, cases in self._left_out.items())
+        return (*self.dropped, *lines)
+
+    def all_notes(self) -> tuple[str, ...]:
+        """Return the lines of ``Manifest.notes``."""
+        lines = (f"{what}: {listed(cases)} ({len(cases)} in all)" for what, cases in self._noted.items())
+        return (*self.notes, *lines)
+
+
+def case_manifest(
+    ledger: CaseLedger,
+    laid_out: Sequence[tuple[Case, RawLayout]],
+    lesions: CaseLesions,
+    options: CaseOptions,
+) -> Manifest:
+    """Return the manifest of the cases whose lesions are known.
+
+    Raises:
+        ConfigError: masks cannot be read without a further package.
+        DatasetError: no image is left.
+    """
+    images: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
+    for case, layout in track(laid_out, "look for lesions", len(laid_out)):
+        found = _Search(ledger, case, layout, lesions, lesions.mask(case), options.boxes).boxes()
+        if found is None:
+            continue
+        boxes = _clipped(ledger, case, layout, found)
+        word, modality = lesions.kind(layout)
+        image_id = "-".join(filter(None, (ledger.dataset, word, case.study_id, case.dose)))
+        images.append(_image(image_id, modality, case, layout, options, bool(boxes)))
+        rows.extend(
+            {
+                "image_id": image_id,
+                **dict(zip(CORNERS, (box.x1, box.y1, box.x2, box.y2), strict=True)),
+                "slice_index": box.slice_index,
+                "category": case.word(options.category, "mass"),
+            }
+            for box in boxes
+        )
+    if not images:
+        raise DatasetError(f"{ledger.root}: no image is left ({'; '.join(ledger.all_dropped()[:4])})")
+    return Manifest(
+        ledger.dataset,
+        pd.DataFrame(images, columns=list(IMAGE_COLUMNS)),
+        pd.DataFrame(rows, columns=list(LESION_COLUMNS)),
+        ledger.all_notes(),
+        ledger.all_dropped(),
+    )
+
+
+def _image(
+    image_id: str, modality: Modality, case: Case, layout: RawLayout, options: CaseOptions, has_lesion: bool
+) -> dict[str, object]:
+    assert case.split is not None  # find_cases left out the others
+    return {
+        "image_id": image_id,
+        "modality": modality.value,
+        "patient_id": case.patient_id,
+        "study_id": case.study_id,
+        "view_key": "lcc",
+        "laterality": Laterality.LEFT.value,
+        "view": View.CC.value,
+        "split": case.split.value,
+        "label": case.word(options.label, "lesion" if has_lesion else "no lesion"),
+        "path": str(case.header),
+        "num_slices": layout.num_frames,
+    }
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Where the lesions of one case are looked for."""
+
+    ledger: CaseLedger
+    case: Case
+    layout: RawLayout
+    lesions: CaseLesions
+    mask: Path | None
+    wanted: str
+
+    def boxes(self) -> list[Box] | None:
+        """Return the boxes, none if the case has no lesion; None if it has to be left out."""
+        loc = self.case.header.with_suffix(".loc")
+        try:
+            if not loc.is_file():
+                return self._without_loc()
+            centres = read_centres(loc, self.layout, is_mammogram=self.lesions.is_mammogram)
+            if centres and self.case.number % 2 == 0:
+                self._note("a case of even number has a lesion, which the release denies; it is kept")
+            return self._with_centres(centres) if centres else []
+        except DatasetError as error:
+            self.ledger.dropped.append(str(error))
+            return None
+
+    def _note(self, what: str) -> None:
+        self.ledger.note(what, self.case)
+
+    def _drop(self, why: str) -> None:
+        self.ledger.drop(why, self.case)
+
+    def _without_loc(self) -> list[Box] | None:
+        """The release says that odd cases have a lesion, and that those with one have a ``.loc`` file."""
+        is_odd = self.case.number % 2 == 1
+        readable = self.mask is not None and self.wanted != "loc" and not self.lesions.is_mammogram
+        if not readable and is_odd:
+            self._drop("an odd case has a lesion, but no file says where")
+            return None
+        if not readable or self.mask is None:
+            return []
+        boxes = self.lesions.boxes_in_mask(self.mask, self.layout, [])
+        if boxes:
+            self._note("the mask shows a lesion, but there is no .loc file; the mask is believed")
+        elif is_odd:
+            self._note("a case of odd number has no lesion, which the release denies; it is kept")
+        return boxes
+
+    def _with_centres(self, centres: Sequence[Centre]) -> list[Box] | None:
+        if self.wanted == "loc":
+            return [box_about(centre, self.case.size) for centre in centres]
+        boxes = self.lesions.boxes_in_mask(self.mask, self.layout, centres) if self.mask else []
+        if boxes:
+            if not any(box.holds(centre.x, centre.y) for box in boxes for centre in centres):
+                self._note("the centre in the .loc file lies outside of the mask's box, which is kept")
+            return boxes
+        missing = "no mask" if self.mask is None else "the mask shows no lesion where the .loc file says"
+        if self.wanted == "mask":
+            self._drop(f"boxes=mask, but {missing}")
+            return None
+        self._note(f"{missing}; the box is a square about the centre in the .loc file")
+        return [box_about(centre, self.case.size) for centre in centres]
+
+
+def _clipped(ledger: CaseLedger, case: Case, layout: RawLayout, boxes: Iterable[Box]) -> list[Box]:
+    rows, columns = picture_shape(layout)
+    clipped = []
+    for box in boxes:
+        inside = Box(
+            max(box.x1, 0.0),
+            max(box.y1, 0.0),
+            min(box.x2, float(columns)),
+            min(box.y2, float(rows)),
+            box.slice_index,
+        )
+        if inside != box:
+            ledger.note("a box was clipped to the image", case)
+        clipped.append(inside)
+    return clipped

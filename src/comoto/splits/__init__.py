@@ -1,0 +1,1 @@
+"""Who trains, who chooses the checkpoint and who is tested: splits of manifests by patient."""
