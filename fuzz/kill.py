@@ -50,7 +50,9 @@ from run_folders import small_stores, student_words, teacher_words, trained
 MOST_KILLS = 2
 STARTED = 0.2
 """Share of a run in which it only loads its libraries; nothing is to be learnt from a kill then."""
-LEFT_OVER = ("*.part", "*.partial", "*.lock", ".lock", "lock", "working")
+UNFINISHED = ("*.part", "*.partial", "working")
+LOCKS = ("*.lock", ".lock", "lock")
+"""A killed command leaves its lock file, which holds nobody; the next command on the same output removes it."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,11 @@ def trials(
         moments = generator.uniform(STARTED * usual, usual, times).tolist()
         groups = (generator.random(times) < 0.5).tolist()
         killed, wrong = disturb(command, folder, out, moments, groups, arguments.seconds)
+        left_over = UNFINISHED
         if result(out) != expected:  # killed on its way out it is complete, and refuses to overwrite itself
             wrong += finish(command, folder, out, again=killed > 0)
-        wrong += compared(result(out), expected, out)
+            left_over += LOCKS
+        wrong += compared(result(out), expected, out, left_over)
         kills += killed
         if wrong:
             findings.append(f"trial {number}: {'; '.join(wrong)}")
@@ -199,9 +203,9 @@ def trials(
     return kills, findings
 
 
-def compared(found: Any, expected: Any, out: Path) -> list[str]:
+def compared(found: Any, expected: Any, out: Path, left_over: tuple[str, ...]) -> list[str]:
     """Return what is wrong with the output."""
-    wrong = [f"left: {path.relative_to(out)}" for name in LEFT_OVER for path in out.rglob(name)]
+    wrong = [f"left: {path.relative_to(out)}" for name in left_over for path in out.rglob(name)]
     if found != expected:
         names = "the result"
         if isinstance(found, dict) and isinstance(expected, dict):
