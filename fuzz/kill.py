@@ -52,7 +52,7 @@ STARTED = 0.2
 """Share of a run in which it only loads its libraries; nothing is to be learnt from a kill then."""
 UNFINISHED = ("*.part", "*.partial", "working")
 LOCKS = ("*.lock", ".lock", "lock")
-"""A killed command leaves its lock file, which holds nobody; the next command on the same output removes it."""
+"""A killed command leaves its lock file, which holds nobody; the next one on the same output removes it."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ COMMANDS = {
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return every file below a folder but locks."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not any(map(path.match, LOCKS))]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def start(words: list[str]) -> subprocess.Popen[bytes]:
