@@ -7,7 +7,7 @@ ratios. pydicom reads JPEG Lossless only with pylibjpeg-libjpeg (GPL) or python-
 not depend on; where neither is installed, the line says so.
 
 The files are made on the fly in a temporary folder and deleted one after the other (at most 300 MB each).
-Run: python benchmarks/read_dicom.py [--frames 60] [--parts slice stream memory isolated reduced]
+Run: python benchmarks/read_dicom.py [--frames 60] [--parts slice stream memory isolated reduced stack]
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ TURN = 6
 DIFFERENT = 10
 """Frames that differ; a longer file repeats them."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-PARTS = ("slice", "stream", "memory", "isolated", "reduced")
+PARTS = ("slice", "stream", "memory", "isolated", "reduced", "stack")
+STACK = 100
+"""Files of a stack, one slice each."""
 
 
 def tissue(index: int) -> np.ndarray:
@@ -269,6 +271,48 @@ def reduced(path: Path, codec: str, rounds: int) -> None:
     )
 
 
+# a stack of single-frame files
+
+
+def open_ours(folder: Path) -> None:
+    from comoto.sources import open_source
+
+    with open_source(folder):
+        pass
+
+
+def survey_ours(folder: Path) -> None:
+    from comoto.sources.survey import survey
+
+    list(survey(folder))
+
+
+def headers_of_all(folder: Path) -> None:
+    """Read every header, as whoever sorts a folder by hand does."""
+    from pydicom import dcmread
+
+    sorted(
+        (dcmread(path, stop_before_pixels=True) for path in folder.iterdir()),
+        key=lambda each: each.InstanceNumber,
+    )
+
+
+def stack(folder: Path, rounds: int) -> None:
+    """Print processor seconds for one stack, in turns; its pixels are small, only headers are read."""
+    from sources.stack_files import write_stack
+
+    write_stack(folder, np.zeros((STACK, 64, 64), dtype=np.uint16))
+    ways = {"open_source": open_ours, "survey": survey_ours, "pydicom, headers sorted": headers_of_all}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.process_time()
+            way(folder)
+            spent[name].append(time.process_time() - started)
+    told = ", ".join(f"{name} {1e3 * float(np.median(each)):.0f} ms" for name, each in spent.items())
+    print(f"stack of {STACK} files: {told}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -279,7 +323,10 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
     print(f"{arguments.frames} frames of {ROWS} x {COLUMNS}, {CORES} cores")
-    for codec in arguments.codecs:
+    if "stack" in arguments.parts:
+        with tempfile.TemporaryDirectory() as name:
+            stack(Path(name), arguments.rounds)
+    for codec in arguments.codecs if set(arguments.parts) - {"stack"} else ():
         with tempfile.TemporaryDirectory() as folder:
             path = in_new_process(write, Path(folder), codec, arguments.frames)
             print(f"{codec:<8} {path.stat().st_size / 1e6:.0f} MB")
