@@ -8,7 +8,7 @@ from pathlib import Path
 def write_exams(folder: Path, size: str, patients: int, lesion_share: float) -> None:
     """Write volumes, one a patient, as ``exams`` and their manifest as ``manifest``."""
     from comoto import api
-    from comoto.datasets import save_manifest
+    from comoto.records import save_manifest
 
     cohort = {
         "mammography.training_patients": 0,

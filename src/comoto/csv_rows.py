@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.errors import DatasetError
+from comoto.wording import first_few
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 BLANK_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
@@ -138,9 +139,8 @@ def decimal_mark(cells: Iterable[str]) -> str | None:
 
 def lines_text(lines: Iterable[int], word: str = "line") -> str:
     """Say which lines, the first few of them: ``lines 12, 40, 77 and 9 more``."""
-    numbers = [str(line) for line in lines]
-    more = f" and {len(numbers) - _MOST_LINES} more" if len(numbers) > _MOST_LINES else ""
-    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:_MOST_LINES])}{more}"
+    numbers = list(lines)
+    return f"{word}{'s' if len(numbers) > 1 else ''} {first_few(numbers, _MOST_LINES)}"
 
 
 def _decoded(path: Path, form: CsvForm) -> tuple[str, str]:

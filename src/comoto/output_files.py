@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
@@ -230,6 +230,36 @@ def refuse_working_folder(folder: Path) -> None:
         raise OutputExistsError(
             f"{folder}: is the working folder or holds it, and is written as a whole; name a folder in it"
         )
+
+
+def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool) -> None:
+    """Check before the work starts that a folder may be written whole (``whole_folder``).
+
+    Args:
+        folder: new or empty; with ``overwrite`` also one that holds nothing but an earlier result.
+        what: that will be in it, such as ``a manifest``.
+        own: names of the files and folders of such a result.
+        overwrite: an earlier result may be replaced.
+
+    Raises:
+        OutputExistsError: the folder holds something else, or cannot be made or written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder}: is a file; name a folder")
+    refuse_working_folder(folder)
+    above = folder.absolute().parent  # the folder is replaced whole, so what counts is where it lies
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise OutputExistsError(f"{above}: is no folder, so nothing can be below it; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputExistsError(f"{folder}: cannot be made, {above} is read-only; choose another folder")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not overwrite:
+        raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
+    foreign = sorted(names - set(own))
+    if foreign:
+        raise OutputExistsError(f"{folder}: holds more than {what} ({foreign[0]}); choose another folder")
 
 
 def _new_folder(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from comoto.checksums import file_sha256, read_json_object, write_sealed_json
 from comoto.errors import DatasetError, DicomError
-from comoto.output_files import whole_file, write_text
+from comoto.output_files import refuse_folder, whole_file, whole_folder, write_text
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -249,6 +249,31 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.images)
 
+    @staticmethod
+    def from_records(
+        name: str, records: Iterable[ImageRecord], notes: Iterable[str] = (), dropped: Iterable[str] = ()
+    ) -> Manifest:
+        """Return the manifest of images that come one by one, the reverse of ``records``.
+
+        Raises:
+            DatasetError: as for ``Manifest``.
+        """
+        images, lesions = [], []
+        for record in records:
+            row = {column: getattr(record, column) for column in IMAGE_COLUMNS}
+            images.append({**row, "path": str(record.path)})
+            lesions += [
+                (record.image_id, *lesion.box_xyxy, lesion.slice_index, lesion.category)
+                for lesion in record.lesions
+            ]
+        return Manifest(
+            name,
+            pd.DataFrame(images, columns=list(IMAGE_COLUMNS)),
+            pd.DataFrame(lesions, columns=list(LESION_COLUMNS)),
+            tuple(notes),
+            tuple(dropped),
+        )
+
     def records(self) -> Iterator[ImageRecord]:
         """Yield one record per image, in table order."""
         by_image = {
@@ -350,6 +375,32 @@ class Manifest:
             return Manifest(str(name), images, lesions, tuple(notes), tuple(dropped))
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{folder}: the manifest is damaged ({error!r}); {_AGAIN}") from error
+
+
+def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> None:
+    """Write a manifest into a new folder, which appears when it is complete.
+
+    Args:
+        manifest: what to write.
+        folder: new or empty.
+        overwrite: replace an earlier manifest in ``folder``.
+
+    Raises:
+        OutputExistsError: see ``refuse_manifest_folder``.
+    """
+    refuse_manifest_folder(folder, overwrite)
+    with whole_folder(folder, overwrite) as part:
+        manifest.save(part)
+
+
+def refuse_manifest_folder(folder: Path, overwrite: bool) -> None:
+    """Check before the work starts that a manifest may be written into the folder.
+
+    Raises:
+        OutputExistsError: the folder holds something that is no manifest, or one and ``overwrite`` is not
+            set; or it cannot be made or written to.
+    """
+    refuse_folder(folder, "a manifest", MANIFEST_FILES, overwrite)
 
 
 @dataclass(frozen=True)

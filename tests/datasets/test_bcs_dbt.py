@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from comoto.datasets.bcs_dbt import read_bcs_dbt
+from comoto import api
 from comoto.errors import ConfigError, DatasetError, DicomError
 from tiny_releases import VOLUMES
 
@@ -43,7 +43,7 @@ def contents(manifest):
 @pytest.mark.parametrize("name", ["1-1.dcm", "5f3c0d5e.DCM", "1-1 (1).dicom", "00000001"])
 def test_every_layout_gives_the_same_manifest(bcs_tables, layout, name):
     bcs_tables.write_volumes(layout, name)
-    manifest = read_bcs_dbt(bcs_tables.root)
+    manifest = api.index("bcs-dbt", bcs_tables.root)
     images, lesions = contents(manifest)
     assert images == IDS
     assert lesions == LESIONS
@@ -56,7 +56,7 @@ def test_every_layout_gives_the_same_manifest(bcs_tables, layout, name):
 def test_paths_lead_to_the_right_series(bcs_tree):
     from comoto.dicom.read import read_header
 
-    records = read_bcs_dbt(bcs_tree.root).records()
+    records = api.index("bcs-dbt", bcs_tree.root).records()
     frames = {record.image_id[-5:]: read_header(record.path).num_frames for record in records}
     assert frames == {"1_lcc": 3, "1_rcc": 4, "_rmlo": 5, "rmlo1": 6, "3_lcc": 3, "_lmlo": 8}
 
@@ -69,7 +69,7 @@ def test_the_same_series_number_and_tail_are_told_apart_by_the_header(bcs_tables
         target = path.parent.parent / f"13.000000-{name}-00777" / "1-1.dcm"
         target.parent.mkdir()
         path.rename(target)
-    manifest = read_bcs_dbt(bcs_tables.root, allow_missing=True)
+    manifest = api.index("bcs-dbt", bcs_tables.root, allow_missing=True)
     slices = {record.view_key: (record.num_slices, record.path.parent.name) for record in manifest.records()}
     assert slices == {"rmlo": (5, "13.000000-a-00777"), "rmlo1": (6, "13.000000-b-00777")}
 
@@ -83,13 +83,13 @@ def test_table_names_and_encodings(tmp_path, bcs_tables, style, bom):
     bcs_tables.tables.mkdir()
     bcs_tables.write_tables(style, bom=bom)
     bcs_tables.write_volumes()
-    assert contents(read_bcs_dbt(bcs_tables.root, tables=bcs_tables.tables)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", bcs_tables.root, tables=bcs_tables.tables)) == (IDS, LESIONS)
 
 
 def test_without_volume_slices_the_header_counts(bcs_tables):
     bcs_tables.write_tables(volume_slices=False)
     bcs_tables.write_volumes()
-    assert contents(read_bcs_dbt(bcs_tables.root)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", bcs_tables.root)) == (IDS, LESIONS)
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path, bcs_tables):
@@ -98,7 +98,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path, bcs_tables):
     linked.mkdir()
     (linked / "data").symlink_to(bcs_tables.root)
     (bcs_tables.root / "again").symlink_to(bcs_tables.root)
-    assert contents(read_bcs_dbt(linked, tables=bcs_tables.root)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", linked, tables=bcs_tables.root)) == (IDS, LESIONS)
 
 
 # traps of the release
@@ -110,7 +110,7 @@ def test_files_named_after_their_series(bcs_tables):
         path = bcs_tables.write_volume(volume, "rest", "1-1.dcm")
         path.rename(bcs_tables.root / f"{volume.series_uid}.dcm")
         path.parent.rmdir()
-    assert contents(read_bcs_dbt(bcs_tables.root)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", bcs_tables.root)) == (IDS, LESIONS)
 
 
 def test_shadow_files_and_texts_of_archives_are_no_volumes(bcs_tree):
@@ -120,7 +120,7 @@ def test_shadow_files_and_texts_of_archives_are_no_volumes(bcs_tree):
     shadow = bcs_tree.root / "__MACOSX" / VOLUMES[0].series_uid
     shadow.mkdir(parents=True)
     (shadow / "1-1.dcm").write_bytes(b"shadow")
-    manifest = read_bcs_dbt(bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root)
     assert contents(manifest) == (IDS, LESIONS)
     assert manifest.dropped == ()
 
@@ -130,7 +130,7 @@ def test_files_that_no_table_names_are_said(bcs_tables, layout):
     bcs_tables.write_volumes()
     stranger = replace(VOLUMES[0], series_uid="1.2.826.0.1.3680043.8.498.99", frames=99)
     path = bcs_tables.write_volume(stranger, layout).relative_to(bcs_tables.root)
-    manifest = read_bcs_dbt(bcs_tables.root)
+    manifest = api.index("bcs-dbt", bcs_tables.root)
     assert contents(manifest) == (IDS, LESIONS)
     assert manifest.dropped == (
         f"{bcs_tables.root}: 1 DICOM file is in no table that was read, such as {path}",
@@ -140,7 +140,7 @@ def test_files_that_no_table_names_are_said(bcs_tables, layout):
 def test_a_file_may_be_named_after_its_own_uid(bcs_tables):
     """In a folder that names nothing, the header decides even if the file's name looks like a series."""
     bcs_tables.write_volumes("unnamed", "1.2.826.0.1.3680043.8.498.123.dcm")
-    assert contents(read_bcs_dbt(bcs_tables.root)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", bcs_tables.root)) == (IDS, LESIONS)
 
 
 def test_a_positive_study_of_one_repeated_view(bcs_tree):
@@ -148,22 +148,22 @@ def test_a_positive_study_of_one_repeated_view(bcs_tree):
     for kind in ("labels", "file-paths"):
         bcs_tree.edit(kind, "lmlo,", "lcc2,", "test")
     bcs_tree.edit("boxes", "lmlo,", "lcc2,", "test")
-    (record,) = (record for record in read_bcs_dbt(bcs_tree.root).records() if record.split == "test")
+    (record,) = (record for record in api.index("bcs-dbt", bcs_tree.root).records() if record.split == "test")
     assert (record.view_key, record.laterality, record.view) == ("lcc2", "L", "CC")
     assert record.image_id == "DBT-P00004_DBT-S00004_lcc2"
     assert len(record.lesions) == 1
 
 
 def test_actionable_volumes_have_no_box_and_may_be_left_out(bcs_tree):
-    kept = read_bcs_dbt(bcs_tree.root)
+    kept = api.index("bcs-dbt", bcs_tree.root)
     (actionable,) = (record for record in kept.records() if record.label == "actionable")
     assert actionable.lesions == ()
-    without = read_bcs_dbt(bcs_tree.root, actionable="leave-out")
+    without = api.index("bcs-dbt", bcs_tree.root, actionable="leave-out")
     assert set(contents(without)[0]) == set(IDS) - {"DBT-P00003_DBT-S00003_lcc"}
     assert "validation: 1 actionable volumes are left out, as asked for" in without.notes
     assert without.dropped == ()
     with pytest.raises(ConfigError, match="actionable=drop: accepted are keep, leave-out"):
-        read_bcs_dbt(bcs_tree.root, actionable="drop")
+        api.index("bcs-dbt", bcs_tree.root, actionable="drop")
 
 
 # splits without tables
@@ -172,7 +172,7 @@ def test_actionable_volumes_have_no_box_and_may_be_left_out(bcs_tree):
 def test_a_split_without_paths_or_labels_is_left_out_and_said(bcs_tree):
     bcs_tree.table("file-paths", "validation").unlink()
     bcs_tree.table("labels", "test").unlink()
-    manifest = read_bcs_dbt(bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root)
     assert set(manifest.images["split"]) == {"train"}
     assert len(manifest.lesions) == 3
     assert [line.split(",")[0] for line in manifest.dropped[:2]] == [
@@ -190,26 +190,26 @@ def test_positive_labels_without_boxes_are_refused(bcs_tree):
     with pytest.raises(
         DatasetError, match=r"labels-train-v2\.csv: 2 volumes are benign or cancer, but .*no boxes"
     ):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_normal_labels_need_no_boxes(bcs_tree):
     bcs_tree.table("boxes", "validation").unlink()
-    assert contents(read_bcs_dbt(bcs_tree.root)) == (IDS, LESIONS)
+    assert contents(api.index("bcs-dbt", bcs_tree.root)) == (IDS, LESIONS)
 
 
 def test_no_tables(tmp_path):
     with pytest.raises(DatasetError, match=r"none of the BCS-DBT tables.*--tables"):
-        read_bcs_dbt(tmp_path)
+        api.index("bcs-dbt", tmp_path)
     with pytest.raises(DatasetError, match="no such folder"):
-        read_bcs_dbt(tmp_path / "nowhere")
+        api.index("bcs-dbt", tmp_path / "nowhere")
 
 
 def test_only_labels(bcs_tree):
     for path in bcs_tree.root.glob("*file-paths*"):
         path.unlink()
     with pytest.raises(DatasetError, match="no split has both a labels and a file-paths table"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_two_tables_of_one_kind(bcs_tree):
@@ -217,7 +217,7 @@ def test_two_tables_of_one_kind(bcs_tree):
     with pytest.raises(
         DatasetError, match=r"'BCS-DBT labels-train\.csv' and 'BCS-DBT-labels-train-v2\.csv' are two"
     ):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 # what is not on disk, or twice
@@ -236,12 +236,12 @@ def test_missing_volumes_are_refused_with_both_ways_out(bcs_tree):
         r"DBT-P00001 DBT-S00001 rcc; download them, or .*--allow-missing"
     )
     with pytest.raises(DatasetError, match=match):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_missing_volumes_can_be_left_out(bcs_tree):
     remove(bcs_tree, "rcc", "rmlo1", "lmlo")
-    manifest = read_bcs_dbt(bcs_tree.root, allow_missing=True)
+    manifest = api.index("bcs-dbt", bcs_tree.root, allow_missing=True)
     images, lesions = contents(manifest)
     absent = {name for name in IDS if name.endswith(("rcc", "rmlo1", "lmlo"))}
     assert images == {name: row for name, row in IDS.items() if name not in absent}
@@ -255,38 +255,38 @@ def test_missing_volumes_can_be_left_out(bcs_tree):
 @pytest.mark.parametrize("allow_missing", [False, True])
 def test_nothing_on_disk(bcs_tables, allow_missing):
     with pytest.raises(DatasetError, match=r"none of the 6 volumes.*right folder"):
-        read_bcs_dbt(bcs_tables.root, allow_missing=allow_missing)
+        api.index("bcs-dbt", bcs_tables.root, allow_missing=allow_missing)
 
 
 def test_two_files_of_one_series(bcs_tree):
     bcs_tree.write_volume(VOLUMES[0], "classic", "1-2.dcm")
     with pytest.raises(DatasetError, match=r"1-1\.dcm and .*1-2\.dcm are the same volume"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_one_series_in_two_layouts(bcs_tree):
     bcs_tree.write_volume(VOLUMES[5], "rest")
     with pytest.raises(DatasetError, match="are the same volume"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_a_folder_that_holds_another_series(bcs_tree):
     bcs_tree.write_volume(VOLUMES[2], SeriesInstanceUID="1.2.3")
     with pytest.raises(DatasetError, match=r"holds series 1\.2\.3, but its place in the folders"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_a_volume_with_a_box_must_be_readable(bcs_tree):
     path = bcs_tree.root / VOLUMES[2].folder("classic") / "1-1.dcm"
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(DicomError, match="damaged or cut"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_unreadable_files_in_unnamed_folders_are_said(bcs_tables):
     bcs_tables.write_volumes("unnamed")
     (bcs_tables.root / "disk3" / "notes.dcm").write_text("no image")
-    manifest = read_bcs_dbt(bcs_tables.root)
+    manifest = api.index("bcs-dbt", bcs_tables.root)
     assert contents(manifest) == (IDS, LESIONS)
     (line,) = manifest.dropped
     assert line.startswith("1 file could not be read, such as ")
@@ -353,7 +353,7 @@ def test_unreadable_files_in_unnamed_folders_are_said(bcs_tables):
 def test_wrong_rows_are_named(bcs_tree, kind, old, new, message):
     bcs_tree.edit(kind, old, new)
     with pytest.raises(DatasetError, match=message):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 def test_slice_beyond_the_frames_without_volume_slices(bcs_tables):
@@ -361,13 +361,13 @@ def test_slice_beyond_the_frames_without_volume_slices(bcs_tables):
     bcs_tables.edit("boxes", "rmlo,0,2,5,6", "rmlo,0,5,5,6")
     bcs_tables.write_volumes()
     with pytest.raises(DatasetError, match="Slice is beyond the last frame in line 3"):
-        read_bcs_dbt(bcs_tables.root)
+        api.index("bcs-dbt", bcs_tables.root)
 
 
 def test_labels_and_boxes_that_disagree_are_noted(bcs_tree):
     bcs_tree.edit("labels", "rmlo,0,0,0,1", "rmlo,1,0,0,0")
     bcs_tree.edit("labels", "lcc,1,0,0,0", "lcc,0,0,1,0")
-    notes = read_bcs_dbt(bcs_tree.root).notes
+    notes = api.index("bcs-dbt", bcs_tree.root).notes
     assert notes[0] == "BCS-DBT-labels-train-v2.csv: the volume is benign or cancer but has no box in line 5"
     assert (
         notes[1]
@@ -377,7 +377,7 @@ def test_labels_and_boxes_that_disagree_are_noted(bcs_tree):
 
 def test_volumes_without_a_label_are_left_out_and_said(bcs_tree):
     bcs_tree.edit("labels", "DBT-P00001,DBT-S00001,rcc,1,0,0,0\n", "")
-    manifest = read_bcs_dbt(bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root)
     assert "DBT-P00001_DBT-S00001_rcc" not in set(manifest.images["image_id"])
     assert manifest.dropped[0] == "BCS-DBT-file-paths-train-v2.csv: no label for the volume, in line 3"
     assert "1 DICOM file is in no table that was read, such as manifest-16" in manifest.dropped[1]
@@ -389,7 +389,7 @@ def test_a_patient_in_two_splits(bcs_tables):
         path.write_text(path.read_text().replace("DBT-P00003", "DBT-P00001"))
     bcs_tables.write_volumes()
     with pytest.raises(DatasetError, match="more than one split: DBT-P00001"):
-        read_bcs_dbt(bcs_tables.root)
+        api.index("bcs-dbt", bcs_tables.root)
 
 
 def test_notes_name_many_lines_briefly():
@@ -402,7 +402,7 @@ def test_notes_name_many_lines_briefly():
 def test_manifest_survives_saving(bcs_tree, tmp_path):
     from comoto.records import Manifest
 
-    manifest = read_bcs_dbt(bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root)
     manifest.save(tmp_path / "m")
     again = Manifest.load(tmp_path / "m")
     pd.testing.assert_frame_equal(again.images, manifest.images)

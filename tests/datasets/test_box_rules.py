@@ -6,8 +6,6 @@ import pytest
 from releases_own_tables import COLUMNS, ROWS, Hospital
 
 from comoto import api
-from comoto.datasets.bcs_dbt import read_bcs_dbt
-from comoto.datasets.vindr_mammo import read_vindr_mammo
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import LESION_COLUMNS, Manifest
 from dicom_files import write_dicom
@@ -158,9 +156,9 @@ def test_boxes_that_are_almost_the_same_are_named(tmp_path):
 
 def test_the_same_box_twice_in_releases(bcs_tree, vindr_tree):
     line = "DBT-P00002,DBT-S00002,rmlo,0,2,5,6,4,7,cancer,0,5\n"
-    before = read_bcs_dbt(bcs_tree.root)
+    before = api.index("bcs-dbt", bcs_tree.root)
     bcs_tree.edit("boxes", line, line + line)
-    manifest = read_bcs_dbt(bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root)
     assert corners(manifest) == corners(before)
     assert (
         "BCS-DBT-boxes-train-v2.csv: 1 row has the box of another row of the same image and is counted once "
@@ -168,12 +166,12 @@ def test_the_same_box_twice_in_releases(bcs_tree, vindr_tree):
     ) in manifest.notes
     bcs_tree.edit("boxes", line + line, line + line.replace("cancer", "benign"))
     with pytest.raises(DatasetError, match="the same box is benign and cancer in lines 3, 4"):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
-    before = read_vindr_mammo(vindr_tree.root)
+    before = api.index("vindr-mammo", vindr_tree.root)
     finding = next(row for row in vindr_tree.findings.read_text().splitlines() if BOX in row)
     vindr_tree.edit(vindr_tree.findings, finding, f"{finding}\n{finding}")
-    manifest = read_vindr_mammo(vindr_tree.root)
+    manifest = api.index("vindr-mammo", vindr_tree.root)
     assert corners(manifest) == corners(before)
     assert any("counted once with it (lines 4, 5)" in note for note in manifest.notes)
 
@@ -234,7 +232,7 @@ def test_rows_of_one_volume_that_differ_are_not_chosen_between(bcs_tables):
     row = "DBT-P00002,DBT-S00002,rmlo1,0,0,0,1\n"
     bcs_tables.edit("labels", row, row + row.replace("0,0,0,1", "1,0,0,0"))
     with pytest.raises(DatasetError, match="more than once in lines 2, 3; the rows differ: find out which"):
-        read_bcs_dbt(bcs_tables.root)
+        api.index("bcs-dbt", bcs_tables.root)
 
 
 @pytest.mark.parametrize("kind", ["labels", "boxes", "file-paths"])
@@ -242,20 +240,24 @@ def test_a_volume_whose_row_is_wrong_can_be_left_out_wholly(bcs_tree, kind):
     bcs_tree.edit("boxes", "rmlo1,0,5,0,0,6,8", "rmlo1,0,99,0,0,6,8")
     image = "DBT-P00002_DBT-S00002_rmlo1"
     with pytest.raises(DatasetError, match=rf"Slice is not between .* in line 2; .*exclude=.*{HEALTHY}"):
-        read_bcs_dbt(bcs_tree.root)
-    manifest = read_bcs_dbt(bcs_tree.root, exclude=image)
+        api.index("bcs-dbt", bcs_tree.root)
+    manifest = api.index("bcs-dbt", bcs_tree.root, exclude=image)
     assert image not in set(manifest.images["image_id"])
     assert len(manifest) == 5
     assert f"left out wholly, as asked for: {image}" in manifest.notes
     with pytest.raises(ConfigError, match=f"there is a '{image}'"):
-        read_bcs_dbt(bcs_tree.root, exclude=f"{image}9")
+        api.index("bcs-dbt", bcs_tree.root, exclude=f"{image}9")
 
 
 def test_an_image_of_vindr_can_be_left_out_wholly(vindr_tree):
     vindr_tree.edit(vindr_tree.findings, BOX, "2.5,3.25,2.5,9.5")
     with pytest.raises(DatasetError, match=rf"the box is empty in line 4; .*exclude=IMAGE_ID.*{HEALTHY}"):
-        read_vindr_mammo(vindr_tree.root)
-    assert list(read_vindr_mammo(vindr_tree.root, exclude="a2").images["image_id"]) == ["a1", "b1", "c1"]
+        api.index("vindr-mammo", vindr_tree.root)
+    assert list(api.index("vindr-mammo", vindr_tree.root, exclude="a2").images["image_id"]) == [
+        "a1",
+        "b1",
+        "c1",
+    ]
 
 
 # ---- another coordinate system ----------------------------------------------------------------------------

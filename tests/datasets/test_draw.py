@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from comoto import api
 from comoto.cli.main import run
-from comoto.datasets.bcs_dbt import read_bcs_dbt
 from comoto.errors import DatasetError, DicomError
 from comoto.records import Laterality
 from comoto.report.draw import _CAPTION_ROWS, _COLORS, draw_file, draw_record
@@ -40,7 +40,7 @@ def write_marked_volume(tree):
 @pytest.fixture
 def manifest(bcs_tree):
     write_marked_volume(bcs_tree)
-    return read_bcs_dbt(bcs_tree.root)
+    return api.index("bcs-dbt", bcs_tree.root)
 
 
 def extent(picture, color):

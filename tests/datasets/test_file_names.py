@@ -9,11 +9,9 @@ from releases_own_tables import Hospital
 
 from comoto import api
 from comoto.components import DATASETS
-from comoto.datasets import save_manifest
 from comoto.datasets.reading.file_names import as_spelt, find_name, near_name
-from comoto.datasets.vindr_mammo import read_vindr_mammo
 from comoto.errors import ConfigError, DatasetError
-from comoto.records import Manifest
+from comoto.records import Manifest, save_manifest
 
 COMPOSED = "Müller"
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
@@ -171,7 +169,7 @@ def test_a_folder_of_images_that_cannot_be_listed(vindr_tree, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", locked)
     with pytest.raises(DatasetError, match=r"s2: cannot be listed: Permission denied"):
-        read_vindr_mammo(vindr_tree.root, allow_missing=True)
+        api.index("vindr-mammo", vindr_tree.root, allow_missing=True)
 
 
 def test_options_that_the_tables_have_no_use_for(tmp_path):

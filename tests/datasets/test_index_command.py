@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from comoto import api
 from comoto.cli.main import run
 from comoto.datasets import index
 from comoto.errors import ConfigError
@@ -75,10 +76,10 @@ def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
     code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dtb", tmp_path, "--out", tmp_path / "m")
     assert code == 2
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
-    with pytest.raises(ConfigError, match="'vindr-mammo' does not take --tables FOLDER; leave it out"):
-        index("vindr-mammo", tmp_path, tables=tmp_path)
+    with pytest.raises(ConfigError, match="'vindr-mammo' takes no 'tables'; leave it out"):
+        api.index("vindr-mammo", tmp_path, tables=tmp_path)
     with pytest.raises(ConfigError, match=r"takes no 'actonable'; did you mean 'actionable'\?"):
-        index("bcs-dbt", tmp_path, actonable="keep")
+        api.index("bcs-dbt", tmp_path, actonable="keep")
     with pytest.raises(ConfigError, match=r"'embed' has no reader: its circles .* docs/datasets/embed\.md"):
         index("embed", tmp_path)
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from comoto.datasets.bcs_dbt import read_bcs_dbt
-from comoto.datasets.vindr_mammo import read_vindr_mammo
+from comoto import api
 from comoto.errors import DatasetError
 
 
@@ -29,15 +28,15 @@ def rewritten(path, separator=";", encoding="utf-8", decimal=False):
 
 @pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-16"), (",", "utf-16")])
 def test_bcs_dbt_from_another_spreadsheet(bcs_tree, separator, encoding):
-    before = read_bcs_dbt(bcs_tree.root)
+    before = api.index("bcs-dbt", bcs_tree.root)
     for path in bcs_tree.tables.glob("*.csv"):
         rewritten(path, separator, encoding)
-    assert same(read_bcs_dbt(bcs_tree.root), before)
+    assert same(api.index("bcs-dbt", bcs_tree.root), before)
 
 
 def test_bcs_dbt_with_what_spreadsheets_add(bcs_tree):
     """An index column, empty rows, whole numbers with a point, paths with the separators of Windows."""
-    before = read_bcs_dbt(bcs_tree.root)
+    before = api.index("bcs-dbt", bcs_tree.root)
     boxes = bcs_tree.table("boxes")
     lines = boxes.read_text(encoding="utf-8").splitlines()
     lines = [lines[0], *(f"{line}.0" for line in lines[1:])]
@@ -45,16 +44,16 @@ def test_bcs_dbt_with_what_spreadsheets_add(bcs_tree):
     boxes.write_text("\n".join([*numbered, "", "," * 12, ""]), encoding="utf-8")
     paths = bcs_tree.table("file-paths")
     paths.write_text(paths.read_text(encoding="utf-8").replace("/", "\\"), encoding="utf-8")
-    assert same(read_bcs_dbt(bcs_tree.root), before)
+    assert same(api.index("bcs-dbt", bcs_tree.root), before)
 
 
 @pytest.mark.parametrize("layout", ["descriptive", "descriptive-na"])
 def test_bcs_dbt_paths_of_windows_in_the_descriptive_layout(bcs_tables, layout):
     bcs_tables.write_volumes(layout)
-    before = read_bcs_dbt(bcs_tables.root)
+    before = api.index("bcs-dbt", bcs_tables.root)
     paths = bcs_tables.table("file-paths")
     paths.write_text(paths.read_text(encoding="utf-8").replace("/", "\\"), encoding="utf-8")
-    assert same(read_bcs_dbt(bcs_tables.root), before)
+    assert same(api.index("bcs-dbt", bcs_tables.root), before)
 
 
 @pytest.mark.parametrize(
@@ -82,17 +81,17 @@ def test_bcs_dbt_paths_of_windows_in_the_descriptive_layout(bcs_tables, layout):
 def test_bcs_dbt_rows_that_cannot_be(bcs_tree, kind, old, new, message):
     bcs_tree.edit(kind, old, new)
     with pytest.raises(DatasetError, match=message):
-        read_bcs_dbt(bcs_tree.root)
+        api.index("bcs-dbt", bcs_tree.root)
 
 
 @pytest.mark.parametrize("decimal", [False, True])
 @pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8"), (";", "utf-16"), ("\t", "utf-8-sig")])
 def test_vindr_from_another_spreadsheet(vindr_tree, separator, encoding, decimal):
     """German spreadsheets write 20,5 for 20.5."""
-    before = read_vindr_mammo(vindr_tree.root)
+    before = api.index("vindr-mammo", vindr_tree.root)
     for path in (vindr_tree.images, vindr_tree.findings):
         rewritten(path, separator, encoding, decimal)
-    assert same(read_vindr_mammo(vindr_tree.root), before)
+    assert same(api.index("vindr-mammo", vindr_tree.root), before)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_vindr_from_another_spreadsheet(vindr_tree, separator, encoding, decimal
 def test_vindr_rows_that_cannot_be(vindr_tree, old, new, message):
     vindr_tree.edit(vindr_tree.findings, old, new)
     with pytest.raises(DatasetError, match=message):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)
 
 
 def test_vindr_with_height_and_width_exchanged(vindr_tree):
@@ -121,11 +120,11 @@ def test_vindr_with_height_and_width_exchanged(vindr_tree):
     vindr_tree.edit(vindr_tree.images, "b1,R,CC,60,30", "b1,R,CC,30,60")
     message = r"wholly outside of its image in line 2; .*with x and y, or rows and columns, exchanged"
     with pytest.raises(DatasetError, match=message):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)
 
 
 def test_vindr_with_another_word_for_training(vindr_tree):
     text = vindr_tree.images.read_text(encoding="utf-8")
     vindr_tree.images.write_text(text.replace(",training", ",train"), encoding="utf-8")
     with pytest.raises(DatasetError, match=r"split is none of training, test in lines 2, 3, 5"):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)

@@ -3,7 +3,7 @@
 import pytest
 
 from comoto import api
-from comoto.datasets.vindr_mammo import LESION_CATEGORIES, OTHER_CATEGORIES, read_vindr_mammo
+from comoto.datasets.vindr_mammo import LESION_CATEGORIES, OTHER_CATEGORIES
 from comoto.errors import DatasetError
 from comoto.records import Laterality, Modality, Split, View
 
@@ -18,7 +18,7 @@ def lesions(manifest):
 
 
 def test_images_and_lesions(vindr_tree):
-    manifest = read_vindr_mammo(vindr_tree.root)
+    manifest = api.index("vindr-mammo", vindr_tree.root)
     records = {record.image_id: record for record in manifest.records()}
     assert list(records) == ["a1", "a2", "b1", "c1"]
     second = records["a2"]
@@ -42,12 +42,12 @@ def test_images_and_lesions(vindr_tree):
 
 def test_notes(vindr_tree):
     """Lines 2 and 5 leave the image; line 6 is a nipple retraction alone."""
-    notes = read_vindr_mammo(vindr_tree.root).notes
+    notes = api.index("vindr-mammo", vindr_tree.root).notes
     assert notes[0] == "finding_annotations.csv: 2 boxes clipped to the image (lines 2, 5)"
     assert notes[1].startswith("1 boxes that are only Nipple Retraction, Skin Retraction")
     assert notes[1].endswith("as chosen; 1 images have no other box")
     assert len(notes) == 2
-    assert read_vindr_mammo(vindr_tree.root).dropped == ()
+    assert api.index("vindr-mammo", vindr_tree.root).dropped == ()
 
 
 def test_the_default_is_every_finding_inside_the_breast():
@@ -69,26 +69,26 @@ def test_the_default_is_every_finding_inside_the_breast():
     ],
 )
 def test_other_categories_can_be_asked_for(vindr_tree, categories, counts):
-    manifest = read_vindr_mammo(vindr_tree.root, categories=categories)
+    manifest = api.index("vindr-mammo", vindr_tree.root, categories=categories)
     assert {name: len(found) for name, found in lesions(manifest).items()} == counts
 
 
 def test_unknown_category(vindr_tree):
     with pytest.raises(DatasetError, match="unknown category 'Mas'; did you mean 'Mass'"):
-        read_vindr_mammo(vindr_tree.root, categories=["Mas"])
+        api.index("vindr-mammo", vindr_tree.root, categories=["Mas"])
 
 
 def test_dcm_suffix(vindr_tree):
     path = vindr_tree.root / "images" / "s1" / "a1.dicom"
     path.rename(path.with_suffix(".dcm"))
-    assert next(read_vindr_mammo(vindr_tree.root).records()).path.name == "a1.dcm"
+    assert next(api.index("vindr-mammo", vindr_tree.root).records()).path.name == "a1.dcm"
 
 
 def test_missing_images(vindr_tree):
     (vindr_tree.root / "images" / "s1" / "a2.dicom").unlink()
     with pytest.raises(DatasetError, match=r"1 of 4 images .* not on disk, such as a2; .*--allow-missing"):
-        read_vindr_mammo(vindr_tree.root)
-    manifest = read_vindr_mammo(vindr_tree.root, allow_missing=True)
+        api.index("vindr-mammo", vindr_tree.root)
+    manifest = api.index("vindr-mammo", vindr_tree.root, allow_missing=True)
     assert set(lesions(manifest)) == {"a1", "b1", "c1"}
     assert manifest.dropped == ("breast-level_annotations.csv: 1 of 4 images, because they are not on disk",)
     assert len(manifest.lesions) == 2
@@ -97,7 +97,7 @@ def test_missing_images(vindr_tree):
 def test_files_that_are_in_no_table_are_said(vindr_tree):
     (vindr_tree.root / "images" / "s1" / "a9.dicom").write_bytes(b"")
     (vindr_tree.root / "images" / "s1" / "index.html").write_bytes(b"")
-    assert read_vindr_mammo(vindr_tree.root).dropped == (
+    assert api.index("vindr-mammo", vindr_tree.root).dropped == (
         f"{vindr_tree.root / 'images'}: 1 file is not in breast-level_annotations.csv, such as s1/a9.dicom",
     )
 
@@ -106,7 +106,7 @@ def test_the_folders_of_a_recursive_download(vindr_tree, tmp_path):
     target = tmp_path / "downloads" / "physionet.org" / "files" / "vindr-mammo" / "1.0.0"
     target.parent.mkdir(parents=True)
     vindr_tree.root.rename(target)
-    manifest = read_vindr_mammo(tmp_path / "downloads")
+    manifest = api.index("vindr-mammo", tmp_path / "downloads")
     assert len(manifest) == 4
     assert next(manifest.records()).path == target / "images" / "s1" / "a1.dicom"
 
@@ -115,8 +115,8 @@ def test_a_study_with_two_images_of_one_side_and_view(vindr_tree):
     """One study of the release has three CC and one MLO."""
     vindr_tree.edit(vindr_tree.images, "a2,R,MLO", "a2,L,CC")
     vindr_tree.findings.write_text(vindr_tree.findings.read_text().replace("a2,R,MLO", "a2,L,CC"))
-    records = {record.image_id: record for record in read_vindr_mammo(vindr_tree.root).records()}
-    assert records["a1"].view_key == records["a2"].view_key == "L-CC"
+    records = {record.image_id: record for record in api.index("vindr-mammo", vindr_tree.root).records()}
+    assert [records[name].view_key for name in ("a1", "a2")] == ["L-CC", "L-CC1"]
     assert len(records["a2"].lesions) == 2
     manifest = api.index("vindr-mammo", vindr_tree.root)
     assert list(manifest.images["view_key"]) == ["L-CC", "L-CC1", "R-CC", "L-MLO"]
@@ -127,14 +127,14 @@ def test_no_images_at_all(vindr_tree):
     for path in vindr_tree.root.glob("images/*/*"):
         path.unlink()
     with pytest.raises(DatasetError, match="4 of 4 images"):
-        read_vindr_mammo(vindr_tree.root, allow_missing=True)
+        api.index("vindr-mammo", vindr_tree.root, allow_missing=True)
 
 
 @pytest.mark.parametrize("name", ["images", "findings"])
 def test_missing_table(vindr_tree, name):
     getattr(vindr_tree, name).unlink()
     with pytest.raises(DatasetError, match=r"annotations\.csv: cannot be read: no such file"):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_missing_table(vindr_tree, name):
 def test_wrong_findings_are_named(vindr_tree, old, new, message):
     vindr_tree.edit(vindr_tree.findings, old, new)
     with pytest.raises(DatasetError, match=message):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)
 
 
 @pytest.mark.parametrize(
@@ -180,4 +180,4 @@ def test_wrong_findings_are_named(vindr_tree, old, new, message):
 def test_wrong_images_are_named(vindr_tree, old, new, message):
     vindr_tree.edit(vindr_tree.images, old, new)
     with pytest.raises(DatasetError, match=message):
-        read_vindr_mammo(vindr_tree.root)
+        api.index("vindr-mammo", vindr_tree.root)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from comoto.config import PreprocessConfig
-from comoto.datasets import save_manifest
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
 from comoto.preprocessing import PreparedStore, PrepareOptions, Work, prepare, prepare_with
 from comoto.preprocessing.fingerprint import fingerprint, stamp
 from comoto.preprocessing.planes import DATA_OFFSET, npy_header
 from comoto.preprocessing.verify import verify_store
-from comoto.records import Manifest
+from comoto.records import Manifest, save_manifest
 
 GRID = PreprocessConfig(rows=128, columns=64)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_dataset
+from comoto.cli.options import INDEX_SWITCHES, complete_dataset
+from comoto.errors import ConfigError
 
 
 def index(
@@ -51,11 +53,11 @@ def index(
     Example: comoto index bcs-dbt downloads/bcs-dbt --out manifests/bcs-dbt
     """
     from comoto import api
-    from comoto.datasets import reader_options, refuse_folder, save_manifest
     from comoto.output_files import refuse_inputs_as_outputs
+    from comoto.records import refuse_manifest_folder, save_manifest
 
     refuse_inputs_as_outputs([out], [root, tables])
-    refuse_folder(out, overwrite)
+    refuse_manifest_folder(out, overwrite)
     manifest = api.index(
         dataset,
         root,
@@ -63,7 +65,27 @@ def index(
         categories=category,
         allow_missing=allow_missing,
         strict=strict,
-        **reader_options(settings or []),
+        **_options(settings or []),
     )
     save_manifest(manifest, out, overwrite)
     typer.echo(manifest.summary())
+
+
+def _options(texts: Sequence[str]) -> dict[str, str]:
+    """Return ``name=value`` texts as options of a reader, hyphens in names as underscores.
+
+    Raises:
+        ConfigError: a text has no name or no ``=``, a name stands twice, or is that of a switch.
+    """
+    options: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        key = name.strip().replace("-", "_")
+        if not equals or not key:
+            raise ConfigError(f"--set {text}: expected option=value")
+        if key in options:
+            raise ConfigError(f"--set {text}: {name.strip()} is given twice")
+        if key in INDEX_SWITCHES:
+            raise ConfigError(f"--set {text}: write {INDEX_SWITCHES[key]} instead")
+        options[key] = value
+    return options

@@ -12,6 +12,16 @@ from typer.core import TyperCommand, TyperOption
 
 from comoto.components import AGGREGATORS, DATASETS
 
+INDEX_SWITCHES = {
+    "dataset": "the first word",
+    "root": "the second word",
+    "tables": "--tables FOLDER",
+    "categories": "--category WORD",
+    "allow_missing": "--allow-missing",
+    "strict": "--strict",
+}
+"""What ``comoto index`` has its own way to give, by the name in ``comoto.index``."""
+
 
 @dataclass
 class State:

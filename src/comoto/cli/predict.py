@@ -108,12 +108,12 @@ def predict(
         typer.echo(f"{len(written.left_out)} others left out; {written.twin.name} says which and why")
     if written.failed:
         from comoto.errors import DicomError
+        from comoto.wording import first_few
 
-        names = ", ".join(path for path, _ in written.failed[:_NAMED])
-        more = f" and {len(written.failed) - _NAMED} more" if len(written.failed) > _NAMED else ""
+        names = first_few((path for path, _ in written.failed), _NAMED)
         raise DicomError(
             f"{len(written.failed)} of {written.num_images + len(written.failed)} images could not be read "
-            f"and are left out: {names}{more}; {written.twin} says why"
+            f"and are left out: {names}; {written.twin} says why"
         )
 
 

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from comoto.components import allow_typed, resolve, suggest
+from comoto.components import allow_typed, resolve
 from comoto.datasets.catalogue import WITHOUT_READER
 from comoto.datasets.reading.boxes import without_repeats
 from comoto.datasets.reading.file_names import require_text
+from comoto.datasets.reading.options import options_of, parse_options, require_options
 from comoto.datasets.reading.views import view_keys
-from comoto.errors import ConfigError, DatasetError, OutputExistsError
-from comoto.output_files import refuse_working_folder, whole_folder
-from comoto.records import MANIFEST_FILES, Manifest
+from comoto.errors import ConfigError, DatasetError
+from comoto.records import Manifest
+from comoto.wording import first_few
 
-__all__ = ["index", "reader_options", "refuse_folder", "save_manifest"]
+__all__ = ["index"]
 
 _LISTED = 10
-_SWITCHES = {
-    "dataset": "the first word",
-    "root": "the second word",
-    "tables": "--tables FOLDER",
-    "categories": "--category WORD",
-    "allow_missing": "--allow-missing",
-    "strict": "--strict",
-}
-"""Arguments of ``index`` that the command line has its own way to give."""
 
 
 def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> Manifest:
@@ -40,10 +31,10 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
         dataset: a name of ``comoto.components.DATASETS``, or ``module:function`` of outside code.
         root: folder of the data set.
         strict: refuse what would be left out (``Manifest.dropped``).
-        options: further arguments of that reader, such as ``tables`` of ``read_bcs_dbt``.
+        options: of that reader; ``comoto datasets NAME`` explains them.
 
     Raises:
-        ConfigError: the name is unknown, or the reader has no such option.
+        ConfigError: the name is unknown, or the reader has no such option or no such value of it.
         DatasetError: the data set is incomplete or wrong, see the reader; or something would be left out and
             ``strict`` is set.
     """
@@ -51,22 +42,27 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
         raise ConfigError(f"data set '{dataset}' has no reader: {WITHOUT_READER[dataset].not_read}")
     allow_typed({"kind": dataset})
     reader = resolve("data set", dataset)
-    known = set(inspect.signature(reader).parameters) - {"root"}
-    for name in options:
-        if name not in known:
-            if name in _SWITCHES:
-                raise ConfigError(f"data set '{dataset}' does not take {_SWITCHES[name]}; leave it out")
-            word = name.replace("_", "-")
-            words = [one.replace("_", "-") for one in known if one not in _SWITCHES]
-            raise ConfigError(f"data set '{dataset}' takes no '{word}'; {suggest(word, words)}")
-    _require_there(Path(root), options)
-    manifest = without_repeats(reader(Path(root), **options))
+    manifest = without_repeats(_read(dataset, reader, Path(root), options))
     manifest = _with_own_keys(_without_nobody(root, manifest))
     if strict and manifest.dropped:
-        listed = "; ".join(manifest.dropped[:_LISTED])
-        more = f"; and {len(manifest.dropped) - _LISTED} more" if len(manifest.dropped) > _LISTED else ""
-        raise DatasetError(f"{root}: --strict, and {len(manifest.dropped)} would be left out: {listed}{more}")
+        listed = first_few(manifest.dropped, _LISTED, "; ")
+        raise DatasetError(f"{root}: --strict, and {len(manifest.dropped)} would be left out: {listed}")
     return manifest
+
+
+def _read(dataset: str, reader: Any, root: Path, options: Mapping[str, Any]) -> Manifest:
+    """Call a reader with its options; one of outside code may take them as plain arguments."""
+    kind = options_of(reader)
+    found: Manifest
+    if kind is None:
+        require_options(dataset, options, set(inspect.signature(reader).parameters) - {"root"})
+        _require_there(root, options.get("tables"))
+        found = reader(root, **options)
+    else:
+        chosen = parse_options(dataset, kind, options)
+        _require_there(root, getattr(chosen, "tables", None))
+        found = reader(root, chosen)
+    return found
 
 
 def _without_nobody(root: Path, manifest: Manifest) -> Manifest:
@@ -102,7 +98,7 @@ def _with_own_keys(manifest: Manifest) -> Manifest:
     return Manifest(manifest.name, numbered, manifest.lesions, (*manifest.notes, note), manifest.dropped)
 
 
-def _require_there(root: Path, options: Mapping[str, Any]) -> None:
+def _require_there(root: Path, tables: Path | None) -> None:
     """Check that what the user names exists.
 
     Raises:
@@ -111,68 +107,5 @@ def _require_there(root: Path, options: Mapping[str, Any]) -> None:
     if not root.exists():
         raise DatasetError(f"{root}: no such folder")
     require_text([str(root.absolute())])
-    tables = options.get("tables")
     if tables is not None and not Path(tables).exists():
         raise DatasetError(f"{tables}: no such file or folder; correct --tables")
-
-
-def reader_options(texts: Sequence[str]) -> dict[str, str]:
-    """Return ``name=value`` texts as options of a reader, hyphens in names as underscores.
-
-    Raises:
-        ConfigError: a text has no name or no ``=``, a name stands twice, or is that of a switch.
-    """
-    options: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        key = name.strip().replace("-", "_")
-        if not equals or not key:
-            raise ConfigError(f"--set {text}: expected option=value")
-        if key in options:
-            raise ConfigError(f"--set {text}: {name.strip()} is given twice")
-        if key in _SWITCHES:
-            raise ConfigError(f"--set {text}: write {_SWITCHES[key]} instead")
-        options[key] = value
-    return options
-
-
-def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> None:
-    """Write a manifest into a new folder, which appears when it is complete.
-
-    Args:
-        manifest: what to write.
-        folder: new or empty.
-        overwrite: replace an earlier manifest in ``folder``.
-
-    Raises:
-        OutputExistsError: the folder is not empty, or is not one that only a manifest was written to.
-    """
-    refuse_folder(folder, overwrite)
-    with whole_folder(folder, overwrite) as part:
-        manifest.save(part)
-
-
-def refuse_folder(folder: Path, overwrite: bool) -> None:
-    """Check before the work starts that a manifest may be written into the folder.
-
-    Raises:
-        OutputExistsError: see ``save_manifest``; or the folder cannot be made or written to.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder}: is a file; name a folder")
-    refuse_working_folder(folder)
-    above = folder.absolute().parent  # the folder is replaced whole, so what counts is where it lies
-    while not os.path.lexists(above):
-        above = above.parent
-    if not above.is_dir():
-        raise OutputExistsError(f"{above}: is no folder, so nothing can be below it; choose another --out")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise OutputExistsError(f"{folder}: cannot be made, {above} is read-only; choose another folder")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if not names:
-        return
-    if not overwrite:
-        raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
-    foreign = sorted(names - set(MANIFEST_FILES))
-    if foreign:
-        raise OutputExistsError(f"{folder}: holds more than a manifest ({foreign[0]}); choose another folder")

@@ -5,36 +5,12 @@ One entry per name of ``comoto.components.DATASETS``, in alphabetical order; a t
 
 from __future__ import annotations
 
-from comoto.components import suggest
+from comoto.components import DATASETS, allow_typed, resolve, suggest
 from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.options import Option, ReaderOptions, describe_options, options_of
 from comoto.errors import ConfigError
 
 _ENTRIES = (
-    DatasetAbout(
-        name="bcs-dbt",
-        title="Breast Cancer Screening, Digital Breast Tomosynthesis (Duke University)",
-        modalities=("DBT",),
-        boxes="435 boxes, one slice each",
-        access="open: TCIA, IDC",
-        licence="CC BY-NC 4.0",
-        commercial_use="no",
-        citation=(
-            "Buda M, Saha A, Walsh R, Ghate S, Li N, Swiecicki A, Lo JY, Mazurowski MA. A Data Set and Deep "
-            "Learning Algorithm for the Detection of Masses and Architectural Distortions in Digital Breast "
-            "Tomosynthesis Images. JAMA Network Open 4(8), 2021. Data: doi.org/10.7937/E4WT-CD02"
-        ),
-        url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
-        options={
-            "tables": "folder of the CSV tables, if it is not the folder of the images",
-            "exclude": "volumes that are left out wholly, PATIENT_STUDY_VIEW with commas",
-            "actionable": "keep (default) or leave-out: volumes with a finding but without a box",
-        },
-        notes=(
-            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. "
-            "Official training, validation and test splits. Of a positive study only the views with a box "
-            "are released."
-        ),
-    ),
     DatasetAbout(
         name="cbis-ddsm",
         title="CBIS-DDSM, Curated Breast Imaging Subset of DDSM (digitised film)",
@@ -301,9 +277,6 @@ _ENTRIES = (
     ),
 )
 
-_OWN_SWITCHES = {"tables": "--tables FOLDER", "categories": "--category WORD"}
-"""Options that ``comoto index`` has a switch of its own for."""
-
 _WITHOUT_READER = (
     DatasetAbout(
         name="csaw-cc",
@@ -350,58 +323,41 @@ _WITHOUT_READER = (
     ),
 )
 
-CATALOGUE: dict[str, DatasetAbout] = {about.name: about for about in _ENTRIES}
+_FORMER = {about.name: about for about in _ENTRIES}
 WITHOUT_READER: dict[str, DatasetAbout] = {about.name: about for about in _WITHOUT_READER}
 """Data sets that are often asked for and have no reader, with the reason and the way round it."""
 
 
 def about_dataset(name: str) -> DatasetAbout:
-    """Return the entry of a data set.
+    """Return what a data set is.
+
+    Args:
+        name: of ``comoto.components.DATASETS`` or ``WITHOUT_READER``, or ``module:function`` of outside code.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or outside code that does not say what it reads.
     """
-    known = CATALOGUE | WITHOUT_READER
-    if name not in known:
-        raise ConfigError(f"unknown data set '{name}'; {suggest(name, known)}")
-    return known[name]
+    if name in WITHOUT_READER:
+        return WITHOUT_READER[name]
+    if name not in DATASETS and ":" not in name:
+        raise ConfigError(f"unknown data set '{name}'; {suggest(name, [*DATASETS, *WITHOUT_READER])}")
+    kind = _options(name)
+    if kind is None:
+        return _FORMER[name]
+    return kind.about
 
 
-def catalogue_rows() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return the header and the rows of the table of all data sets that are read."""
-    header = ("name", "modality", "boxes", "licence", "commercial use", "access")
-    rows: list[tuple[str, ...]] = [
-        (
-            about.name,
-            ", ".join(about.modalities),
-            about.boxes,
-            about.licence,
-            about.commercial_use,
-            about.access,
-        )
-        for about in CATALOGUE.values()
-    ]
-    return header, rows
+def catalogue() -> dict[str, DatasetAbout]:
+    """Return every data set that is read, in alphabetical order."""
+    return {name: about_dataset(name) for name in sorted(DATASETS)}
 
 
-def describe(about: DatasetAbout) -> str:
-    """Return everything about one data set, a paragraph a field, ending in a line feed."""
-    fields = {
-        "modality": ", ".join(about.modalities),
-        "boxes": about.boxes,
-        "access": about.access,
-        "licence": about.licence,
-        "commercial use": about.commercial_use,
-        "page": about.url,
-        "cite": about.citation,
-        "notes": about.notes,
-    }
-    lines = [f"{about.name}: {about.title}", ""]
-    lines += [f"{label + ':':<16}{text}" for label, text in fields.items() if text]
-    if about.not_read:
-        return "\n".join([*lines, "", f"Not read by comoto: {about.not_read}"]) + "\n"
-    lines += ["", f"comoto index {about.name} ROOT --out MANIFEST"]
-    for option, text in about.options.items():
-        switch = _OWN_SWITCHES.get(option, f"--set {option}=...")
-        lines.append(f"  {switch:<26}{text}")
-    return "\n".join(lines) + "\n"
+def options_of_dataset(name: str) -> list[Option]:
+    """Return the options of a data set's reader; none for one that takes them as plain arguments."""
+    kind = _options(name)
+    return list(describe_options(kind)) if kind else []
+
+
+def _options(name: str) -> type[ReaderOptions] | None:
+    allow_typed({"kind": name})
+    return options_of(resolve("data set", name))

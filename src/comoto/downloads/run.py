@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comoto.datasets.catalogue import CATALOGUE
+from comoto.components import DATASETS
+from comoto.datasets.catalogue import about_dataset
 from comoto.downloads.collections import Collection, find_collection
 from comoto.downloads.fetch import (
     Client,
@@ -80,8 +81,8 @@ class DownloadPlan:
             lines.append(f"  {len(self.jobs) - len(missing)} series are there already")
         lines.append(f"  to download: {len(missing)} series, {size_text(self.missing_bytes)}")
         lines.append(f"licence: {licences}")
-        about = CATALOGUE.get(self.collection.name)
-        if about is not None:
+        if self.collection.name in DATASETS:
+            about = about_dataset(self.collection.name)
             lines += [f"commercial use: {about.commercial_use}", f"cite: {about.citation}"]
         absent = len(self.selection.absent)
         notes = (

@@ -15,6 +15,7 @@ from comoto.inference.known import Known, KnownImages, known_by, known_in
 from comoto.progress import say
 from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
 from comoto.sources import Content, SourceKind, describe_source, source_files, survey
+from comoto.wording import first_few
 
 _WANTED = {
     Modality.TOMOSYNTHESIS: (Content.VOLUME,),
@@ -233,8 +234,8 @@ def _search(folder: Path, modality: Modality, found: Inputs) -> Iterator[SourceK
                 kind.problem or f"{kind.path}: not a {_NAMES[modality]} but {kind.content.value}"
             )
     for content, kinds in others.items():
-        more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
-        say(f"left out, not a {_NAMES[modality]} but {content.value}: {kinds[0].path}{more}")
+        paths = first_few((kind.path for kind in kinds), most=1)
+        say(f"left out, not a {_NAMES[modality]} but {content.value}: {paths}")
 
 
 def _is_broken(kind: SourceKind, modality: Modality) -> bool:

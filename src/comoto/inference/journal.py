@@ -20,6 +20,7 @@ from comoto.inference.places import Places
 from comoto.inference.tables import write_results
 from comoto.output_files import naming, no_link, sweep_parts_of, write_text
 from comoto.progress import say
+from comoto.wording import first_few
 
 _FORMAT = "comoto-journal-2"
 _AFRESH = "remove it to start afresh"
@@ -161,10 +162,10 @@ class Journal:
             )
         strange = [key for key in entries if key not in self._inputs]
         if strange:
-            more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
             raise OutputExistsError(
                 f"{path} belongs to an interrupted prediction on other inputs ({head['asked']}): it holds "
-                f"{strange[0]}{more}, not asked for now; repeat that call, choose another --out, or {_AFRESH}"
+                f"{first_few(strange, most=1)}, not asked for now; repeat that call, choose another --out, "
+                f"or {_AFRESH}"
             )
 
 

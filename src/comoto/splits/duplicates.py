@@ -13,9 +13,9 @@ from comoto.errors import ComotoError, DatasetError
 from comoto.progress import track
 from comoto.records import Manifest
 from comoto.sources import read_source_header
+from comoto.wording import first_few
 
 _SAMPLE = 1 << 16
-_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,7 @@ def _pairs(names: Iterable[str], why: str) -> list[tuple[str, str, str]]:
 
 
 def _told(pairs: Iterable[tuple[str, str, str]]) -> str:
-    listed = list(pairs)
-    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return "; ".join(f"{one} and {other} ({why})" for one, other, why in listed[:_LISTED]) + more
+    return first_few((f"{one} and {other} ({why})" for one, other, why in pairs), separator="; ")
 
 
 def _by_uid(paths: dict[str, Path]) -> tuple[dict[str, list[str]], dict[str, Path], list[str]]:

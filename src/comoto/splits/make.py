@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from comoto.errors import DatasetError, OutputExistsError
-from comoto.output_files import refuse_working_folder, whole_folder, write_text
+from comoto.errors import DatasetError
+from comoto.output_files import refuse_folder, whole_folder, write_text
 from comoto.records import Manifest, Split
 from comoto.splits.assign import SplitPlan, assign_fractions, assign_parts, unused_shares
 from comoto.splits.duplicates import find_duplicates, refuse_duplicates
@@ -189,14 +189,6 @@ def refuse_split_folder(folder: Path, overwrite: bool) -> None:
     """Check before the work starts that a split may be written into the folder.
 
     Raises:
-        OutputExistsError: the folder is not empty, or holds more than a split.
+        OutputExistsError: the folder is not empty, holds more than a split, or cannot be made.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder}: is a file; name a folder")
-    refuse_working_folder(folder)
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and not overwrite:
-        raise OutputExistsError(f"{folder}: is not empty; choose another folder, or add --overwrite")
-    foreign = sorted(names - _OWN)
-    if foreign:
-        raise OutputExistsError(f"{folder}: holds more than a split ({foreign[0]}); choose another folder")
+    refuse_folder(folder, "a split", _OWN, overwrite)

@@ -7,9 +7,9 @@ the views in which the lesion was boxed, so a study need not have four views, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -26,16 +26,17 @@ from comoto.datasets.bcs_dbt.tables import (
     read_bcs_dbt_tables,
     volume_ids,
 )
+from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once
-from comoto.datasets.reading.options import excluded_images, one_of, require_known
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import AllowMissing, Words, require_known
 from comoto.datasets.reading.tables import Table
 from comoto.dicom.read import DicomHeader, read_header
 from comoto.errors import DatasetError
 from comoto.progress import track
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
 
 _WITH_LESION = ("benign", "cancer")
-_ACTIONABLE = ("keep", "leave-out")
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,40 @@ class _SplitContent:
     boxes: BoxTable | None
 
 
-@dataclass(frozen=True)
-class _Said:
-    """What goes beside the tables of a manifest: ``notes`` and ``dropped``."""
+class BcsDbtOptions(AllowMissing):
+    """Options of ``read_bcs_dbt``."""
 
-    notes: list[str]
-    dropped: list[str]
+    about = DatasetAbout(
+        name="bcs-dbt",
+        title="Breast Cancer Screening, Digital Breast Tomosynthesis (Duke University)",
+        modalities=("DBT",),
+        boxes="435 boxes, one slice each",
+        access="open: TCIA, IDC",
+        licence="CC BY-NC 4.0",
+        commercial_use="no",
+        citation=(
+            "Buda M, Saha A, Walsh R, Ghate S, Li N, Swiecicki A, Lo JY, Mazurowski MA. A Data Set and Deep "
+            "Learning Algorithm for the Detection of Masses and Architectural Distortions in Digital Breast "
+            "Tomosynthesis Images. JAMA Network Open 4(8), 2021. Data: doi.org/10.7937/E4WT-CD02"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/breast-cancer-screening-dbt/",
+        notes=(
+            "22,032 volumes of 5,060 patients, 1.6 TB. Boxes mark biopsied masses and distortions. "
+            "Official training, validation and test splits. Of a positive study only the views with a box "
+            "are released."
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of the CSV tables, if it is not the folder of the images."""
+    actionable: Literal["keep", "leave-out"] = "keep"
+    """Volumes with a finding that was recalled but not biopsied: they have no box, although there is
+    something to see."""
+    exclude: Words = ()
+    """Volumes that are left out wholly, PATIENT_STUDY_VIEW: the way out where a row of theirs is wrong."""
 
 
-def read_bcs_dbt(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    actionable: str = "keep",
-    exclude: str | Sequence[str] | None = None,
-) -> Manifest:
+def read_bcs_dbt(root: Path, options: BcsDbtOptions) -> Manifest:
     """Read the release's tables and find its volumes on disk.
 
     A split is read if its labels and file paths are there. Headers are read of the volumes that have a box,
@@ -69,84 +88,80 @@ def read_bcs_dbt(
 
     Args:
         root: any folder above the DICOM files; any of the download layouts.
-        tables: folder of the CSV tables, ``root`` if not given.
-        allow_missing: leave out volumes that are not on disk, and say so, instead of refusing.
-        actionable: ``keep``, or ``leave-out`` for the volumes with a finding that was recalled but not
-            biopsied: they have no box, although there is something to see.
-        exclude: volumes that are left out wholly, ``PatientID_StudyUID_View`` with commas: the way out where
-            a row of theirs is wrong.
+        options: what is read.
 
     Returns:
         One image per volume; ``label`` is normal, actionable, benign or cancer; lesions are half-open boxes
         in the corrected orientation, clipped to the image.
 
     Raises:
-        ConfigError: ``actionable`` is another word, or an excluded volume is in no table.
+        ConfigError: an excluded volume is in no table.
         DatasetError: a table is missing or wrong, volumes are not on disk, or a box lies outside of its
             volume; the message names file, lines and remedy.
         DicomError: the file of a volume with a box cannot be read.
     """
     root = Path(root).absolute()
-    folder = root if tables is None else Path(tables)
-    keep = one_of("bcs-dbt", "actionable", actionable, _ACTIONABLE) == "keep"
-    said = _Said([], [])
-    excluded = excluded_images("bcs-dbt", exclude)
-    if excluded:
-        said.notes.extend(require_known("bcs-dbt", excluded, labelled_volumes(folder)))
-    contents = _contents(folder, read_bcs_dbt_tables(folder, excluded), said)
+    folder = options.tables or root
+    ledger = Ledger()
+    if options.exclude:
+        ledger.note(*require_known("bcs-dbt", options.exclude, labelled_volumes(folder)))
+    contents = _contents(folder, read_bcs_dbt_tables(folder, options.exclude), ledger)
     wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
     located = locate_volumes(root, wanted)
-    said.dropped.extend(located.dropped)
-    require_found(root, wanted, located, allow_missing)
+    ledger.drop(*located.dropped)
+    require_found(root, wanted, located, options.allow_missing)
     images, lesions = [], []
     for split, content in contents.items():
-        present = _present(split, content.volumes, located, keep, said)
-        boxes, notes = _boxes(content, present, located)
-        said.notes.extend(notes)
+        present = _present(split, content.volumes, located, options, ledger)
+        boxes = _boxes(content, present, located, ledger)
         images.append(_images(split, present, boxes, located))
         lesions.append(boxes)
     return Manifest(
         "bcs-dbt",
-        pd.concat(images, ignore_index=True)[list(IMAGE_COLUMNS)],
-        pd.concat(lesions, ignore_index=True)[list(LESION_COLUMNS)],
-        tuple(said.notes),
-        tuple(said.dropped),
+        pd.concat(images, ignore_index=True),
+        pd.concat(lesions, ignore_index=True),
+        ledger.notes,
+        ledger.dropped,
     )
 
 
-def _contents(folder: Path, tables: dict[Split, SplitTables], said: _Said) -> dict[Split, _SplitContent]:
+def _contents(folder: Path, tables: dict[Split, SplitTables], ledger: Ledger) -> dict[Split, _SplitContent]:
     contents: dict[Split, _SplitContent] = {}
     for split, found in tables.items():
         if found.labels is None or found.paths is None:
             absent = "labels" if found.labels is None else "file-paths"
-            said.dropped.append(f"{split}: the whole split, because {folder} holds no {absent} table of it")
+            ledger.drop(f"{split}: the whole split, because {folder} holds no {absent} table of it")
             continue
-        contents[split] = _joined(split, found.labels, found.paths, found.boxes, said)
+        contents[split] = _joined(split, found.labels, found.paths, found.boxes, ledger)
     if not contents:
         raise DatasetError(
-            f"{folder}: no split has both a labels and a file-paths table ({'; '.join(said.dropped)}); "
+            f"{folder}: no split has both a labels and a file-paths table ({'; '.join(ledger.dropped)}); "
             "download the missing tables from the collection's page"
         )
     return contents
 
 
 def _present(
-    split: Split, volumes: pd.DataFrame, located: LocatedVolumes, keep_actionable: bool, said: _Said
+    split: Split,
+    volumes: pd.DataFrame,
+    located: LocatedVolumes,
+    options: BcsDbtOptions,
+    ledger: Ledger,
 ) -> pd.DataFrame:
     """Return the volumes that are on disk and wanted, and say what was left out."""
     present = volumes[volumes["series_uid"].isin(list(located.paths))]
     if len(present) < len(volumes):
         absent = len(volumes) - len(present)
-        said.dropped.append(f"{split}: {absent} of {len(volumes)} volumes, because they are not on disk")
-    if keep_actionable:
+        ledger.drop(f"{split}: {absent} of {len(volumes)} volumes, because they are not on disk")
+    if options.actionable == "keep":
         return present
     wanted = present["label"] != "actionable"
-    said.notes.append(f"{split}: {int((~wanted).sum())} actionable volumes are left out, as asked for")
+    ledger.note(f"{split}: {int((~wanted).sum())} actionable volumes are left out, as asked for")
     return present[wanted]
 
 
 def _joined(
-    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, said: _Said
+    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, ledger: Ledger
 ) -> _SplitContent:
     volumes = labels.volumes.merge(paths.volumes, on=KEY, how="left", validate="one_to_one")
     volumes.index = labels.volumes.index
@@ -159,7 +174,7 @@ def _joined(
     unlabelled = ~pd.MultiIndex.from_frame(paths.volumes[KEY]).isin(labelled)
     if unlabelled.any():
         lines = list(paths.volumes.index[unlabelled])
-        said.dropped.append(f"{paths.table.path.name}: no label for the volume, in {lines_text(lines)}")
+        ledger.drop(f"{paths.table.path.name}: no label for the volume, in {lines_text(lines)}")
     positive = volumes["label"].isin(_WITH_LESION)
     if boxes is None and positive.any():
         raise DatasetError(
@@ -167,7 +182,7 @@ def _joined(
             f"table of the {split} split beside it; download it, or lesions would pass for healthy tissue"
         )
     if boxes is not None:
-        said.notes.extend(_disagreements(labels, volumes, positive, boxes))
+        ledger.note(*_disagreements(labels, volumes, positive, boxes))
     return _SplitContent(volumes, boxes)
 
 
@@ -188,11 +203,11 @@ def _disagreements(
 
 
 def _boxes(
-    content: _SplitContent, present: pd.DataFrame, located: LocatedVolumes
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    content: _SplitContent, present: pd.DataFrame, located: LocatedVolumes, ledger: Ledger
+) -> pd.DataFrame:
     """Return the boxes of the present volumes, clipped, with ``image_id`` and the real ``num_slices``."""
     if content.boxes is None:
-        return pd.DataFrame({name: [] for name in [*LESION_COLUMNS, "num_slices"]}), ()
+        return pd.DataFrame({name: [] for name in [*LESION_COLUMNS, "num_slices"]})
     table = content.boxes.table
     boxes = content.boxes.boxes.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
     boxes = boxes.set_index("line").sort_index()
@@ -217,7 +232,8 @@ def _boxes(
     boxes["image_id"] = volume_ids(boxes)
     _refuse_two_classes(table, boxes)
     boxes, repeated = counted_once(table, boxes)
-    return boxes, (*notes, *repeated)
+    ledger.note(*notes, *repeated)
+    return boxes
 
 
 def _refuse_two_classes(table: Table, boxes: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.datasets.reading.file_names import require_text
+from comoto.datasets.reading.missing import refuse_missing
 from comoto.datasets.reading.walk import folders_below
 from comoto.dicom.read import read_header
 from comoto.errors import DatasetError, DicomError
@@ -33,7 +34,6 @@ _SERIES_FOLDER = re.compile(r"^(\d+)\.\d+-(?:.*-)?(\d{5})$")
 _UID_NAME = re.compile(r"^(?:.*[_ ])?(\d+(?:\.\d+){5,})$")
 _SUFFIXES = (".dcm", ".dicom")
 _MAGIC_AT, _MAGIC = 128, b"DICM"
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,6 @@ def require_found(root: Path, volumes: pd.DataFrame, located: LocatedVolumes, al
         raise DatasetError(
             f"{root}: none of the {len(volumes)} volumes of the tables is here; is it the right folder?"
         )
-    if allow_missing:
-        return
     absent = volumes[~volumes["series_uid"].isin(list(located.paths))]
-    if len(absent):
-        names = ", ".join(
-            f"{row.PatientID} {row.StudyUID} {row.View}"
-            for row in absent.head(_SHOWN).itertuples(index=False)
-        )
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        raise DatasetError(
-            f"{root}: {len(absent)} of {len(volumes)} volumes of the tables are not on disk: {names}{more}; "
-            "download them, or index only those that are there with --allow-missing"
-        )
+    names = [f"{row.PatientID} {row.StudyUID} {row.View}" for row in absent.itertuples(index=False)]
+    refuse_missing(root, "volumes of the tables", names, len(volumes), allow_missing)

@@ -7,6 +7,7 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.tables import Table
 from comoto.records import Manifest
+from comoto.wording import first_few
 
 CORNERS = ["x1", "y1", "x2", "y2"]
 
@@ -23,7 +24,6 @@ _NEARLY = 1e-6
 _LEAST_INSIDE = 0.5
 _WHOLE_SHARE = 0.98
 _SAME_IOU = 0.7
-_SHOWN = 3
 _MOST_ON_AN_IMAGE = 1000
 """Boxes of one image that are compared with each other."""
 
@@ -125,11 +125,10 @@ def without_repeats(manifest: Manifest) -> Manifest:
     if not repeated.any():
         return manifest
     images = manifest.lesions["image_id"][repeated].unique()
-    more = f" and {len(images) - _SHOWN} more" if len(images) > _SHOWN else ""
     count = int(repeated.sum())
     note = (
         f"{count} lesion{'s are' if count > 1 else ' is'} given twice and counted once, on "
-        f"{', '.join(images[:_SHOWN])}{more}"
+        f"{first_few(images)}"
     )
     lesions = manifest.lesions[~repeated].reset_index(drop=True)
     return Manifest(manifest.name, manifest.images, lesions, (*manifest.notes, note), manifest.dropped)
