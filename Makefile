@@ -14,7 +14,7 @@ Then the demo: 5 to 9 minutes on two cores, 1.6 GiB of memory, 350 MB in $(DEMO_
 endef
 export ABOUT ABOUT_DEMO
 
-.PHONY: demo test test-slow check format fuzz bench profile clean
+.PHONY: demo test test-slow check docs format fuzz bench profile clean
 
 demo: .venv/installed
 	$(BIN)/comoto demo --out $(DEMO_OUT)
@@ -28,10 +28,14 @@ test-slow: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
 
 check: .venv/installed-dev
-	$(BIN)/ruff format --check src tests benchmarks fuzz
-	$(BIN)/ruff check src tests benchmarks fuzz
+	$(BIN)/ruff format --check src tests benchmarks fuzz docs/_site
+	$(BIN)/ruff check src tests benchmarks fuzz docs/_site
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, in site/: every link is checked, and nothing is fetched from elsewhere when it is read.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 FUZZ_COUNT ?= 2000
 FUZZ_SEED ?= 0
@@ -51,11 +55,11 @@ profile: .venv/installed-dev
 	$(BIN)/python benchmarks/time_spent.py --threads $(THREADS)
 
 format: .venv/installed-dev
-	$(BIN)/ruff format src tests benchmarks fuzz
-	$(BIN)/ruff check --fix src tests benchmarks fuzz
+	$(BIN)/ruff format src tests benchmarks fuzz docs/_site
+	$(BIN)/ruff check --fix src tests benchmarks fuzz docs/_site
 
 clean:
-	rm -rf .venv $(DEMO_OUT)
+	rm -rf .venv site $(DEMO_OUT)
 
 .venv/bin/pip:
 	@test -n "$(PYTHON)" || { echo "comoto needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
@@ -70,4 +74,8 @@ clean:
 
 .venv/installed-dev: .venv/bin/pip pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ .venv/installed
+
+.venv/installed-docs: .venv/bin/pip pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ .venv/installed

@@ -5,7 +5,9 @@ import re
 import shlex
 import subprocess
 import sys
-from itertools import pairwise
+from functools import cache
+from itertools import chain, count, pairwise
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -15,7 +17,7 @@ from comoto import api
 from comoto.cli.main import app
 from comoto.config import PRESETS, load_train_config
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 APPLICATION = typer.main.get_command(app)
 
 
@@ -100,11 +102,52 @@ def test_every_shipped_preset_is_named_and_loads():
             load_train_config(name, role=role)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_files_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_a_file_and_to_a_heading_in_it(page):
+    """As the repository shows the pages; ``make docs`` checks the site that is made of them."""
+    for target, anchor in links(page):
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Files and headings that a page links to, without those on other machines."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", text)
+    return [(target, anchor) for target, anchor in found if ":" not in target]
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them: small letters, hyphens, a number from the second on."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        name = re.sub(r"[^\w -]", "", words).replace(" ", "-")
+        found.add(
+            next(each for each in chain([name], (f"{name}-{n}" for n in count(1))) if each not in found)
+        )
+    return found
+
+
+def test_headings_are_named_as_links_name_them(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `b_c` (d=e)\n\n## Twice\n\n```sh\n# no heading\n```\n\n## Twice\n\n## [Link](x.md): more\n"
+    )
+    assert anchors(page) == {"a-b_c-de", "twice", "twice-1", "link-more"}
+
+
+def test_the_reference_names_modules_that_are_there():
+    text = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    modules = re.findall(r"^::: (comoto[\w.]+)$", text, re.M)
+    assert len(modules) >= 10
+    for name in modules:
+        path = ROOT / "src" / name.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
 
 
 def test_the_python_page_names_every_call():
