@@ -37,6 +37,7 @@ from other_commands import (
     export_words,
     index_words,
     nothing,
+    report_words,
     simulate_words,
     small_study,
     small_tables,
@@ -99,6 +100,7 @@ COMMANDS = {
     "index": Command(small_tables, index_words),
     "split": Command(small_tables, split_words),
     "evaluate": Command(small_tables, evaluate_words),
+    "report": Command(small_tables, report_words),
     "export onnx": Command(small_exams_and_student, export_words),
 }
 

@@ -69,6 +69,12 @@ def evaluate_words(folder: Path, out: Path) -> list[str]:
     return ["evaluate", *tables, "--min-radius", "5", "--bootstrap", "2000", *files]
 
 
+def report_words(folder: Path, out: Path) -> list[str]:
+    """Return the words of ``comoto report``."""
+    tables = ["--predictions", str(folder / "predictions.csv"), "--manifest", str(folder / "manifest")]
+    return ["report", *tables, "--min-radius", "5", "--bootstrap", "2000", "--out", str(out / "report.html")]
+
+
 def export_words(folder: Path, out: Path) -> list[str]:
     """Return the words of ``comoto export onnx``."""
     return ["export", "onnx", "--model", str(folder / "run"), "--out", str(out / "student.onnx")]

@@ -61,6 +61,7 @@ __all__ = [
     "train_teacher",
     "verify_split",
     "verify_store",
+    "write_report",
 ]
 
 
@@ -592,17 +593,13 @@ def evaluate_mammograms(
 
 
 def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
-    from comoto.errors import DatasetError
+    from comoto.evaluation.own_volumes import part_of
 
-    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-    chosen = _split(split)
-    if chosen is None:
-        return loaded
-    images = loaded.split(chosen)
-    if not len(images):
-        have = ", ".join(sorted(loaded.images["split"].unique()))
-        raise DatasetError(f"{loaded.name}: no image is in the split {chosen.value} (there are: {have})")
-    return images
+    return part_of(_loaded(manifest), _split(split))
+
+
+def _loaded(manifest: Manifest | AnyPath) -> Manifest:
+    return manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
 
 
 def _split(word: str | None) -> Split | None:
@@ -612,6 +609,56 @@ def _split(word: str | None) -> Split | None:
     if word is not None and word not in {split.value for split in Split}:
         raise ConfigError(f"unknown split '{word}'; {suggest(word, [split.value for split in Split])}")
     return None if word is None else Split(word)
+
+
+def write_report(
+    out: AnyPath,
+    manifest: Manifest | AnyPath,
+    predictions: Mapping[str, AnyPath],
+    *,
+    split: str | None = None,
+    runs: Mapping[str, AnyPath] | None = None,
+    min_radius: float | str = 100.0,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    interval: IntervalKind = "percentile",
+    pictures: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Write one page on what one or several models found in a manifest's volumes (``comoto report``).
+
+    The figures are those of ``evaluate`` with the same arguments.
+
+    Args:
+        out: the HTML file, which needs nothing else.
+        manifest: from ``index``, or the folder it was saved in; its files are opened for pictures.
+        predictions: the challenge's submission file of each model by the name it gets on the page; every
+            other model is compared with the first one.
+        split: ``train``, ``validation`` or ``test``; all volumes if None.
+        runs: run folders whose training is shown, by name; the first decides the window of the pictures.
+        min_radius: least hit radius in pixels, or in millimetres such as ``"8.5mm"``; the challenge's is 100.
+        bootstrap: replicates over patients, at least 1.
+        seed: of the bootstrap and of the random baseline.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
+        pictures: False opens no image: no pictures, and no random baseline.
+        overwrite: replace an existing file.
+
+    Returns:
+        ``out``.
+    """
+    from comoto.evaluation.intervals import Resampling
+    from comoto.evaluation.own_volumes import HitRadius
+    from comoto.report.results_report import ReportOptions, write_results_report
+
+    options = ReportOptions(
+        split=_split(split),
+        runs={name: Path(run) for name, run in (runs or {}).items()},
+        radius=HitRadius.parse(min_radius),
+        draws=Resampling(bootstrap, seed, interval),
+        pictures=pictures,
+    )
+    tables = {name: Path(table) for name, table in predictions.items()}
+    return write_results_report(Path(out), _loaded(manifest), tables, options, overwrite=overwrite)
 
 
 def run_study(

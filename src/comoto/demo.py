@@ -17,19 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
 
 from comoto import api
 from comoto.checksums import write_sealed_json
 from comoto.config import StrictModel, override
 from comoto.errors import OutputExistsError
-from comoto.evaluation.challenge_tables import challenge_tables
-from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.locks import hold, lock_of
 from comoto.output_files import write_text
 from comoto.progress import duration, say
-from comoto.records import Manifest, Split
 from comoto.report.demo_folder import FORMAT, read_demo_json
 from comoto.report.demo_report import REPORT, write_report
 from comoto.simulation import simulate, sized
@@ -314,8 +310,9 @@ def _evaluate_teacher(out: Path, config: DemoConfig) -> None:
     _remove(table)
     manifest = out / "manifests" / "vindr-mammo"
     api.predict(out / "runs" / "teacher", [manifest], table, split="test", mammograms=True)
-    test = Manifest.load(manifest).split(Split.TEST)
-    result = evaluate_mammograms(table, test, rule="center", bootstrap=config.bootstrap, seed=config.seed)
+    result = api.evaluate_mammograms(
+        table, manifest, split="test", rule="center", bootstrap=config.bootstrap, seed=config.seed
+    )
     write_text(out / "evaluation" / "teacher.json", result.to_json())
 
 
@@ -344,24 +341,16 @@ def _predict(out: Path, name: str) -> None:
 
 
 def _evaluate(out: Path, name: str, config: DemoConfig) -> None:
-    folder = out / "evaluation"
-    labels, boxes = challenge_tables(Manifest.load(out / "manifests" / "bcs-dbt").split(Split.TEST))
-    write_text(folder / "labels.csv", _csv(labels))
-    write_text(folder / "boxes.csv", _csv(boxes))
     result = api.evaluate(
         out / "predictions" / f"{name}.csv",
-        folder / "labels.csv",
-        folder / "boxes.csv",
+        manifest=out / "manifests" / "bcs-dbt",
+        split="test",
         bootstrap=config.bootstrap,
         seed=config.seed,
         min_radius=hit_radius(config),
     )
-    write_text(folder / f"{name}.json", result.to_json())
+    write_text(out / "evaluation" / f"{name}.json", result.to_json())
     say(f"{name}: mean sensitivity {result.mean_sensitivity_positive:.3f} on the test volumes")
-
-
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False))
 
 
 def _remove(table: Path) -> None:

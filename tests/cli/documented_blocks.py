@@ -143,7 +143,8 @@ class World:
         words = [word.replace("schedule.epochs=40", "schedule.epochs=2") for word in words]
         if "--workers" in words:
             words[words.index("--workers") + 1] = "1"
-        if words[0] == "evaluate" and "--min-radius" not in words and "--mammogram-predictions" not in words:
+        scores = words[0] in ("evaluate", "report")
+        if scores and "--min-radius" not in words and "--mammogram-predictions" not in words:
             words += ["--min-radius", "5.3"]
         return words
 
@@ -164,8 +165,9 @@ class World:
         if before in ("--labels", "--boxes"):
             (table,) = self._exams.bcs_dbt.glob(f"*{before[2:]}-test-*.csv")
             return table
-        if before in ("--predictions", "--mammogram-predictions"):
-            return self._things.predictions if before == "--predictions" else self._things.found
+        further = before.endswith(".csv") and name.endswith(".csv")
+        if further or before in ("--predictions", "--mammogram-predictions"):
+            return self._things.found if before == "--mammogram-predictions" else self._things.predictions
         return self._things.hospital if name == "hospital" else None
 
     def _source(self, name: str) -> Path | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from comoto import api
 from comoto.checksums import write_sealed_json
 from comoto.demo import STUDENTS
-from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.records import Manifest, Modality, Split
 from comoto.report.demo_folder import FORMAT
@@ -60,12 +59,8 @@ def finish_demo(folder, preset_overrides, min_hit_radius, fraction, bootstrap=20
 
 def evaluate_demo(folder, min_hit_radius, bootstrap):
     """Predict the test images and score them."""
-    test = Manifest.load(folder / "manifests/bcs-dbt").split(Split.TEST)
-    labels, boxes = challenge_tables(test)
     evaluation = folder / "evaluation"
     evaluation.mkdir()
-    labels.to_csv(evaluation / "labels.csv", index=False)
-    boxes.to_csv(evaluation / "boxes.csv", index=False)
     for name in STUDENTS:
         files = api.predict(
             folder / "runs" / name,
@@ -75,8 +70,8 @@ def evaluate_demo(folder, min_hit_radius, bootstrap):
         )
         result = api.evaluate(
             files.table,
-            evaluation / "labels.csv",
-            evaluation / "boxes.csv",
+            manifest=folder / "manifests/bcs-dbt",
+            split="test",
             bootstrap=bootstrap,
             min_radius=min_hit_radius,
         )

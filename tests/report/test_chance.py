@@ -23,16 +23,20 @@ def boxes(number=1):
     return pd.DataFrame([row] * number)
 
 
+def level_of(table, space, truth, draws, seed):
+    return chance_level(read_predictions(table, truth), {0: space}, truth, draws, seed)
+
+
 def test_one_guess_hits_as_often_as_geometry_says():
     # pi 40^2 of 100 x 100 pixels, and slices 2 to 6 of 9 (a quarter of 9 is 2.25): 0.503 x 5 / 9 = 0.279
     truth = truth_of_one_lesion(radius=40)
-    level = chance_level(boxes(), {("S1", "lcc"): EVERYWHERE}, truth, draws=600, seed=3)
+    level = level_of(boxes(), EVERYWHERE, truth, draws=600, seed=3)
     assert level.mean == pytest.approx(0.279, abs=0.05)
     assert (level.lowest, level.highest, level.draws) == (0.0, 1.0, 600)
 
 
 def test_a_radius_beyond_the_breast_makes_enough_guesses_certain():
-    level = chance_level(boxes(60), {("S1", "lcc"): EVERYWHERE}, truth_of_one_lesion(radius=200), 20, 0)
+    level = level_of(boxes(60), EVERYWHERE, truth_of_one_lesion(radius=200), 20, 0)
     assert level.mean > 0.9
 
 
@@ -44,7 +48,7 @@ def test_guesses_stay_in_the_breast():
     assert (x.min() >= 0, x.max() < 30, y.min() >= 0, y.max() < 20) == (True, True, True, True)
     assert (x.max() > 28, y.max() > 18) == (True, True)
     assert set(z.tolist()) == {0, 1, 2, 3, 4}
-    level = chance_level(boxes(30), {("S1", "lcc"): space}, truth_of_one_lesion(), 20, 0)
+    level = level_of(boxes(30), space, truth_of_one_lesion(), 20, 0)
     assert level.highest == 0.0
 
 
@@ -55,19 +59,18 @@ def test_without_a_breast_guesses_go_everywhere():
 
 
 def test_the_seed_decides():
-    spaces = {("S1", "lcc"): EVERYWHERE}
     first, again, other = (
-        chance_level(boxes(4), spaces, truth_of_one_lesion(), draws=10, seed=seed) for seed in (5, 5, 6)
+        level_of(boxes(4), EVERYWHERE, truth_of_one_lesion(), draws=10, seed=seed) for seed in (5, 5, 6)
     )
     assert first == again
     assert first != other
 
 
 def test_no_predictions_find_nothing_and_no_draws_are_refused():
-    level = chance_level(boxes(1).iloc[:0], {("S1", "lcc"): EVERYWHERE}, truth_of_one_lesion(), 3, 0)
+    level = level_of(boxes(1).iloc[:0], EVERYWHERE, truth_of_one_lesion(), 3, 0)
     assert (level.mean, level.highest) == (0.0, 0.0)
     with pytest.raises(ValueError, match="at least 1 draw, got 0"):
-        chance_level(boxes(), {}, truth_of_one_lesion(), 0, 0)
+        level_of(boxes(), EVERYWHERE, truth_of_one_lesion(), 0, 0)
 
 
 def test_the_middle_slice_is_scored_in_place_of_the_predicted_one():
@@ -76,7 +79,7 @@ def test_the_middle_slice_is_scored_in_place_of_the_predicted_one():
     truth = truth_of_one_lesion()
     wrong_depth = boxes().assign(**over)
     assert mean_sensitivity_positive(read_predictions(wrong_depth, truth), truth) == 0.0
-    assert mean_in_the_middle(wrong_depth, truth) == 1.0
-    assert mean_in_the_middle(wrong_depth.assign(X=0), truth) == 0.0
+    assert mean_in_the_middle(read_predictions(wrong_depth, truth), truth) == 1.0
+    assert mean_in_the_middle(read_predictions(wrong_depth.assign(X=0), truth), truth) == 0.0
     unknown = pd.concat([wrong_depth, wrong_depth.assign(StudyUID="of another split")])
-    assert mean_in_the_middle(unknown, truth) == 1.0
+    assert mean_in_the_middle(read_predictions(unknown, truth), truth) == 1.0

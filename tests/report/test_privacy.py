@@ -97,9 +97,10 @@ def run_everything(exams: Path, out: Path, call: Callable[..., None]) -> None:
          "--mammograms", "--out", "mammograms.csv")  # fmt: skip
     call("doctor", "doctor", demo / "prepared/vindr-mammo", "--model", "teacher", "--dicom", volume)
     finish_demo(demo, SHORT, min_hit_radius=5.3, fraction=0.5, bootstrap=20)
-    call("evaluate", "evaluate", "--predictions", demo / "predictions/comoto.csv", "--labels",
-         demo / "evaluation/labels.csv", "--boxes", demo / "evaluation/boxes.csv", "--json", "e.json",
-         "--figure", "froc.svg")  # fmt: skip
+    call("evaluate", "evaluate", "--predictions", demo / "predictions/comoto.csv", "--manifest",
+         demo / "manifests/bcs-dbt", "--json", "e.json", "--figure", "froc.svg")  # fmt: skip
+    call("report", "report", "--manifest", demo / "manifests/bcs-dbt", "--predictions",
+         demo / "predictions/comoto.csv", "--run", demo / "runs/comoto", "--out", "own.html")  # fmt: skip
     write_report(demo)
     broken = exams / "broken"
     broken.mkdir()

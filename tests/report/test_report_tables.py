@@ -12,27 +12,27 @@ from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.records import Manifest
 from comoto.report.breakdown import size_groups
 from comoto.report.curves_figure import curves_figure, loss_terms
-from comoto.report.demo_folder import Run, Stage
+from comoto.report.demo_stages import Stage, stage_table
 from comoto.report.findings import evenly
-from comoto.report.settings import differences, stage_table
+from comoto.report.settings import differences
 from comoto.report.teacher_result import read_mammogram_result
 
 
 @dataclass
 class Sized:
-    """Stands in for a lesion: its height is 4 mm."""
+    """Stands in for a lesion: its height is 4."""
 
-    width_mm: float
+    width: float
 
     @property
-    def sides_mm(self):
-        return self.width_mm, 4.0
+    def sides(self):
+        return self.width, 4.0
 
 
 def test_thirds_by_size_keep_equal_lesions_together():
     groups = size_groups(tuple(Sized(side) for side in (30, 10, 10, 10, 12, 20, 22, 40, 41)))
     # thirds end at 10.0 + 2/3 (12 - 10) = 11.33 and 22 + 1/3 (30 - 22) = 24.67
-    sizes = {name: sorted(lesion.width_mm for lesion in lesions) for name, lesions in groups.items()}
+    sizes = {name: sorted(lesion.width for lesion in lesions) for name, lesions in groups.items()}
     assert sizes == {"10": [10, 10, 10], "12 to 22": [12, 20, 22], "30 to 41": [30, 40, 41]}
     assert list(size_groups((Sized(8), Sized(8)))) == ["8"]
 
@@ -44,7 +44,7 @@ def test_evenly_keeps_first_and_last():
 
 
 def run(*overrides):
-    return Run(load_train_config("demo", overrides), "", {}, 1, Path("log.csv"))
+    return load_train_config("demo", overrides)
 
 
 def test_only_differing_settings_are_listed():

@@ -11,6 +11,8 @@ from comoto.report.chance import ChanceLevel
 from comoto.report.demo_sections import student_sentence
 from comoto.report.headline import MEAN_FIGURE, caution, chance_sentence, headline, verdict
 
+WORDS = wording.Words(volume="test volume", patient="test patient")
+
 
 def difference(value, low, high):
     return PairedDifference(value, Interval(low, high), 100, 0, 0)
@@ -18,16 +20,16 @@ def difference(value, low, high):
 
 @pytest.mark.parametrize("ends", [(-0.1, 0.2), (0.0, 0.2), (-0.2, 0.0), (math.nan, math.nan)])
 def test_an_interval_with_zero_claims_nothing(ends):
-    text = verdict(difference(0.05, *ends), "CoMoTo", "Pretraining")
+    text = verdict(difference(0.05, *ends), "CoMoTo", "Pretraining", WORDS)
     assert text.startswith("These numbers cannot tell CoMoTo and Pretraining apart at this size")
     assert "found more" not in text
 
 
 def test_an_interval_without_zero_speaks_of_the_runs_only():
-    text = verdict(difference(0.10, 0.02, 0.2), "CoMoTo", "Pretraining")
+    text = verdict(difference(0.10, 0.02, 0.2), "CoMoTo", "Pretraining", WORDS)
     assert "this run of CoMoTo found more lesions than this run of Pretraining" in text
     assert "One run of each does not show that the method is better." in text
-    text = verdict(difference(-0.10, -0.2, -0.02), "CoMoTo", "Pretraining")
+    text = verdict(difference(-0.10, -0.2, -0.02), "CoMoTo", "Pretraining", WORDS)
     assert "this run of Pretraining found more lesions than this run of CoMoTo" in text
 
 
@@ -39,18 +41,18 @@ def test_above_chance_needs_the_whole_interval():
 
 
 def test_few_patients_are_named():
-    assert "With only 7 test patients who have a lesion" in caution(7, 1, "Plain")
-    assert "With only 1 test patient who has a lesion" in caution(1, 1, "Plain")
-    assert "With only" not in caution(30, 1, "Plain")
+    assert "With only 7 test patients who have a lesion" in caution(7, 1, "Plain", WORDS)
+    assert "With only 1 test patient who has a lesion" in caution(1, 1, "Plain", WORDS)
+    assert "With only" not in caution(30, 1, "Plain", WORDS)
 
 
 def test_several_differences_are_called_several():
-    text = caution(30, 2, "Plain")
+    text = caution(30, 2, "Plain", WORDS)
     assert "Two differences are looked at" in text
     assert "with several comparisons, one may exclude zero by chance" in text
     assert "this one run of Plain" in text
-    assert "Five differences are looked at" in caution(30, 5, "Plain")
-    assert "differences" not in caution(30, 1, "Plain")
+    assert "Five differences are looked at" in caution(30, 5, "Plain", WORDS)
+    assert "differences" not in caution(30, 1, "Plain", WORDS)
 
 
 def student(title, mean, low, high):
@@ -73,7 +75,8 @@ def test_every_student_is_compared_with_the_reference_on_its_own():
         [REFERENCE, SAME, BETTER, WORSE],
         [CHANCE] * 4,
         [difference(0.02, -0.05, 0.09), difference(0.20, 0.08, 0.31), difference(-0.20, -0.33, -0.06)],
-        positive_patients=40,
+        40,
+        WORDS,
     )
     assert [(score.title, score.mean, score.interval) for score in found.scores] == [
         ("Pretraining", "0.50", "0.40 to 0.60"),
@@ -102,14 +105,20 @@ def test_every_student_is_compared_with_the_reference_on_its_own():
 
 
 def test_two_students_are_one_difference():
-    found = headline([REFERENCE, BETTER], [CHANCE] * 2, [difference(0.2, 0.08, 0.31)], 40)
+    found = headline([REFERENCE, BETTER], [CHANCE] * 2, [difference(0.2, 0.08, 0.31)], 40, WORDS)
     assert (len(found.scores), len(found.differences), len(found.verdicts)) == (2, 1, 1)
     assert "differences" not in found.caution
 
 
+def test_chance_may_be_unknown():
+    found = headline([REFERENCE], [], [], 40, WORDS)
+    assert (found.scores[0].chance, found.draws, found.chance_sentences) == ("", 0, ())
+    assert (found.scores[0].mean, found.differences, found.verdicts) == ("0.50", (), ())
+
+
 def test_a_difference_too_few_is_refused():
     with pytest.raises(ValueError, match="shorter"):
-        headline([REFERENCE, SAME, BETTER], [CHANCE] * 3, [difference(0.02, -0.05, 0.09)], 40)
+        headline([REFERENCE, SAME, BETTER], [CHANCE] * 3, [difference(0.02, -0.05, 0.09)], 40, WORDS)
 
 
 def test_numbers_in_words():

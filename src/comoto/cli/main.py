@@ -33,6 +33,7 @@ from comoto.cli.inspect import inspect
 from comoto.cli.options import refuse_repeated_options, show_log, state
 from comoto.cli.predict import predict
 from comoto.cli.prepare import prepare
+from comoto.cli.report import report
 from comoto.cli.simulate import simulate
 from comoto.cli.split import split
 from comoto.components import allow_code, own_permissions
@@ -54,6 +55,7 @@ OTHER_NAMES = {
     **dict.fromkeys(("settings", "presets", "options", "keys"), "config"),
     **dict.fromkeys(("fetch", "get"), "download"),
     **dict.fromkeys(("benchmark", "check", "info"), "doctor"),
+    **dict.fromkeys(("page", "html"), "report"),
     **dict.fromkeys(("manifest", "scan", "list"), "index"),
     **{"teacher": "train teacher", "student": "train student", "onnx": "export onnx"},
     **{"import": "import-checkpoint", "compare": "study table", "example": "demo", "quickstart": "demo"},
@@ -81,6 +83,7 @@ class InOrderOfWork(TyperGroup):
             "export",
             "predict",
             "evaluate",
+            "report",
             "study",
             "config",
             "doctor",
@@ -162,6 +165,7 @@ app.command("import-checkpoint")(import_checkpoint)
 app.add_typer(export.app, name="export")
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.command("report")(report)
 app.add_typer(study.app, name="study")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor)

@@ -224,7 +224,20 @@ def evaluate(
     """
     draws = Resampling.of(bootstrap, seed)
     truth = read_truth(labels, boxes, min_radius)
-    found = read_predictions(predictions, truth)
+    return score(read_predictions(predictions, truth), truth, draws, min_radius)
+
+
+def score(
+    found: ChallengePredictions, truth: ChallengeTruth, draws: Resampling, min_radius: float
+) -> ChallengeResult:
+    """Evaluate predictions that are matched already.
+
+    Args:
+        found: read with ``read_predictions`` against ``truth``.
+        truth: the volumes and lesions.
+        draws: how intervals are made.
+        min_radius: with which ``truth`` was read, for the record.
+    """
     froc_all, froc_positive = _curves(truth, found)
     keys = list(truth.volumes)
     return ChallengeResult(

@@ -28,6 +28,7 @@ from comoto.evaluation.matching import CENTER_RADIUS, hits_by_challenge_rule
 from comoto.evaluation.tables import BoolArray, Float64Array, Table, TableSource, read_table
 from comoto.records import IntArray, Manifest, Modality
 
+_PLACE = ("X", "Width", "Y", "Height", "Z", "Depth")
 SLICE_SHARE = 0.25
 """Share of the volume's slices that a centre may lie away from the annotated slice."""
 _LARGE_SHARE = 0.25
@@ -93,6 +94,7 @@ class ChallengePredictions:
         hit_lesion: (N,) number of the lesion, -1 for none.
         warnings: what is odd about the table.
         depth: what they say about depth; nothing for predictions that were not read from a table.
+        places: (N, 6) X, Width, Y, Height, Z and Depth as they stand in the table; likewise.
     """
 
     volume: IntArray
@@ -101,6 +103,7 @@ class ChallengePredictions:
     hit_lesion: IntArray
     warnings: tuple[str, ...]
     depth: DepthAccount = field(default_factory=DepthAccount.nothing)
+    places: Float64Array = field(default_factory=lambda: np.empty((0, 6)))
 
 
 def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:
@@ -160,28 +163,14 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
         DatasetError: the table is unreadable, a row cannot be (see ``check_predictions``), or no row names a
             volume of ``truth``.
     """
-    table = read_table(
-        predictions, "predictions", ("StudyUID", "View"), ("X", "Width", "Y", "Height", "Z", "Depth", "Score")
-    )
+    table = read_table(predictions, "predictions", ("StudyUID", "View"), (*_PLACE, "Score"))
     number = table.numbers
     volume = _numbers_of(table, truth.volumes)
     check_some_volume_is_known(table, volume, truth.volumes)
     check_predictions(table)
-    center = np.column_stack(
-        [
-            number["X"] + number["Width"] / 2,
-            number["Y"] + number["Height"] / 2,
-            number["Z"] + number["Depth"] / 2,
-        ]
-    )
-    hit_lesion = hits_by_challenge_rule(
-        detection_image=volume,
-        detection_center=center,
-        lesion_image=truth.lesion_volume,
-        lesion_center=truth.lesion_center,
-        radius=truth.radius,
-        slice_tolerance=truth.slice_tolerance,
-    )
+    places = np.column_stack([number[name] for name in _PLACE])
+    center = _centers(places)
+    hit_lesion = _hits(volume, center, truth)
     return ChallengePredictions(
         volume=volume,
         patient=_patients(table, volume, truth),
@@ -189,6 +178,39 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
         hit_lesion=hit_lesion,
         warnings=(*table.notes, *prediction_warnings(table, volume, truth.volumes, truth.volume_slices)),
         depth=depth_account(volume, center, number["Depth"], number["Score"], hit_lesion, truth.places),
+        places=places,
+    )
+
+
+def moved(
+    found: ChallengePredictions, kept: BoolArray, places: Float64Array, truth: ChallengeTruth
+) -> ChallengePredictions:
+    """Return some of the predictions at other places of their volumes, matched again, without ``depth``.
+
+    Args:
+        found: N predictions.
+        kept: (N,) which ones, K of them.
+        places: (K, 6), as in ``ChallengePredictions``.
+        truth: what they are matched to.
+    """
+    volume = found.volume[kept]
+    hits = _hits(volume, _centers(places), truth)
+    return ChallengePredictions(volume, found.patient[kept], found.scores[kept], hits, (), places=places)
+
+
+def _centers(places: Float64Array) -> Float64Array:
+    """Return the centres (N, 3) of boxes that start at X, Y, Z and are so large: (N, 6)."""
+    return np.asarray(places[:, [0, 2, 4]] + places[:, [1, 3, 5]] / 2)
+
+
+def _hits(volume: IntArray, center: Float64Array, truth: ChallengeTruth) -> IntArray:
+    return hits_by_challenge_rule(
+        detection_image=volume,
+        detection_center=center,
+        lesion_image=truth.lesion_volume,
+        lesion_center=truth.lesion_center,
+        radius=truth.radius,
+        slice_tolerance=truth.slice_tolerance,
     )
 
 

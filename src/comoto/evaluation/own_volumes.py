@@ -14,7 +14,7 @@ from comoto.errors import ComotoError, ConfigError, DatasetError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.hit_radius import millimetre_radius, radius_problem
 from comoto.evaluation.matching import CENTER_RADIUS
-from comoto.records import ImageHeader, Manifest, Modality
+from comoto.records import ImageHeader, Manifest, Modality, Split
 from comoto.sources import read_source_header
 
 _RADIUS = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|px|pixels)?\s*", re.IGNORECASE)
@@ -79,6 +79,21 @@ class OwnVolumes:
     warnings: tuple[str, ...]
 
 
+def part_of(manifest: Manifest, split: Split | None) -> Manifest:
+    """Return the images of one split, or the manifest as it is.
+
+    Raises:
+        DatasetError: no image is in the split.
+    """
+    if split is None:
+        return manifest
+    images = manifest.split(split)
+    if not len(images):
+        have = ", ".join(sorted(manifest.images["split"].unique()))
+        raise DatasetError(f"{manifest.name}: no image is in the split {split.value} (there are: {have})")
+    return images
+
+
 def own_volumes(manifest: Manifest, radius: HitRadius) -> OwnVolumes:
     """Return the tables of a manifest's volumes; all its lesions count.
 
@@ -93,7 +108,8 @@ def own_volumes(manifest: Manifest, radius: HitRadius) -> OwnVolumes:
     volumes = manifest.select(manifest.images["modality"] == Modality.TOMOSYNTHESIS.value)
     if not len(volumes):
         raise DatasetError(
-            f"{manifest.name}: no volume here; give predictions on mammograms with --mammogram-predictions"
+            f"{manifest.name}: no volume here; predictions on mammograms are scored with "
+            "'comoto evaluate --mammogram-predictions'"
         )
     labels, boxes = challenge_tables(volumes)
     with_lesion = volumes.images[volumes.images["image_id"].isin(volumes.lesions["image_id"])]

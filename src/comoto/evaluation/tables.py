@@ -149,7 +149,7 @@ def _missing_text(missing: Sequence[str], header: Sequence[str], wanted: Sequenc
     if set(_CORNERS) <= set(lower) and "Width" in missing:
         return (
             f"{text}; make them of the corners: X = x1, Y = y1, Width = x2 - x1, Height = y2 - y1 "
-            "(predictions on mammograms are given with --mammogram-predictions)"
+            "(predictions on mammograms are scored with 'comoto evaluate --mammogram-predictions')"
         )
     if hints:
         return f"{text}; rename {', '.join(hints)}, if that is what is meant"

@@ -15,7 +15,7 @@ SIZE_GROUPS = 3
 
 @dataclass(frozen=True)
 class BreakdownRow:
-    """One group: its name, and for each student how many of its lesions are found."""
+    """One group: its name, and for each model how many of its lesions are found."""
 
     name: str
     found: tuple[str, ...]
@@ -32,8 +32,9 @@ class Breakdown:
 def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
     """Split the test lesions by what is known of them; a property with one value only is left out."""
     lesions = held_out.lesions
+    unit = "pixels" if lesions[0].spacing is None else "mm"  # a truth without a lesion is refused
     groups = {
-        "Longer side of the box, mm": size_groups(lesions),
+        f"Longer side of the box, {unit}": size_groups(lesions),
         "Finding": _grouped(lesions, lambda lesion: lesion.category),
         "View": _grouped(lesions, lambda lesion: lesion.record.view.value),
     }
@@ -46,7 +47,7 @@ def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
 
 def size_groups(lesions: tuple[HeldOutLesion, ...]) -> dict[str, list[HeldOutLesion]]:
     """Split into thirds by size; lesions of equal size stay together, so groups may differ in number."""
-    sizes = np.array([round(max(lesion.sides_mm), 1) for lesion in lesions])
+    sizes = np.array([round(max(lesion.sides), 1) for lesion in lesions])
     edges = np.quantile(sizes, np.arange(1, SIZE_GROUPS) / SIZE_GROUPS)
     number = np.searchsorted(edges, sizes, side="left")
     groups: dict[str, list[HeldOutLesion]] = {}
@@ -66,5 +67,5 @@ def _grouped(
 
 def _row(held_out: HeldOut, name: str, lesions: list[HeldOutLesion]) -> BreakdownRow:
     numbers = {lesion.number for lesion in lesions}
-    found = (len(numbers & student.reported_lesions) for student in held_out.students.values())
+    found = (len(numbers & model.reported_lesions) for model in held_out.models)
     return BreakdownRow(name, tuple(of_total(each, len(lesions)) for each in found))

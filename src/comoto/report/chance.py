@@ -1,4 +1,4 @@
-"""What guessing would score: as many boxes as a student has, anywhere, or its own at the middle slice.
+"""What guessing would score: as many boxes as a model has, anywhere, or its own at the middle slice.
 
 With a hit radius that is large compared with the breast and several guesses per volume, guessing is far from
 zero. A sensitivity means little without this number beside it.
@@ -6,14 +6,12 @@ zero. A sensitivity means little without this number beside it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from comoto.evaluation.challenge_tables import SLICE_SHARE, ChallengeTruth, VolumeKey, read_predictions
+from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth, moved
 from comoto.evaluation.paired import mean_sensitivity_positive
 from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
@@ -31,21 +29,21 @@ class ChanceLevel:
 
 
 def chance_level(
-    predictions: pd.DataFrame,
-    spaces: Mapping[VolumeKey, SearchSpace],
+    found: ChallengePredictions,
+    spaces: Mapping[int, SearchSpace],
     truth: ChallengeTruth,
     draws: int,
     seed: int,
 ) -> ChanceLevel:
     """Score random boxes.
 
-    Every row of the predictions keeps its volume and its size; its centre becomes a uniform place in the
-    breast, its slice a uniform slice of the volume, its score a uniform number.
+    Every prediction keeps its volume and its size; its centre becomes a uniform place in the breast, its
+    slice a uniform slice of the volume, its score a uniform number.
 
     Args:
-        predictions: challenge columns, one row a detection; rows of volumes without a search space are
-            left out.
-        spaces: where to guess, by (StudyUID, View).
+        found: the predictions; those on volumes without a search space are left out.
+        spaces: where to guess, by number of the volume. Volumes without a lesion do not matter: the figure
+            passes over what lies on them.
         truth: what the guesses are scored against.
         draws: at least 1.
         seed: of the draws.
@@ -57,42 +55,38 @@ def chance_level(
         raise ValueError(f"a chance level needs at least 1 draw, got {draws}")
     generator = np.random.default_rng(seed)
     values = [
-        mean_sensitivity_positive(read_predictions(_shuffled(predictions, spaces, generator), truth), truth)
-        for _ in range(draws)
+        mean_sensitivity_positive(_shuffled(found, spaces, truth, generator), truth) for _ in range(draws)
     ]
     return ChanceLevel(float(np.mean(values)), min(values), max(values), draws)
 
 
-def mean_in_the_middle(predictions: pd.DataFrame, truth: ChallengeTruth) -> float:
+def mean_in_the_middle(found: ChallengePredictions, truth: ChallengeTruth) -> float:
     """Return the mean sensitivity with every box at the middle slice of its volume, the simplest guess."""
-    volume = read_predictions(predictions, truth).volume
-    slices = np.full(len(truth.volumes) + 1, np.nan)  # the last entry serves volumes that nobody knows
-    slices[truth.lesion_volume] = truth.slice_tolerance / SLICE_SHARE
-    of_box = slices[volume]
-    middle = np.where(np.isnan(of_box), predictions["Z"].to_numpy(), of_box // 2)
-    return mean_sensitivity_positive(read_predictions(predictions.assign(Z=middle, Depth=0), truth), truth)
+    places = found.places.copy()
+    of_box = np.append(truth.volume_slices, np.nan)[found.volume]  # the last entry: of volumes nobody knows
+    places[:, 4] = np.where(np.isnan(of_box), places[:, 4], of_box // 2)
+    places[:, 5] = 0.0
+    everything = np.ones(len(places), dtype=bool)
+    return mean_sensitivity_positive(moved(found, everything, places, truth), truth)
 
 
 def _shuffled(
-    predictions: pd.DataFrame, spaces: Mapping[VolumeKey, SearchSpace], generator: np.random.Generator
-) -> pd.DataFrame:
-    """Return the table with every box moved to a random place of its volume, and a random score."""
-    keys = list(zip(predictions["StudyUID"].astype(str), predictions["View"].astype(str), strict=True))
-    has_space = np.array([key in spaces for key in keys], dtype=bool)
-    known = predictions[has_space].reset_index(drop=True)
-    places = np.zeros((len(known), 3))
-    rows_of: dict[VolumeKey, list[int]] = defaultdict(list)
-    for row, key in enumerate(key for key in keys if key in spaces):
-        rows_of[key].append(row)
-    for key, rows in rows_of.items():
-        places[rows] = np.column_stack(random_places(spaces[key], len(rows), generator))
-    return known.assign(
-        X=places[:, 0] - known["Width"] / 2,
-        Y=places[:, 1] - known["Height"] / 2,
-        Z=places[:, 2],
-        Depth=0,
-        Score=generator.random(len(known)),
-    )
+    found: ChallengePredictions,
+    spaces: Mapping[int, SearchSpace],
+    truth: ChallengeTruth,
+    generator: np.random.Generator,
+) -> ChallengePredictions:
+    """Return the predictions, each at a random place of its volume and with a random score."""
+    kept = np.isin(found.volume, list(spaces))
+    volume, places = found.volume[kept], found.places[kept]
+    for number in dict.fromkeys(volume.tolist()):
+        own = volume == number
+        x, y, z = random_places(spaces[number], int(own.sum()), generator)
+        places[own, 0] = x - places[own, 1] / 2
+        places[own, 2] = y - places[own, 3] / 2
+        places[own, 4] = z
+    places[:, 5] = 0.0
+    return replace(moved(found, kept, places, truth), scores=generator.random(len(places)))
 
 
 def random_places(

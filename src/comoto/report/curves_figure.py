@@ -34,7 +34,8 @@ def curves_figure(runs: Sequence[tuple[str, LogRows, str, int]]) -> Figure:
     for column, (title, rows, metric, best_epoch) in enumerate(runs):
         above, below = panels[0, column], panels[1, column]
         _draw_losses(above, rows)
-        above.set_title(title, loc="left", fontsize=11)
+        plain = title.replace("$", r"\$")  # between two of them matplotlib would read a formula
+        above.set_title(plain, loc="left", fontsize=11)
         _draw_metric(below, rows, metric, best_epoch)
         for panel in (above, below):
             panel.grid(color="#dddddd", linewidth=0.6)

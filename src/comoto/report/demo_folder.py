@@ -7,25 +7,24 @@ The parts that the report reads::
     runs/teacher, runs/<student>
     predictions/<student>.csv             on the test volumes
     evaluation/<student>.json             the challenge's figures with bootstrap; teacher.json on mammograms
-    evaluation/labels.csv, boxes.csv      the test volumes and their lesions
     demo.json                             see ``DemoAbout``
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from comoto.checksums import read_json_object
-from comoto.config import TrainConfig, parse_yaml
-from comoto.config.models import Positive, StrictModel
-from comoto.detectors.checkpoint import read_about
-from comoto.errors import ConfigError, DatasetError
+from comoto.config.models import Positive
+from comoto.errors import DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
+from comoto.report.demo_stages import Stage
+from comoto.report.training_runs import Run, read_run
+from comoto.training.log_file import LOG
 
 FORMAT = "comoto-demo-2"
 _FORMER = "comoto-demo-1"
@@ -38,15 +37,6 @@ STUDENTS = {
 }
 """Folder name and title of each student; the first is the reference that each other is compared with."""
 MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"
-
-
-class Stage(StrictModel):
-    """What one step of the demo took."""
-
-    name: str
-    seconds: Annotated[float, Field(ge=0)]
-    peak_mib: Annotated[float, Field(ge=0)] | None
-    """Peak memory in MiB; None where it was not measured."""
 
 
 class DemoAbout(BaseModel):
@@ -72,25 +62,6 @@ class DemoAbout(BaseModel):
     versions: str | None = None
     """One line per package; None where the demo did not note them."""
     machine: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training run.
-
-    Attributes:
-        config: what it was trained with.
-        config_text: the YAML as it stands.
-        patients: patients by ``<store>/<train|validation>``.
-        best_epoch: epoch of the kept checkpoint, from 1.
-        log: path of ``log.csv``.
-    """
-
-    config: TrainConfig
-    config_text: str
-    patients: dict[str, list[str]]
-    best_epoch: int
-    log: Path
 
 
 def read_demo_json(path: Path) -> dict[str, Any]:
@@ -157,12 +128,7 @@ class DemoFolder:
             DatasetError: a file is missing or damaged.
             CheckpointError: the description of the checkpoint is damaged.
         """
-        path = self.file(f"runs/{name}/config.yaml")
-        text = path.read_text(encoding="utf-8")
-        _, about, _ = read_about(self.file(f"runs/{name}/checkpoint.json").parent)
-        try:
-            config = TrainConfig.model_validate(parse_yaml(text, str(path)))
-        except (ValidationError, ConfigError) as error:
-            raise DatasetError(f"{path.parent}: the run is not readable: {error}") from error
-        patients = self.json(f"runs/{name}/split.json")
-        return Run(config, text, patients, about.epoch, self.file(f"runs/{name}/log.csv"))
+        files = [
+            self.file(f"runs/{name}/{file}") for file in ("config.yaml", "checkpoint.json", "split.json", LOG)
+        ]
+        return read_run(files[0].parent)

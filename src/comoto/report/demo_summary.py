@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from comoto.report.demo_folder import DemoFolder
+from comoto.report.demo_sections import held_out_of
 from comoto.report.headline import mean_interval
-from comoto.report.held_out import HeldOut, paired_differences
 from comoto.report.wording import share, share_interval, signed, signed_interval
 
 _PAGE = "docs/first-day.md"
@@ -24,9 +24,9 @@ def demo_summary(folder: Path, report: Path) -> str:
     Raises:
         DatasetError: a file is missing, damaged, or does not belong to the others.
     """
-    held_out = HeldOut(DemoFolder(folder))
-    students = tuple(held_out.students.values())
-    told = ["", *(f"{signed(d.value)} ({signed_interval(d.interval)})" for d in paired_differences(held_out))]
+    held_out = held_out_of(DemoFolder(folder))
+    students = held_out.models
+    told = ["", *(f"{signed(d.value)} ({signed_interval(d.interval)})" for d in held_out.differences())]
     rows = [("student", "mean sensitivity", "95 % interval", f"minus {students[0].title} (paired interval)")]
     for student, difference in zip(students, told, strict=True):
         mean = share(student.result.mean_sensitivity_positive)

@@ -1,4 +1,4 @@
-"""Montages of what a student found, missed and invented at the operating threshold."""
+"""Montages of what a model found, missed and invented at the operating threshold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from comoto.records import ImageRecord
-from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Student
+from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Scored
 from comoto.report.inputs import view_name
 from comoto.report.pictures import Box, Mark, Picture, picture, region_around
 from comoto.report.side_by_side import kind_of
@@ -17,16 +17,15 @@ from comoto.report.source_images import SourceImages
 from comoto.report.wording import count, of_total
 
 MOST_EACH = 6
-_THUMB_ROWS = 256
+_CLOSE_UP_ROWS, _THUMB_ROWS = 384, 256
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A close-up, the whole slice, and what there is to say."""
+    """A close-up and the whole slice, if the image can be read, and what there is to say."""
 
-    close_up: Picture
-    whole: Picture
+    pair: tuple[Picture, ...]
     lines: tuple[str, ...]
 
 
@@ -40,26 +39,24 @@ class FindingGroup:
 
 
 @dataclass(frozen=True)
-class StudentFindings:
-    """What one student found, missed and invented."""
+class ModelFindings:
+    """What one model found, missed and invented."""
 
     title: str
     summary: str
     groups: tuple[FindingGroup, ...]
 
 
-def student_findings(held_out: HeldOut, student: Student, images: SourceImages) -> StudentFindings:
-    """Show hits, misses and false positives of one student."""
-    reported = student.reported_lesions
-    strongest = _strongest_hits(held_out, student)
+def findings_of(
+    model: Scored, held_out: HeldOut, images: SourceImages, volumes: str = "volume"
+) -> ModelFindings:
+    """Show hits, misses and false positives of one model; ``volumes`` is what one of them is called."""
+    reported = model.reported_lesions
+    strongest = _strongest_hits(model)
     hits = [strongest[number] for number in sorted(reported, key=lambda n: -strongest[n].score)]
-    elsewhere = held_out.only_in_plane(student)
+    elsewhere = model.only_in_plane()
     missed = [lesion for lesion in held_out.lesions if lesion.number not in {*reported, *elsewhere}]
-    every_false = [
-        found
-        for found in held_out.detections(student)
-        if found.lesion < 0 and found.score >= student.threshold
-    ]
+    every_false = [found for found in model.detections if found.lesion < 0 and found.score >= model.threshold]
     false = _strongest_of_each_volume(every_false)
     misplaced = sum(found.in_plane >= 0 for found in every_false)
     show = _Show(held_out, images)
@@ -86,12 +83,12 @@ def student_findings(held_out: HeldOut, student: Student, images: SourceImages) 
         ),
     )
     summary = (
-        f"Reported: {student.threshold_text}. That gives {student.fps_per_volume:.2f} false positives "
-        f"per volume over {count(student.result.num_volumes_all, 'test volume')}. Of these "
+        f"Reported: {model.threshold_text}. That gives {model.fps_per_volume:.2f} false positives "
+        f"per volume over {count(model.result.num_volumes_all, volumes)}. Of these "
         f"false positives, {of_total(misplaced, len(every_false))} lie over an annotated lesion at another "
         "depth."
     )
-    return StudentFindings(student.title, summary, groups)
+    return ModelFindings(model.title, summary, groups)
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
@@ -107,10 +104,10 @@ def _shown(items: Sequence[object], rule: str) -> str:
     return f"Shown: {rule}." if len(items) > MOST_EACH else "All are shown."
 
 
-def _strongest_hits(held_out: HeldOut, student: Student) -> dict[int, Detection]:
+def _strongest_hits(model: Scored) -> dict[int, Detection]:
     """Return the strongest detection of each lesion that is hit, reported or not."""
     strongest: dict[int, Detection] = {}
-    for found in held_out.detections(student):
+    for found in model.detections:
         if found.lesion >= 0:
             strongest.setdefault(found.lesion, found)
     return strongest
@@ -169,13 +166,14 @@ class _Show:
     def _finding(
         self, record: ImageRecord, index: int, center: Box, marks: list[Mark], lines: tuple[str, ...]
     ) -> Finding:
+        told = (f"{record.patient_id}, {view_name(record)}", *lines)
         pixels = self._images.slice(record, index)
+        if pixels is None:
+            return Finding((), told)
         annotated = [Mark(lesion.box_xyxy, "lesion") for lesion in self._held_out.lesions_of(record)]
         every = [*annotated, *marks]
         about = f"{view_name(record)}: {', '.join(lines)}."
         region = region_around(center, pixels.shape)
-        return Finding(
-            close_up=picture(pixels, every, f"Close-up, {about}", region),
-            whole=picture(pixels, every, f"Whole slice, {about}", most_rows=_THUMB_ROWS),
-            lines=(f"{record.patient_id}, {view_name(record)}", *lines),
-        )
+        close_up = picture(pixels, every, f"Close-up, {about}", region, _CLOSE_UP_ROWS)
+        whole = picture(pixels, every, f"Whole slice, {about}", most_rows=_THUMB_ROWS)
+        return Finding((close_up, whole), told)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.paired import PairedDifference
 from comoto.report.chance import ChanceLevel
-from comoto.report.held_out import Student
-from comoto.report.wording import count, in_words, share, share_interval, signed, signed_interval
+from comoto.report.held_out import Scored
+from comoto.report.wording import Words, count, in_words, share, share_interval, signed, signed_interval
 
 MEAN_FIGURE = "mean_sensitivity_positive"
 FEW_PATIENTS = 30
@@ -17,7 +17,7 @@ FEW_PATIENTS = 30
 
 @dataclass(frozen=True)
 class Score:
-    """One student's figure with what it is to be read against."""
+    """One model's figure with what it is to be read against; ``chance`` is empty where it is not known."""
 
     title: str
     mean: str
@@ -28,7 +28,7 @@ class Score:
 
 @dataclass(frozen=True)
 class DifferenceCard:
-    """How much higher one student's figure is than the reference's."""
+    """How much higher one model's figure is than the reference's."""
 
     title: str
     value: str
@@ -37,7 +37,10 @@ class DifferenceCard:
 
 @dataclass(frozen=True)
 class Headline:
-    """Texts of the first screen; a difference and a verdict for each student but the reference."""
+    """Texts of the first screen; a difference and a verdict for each model but the reference.
+
+    ``draws`` is 0 where chance is not known.
+    """
 
     scores: tuple[Score, ...]
     differences: tuple[DifferenceCard, ...]
@@ -48,46 +51,49 @@ class Headline:
 
 
 def headline(
-    students: Sequence[Student],
+    models: Sequence[Scored],
     chances: Sequence[ChanceLevel],
     differences: Sequence[PairedDifference],
     positive_patients: int,
+    words: Words,
 ) -> Headline:
     """Put the result into words.
 
     Args:
-        students: the reference, then the others.
-        chances: of the same students.
+        models: the reference, then the others.
+        chances: of the same models; none where they are not known.
         differences: each of the others minus the reference.
-        positive_patients: test patients with a lesion.
+        positive_patients: patients with a lesion.
+        words: what things are called.
 
     Raises:
-        ValueError: the numbers of students, chance levels and differences do not fit each other.
+        ValueError: the numbers of models, chance levels and differences do not fit each other.
     """
-    reference, *others = (student.title for student in students)
-    pairs = list(zip(students, chances, strict=True))
+    reference, *others = (model.title for model in models)
+    pairs = list(zip(models, chances, strict=True)) if chances else []
+    known: Sequence[ChanceLevel | None] = chances or [None] * len(models)
     compared = list(zip(others, differences, strict=True))
     return Headline(
-        scores=tuple(_score(student, chance) for student, chance in pairs),
+        scores=tuple(map(_score, models, known)),
         differences=tuple(
             DifferenceCard(f"{title} minus {reference}", signed(each.value), signed_interval(each.interval))
             for title, each in compared
         ),
-        draws=chances[0].draws,
-        verdicts=tuple(verdict(each, title, reference) for title, each in compared),
+        draws=chances[0].draws if chances else 0,
+        verdicts=tuple(verdict(each, title, reference, words) for title, each in compared),
         chance_sentences=tuple(
-            chance_sentence(student.title, mean_interval(student), chance) for student, chance in pairs
+            chance_sentence(model.title, mean_interval(model), chance) for model, chance in pairs
         ),
-        caution=caution(positive_patients, len(compared), reference),
+        caution=caution(positive_patients, len(compared), reference, words),
     )
 
 
-def mean_interval(student: Student) -> Interval:
-    """Return the interval of a student's mean sensitivity."""
-    return student.bootstrap.intervals[MEAN_FIGURE]
+def mean_interval(model: Scored) -> Interval:
+    """Return the interval of a model's mean sensitivity."""
+    return model.bootstrap.intervals[MEAN_FIGURE]
 
 
-def verdict(difference: PairedDifference, method: str, reference: str) -> str:
+def verdict(difference: PairedDifference, method: str, reference: str, words: Words) -> str:
     """Say what the interval of the difference allows, and no more."""
     if difference.includes_zero:
         return (
@@ -96,14 +102,14 @@ def verdict(difference: PairedDifference, method: str, reference: str) -> str:
         )
     higher, lower = (method, reference) if difference.value > 0 else (reference, method)
     return (
-        f"On these simulated test volumes this run of {higher} found more lesions than this run of {lower}: "
-        f"the interval of the difference ({signed_interval(difference.interval)}) excludes zero. One run of "
-        f"each does not show that the method is better."
+        f"On these {words.kind}{words.volume}s this run of {higher} found more lesions than this run of "
+        f"{lower}: the interval of the difference ({signed_interval(difference.interval)}) excludes zero. "
+        f"One run of each does not show that the method is better."
     )
 
 
 def chance_sentence(title: str, interval: Interval, chance: ChanceLevel) -> str:
-    """Compare a student's interval with the draws of random boxes."""
+    """Compare a model's interval with the draws of random boxes."""
     blind = f"{share(chance.mean)} (from {share(chance.lowest)} to {share(chance.highest)})"
     if interval.low > chance.highest:
         return (
@@ -116,16 +122,17 @@ def chance_sentence(title: str, interval: Interval, chance: ChanceLevel) -> str:
     )
 
 
-def caution(positive_patients: int, num_differences: int, reference: str) -> str:
+def caution(positive_patients: int, num_differences: int, reference: str, words: Words) -> str:
     """Say what the intervals do not cover.
 
     Args:
-        positive_patients: test patients with a lesion.
+        positive_patients: patients with a lesion.
         num_differences: comparisons with the reference that are looked at.
-        reference: title of the student that each other is compared with.
+        reference: title of the model that each other is compared with.
+        words: what things are called.
     """
     text = (
-        "The intervals cover the choice of test patients only. Each method was trained once, with one seed; "
+        f"The intervals cover the choice of {words.patient}s only. {words.runs}; "
         "how much the result moves from one training run to the next is not in them."
     )
     if num_differences > 1:
@@ -137,17 +144,17 @@ def caution(positive_patients: int, num_differences: int, reference: str) -> str
     if positive_patients < FEW_PATIENTS:
         have = "has" if positive_patients == 1 else "have"
         text += (
-            f" With only {count(positive_patients, 'test patient')} who {have} a lesion, percentile "
+            f" With only {count(positive_patients, words.patient)} who {have} a lesion, percentile "
             "intervals tend to be too narrow."
         )
     return text
 
 
-def _score(student: Student, chance: ChanceLevel) -> Score:
+def _score(model: Scored, chance: ChanceLevel | None) -> Score:
     return Score(
-        title=student.title,
-        mean=share(student.result.mean_sensitivity_positive),
-        interval=share_interval(mean_interval(student)),
-        chance=share(chance.mean),
-        chance_range=f"{share(chance.lowest)} to {share(chance.highest)}",
+        title=model.title,
+        mean=share(model.result.mean_sensitivity_positive),
+        interval=share_interval(mean_interval(model)),
+        chance="" if chance is None else share(chance.mean),
+        chance_range="" if chance is None else f"{share(chance.lowest)} to {share(chance.highest)}",
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split
+from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split, View
 from comoto.report.pictures import Mark, Picture, picture
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count
 
 WITH_LESION, WITHOUT_LESION = 6, 2
-_SPLIT_WORDS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
+SPLIT_WORDS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def split_rows(manifest: Manifest) -> tuple[SplitRow, ...]:
         if len(part):
             rows.append(
                 SplitRow(
-                    split=_SPLIT_WORDS[split],
+                    split=SPLIT_WORDS[split],
                     patients=int(part.images["patient_id"].nunique()),
                     images=len(part),
                     images_with_lesion=int(part.lesions["image_id"].nunique()),
@@ -51,12 +52,21 @@ def split_rows(manifest: Manifest) -> tuple[SplitRow, ...]:
     return tuple(rows)
 
 
-def examples(manifest: Manifest, images: SourceImages) -> tuple[Example, ...]:
-    """Show the first training images, one a patient: six with a lesion, then two without."""
-    records = [record for record in manifest.records() if record.split is Split.TRAIN]
+def examples(records: Sequence[ImageRecord], images: SourceImages, kind: str = "") -> tuple[Example, ...]:
+    """Show the first images that can be read, one a patient: six with a lesion, then two without.
+
+    Args:
+        records: what there is to show.
+        images: where they come from.
+        kind: what they are besides, for those who cannot see them, such as "simulated, ".
+    """
     positive = _one_a_patient([record for record in records if record.lesions])
     negative = _one_a_patient([record for record in records if not record.lesions])
-    return tuple(_example(record, images) for record in (*positive[:WITH_LESION], *negative[:WITHOUT_LESION]))
+    shown = []
+    for few, most in ((positive, WITH_LESION), (negative, WITHOUT_LESION)):
+        readable = (each for record in few if (each := _example(record, images, kind)) is not None)
+        shown += list(islice(readable, most))
+    return tuple(shown)
 
 
 def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[Mark]:
@@ -74,7 +84,7 @@ def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[Mark]:
 def view_name(record: ImageRecord) -> str:
     """Return "left CC" or the like."""
     side = {"L": "left", "R": "right"}[record.laterality.value]
-    return f"{side} {record.view.value}"
+    return f"{side} {record.view_key if record.view is View.OTHER else record.view.value}"
 
 
 def _one_a_patient(records: Sequence[ImageRecord]) -> list[ImageRecord]:
@@ -84,15 +94,18 @@ def _one_a_patient(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return list(first.values())
 
 
-def _example(record: ImageRecord, images: SourceImages) -> Example:
+def _example(record: ImageRecord, images: SourceImages, kind: str) -> Example | None:
     index = _slice_to_show(record, images)
+    pixels = images.slice(record, index)
+    if pixels is None:
+        return None
     marks = lesion_marks(record.lesions, index)
     found = count(len(record.lesions), "annotated lesion") if record.lesions else "no lesion"
     where = "" if record.modality is Modality.MAMMOGRAM else f", slice {index}"
-    kind = "Mammogram" if record.modality is Modality.MAMMOGRAM else "Tomosynthesis slice"
-    alt = f"{kind}, simulated, {view_name(record)}{where}, {found}."
+    thing = "Mammogram" if record.modality is Modality.MAMMOGRAM else "Tomosynthesis slice"
+    alt = f"{thing}, {kind}{view_name(record)}{where}, {found}."
     caption = f"{view_name(record)}{where}: {found} ({record.label})"
-    return Example(picture(images.slice(record, index), marks, alt), caption)
+    return Example(picture(pixels, marks, alt), caption)
 
 
 def _slice_to_show(record: ImageRecord, images: SourceImages) -> int:

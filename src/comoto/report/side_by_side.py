@@ -1,15 +1,15 @@
-"""The same test slices in a row: once with the annotation, and once with each student's strongest boxes."""
+"""The same slices in a row: once with the annotation, and once with each model's strongest boxes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from comoto.preprocessing.breast import find_breast
-from comoto.records import ImageRecord
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion
-from comoto.report.inputs import view_name
+from comoto.report.inputs import lesion_marks, view_name
 from comoto.report.pictures import Kind, Mark, Picture, picture, region_with
-from comoto.report.source_images import SourceImages
+from comoto.report.source_images import ByteImage, SourceImages
 from comoto.report.wording import count
 
 MOST_VOLUMES = 6
@@ -27,37 +27,38 @@ class Panel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One test volume: a panel for the annotation and one for each student."""
+    """One volume: a panel for the annotation and one for each model."""
 
     title: str
     panels: tuple[Panel, ...]
 
 
 def comparisons(held_out: HeldOut, images: SourceImages) -> tuple[Comparison, ...]:
-    """Show the first six test volumes with a lesion, one a patient, in the order of the table.
+    """Show the first six volumes with a lesion that can be read, one a patient, in the order of the table.
 
     The order of the table knows nothing of the results, so nothing is picked to please.
     """
     chosen: dict[str, HeldOutLesion] = {}
     for lesion in held_out.lesions:
         chosen.setdefault(lesion.record.patient_id, lesion)
-    return tuple(_comparison(held_out, lesion, images) for lesion in list(chosen.values())[:MOST_VOLUMES])
+    readable = (
+        _comparison(held_out, lesion, pixels)
+        for lesion in chosen.values()
+        if (pixels := images.slice(lesion.record, lesion.slice_index)) is not None
+    )
+    return tuple(islice(readable, MOST_VOLUMES))
 
 
-def _comparison(held_out: HeldOut, lesion: HeldOutLesion, images: SourceImages) -> Comparison:
+def _comparison(held_out: HeldOut, lesion: HeldOutLesion, pixels: ByteImage) -> Comparison:
     record, index = lesion.record, lesion.slice_index
-    pixels = images.slice(record, index)
-    strongest = {
-        student.title: held_out.detections_on(student, record)[:STRONGEST]
-        for student in held_out.students.values()
-    }
+    strongest = {model.title: model.detections_on(record)[:STRONGEST] for model in held_out.models}
     lesions = held_out.lesions_of(record)
     boxes = [lesion.box_xyxy for lesion in lesions]
     boxes += [found.box_xyxy for several in strongest.values() for found in several]
     top, left, bottom, right = find_breast([pixels]).bounds()
     region = region_with((left, top, right, bottom), boxes, pixels.shape)
-    marks = annotation_marks(held_out, record, index)
-    alt = f"Test slice {index} of {view_name(record)} with the annotated lesions."
+    marks = lesion_marks(record.lesions, index)
+    alt = f"Slice {index} of {view_name(record)} with the annotated lesions."
     lines = tuple(each.text for each in lesions)
     panels = [Panel("Annotation", picture(pixels, marks, alt, region), lines)]
     for title, several in strongest.items():
@@ -66,21 +67,9 @@ def _comparison(held_out: HeldOut, lesion: HeldOutLesion, images: SourceImages) 
     return Comparison(f"{record.patient_id}, {view_name(record)}, slice {index}", tuple(panels))
 
 
-def annotation_marks(held_out: HeldOut, record: ImageRecord, slice_index: int) -> list[Mark]:
-    """Outline the annotated lesions of a test volume; one of another slice says so."""
-    return [
-        Mark(
-            lesion.box_xyxy,
-            "lesion",
-            "" if lesion.slice_index == slice_index else f"slice {lesion.slice_index}",
-        )
-        for lesion in held_out.lesions_of(record)
-    ]
-
-
 @dataclass(frozen=True)
 class _Detected:
-    """What one student says of a slice, to draw and to read."""
+    """What one model says of a slice, to draw and to read."""
 
     marks: list[Mark]
     lines: tuple[str, ...]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import PreprocessConfig
+from comoto.errors import ComotoError
 from comoto.preprocessing.breast import Breast, find_breast
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord
 from comoto.sources import Source, open_source
 
 ByteImage = NDArray[np.uint8]
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -34,39 +36,61 @@ class SearchSpace:
 class SourceImages:
     """Slices in source pixels, the frame of reference of annotations and predictions.
 
+    A page is made without the images that cannot be read; ``unreadable`` names them.
+
     Args:
         config: the ``preprocess`` section of a run, so that the window is the one that the network saw.
+        opened: false opens no file, as if there were none, and names none.
+
+    Attributes:
+        unreadable: why, by ``image_id``.
     """
 
-    def __init__(self, config: PreprocessConfig) -> None:
+    def __init__(self, config: PreprocessConfig, *, opened: bool = True) -> None:
         self._config = config
         self._plans: dict[str, Plan] = {}
+        self.opened = opened
+        self.unreadable: dict[str, str] = {}
 
-    def slices(self, record: ImageRecord, indices: Iterable[int]) -> list[ByteImage]:
-        """Return slices of an image, uint8 (H, W) each; a mammogram has slice 0 only.
+    def slice(self, record: ImageRecord, index: int) -> ByteImage | None:
+        """Return one slice of an image, uint8 (H, W), or None if it cannot be read.
 
-        Raises:
-            DicomError: the file cannot be read or has no such slice.
+        Args:
+            record: a mammogram has slice 0 only.
+            index: beyond the volume's ends, as predictions may lie, the nearest slice is taken.
         """
-        with open_source(record.path) as image:
+
+        def look(image: Source) -> ByteImage:
             plan = self._plan(image, record)
-            return [_windowed(plan.upright(image.frame(index)), plan.window) for index in indices]
+            frame = image.frame(min(max(index, 0), image.num_frames - 1))
+            return _windowed(plan.upright(frame), plan.window)
 
-    def slice(self, record: ImageRecord, index: int) -> ByteImage:
-        """Return one slice; see ``slices``."""
-        return self.slices(record, [index])[0]
+        return self._seen(record, look)
 
-    def search_space(self, record: ImageRecord) -> SearchSpace:
-        """Find the breast of a volume."""
-        with open_source(record.path) as image:
+    def search_space(self, record: ImageRecord) -> SearchSpace | None:
+        """Find the breast of a volume; None if it cannot be read."""
+
+        def look(image: Source) -> SearchSpace:
             plan = self._plan(image, record)
             middle = plan.upright(image.frame(image.num_frames // 2))
             return SearchSpace(find_breast([middle]), image.num_frames)
 
+        return self._seen(record, look)
+
     def middle(self, record: ImageRecord) -> int:
         """Return the index of the middle slice; tables of normal volumes do not tell how many there are."""
-        with open_source(record.path) as image:
-            return image.num_frames // 2
+        return self._seen(record, lambda image: image.num_frames // 2) or 0
+
+    def _seen(self, record: ImageRecord, look: Callable[[Source], Seen]) -> Seen | None:
+        """Look at an image, unless it is known to be unreadable."""
+        if not self.opened or record.image_id in self.unreadable:
+            return None
+        try:
+            with open_source(record.path) as image:
+                return look(image)
+        except ComotoError as error:
+            self.unreadable[record.image_id] = str(error)
+            return None
 
     def _plan(self, image: Source, record: ImageRecord) -> Plan:
         if record.image_id not in self._plans:

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from comoto.evaluation.bootstrap import Interval
 
 MINUS = "\N{MINUS SIGN}"
 NOT_KNOWN = "not known"
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What things are called on a page.
+
+    Attributes:
+        model: what made one of the prediction tables.
+        volume, patient: one of those that are scored.
+        kind: what these are besides, with a blank behind it, such as "simulated ".
+        runs: what stands behind each table, a sentence without its end.
+    """
+
+    model: str = "model"
+    volume: str = "volume"
+    patient: str = "patient"
+    kind: str = ""
+    runs: str = "Each model stands for one training run"
 
 
 def share(value: float) -> str:

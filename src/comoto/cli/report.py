@@ -1,0 +1,111 @@
+"""``comoto report``: one page on what one or several models found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from comoto.cli.options import complete_split
+
+
+def report(
+    manifest: Annotated[Path, typer.Option(help="Manifest folder with the volumes and their lesions.")],
+    predictions: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=CSV",
+            help="Volume predictions of a model, DBTex columns, and its name; repeatable. Every further "
+            "model is compared with the first.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The page, an HTML file that needs nothing else.")],
+    others: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=CSV]...", help="Predictions of further models.")
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RUN", help="Run folder whose training curves and settings are shown; repeatable."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(autocompletion=complete_split, help="Only this split of the manifest.")
+    ] = None,
+    min_radius: Annotated[
+        str,
+        typer.Option(
+            metavar="PIXELS|MMmm",
+            help="Least hit radius, such as 8.5mm. 100 is the challenge's, for pixels of about 0.085 mm.",
+        ),
+    ] = "100",
+    bootstrap: Annotated[int, typer.Option(min=1, help="Replicates for 95 % intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of the random baseline.")] = 0,
+    interval: Annotated[
+        Literal["percentile", "bca"],
+        typer.Option(help="Kind of interval; bca is corrected for few patients."),
+    ] = "percentile",
+    no_pictures: Annotated[
+        bool,
+        typer.Option("--no-pictures", help="Open no image: no pictures, and no random baseline."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
+) -> None:
+    """Write a page on what models found in volumes.
+
+    Sensitivities with intervals, the random baseline, FROC curves,
+    differences, and hits, misses and false positives on real slices. The
+    figures are those of 'comoto evaluate'. A name and its = may be left out.
+
+    Example: comoto report --manifest manifests/bcs-dbt --split test --predictions Scratch=scratch.csv
+    CoMoTo=comoto.csv --run runs/comoto --out report.html
+    """
+    from comoto.api import write_report
+    from comoto.output_files import refuse_existing, refuse_inputs_as_outputs
+    from comoto.records import MANIFEST_FILES
+
+    tables = _named([*predictions, *(others or ())], "--predictions")
+    runs = _named(run or (), "--run")
+    own = [manifest / name for name in MANIFEST_FILES]
+    files = [path for folder in runs.values() if folder.is_dir() for path in folder.iterdir()]
+    refuse_inputs_as_outputs([out], [*tables.values(), *own, *files])
+    refuse_existing([out], overwrite)
+    written = write_report(
+        out,
+        manifest,
+        tables,
+        split=split,
+        runs=runs,
+        min_radius=min_radius,
+        bootstrap=bootstrap,
+        seed=seed,
+        interval=interval,
+        pictures=not no_pictures,
+        overwrite=overwrite,
+    )
+    typer.echo(str(written))
+
+
+def _named(given: Sequence[str], option: str) -> dict[str, Path]:
+    """Return paths by the names that stand before the =; a path alone is named by its file or folder.
+
+    Raises:
+        ConfigError: a name is empty, or stands twice.
+    """
+    from comoto.errors import ConfigError
+
+    named: dict[str, Path] = {}
+    for word in given:
+        name, mark, path = word.partition("=")
+        if not mark or Path(word).exists():  # a path may have a = of its own
+            name, path = Path(word).stem if Path(word).is_file() else Path(word).name, word
+        if not name.strip() or not path:
+            raise ConfigError(f"{option} {word}: expected a name and a path, such as CoMoTo=comoto.csv")
+        if name.strip() in named:
+            raise ConfigError(
+                f"{option} {word}: '{name.strip()}' is named twice; give each a name of its own, NAME=PATH"
+            )
+        named[name.strip()] = Path(path)
+    return named

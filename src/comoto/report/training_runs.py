@@ -1,0 +1,136 @@
+"""Training runs beside their results: curves, who saw which patients, settings. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from comoto.config import TrainConfig, dump_yaml
+from comoto.detectors.checkpoint import read_about
+from comoto.preprocessing.store import read_json
+from comoto.report.curves_figure import LogRows, curves_figure
+from comoto.report.pictures import figure_image
+from comoto.report.settings import differences
+from comoto.report.wording import count
+from comoto.training.log_file import LOG, read_log
+from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Attributes:
+        role: ``teacher`` or ``student``.
+        config: what it was trained with.
+        config_text: the same as YAML.
+        patients: patients by ``<store>/<train|validation>``; nobody where the run does not say.
+        best_epoch: epoch of the kept checkpoint, from 1.
+        rows: of its log; none where there is no log, as in a run that was imported.
+    """
+
+    role: Literal["teacher", "student"]
+    config: TrainConfig
+    config_text: str
+    patients: dict[str, list[str]]
+    best_epoch: int
+    rows: LogRows
+
+
+@dataclass(frozen=True)
+class CohortRow:
+    """Patients that one run saw in one kind of images."""
+
+    run: str
+    images: str
+    training: int
+    choosing: int
+
+
+@dataclass(frozen=True)
+class RunText:
+    """One run in the settings: its title and its YAML."""
+
+    title: str
+    yaml: str
+
+
+def read_run(folder: Path) -> Run:
+    """Read what a run folder says of itself.
+
+    Raises:
+        CheckpointError: the folder holds no run, or one of its files is damaged.
+        DatasetError: the list of its patients is damaged.
+    """
+    config, about, _ = read_about(folder)
+    text, patients, log = (folder / name for name in ("config.yaml", "split.json", LOG))
+    return Run(
+        role=about.role,
+        config=config,
+        config_text=text.read_text(encoding="utf-8")
+        if text.is_file()
+        else dump_yaml(config.model_dump(mode="json")),
+        patients=read_json(patients) if patients.is_file() else {},
+        best_epoch=about.epoch,
+        rows=read_log(log) if log.is_file() else (),
+    )
+
+
+def runs_section(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Return training curves, cohorts and settings of runs by their titles.
+
+    Settings are compared between students, if there are any: a teacher differs from them in any case.
+    """
+    students = {title: run for title, run in runs.items() if run.role == "student"} or dict(runs)
+    return {
+        "curves": _curves(runs),
+        "cohorts": _cohorts(runs),
+        "compared": tuple(students),
+        "differing": differences([run.config for run in students.values()]),
+        "run_texts": tuple(RunText(title, run.config_text) for title, run in runs.items()),
+    }
+
+
+def seen_in_training(runs: Mapping[str, Run], scored: Iterable[str]) -> tuple[str, ...]:
+    """Say which runs saw patients that are scored: their figures are too good.
+
+    Args:
+        runs: by title.
+        scored: ids of the patients.
+    """
+    wanted, told = set(scored), []
+    for title, run in runs.items():
+        for part, what in (("train", "was trained on"), ("validation", "chose its epoch by")):
+            ids = {each for key, ids in run.patients.items() if key.endswith(f"/{part}") for each in ids}
+            if wanted & ids:
+                told.append(
+                    f"{title} {what} {len(wanted & ids)} of the {count(len(wanted), 'patient')} that are "
+                    "scored here, by their ids; its figures are too good."
+                )
+    return tuple(told)
+
+
+def _curves(runs: Mapping[str, Run]) -> Any:
+    drawn = [
+        (title, run.rows, MAMMOGRAM_METRIC if run.role == "teacher" else VOLUME_METRIC, run.best_epoch)
+        for title, run in runs.items()
+        if run.rows
+    ]
+    if not drawn:
+        return None
+    epochs = ", ".join(f"{title}: epoch {best}" for title, _, _, best in drawn)
+    alt = f"Loss terms and validation metric by epoch. Kept: {epochs}."
+    return figure_image(curves_figure(drawn), alt)
+
+
+def _cohorts(runs: Mapping[str, Run]) -> tuple[CohortRow, ...]:
+    rows = []
+    for title, run in runs.items():
+        for images in dict.fromkeys(key.split("/")[0] for key in run.patients):
+            training, choosing = (
+                len(run.patients.get(f"{images}/{part}", [])) for part in ("train", "validation")
+            )
+            rows.append(CohortRow(title, images, training, choosing))
+    return tuple(rows)
