@@ -69,7 +69,8 @@ def report(
     tables = _named([*predictions, *(others or ())], "--predictions")
     runs = _named(run or (), "--run")
     own = [manifest / name for name in MANIFEST_FILES]
-    files = [path for folder in runs.values() if folder.is_dir() for path in folder.iterdir()]
+    folders = [folder for folder in runs.values() if folder.is_dir()]
+    files = [path for folder in folders for path in folder.iterdir() if path.suffix != ".html"]
     refuse_inputs_as_outputs([out], [*tables.values(), *own, *files])
     refuse_existing([out], overwrite)
     written = write_report(
