@@ -154,7 +154,7 @@ def test_places_that_are_not_there(tmp_path, dataset):
         with pytest.raises(DatasetError, match="nowhere: no such file or folder; correct --tables"):
             api.index(dataset, tmp_path, tables=tmp_path / "nowhere")
     else:
-        with pytest.raises(ConfigError, match="does not take --tables FOLDER; leave it out"):
+        with pytest.raises(ConfigError, match="takes no 'tables'; leave it out"):
             api.index(dataset, tmp_path, tables=tmp_path)
 
 

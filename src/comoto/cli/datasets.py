@@ -9,6 +9,8 @@ import typer
 from comoto.cli.options import INDEX_SWITCHES, complete_dataset
 
 _WIDTH_OF_A_FILE = 160
+_OF_SWITCHES = ("path", "true or false")
+"""Values that go without saying."""
 
 
 def datasets(
@@ -93,6 +95,8 @@ def option_rows(name: str) -> list[tuple[str, str, str]]:
     for option in options_of_dataset(name):
         default = f"; {option.default} if not given" if option.default else ""
         switch = INDEX_SWITCHES.get(option.name.replace("-", "_"))
-        values = "" if switch else f"{option.values}{default}"
+        values = "" if switch and option.values in _OF_SWITCHES else f"{option.values}{default}"
+        if switch:
+            values = values.replace("several with commas", "repeatable")
         rows.append((switch or f"--set {option.name}=...", values, option.meaning))
     return rows

@@ -12,57 +12,6 @@ from comoto.errors import ConfigError
 
 _ENTRIES = (
     DatasetAbout(
-        name="cbis-ddsm",
-        title="CBIS-DDSM, Curated Breast Imaging Subset of DDSM (digitised film)",
-        modalities=("film",),
-        boxes="bounds of 3,568 masks",
-        access="open: TCIA, IDC",
-        licence="CC BY 3.0",
-        commercial_use="yes",
-        citation=(
-            "Lee RS, Gimenez F, Hoogi A, Miyake KK, Gorovoy M, Rubin DL. A curated mammography data set for "
-            "use in computer-aided detection and diagnosis research. Scientific Data 4, 170177, 2017. "
-            "Data: doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
-        ),
-        url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
-        options={
-            "tables": "folder of the four case tables, if it is not the folder of the images",
-            "kind": "mass, calc or both (both if not given)",
-            "without-callback": "BENIGN_WITHOUT_CALLBACK: keep that word, count as benign, or drop (keep)",
-            "workers": "processes that read the masks (as many as processors)",
-        },
-        notes=(
-            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and "
-            "for calcifications, which share 31 patients: read together, those are test. Pathology of every "
-            "lesion. Scanned film with labels and scratches, no pixel spacing."
-        ),
-    ),
-    DatasetAbout(
-        name="cmmd",
-        title="CMMD, The Chinese Mammography Database, with the outlines of TOMPEI-CMMD",
-        modalities=("FFDM",),
-        boxes="none; TOMPEI: MLO outlines",
-        access="open: TCIA, IDC",
-        licence="CC BY 4.0 (TOMPEI: not stated)",
-        commercial_use="yes",
-        citation=(
-            "Cui C, Li L, Cai H, Fan Z, Zhang L, Dan T, Li J, Wang J. The Chinese Mammography Database "
-            "(CMMD): An online mammography database with biopsy confirmed types for machine diagnosis of "
-            "breast. The Cancer Imaging Archive, 2021. Data: doi.org/10.7937/tcia.eqde-4b16"
-        ),
-        url="https://www.cancerimagingarchive.net/collection/cmmd/",
-        options={
-            "tables": "folder of the clinical table and of TOMPEI's files, if it is not that of the images",
-            "side": "which breast an image shows: pixels or tag, which is wrong on some images (pixels)",
-            "images": "with TOMPEI's files: annotated views only, or all (annotated)",
-            "workers": "processes that read the images (as many as processors)",
-        },
-        notes=(
-            "1,775 patients, about 22 GB. Benign or malignant by biopsy for a breast, no lesions of its own. "
-            "No official split. The table is an Excel sheet: pip install openpyxl, or save it as CSV."
-        ),
-    ),
-    DatasetAbout(
         name="csv",
         title="Your own images: a table of images and a table of lesions",
         modalities=("any",),
@@ -89,32 +38,6 @@ _ENTRIES = (
             "exclude": "images that are left out wholly, by image_id or path, with commas",
         },
         notes="The column path is enough; what the tables do not say is read from the image headers.",
-    ),
-    DatasetAbout(
-        name="inbreast",
-        title="INbreast (Hospital de São João, Porto)",
-        modalities=("FFDM",),
-        boxes="bounds of outlines",
-        access="on request",
-        licence="not stated",
-        commercial_use="unknown",
-        citation=(
-            "Moreira IC, Amaral I, Domingues I, Cardoso A, Cardoso MJ, Cardoso JS. INbreast: toward a "
-            "full-field digital mammographic database. Academic Radiology 19(2), 236-248, 2012"
-        ),
-        url="https://doi.org/10.1016/j.acra.2011.09.014",
-        options={
-            "tables": "folder of INbreast.csv, if it is not the release's folder",
-            "findings": (
-                "what counts as a lesion, with commas: mass, spiculated region, distortion, asymmetry, "
-                "cluster, calcification, unnamed (the first five)"
-            ),
-            "min-size": "enlarge smaller boxes to this many pixels (1)",
-        },
-        notes=(
-            "410 images of 115 cases. No official split and no pathology; BI-RADS per image. Mostly passed "
-            "on as copies today; ask the authors for the terms."
-        ),
     ),
     DatasetAbout(
         name="msynth",
@@ -250,29 +173,6 @@ _ENTRIES = (
         notes=(
             "2,994 simulated patients; a volume is a folder of one file per slice. No official splits. "
             'Mammograms are "for processing". Not clinical evidence.'
-        ),
-    ),
-    DatasetAbout(
-        name="vindr-mammo",
-        title="VinDr-Mammo 1.0.0 (Vingroup Big Data Institute, Hanoi)",
-        modalities=("FFDM",),
-        boxes="2,254 boxes",
-        access="PhysioNet: account and agreement",
-        licence="PhysioNet restricted",
-        commercial_use="no",
-        citation=(
-            "Nguyen HT, Nguyen HQ, Pham HH, et al. VinDr-Mammo: A large-scale benchmark dataset for "
-            "computer-aided diagnosis in full-field digital mammography. Scientific Data 10, 277, 2023. "
-            "Data: doi.org/10.13026/br2v-7517"
-        ),
-        url="https://physionet.org/content/vindr-mammo/1.0.0/",
-        options={
-            "categories": "a finding that counts as a lesion, such as Mass; repeatable",
-            "exclude": "image ids that are left out wholly, with commas",
-        },
-        notes=(
-            "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
-            "and finding categories, no pathology."
         ),
     ),
 )

@@ -67,8 +67,11 @@ def lower_words(value: Any) -> Any:
     return tuple(part.lower() if isinstance(part, str) else part for part in parts)
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(words)]
-"""Several words: text with commas, or a sequence."""
+Word = TypeVar("Word")
+Several = Annotated[tuple[Word, ...], BeforeValidator(words)]
+"""Several words, such as ``Several[Literal["mass", "calc"]]``: text with commas, or a sequence."""
+
+Words = Several[str]
 
 Processes = Count | None
 """Number of processes; None for as many as processors are usable."""

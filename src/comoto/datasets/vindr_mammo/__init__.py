@@ -10,31 +10,35 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import pandas as pd
 
-from comoto.components import suggest
+from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once, remedy
 from comoto.datasets.reading.file_names import names_in
-from comoto.datasets.reading.options import excluded_images, require_known
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.options import AllowMissing, Several, Words, require_known
 from comoto.datasets.reading.tables import Table, read_table
-from comoto.errors import DatasetError
-from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import Manifest, Modality, Split
 
 IMAGES_TABLE = "breast-level_annotations.csv"
 FINDINGS_TABLE = "finding_annotations.csv"
 NO_FINDING = "No Finding"
-LESION_CATEGORIES = (
+Lesion = Literal[
     "Mass",
     "Suspicious Calcification",
     "Architectural Distortion",
     "Asymmetry",
     "Focal Asymmetry",
     "Global Asymmetry",
-)
+]
+OtherSign = Literal["Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node"]
+LESION_CATEGORIES: tuple[Lesion, ...] = get_args(Lesion)
 """Findings inside the breast, taken as lesions unless others are asked for."""
 
-OTHER_CATEGORIES = ("Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node")
+OTHER_CATEGORIES: tuple[OtherSign, ...] = get_args(OtherSign)
 """Signs on skin, nipple and lymph nodes, left out by default: no tomosynthesis set annotates them."""
 
 _SPLITS = {"training": Split.TRAIN, "test": Split.TEST}
@@ -42,24 +46,44 @@ _SUFFIXES = (".dicom", ".dcm")
 _MIRRORED = Path("physionet.org", "files", "vindr-mammo", "1.0.0")
 """Where ``wget -r`` puts the release."""
 
-_SHOWN = 3
 _IMAGE_REMEDY = remedy("--set exclude=IMAGE_ID")
 
 
-def read_vindr_mammo(
-    root: Path,
-    categories: Sequence[str] | None = None,
-    allow_missing: bool = False,
-    exclude: str | Sequence[str] | None = None,
-) -> Manifest:
+class VindrMammoOptions(AllowMissing):
+    """Options of ``read_vindr_mammo``."""
+
+    about = DatasetAbout(
+        name="vindr-mammo",
+        title="VinDr-Mammo 1.0.0 (Vingroup Big Data Institute, Hanoi)",
+        modalities=("FFDM",),
+        boxes="2,254 boxes",
+        access="PhysioNet: account and agreement",
+        licence="PhysioNet restricted",
+        commercial_use="no",
+        citation=(
+            "Nguyen HT, Nguyen HQ, Pham HH, et al. VinDr-Mammo: A large-scale benchmark dataset for "
+            "computer-aided diagnosis in full-field digital mammography. Scientific Data 10, 277, 2023. "
+            "Data: doi.org/10.13026/br2v-7517"
+        ),
+        url="https://physionet.org/content/vindr-mammo/1.0.0/",
+        notes=(
+            "20,000 images of 5,000 studies. Official training and test splits, no validation split. BI-RADS "
+            "and finding categories, no pathology."
+        ),
+    )
+
+    categories: Several[Literal[Lesion, OtherSign]] = LESION_CATEGORIES
+    """Findings that count as lesions; a box with several categories counts if one of them does."""
+    exclude: Words = ()
+    """Image ids that are left out wholly: the way out where a row of theirs is wrong."""
+
+
+def read_vindr_mammo(root: Path, options: VindrMammoOptions) -> Manifest:
     """Read both tables and find the images on disk.
 
     Args:
         root: the folder with ``images/`` and the tables, or the one that ``wget -r`` was started in.
-        categories: findings that count as lesions; ``LESION_CATEGORIES`` if not given. A box with several
-            categories counts if one of them does.
-        allow_missing: leave out images that are not on disk, and say so, instead of refusing.
-        exclude: image ids with commas, left out wholly: the way out where a row of theirs is wrong.
+        options: what is read.
 
     Returns:
         One image per mammogram; ``label`` is the breast's BI-RADS assessment, ``view_key`` such as ``L-CC``;
@@ -67,28 +91,19 @@ def read_vindr_mammo(
 
     Raises:
         ConfigError: an excluded image is in no table.
-        DatasetError: a table is missing or wrong, images are not on disk, or a category is unknown; the
-            message names file, lines and remedy.
+        DatasetError: a table is missing or wrong, or images are not on disk; the message names file, lines
+            and remedy.
     """
     root = Path(root).absolute()
     if not (root / IMAGES_TABLE).exists() and (root / _MIRRORED / IMAGES_TABLE).exists():
         root = root / _MIRRORED
-    chosen = _chosen(categories)
-    excluded = excluded_images("vindr-mammo", exclude)
-    images, all_images = _read_images(root / IMAGES_TABLE, excluded)
-    left_out = require_known("vindr-mammo", excluded, all_images)
-    findings = _read_findings(root / FINDINGS_TABLE, images, excluded)
-    images, dropped = _with_paths(root, images, allow_missing)
-    lesions, notes = _lesions(root / FINDINGS_TABLE, findings, images, chosen)
-    return Manifest("vindr-mammo", images, lesions, (*left_out, *notes), dropped)
-
-
-def _chosen(categories: Sequence[str] | None) -> frozenset[str]:
-    known = (*LESION_CATEGORIES, *OTHER_CATEGORIES)
-    for name in categories or ():
-        if name not in known:
-            raise DatasetError(f"vindr-mammo: unknown category '{name}'; {suggest(name, known)}")
-    return frozenset(categories or LESION_CATEGORIES)
+    ledger = Ledger()
+    images, all_images = _read_images(root / IMAGES_TABLE, options.exclude)
+    ledger.note(*require_known("vindr-mammo", options.exclude, all_images))
+    findings = _read_findings(root / FINDINGS_TABLE, images, options.exclude)
+    images = _with_paths(root, images, options.allow_missing, ledger)
+    lesions = _lesions(findings, images, frozenset[str](options.categories), ledger)
+    return Manifest("vindr-mammo", images, lesions, ledger.notes, ledger.dropped)
 
 
 def _read_images(path: Path, excluded: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -167,9 +182,7 @@ def _parsed(text: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _with_paths(
-    root: Path, images: pd.DataFrame, allow_missing: bool
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _with_paths(root: Path, images: pd.DataFrame, allow_missing: bool, ledger: Ledger) -> pd.DataFrame:
     """Add ``path``, and say what of the tables and of the disk is left out."""
     files = _files(root / "images")
     paths: list[str] = []
@@ -180,22 +193,14 @@ def _with_paths(
         paths.append(str(root / "images" / found) if found else "")
     images = images.assign(path=paths)
     missing = images["path"] == ""
-    dropped = []
     if files:
         one = "1 file is" if len(files) == 1 else f"{len(files)} files are"
-        dropped.append(f"{root / 'images'}: {one} not in {IMAGES_TABLE}, such as {min(files)}")
-    if not missing.any():
-        return images, tuple(dropped)
-    if not allow_missing or missing.all():
-        first = ", ".join(images["image_id"][missing].head(_SHOWN))
-        raise DatasetError(
-            f"{root / 'images'}: {int(missing.sum())} of {len(images)} images of {IMAGES_TABLE} are not on "
-            f"disk, such as {first}; download them, or index only those that are there with --allow-missing"
-        )
-    dropped.append(
-        f"{IMAGES_TABLE}: {int(missing.sum())} of {len(images)} images, because they are not on disk"
-    )
-    return images[~missing], tuple(dropped)
+        ledger.drop(f"{root / 'images'}: {one} not in {IMAGES_TABLE}, such as {min(files)}")
+    absent = images["image_id"][missing].tolist()
+    refuse_missing(root / "images", f"images of {IMAGES_TABLE}", absent, len(images), allow_missing)
+    if absent:
+        ledger.drop(f"{IMAGES_TABLE}: {len(absent)} of {len(images)} images, because they are not on disk")
+    return images[~missing]
 
 
 def _files(folder: Path) -> set[str]:
@@ -208,12 +213,10 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _lesions(
-    path: Path, findings: Table, images: pd.DataFrame, chosen: frozenset[str]
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _lesions(findings: Table, images: pd.DataFrame, chosen: frozenset[str], ledger: Ledger) -> pd.DataFrame:
     """Return the boxes that count as lesions on the images that are there."""
     boxed = _boxed(findings)
-    boxed = Table(path, boxed.rows[boxed.rows["image_id"].isin(images["image_id"])])
+    boxed = Table(findings.path, boxed.rows[boxed.rows["image_id"].isin(images["image_id"])])
     boxes = pd.DataFrame(
         {
             corner: boxed.numbers(column)
@@ -230,16 +233,15 @@ def _lesions(
         [bool(chosen & set(words)) for words in boxed.rows["words"]], index=boxes.index, dtype=bool
     )
     lesions, repeated = counted_once(boxed, boxes[counts])
-    notes = (*notes, *repeated)
+    ledger.note(*notes, *repeated)
     if not counts.all():
         only = set(boxes["image_id"]) - set(lesions["image_id"])
         left_out = ", ".join(sorted({*LESION_CATEGORIES, *OTHER_CATEGORIES} - chosen))
-        notes = (
-            *notes,
+        ledger.note(
             f"{int((~counts).sum())} boxes that are only {left_out} are not taken as lesions, as chosen; "
-            f"{len(only)} images have no other box",
+            f"{len(only)} images have no other box"
         )
-    return lesions[list(LESION_COLUMNS)], notes
+    return lesions
 
 
 def _boxed(findings: Table) -> Table:
