@@ -352,8 +352,8 @@ def test_a_row_twice_is_one_lesion(tmp_path):
     [
         ("kind", "masses", "mass, calc, both"),
         ("without_callback", "no", "keep, benign, drop"),
-        ("workers", "0", "a whole number from 1 on"),
-        ("workers", "two", "a whole number from 1 on"),
+        ("workers", "0", "expected whole number, at least 1"),
+        ("workers", "two", "expected whole number, at least 1"),
     ],
 )
 def test_wrong_options(tree, name, value, accepted):

@@ -7,6 +7,7 @@ mammogram of which one abnormality has no box is left out: a lesion would pass f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -14,107 +15,120 @@ from comoto.csv_rows import lines_text
 from comoto.datasets.cbis_ddsm.files import LocatedSeries, locate_series
 from comoto.datasets.cbis_ddsm.masks import ASPECT_TOLERANCE, MaskBox, MaskJob, find_mask
 from comoto.datasets.cbis_ddsm.tables import KEY, KINDS, PATHOLOGIES, read_case_tables
+from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.reading.options import one_of, whole_number
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.options import AllowMissing, Processes
 from comoto.datasets.reading.views import view_keys
 from comoto.datasets.reading.walk import for_each
 from comoto.errors import DatasetError
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import Manifest, Modality, Split
 
 NAME = "cbis-ddsm"
-_KIND_WORDS = (*KINDS, "both")
-_CALLBACK_WORDS = ("keep", "benign", "drop")
 _WITHOUT_CALLBACK = "BENIGN_WITHOUT_CALLBACK"
-_SHOWN = 3
 
 
-def read_cbis_ddsm(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    kind: str = "both",
-    without_callback: str = "keep",
-    workers: str | int | None = None,
-) -> Manifest:
+class CbisDdsmOptions(AllowMissing):
+    """Options of ``read_cbis_ddsm``."""
+
+    about = DatasetAbout(
+        name="cbis-ddsm",
+        title="CBIS-DDSM, Curated Breast Imaging Subset of DDSM (digitised film)",
+        modalities=("film",),
+        boxes="bounds of 3,568 masks",
+        access="open: TCIA, IDC",
+        licence="CC BY 3.0",
+        commercial_use="yes",
+        citation=(
+            "Lee RS, Gimenez F, Hoogi A, Miyake KK, Gorovoy M, Rubin DL. A curated mammography data set for "
+            "use in computer-aided detection and diagnosis research. Scientific Data 4, 170177, 2017. "
+            "Data: doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+        notes=(
+            "3,103 mammograms of 1,566 patients, 164 GB. Official training and test splits for masses and "
+            "for calcifications, which share 31 patients: read together, those are test. Pathology of every "
+            "lesion. Scanned film with labels and scratches, no pixel spacing."
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of the four case tables, if it is not the folder of the images."""
+    kind: Literal["mass", "calc", "both"] = "both"
+    """Which tables are read."""
+    without_callback: Literal["keep", "benign", "drop"] = "keep"
+    """Lesions of pathology BENIGN_WITHOUT_CALLBACK keep that word, count as BENIGN, or are no lesions."""
+    workers: Processes = None
+    """Processes that read the masks; as many as processors if not given."""
+
+
+def read_cbis_ddsm(root: Path, options: CbisDdsmOptions) -> Manifest:
     """Read the case tables, find the files by series and compute the boxes from the masks.
 
     Args:
         root: any folder above the DICOM files; any of the download layouts.
-        tables: folder of the case tables, ``root`` if not given.
-        allow_missing: leave out mammograms of which a file is not on disk, instead of refusing.
-        kind: ``mass``, ``calc`` or ``both``.
-        without_callback: lesions of pathology BENIGN_WITHOUT_CALLBACK keep that word (``keep``), count as
-            BENIGN (``benign``), or are no lesions (``drop``).
-        workers: processes that read masks; as many as processors if not given.
+        options: what is read.
 
     Returns:
         One image per mammogram; ``label`` is the worst pathology on it; the study is the patient's case.
         Lesions are half-open boxes in stored pixels with categories such as ``mass MALIGNANT``.
 
     Raises:
-        ConfigError: an option has another value.
         DatasetError: a table is missing or wrong, or files are not on disk.
     """
     root = Path(root).absolute()
-    one_of(NAME, "kind", kind, _KIND_WORDS)
-    one_of(NAME, "without-callback", without_callback, _CALLBACK_WORDS)
-    processes = None if workers is None else whole_number(NAME, "workers", workers, 1)
-    read = read_case_tables(root if tables is None else Path(tables), KINDS if kind == "both" else (kind,))
-    rows, split_notes = _one_split_a_patient(read.rows)
-    located = locate_series(root, rows, processes)
-    present, absent = _present(root, rows, located, allow_missing)
-    boxes = for_each(find_mask, _jobs(present, located), "boxes from masks", processes)
+    kinds = KINDS if options.kind == "both" else (options.kind,)
+    ledger = Ledger()
+    read = read_case_tables(options.tables or root, kinds)
+    ledger.drop(*read.dropped)
+    rows = _one_split_a_patient(read.rows, ledger)
+    if options.kind != "both":
+        other = "calcifications" if options.kind == "mass" else "masses"
+        ledger.note(f"only the {options.kind} tables are read: {other} on these films are not marked")
+    located = locate_series(root, rows, options.workers)
+    ledger.drop(*located.dropped)
+    present = _present(root, rows, located, options.allow_missing, ledger)
+    boxes = for_each(find_mask, _jobs(present, located), "boxes from masks", options.workers)
     rows = present.assign(
         **{corner: [found.box[k] for found in boxes] for k, corner in enumerate(CORNERS)},
         reason=[found.reason for found in boxes],
         size=[found.size_text for found in boxes],
     )
-    whole, without_box = _whole_images(rows)
-    whole, film_notes = _same_films_joined(whole)
-    lesions, lesion_notes = _lesions(whole, without_callback)
-    notes = (*split_notes, *_kind_note(kind), *_mask_notes(present, boxes), *film_notes, *lesion_notes)
-    dropped = (*read.dropped, *located.dropped, *absent, *without_box)
-    return Manifest(NAME, _images(whole, located), lesions, notes, dropped)
+    ledger.note(*_mask_notes(present, boxes))
+    whole = _same_films_joined(_whole_images(rows, ledger), ledger)
+    lesions = _lesions(whole, options.without_callback, ledger)
+    return Manifest(NAME, _images(whole, located), lesions, ledger.notes, ledger.dropped)
 
 
-def _one_split_a_patient(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _one_split_a_patient(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Move patients who are in the training of one kind and in the test of the other to the test."""
     in_test = rows["patient_id"].isin(rows["patient_id"][rows["split"] == Split.TEST.value])
     moved = in_test & (rows["split"] == Split.TRAIN.value)
     if not moved.any():
-        return rows, ()
+        return rows
     patients, images = rows["patient_id"][moved].nunique(), rows["image_series"][moved].nunique()
-    note = (
+    ledger.note(
         f"{patients} patients are in the training set of one kind and in the test set of the other: "
         f"all of their mammograms are test here, {images} of them moved there"
     )
-    return rows.assign(split=rows["split"].mask(moved, Split.TEST.value)), (note,)
+    return rows.assign(split=rows["split"].mask(moved, Split.TEST.value))
 
 
 def _present(
-    root: Path, rows: pd.DataFrame, located: LocatedSeries, allow_missing: bool
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    root: Path, rows: pd.DataFrame, located: LocatedSeries, allow_missing: bool, ledger: Ledger
+) -> pd.DataFrame:
     """Return the rows of mammograms that are on disk with a candidate for every mask."""
     on_disk = list(located.files)
     has_roi = rows["crop_series"].isin(on_disk) | rows["mask_series"].isin(on_disk)
     incomplete = rows["image_series"][~(rows["image_series"].isin(on_disk) & has_roi)]
     absent = rows["image_series"].isin(incomplete)
-    if not absent.any():
-        return rows, ()
-    cases = rows["case"][absent].drop_duplicates()
-    total = rows["image_series"].nunique()
-    if absent.all() or not allow_missing:
-        raise DatasetError(
-            f"{root}: {len(cases)} of {total} mammograms of the tables, or masks of them, are not on disk, "
-            f"such as {', '.join(cases.head(_SHOWN))}; download them, or index only those that are there "
-            "with --allow-missing"
-        )
-    lines = tuple(
-        f"{source}: mammogram or mask not on disk, in {lines_text(found['line'])}"
-        for source, found in rows[absent].groupby("source", sort=False)
-    )
-    return rows[~absent].reset_index(drop=True), lines
+    cases = rows["case"][absent].drop_duplicates().tolist()
+    what = "mammograms of the tables, or masks of them,"
+    refuse_missing(root, what, cases, rows["case"].nunique(), allow_missing)
+    for source, found in rows[absent].groupby("source", sort=False):
+        ledger.drop(f"{source}: mammogram or mask not on disk, in {lines_text(found['line'])}")
+    return rows[~absent].reset_index(drop=True)
 
 
 def _jobs(rows: pd.DataFrame, located: LocatedSeries) -> list[MaskJob]:
@@ -127,7 +141,7 @@ def _jobs(rows: pd.DataFrame, located: LocatedSeries) -> list[MaskJob]:
     return jobs
 
 
-def _whole_images(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _whole_images(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Leave out mammograms of which an abnormality has no box; a line for each."""
     failed = rows[rows["reason"] != ""]
     left_out = rows["image_series"].isin(failed["image_series"])
@@ -135,15 +149,17 @@ def _whole_images(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise DatasetError(
             f"{NAME}: no mammogram has a box for every abnormality; first: {failed['reason'].iloc[0]}"
         )
-    lines = tuple(
-        f"{row.source}: line {row.line}: {row.case} left out, abnormality {row.abnormality} has no box: "
-        f"{row.reason}"
-        for row in failed.itertuples(index=False)
+    ledger.drop(
+        *(
+            f"{row.source}: line {row.line}: {row.case} left out, abnormality {row.abnormality} has no box: "
+            f"{row.reason}"
+            for row in failed.itertuples(index=False)
+        )
     )
-    return rows[~left_out].reset_index(drop=True), lines
+    return rows[~left_out].reset_index(drop=True)
 
 
-def _same_films_joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _same_films_joined(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Give films that are in both kinds' tables one image with the lesions of both.
 
     Two mammograms of one patient, side and view in the tables of the two kinds are the same film if their
@@ -159,23 +175,21 @@ def _same_films_joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...
         case=rows["case"].mask(same, first["case"]),
     )
     number = rows.groupby(KEY)["image_series"].transform(lambda series: pd.factorize(series)[0])
-    notes = []
     if joined:
-        notes.append(
+        ledger.note(
             f"{joined} films are in both the mass and the calcification tables: one image each, with the "
             "lesions of both"
         )
     apart = rows["case"][number > 0].drop_duplicates()
     if len(apart):
-        notes.append(
+        ledger.note(
             "more than one mammogram of the same patient, side and view, of different sizes or of one kind: "
             f"each stays an image with its own lesions: {', '.join(apart)}"
         )
-    return rows, tuple(notes)
+    return rows
 
 
-def _lesions(rows: pd.DataFrame, without_callback: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    notes: list[str] = []
+def _lesions(rows: pd.DataFrame, without_callback: str, ledger: Ledger) -> pd.DataFrame:
     pathology = rows["pathology"]
     is_without = pathology == _WITHOUT_CALLBACK
     if without_callback == "benign":
@@ -183,16 +197,14 @@ def _lesions(rows: pd.DataFrame, without_callback: str) -> tuple[pd.DataFrame, t
     lesions = rows[CORNERS].assign(image_id=rows["case"], category=rows["kind"] + " " + pathology)
     lesions["slice_index"] = pd.NA
     if without_callback == "drop" and is_without.any():
-        notes.append(
-            f"{int(is_without.sum())} abnormalities are {_WITHOUT_CALLBACK} and not taken as lesions"
-        )
+        ledger.note(f"{int(is_without.sum())} abnormalities are {_WITHOUT_CALLBACK} and not taken as lesions")
         lesions = lesions[~is_without]
     repeated = lesions.duplicated(["image_id", *CORNERS, "category"])
     if repeated.any():
-        notes.append(
+        ledger.note(
             f"{int(repeated.sum())} abnormalities have the box and the category of another one: taken once"
         )
-    return lesions[~repeated][list(LESION_COLUMNS)], tuple(notes)
+    return lesions[~repeated]
 
 
 def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
@@ -212,14 +224,7 @@ def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
             "path": [str(located.files[uid][0]) for uid in images["image_series"]],
             "num_slices": 1,
         }
-    )[list(IMAGE_COLUMNS)]
-
-
-def _kind_note(kind: str) -> tuple[str, ...]:
-    if kind == "both":
-        return ()
-    other = "calcifications" if kind == "mass" else "masses"
-    return (f"only the {kind} tables are read: {other} on these films are not marked",)
+    )
 
 
 def _mask_notes(rows: pd.DataFrame, boxes: list[MaskBox]) -> tuple[str, ...]:
