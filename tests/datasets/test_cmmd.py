@@ -401,7 +401,7 @@ def test_missing_table(tree):
     [
         ("side", "header", "pixels, tag"),
         ("images", "mlo", "annotated, all"),
-        ("workers", "0", "a whole number from 1 on"),
+        ("workers", "0", "expected whole number, at least 1"),
     ],
 )
 def test_wrong_options(tree, name, value, accepted):

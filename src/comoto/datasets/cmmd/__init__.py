@@ -8,100 +8,116 @@ on the others would pass for healthy tissue.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pandas as pd
+from typing import Literal
 
 from comoto.datasets.cmmd.files import CmmdImage, find_images
 from comoto.datasets.cmmd.outlines import OutlineFile, find_outlines, read_outlines
-from comoto.datasets.cmmd.reading import read_reading
-from comoto.datasets.cmmd.tables import BreastLabels, read_labels
-from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.reading.options import one_of, whole_number
+from comoto.datasets.cmmd.tables import BreastLabels, read_labels, read_reading
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.options import AllowMissing, Processes
 from comoto.datasets.reading.outlines import Box, clipped
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError
-from comoto.records import LESION_COLUMNS, Manifest, Modality, Split, View
+from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
 
 NAME = "cmmd"
 UNLABELLED = "unlabelled"
 """Label of images of a breast without a row in the clinical table."""
 
-_SHOWN = 3
-
 
 @dataclass
 class _Lesions:
-    """What the outlines gave: boxes by the image's file, the files looked at, and what was left out."""
+    """What the outlines gave: boxes by the image's file, and images that cannot be used."""
 
     boxes: dict[Path, list[tuple[str, Box]]] = field(default_factory=dict)
     refused: set[Path] = field(default_factory=set)
-    dropped: list[str] = field(default_factory=list)
     by_tag: list[str] = field(default_factory=list)
     num_clipped: int = 0
     num_normal: int = 0
 
 
-def read_cmmd(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    side: str = "pixels",
-    images: str = "annotated",
-    workers: str | int | None = None,
-) -> Manifest:
+class CmmdOptions(AllowMissing):
+    """Options of ``read_cmmd``."""
+
+    about = DatasetAbout(
+        name="cmmd",
+        title="CMMD, The Chinese Mammography Database, with the outlines of TOMPEI-CMMD",
+        modalities=("FFDM",),
+        boxes="none; TOMPEI: MLO outlines",
+        access="open: TCIA, IDC",
+        licence="CC BY 4.0 (TOMPEI: not stated)",
+        commercial_use="yes",
+        citation=(
+            "Cui C, Li L, Cai H, Fan Z, Zhang L, Dan T, Li J, Wang J. The Chinese Mammography Database "
+            "(CMMD): An online mammography database with biopsy confirmed types for machine diagnosis of "
+            "breast. The Cancer Imaging Archive, 2021. Data: doi.org/10.7937/tcia.eqde-4b16"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/cmmd/",
+        notes=(
+            "1,775 patients, about 22 GB. Benign or malignant by biopsy for a breast, no lesions of its own. "
+            "No official split. The table is an Excel sheet: pip install openpyxl, or save it as CSV."
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of the clinical table and of TOMPEI's JSON files, if it is not the folder of the images."""
+    side: Literal["pixels", "tag"] = "pixels"
+    """Which breast an image shows: the pixels decide, or the tag, which is wrong on some images."""
+    images: Literal["annotated", "all"] = "annotated"
+    """With TOMPEI's files: annotated views only, or all; without them all are taken."""
+    workers: Processes = None
+    """Processes that read the images; as many as processors if not given."""
+
+
+def read_cmmd(root: Path, options: CmmdOptions) -> Manifest:
     """Read the clinical table, the images and, where they are, the outlines of TOMPEI-CMMD.
 
     Args:
         root: any folder above the DICOM files, in any layout; TOMPEI's JSON files are looked for here too.
-        tables: folder of the clinical table and of TOMPEI's JSON files, ``root`` if not given.
-        allow_missing: leave out breasts of the table without an image, instead of refusing.
-        side: which breast an image shows: ``pixels`` decide, or ``tag`` (the header, wrong on some images).
-        images: with TOMPEI's files: ``annotated`` views only, or ``all``. Without them all are taken.
-        workers: processes that read images; as many as processors if not given.
+        options: what is read.
 
     Returns:
         One image per mammogram; ``label`` is the breast's class, Malignant, Benign or ``unlabelled``; the
         category of a lesion is TOMPEI's word and that class, such as ``mass Malignant``.
 
     Raises:
-        ConfigError: an option has another value.
         DatasetError: the table is missing or wrong, or images are not on disk.
     """
     root = Path(root).absolute()
-    folder = root if tables is None else Path(tables)
-    one_of(NAME, "side", side, ("pixels", "tag"))
-    one_of(NAME, "images", images, ("annotated", "all"))
-    processes = None if workers is None else whole_number(NAME, "workers", workers, 1)
+    folder = options.tables or root
+    ledger = Ledger()
     labels = read_labels(folder)
-    found, dropped = find_images(root, side == "pixels", processes)
-    labels, moved = _moved_to_imaged_breast(labels, found)
-    absent = _absent(root, labels, found, allow_missing)
+    ledger.note(*labels.notes)
+    found, dropped = find_images(root, options.side == "pixels", options.workers)
+    ledger.drop(*dropped)
+    ledger.note(*_side_notes(found))
+    labels = _moved_to_imaged_breast(labels, found, ledger)
+    _require_images(root, labels, found, options.allow_missing, ledger)
     places = [folder] if folder == root else [folder, root]
     outlines = next(filter(None, map(find_outlines, places)), [])
-    lesions = _match(outlines, found)
+    before = len(ledger.dropped)
+    lesions = _match(outlines, found, ledger)
     _add_normal_views(next(filter(None, map(read_reading, places)), {}), found, lesions)
     kept = [image for image in found if image.path not in lesions.refused]
-    notes = [*labels.notes, *_side_notes(found), *moved, *_lesion_notes(lesions, outlines, labels)]
-    if outlines and images == "annotated":
-        notes.append(_left_out(kept, lesions))
+    ledger.note(*_lesion_notes(lesions, outlines, labels))
+    if outlines and options.images == "annotated":
+        ledger.note(_left_out(kept, lesions))
         kept = [image for image in kept if image.path in lesions.boxes]
     if not kept:
-        first = f" ({lesions.dropped[0]})" if lesions.dropped else ""
+        first = "".join(f" ({line})" for line in ledger.dropped[before : before + 1])
         raise DatasetError(f"{root}: no image is left{first}; read all of them with --set images=all")
-    notes += _label_notes(kept, labels)
-    table = _images(kept, labels)
-    return Manifest(
-        NAME, table, _lesion_table(table, kept, lesions), tuple(notes), (*dropped, *absent, *lesions.dropped)
-    )
+    ledger.note(*_label_notes(kept, labels))
+    return Manifest.from_records(NAME, _records(kept, labels, lesions), ledger.notes, ledger.dropped)
 
 
 def _moved_to_imaged_breast(
-    labels: BreastLabels, images: Sequence[CmmdImage]
-) -> tuple[BreastLabels, tuple[str, ...]]:
+    labels: BreastLabels, images: Sequence[CmmdImage], ledger: Ledger
+) -> BreastLabels:
     """Move a row to the other breast where all images of a patient show that one and are tagged otherwise.
 
     The table of such a patient repeats the wrong tag.
@@ -118,29 +134,25 @@ def _moved_to_imaged_breast(
         if is_wrong:
             moved.append(f"{patient} {side} to {other}")
     if not moved:
-        return labels, ()
-    note = (
+        return labels
+    ledger.note(
         f"{labels.path.name}: {len(moved)} rows are of the breast that the wrong tags name, and the "
         f"patient's images show the other one: moved there: {', '.join(moved)}"
     )
-    return replace(labels, classes=classes), (note,)
+    return replace(labels, classes=classes)
 
 
-def _absent(
-    root: Path, labels: BreastLabels, images: Sequence[CmmdImage], allow_missing: bool
-) -> tuple[str, ...]:
+def _require_images(
+    root: Path, labels: BreastLabels, images: Sequence[CmmdImage], allow_missing: bool, ledger: Ledger
+) -> None:
     """Compare the table's breasts with the images."""
     there = {(image.patient, image.side) for image in images}
     absent = [f"{patient} {side}" for patient, side in labels.classes if (patient, side) not in there]
-    if not absent:
-        return ()
+    what = f"breasts of {labels.path.name}"
     if not allow_missing:
-        raise DatasetError(
-            f"{root}: {len(absent)} of {len(labels.classes)} breasts of {labels.path.name} have no image on "
-            f"disk, such as {', '.join(absent[:_SHOWN])}; download them, or index only those that are there "
-            "with --allow-missing"
-        )
-    return (f"{labels.path.name}: {len(absent)} breasts have no image on disk: {', '.join(absent)}",)
+        refuse_missing(root, what, absent, len(labels.classes), allow_missing)
+    if absent:
+        ledger.drop(f"{labels.path.name}: {len(absent)} breasts have no image on disk: {', '.join(absent)}")
 
 
 def _add_normal_views(
@@ -154,7 +166,7 @@ def _add_normal_views(
             lesions.num_normal += 1
 
 
-def _match(outlines: Sequence[OutlineFile], images: Sequence[CmmdImage]) -> _Lesions:
+def _match(outlines: Sequence[OutlineFile], images: Sequence[CmmdImage], ledger: Ledger) -> _Lesions:
     """Give every annotation file its image: by patient, view and side; by the tag where that finds none."""
     by_side: dict[tuple[str, str, str], list[CmmdImage]] = defaultdict(list)
     by_tag: dict[tuple[str, str, str], list[CmmdImage]] = defaultdict(list)
@@ -168,15 +180,15 @@ def _match(outlines: Sequence[OutlineFile], images: Sequence[CmmdImage]) -> _Les
         if not by_side.get(key) and len(found) == 1:
             lesions.by_tag.append(file.path.name)
         if len(found) == 1:
-            _read_boxes(file, found[0], lesions)
+            _read_boxes(file, found[0], lesions, ledger)
             continue
         lesions.refused.update(image.path for image in found)
         what = "no such image on disk" if not found else f"{len(found)} images are of that view, all left out"
-        lesions.dropped.append(f"{file.path.name}: {what}")
+        ledger.drop(f"{file.path.name}: {what}")
     return lesions
 
 
-def _read_boxes(file: OutlineFile, image: CmmdImage, lesions: _Lesions) -> None:
+def _read_boxes(file: OutlineFile, image: CmmdImage, lesions: _Lesions, ledger: Ledger) -> None:
     try:
         if image.path in lesions.boxes:
             raise DatasetError(f"{file.path}: its image has another annotation file by the header's side")
@@ -190,41 +202,33 @@ def _read_boxes(file: OutlineFile, image: CmmdImage, lesions: _Lesions) -> None:
     except DatasetError as error:
         lesions.boxes.pop(image.path, None)
         lesions.refused.add(image.path)
-        lesions.dropped.append(f"{error}; the image {image.path.name} is left out with it")
+        ledger.drop(f"{error}; the image {image.path.name} is left out with it")
         return
     lesions.num_clipped += sum(box != whole for (_, box), (_, whole) in zip(inside, outlines, strict=True))
     lesions.boxes[image.path] = inside
 
 
-def _images(images: Sequence[CmmdImage], labels: BreastLabels) -> pd.DataFrame:
-    patients = [image.patient for image in images]
-    keys = view_keys(patients, [f"{image.side}-{image.word}" for image in images])
-    return pd.DataFrame(
-        {
-            "image_id": [f"{patient}_{key}" for patient, key in zip(patients, keys, strict=True)],
-            "modality": Modality.MAMMOGRAM.value,
-            "patient_id": patients,
-            "study_id": [image.study or image.patient for image in images],
-            "view_key": keys,
-            "laterality": [image.side for image in images],
-            "view": [image.view.value for image in images],
-            "split": Split.TRAIN.value,
-            "label": [labels.classes.get((image.patient, image.side), UNLABELLED) for image in images],
-            "path": [str(image.path) for image in images],
-            "num_slices": 1,
-        }
-    )
-
-
-def _lesion_table(table: pd.DataFrame, images: Sequence[CmmdImage], lesions: _Lesions) -> pd.DataFrame:
-    rows = [
-        (image_id, *box, label if of_breast == UNLABELLED else f"{label} {of_breast}")
-        for image_id, of_breast, image in zip(table["image_id"], table["label"], images, strict=True)
-        for label, box in lesions.boxes.get(image.path, [])
-    ]
-    found = pd.DataFrame(rows, columns=["image_id", *CORNERS, "category"])
-    found["slice_index"] = pd.NA
-    return found[list(LESION_COLUMNS)]
+def _records(images: Sequence[CmmdImage], labels: BreastLabels, lesions: _Lesions) -> Iterator[ImageRecord]:
+    keys = view_keys([image.patient for image in images], [f"{image.side}-{image.word}" for image in images])
+    for image, key in zip(images, keys, strict=True):
+        of_breast = labels.classes.get((image.patient, image.side))
+        yield ImageRecord(
+            image_id=f"{image.patient}_{key}",
+            modality=Modality.MAMMOGRAM,
+            patient_id=image.patient,
+            study_id=image.study or image.patient,
+            view_key=key,
+            laterality=Laterality(image.side),
+            view=image.view,
+            split=Split.TRAIN,
+            label=of_breast or UNLABELLED,
+            path=image.path,
+            num_slices=1,
+            lesions=tuple(
+                Lesion(box, None, f"{word} {of_breast}" if of_breast else word)
+                for word, box in lesions.boxes.get(image.path, [])
+            ),
+        )
 
 
 def _side_notes(images: Sequence[CmmdImage]) -> list[str]:

@@ -1,7 +1,16 @@
-"""The clinical table of CMMD, one row a breast: the sheet as it is released, or saved as CSV."""
+"""The tables of CMMD: one row a breast, and what the readers of TOMPEI-CMMD said of each.
+
+The clinical table is the sheet as it is released, or saved as CSV.
+
+``TOMPEI-CMMD_clinical_data_*.xlsx`` has a sheet "Imaging Diagnosis Details Sheet" with several header rows
+and then a row per breast. Breasts with a class Malignant or Benign have an outline; Normal has nothing that
+could be located on the image, Invisible a cancer that could not, and Exclusion was not read. Rows are
+recognised by their content: a patient, a side, and one of these words.
+"""
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +28,11 @@ CLASSES = ("Malignant", "Benign")
 _NAME = "CMMD_clinicaldata*"
 _COLUMNS = ("ID1", "LeftRight", "classification")
 _LARGEST_SHEET = 256 * 2**20
+
+READING_CLASSES = ("Malignant", "Benign", "Normal", "Invisible", "Exclusion")
+_READING_NAME = "TOMPEI-CMMD_clinical_data*.xlsx"
+_READING_SHEET = "Imaging Diagnosis Details Sheet"
+_PATIENT = re.compile(r"^D[12]-\d{4}$")
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,31 @@ def read_labels(folder: Path) -> BreastLabels:
         return BreastLabels(path, classes, ())
     what = "a breast is both benign and malignant, malignant is taken"
     return BreastLabels(path, classes, (f"{path.name}: {what}, in {lines_text(contradicting)}",))
+
+
+def read_reading(folder: Path) -> dict[tuple[str, str], str]:
+    """Return the readers' class by (patient, side); nothing if the sheet is not there.
+
+    Raises:
+        DatasetError: the sheet is twice there or cannot be read, or openpyxl is not installed.
+    """
+    found = sorted(path for path in folder.rglob(_READING_NAME) if not path.name.startswith((".", "~")))
+    if not found:
+        return {}
+    if len(found) > 1:
+        raise DatasetError(f"{found[0]} and {found[1]} are both sheets of TOMPEI-CMMD; keep one of them")
+    classes: dict[tuple[str, str], str] = {}
+    for cells in read_sheet(found[0], _READING_SHEET, header=None).itertuples(index=False):
+        words = [str(cell).strip() for cell in cells]
+        named = [word for word in words if word in READING_CLASSES]
+        if len(words) > 1 and _PATIENT.match(words[0]) and words[1] in ("L", "R") and named:
+            classes[words[0], words[1]] = named[0]
+    if not classes:
+        raise DatasetError(
+            f"{found[0]}: no row of '{_READING_SHEET}' has a patient, a side and one of "
+            f"{', '.join(READING_CLASSES)}; take the file from the release again"
+        )
+    return classes
 
 
 def _find(folder: Path) -> Path:
