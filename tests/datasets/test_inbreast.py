@@ -315,8 +315,8 @@ def test_wrong_tables_are_named(tree, old, new, message):
     [
         ("findings", "masses", "mass, spiculated region, distortion, asymmetry, cluster, calcification"),
         ("findings", "", "mass, spiculated region"),
-        ("min_size", "0", "a whole number from 1 on"),
-        ("min_size", "1.5", "a whole number from 1 on"),
+        ("min_size", "0", "expected whole number, at least 1"),
+        ("min_size", "1.5", "expected whole number, at least 1"),
     ],
 )
 def test_wrong_options(tree, name, value, accepted):

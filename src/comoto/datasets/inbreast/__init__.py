@@ -7,92 +7,117 @@ only a BI-RADS assessment per image, and no official split: every patient is in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from comoto.config.models import Count
 from comoto.datasets.inbreast.files import locate_images
-from comoto.datasets.inbreast.outlines import FINDINGS, Region, read_regions
-from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.reading.options import some_of, whole_number
-from comoto.datasets.reading.outlines import Box, box_of_points, clipped, grown
+from comoto.datasets.inbreast.outlines import FINDINGS, Finding, Region, read_regions
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import AllowMissing, Several
+from comoto.datasets.reading.outlines import box_of_points, clipped, grown
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
-from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
 from comoto.sources import read_source_header
 
 NAME = "inbreast"
-DEFAULT_FINDINGS = ("mass", "spiculated region", "distortion", "asymmetry", "cluster")
-"""Taken as lesions unless others are asked for: no single calcifications and no regions without a name."""
-
 _SUSPICIOUS = ("4", "5", "6")
 
 
 @dataclass
 class _Boxes:
-    """What was gathered over all images."""
+    """What was gathered over all images: lesions by the image's name, and images that cannot be used."""
 
-    rows: list[tuple[str, Box, str]] = field(default_factory=list)
+    lesions: dict[str, tuple[Lesion, ...]] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     oddities: list[str] = field(default_factory=list)
-    dropped: dict[str, str] = field(default_factory=dict)
     num_clipped: int = 0
     num_grown: int = 0
 
 
-def read_inbreast(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    findings: str | Sequence[str] = DEFAULT_FINDINGS,
-    min_size: str | int = 1,
-) -> Manifest:
+class InbreastOptions(AllowMissing):
+    """Options of ``read_inbreast``."""
+
+    about = DatasetAbout(
+        name="inbreast",
+        title="INbreast (Hospital de São João, Porto)",
+        modalities=("FFDM",),
+        boxes="bounds of outlines",
+        access="on request",
+        licence="not stated",
+        commercial_use="unknown",
+        citation=(
+            "Moreira IC, Amaral I, Domingues I, Cardoso A, Cardoso MJ, Cardoso JS. INbreast: toward a "
+            "full-field digital mammographic database. Academic Radiology 19(2), 236-248, 2012"
+        ),
+        url="https://doi.org/10.1016/j.acra.2011.09.014",
+        notes=(
+            "410 images of 115 cases. No official split and no pathology; BI-RADS per image. Mostly passed "
+            "on as copies today; ask the authors for the terms."
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of ``INbreast.csv``, if it is not ROOT or one folder below."""
+    findings: Several[Finding] = ("mass", "spiculated region", "distortion", "asymmetry", "cluster")
+    """Regions that count as lesions; single calcifications and regions without a name do not unless named."""
+    min_size: Count = 1
+    """Smaller boxes are enlarged about their centre to this many pixels on each axis; point-like
+    calcifications have one pixel."""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The findings in the order of ``FINDINGS``."""
+        return tuple(finding for finding in FINDINGS if finding in self.findings)
+
+
+def read_inbreast(root: Path, options: InbreastOptions) -> Manifest:
     """Read the table and the outlines.
 
     Args:
         root: any folder above ``AllDICOMs`` and ``AllXML``.
-        tables: folder of ``INbreast.csv``, if it is not ``root`` or one folder below.
-        allow_missing: leave out images that are not on disk, instead of refusing.
-        findings: regions that count as lesions, of ``FINDINGS``; text with commas or a sequence.
-        min_size: smaller boxes are enlarged about their centre to this many pixels on each axis; point-like
-            calcifications have one pixel.
+        options: what is read.
 
     Returns:
         One image per mammogram; ``label`` such as ``BI-RADS 4a``; the patient is the key in the DICOM name;
         the category of a lesion is its finding.
 
     Raises:
-        ConfigError: an option has another value.
         DatasetError: the table is missing or wrong, images are not on disk, or no outline is.
     """
     root = Path(root).absolute()
-    chosen = some_of(NAME, "findings", findings, FINDINGS)
-    least = whole_number(NAME, "min-size", min_size, 1)
-    located = locate_images(root, root if tables is None else Path(tables), allow_missing)
-    boxes = _boxes(located.rows, chosen, least)
-    rows = located.rows[~located.rows["name"].isin(list(boxes.dropped))]
+    located = locate_images(root, options.tables or root, options.allow_missing)
+    ledger = Ledger()
+    ledger.note(*located.notes)
+    ledger.drop(*located.dropped)
+    boxes = _boxes(located.rows, options)
+    ledger.drop(*boxes.unusable.values())
+    rows = located.rows[~located.rows["name"].isin(list(boxes.unusable))]
     if rows.empty:
-        raise DatasetError(f"{NAME}: no image can be used; first: {next(iter(boxes.dropped.values()))}")
-    notes = (*located.notes, *_notes(rows, boxes, chosen, least))
-    dropped = (*located.dropped, *boxes.dropped.values())
-    return Manifest(NAME, _images(rows), _lesions(boxes), notes, dropped)
+        raise DatasetError(f"{NAME}: no image can be used; first: {next(iter(boxes.unusable.values()))}")
+    ledger.note(*_notes(rows, boxes, options))
+    return Manifest.from_records(NAME, _records(rows, boxes), ledger.notes, ledger.dropped)
 
 
-def _boxes(rows: pd.DataFrame, chosen: tuple[str, ...], least: int) -> _Boxes:
+def _boxes(rows: pd.DataFrame, options: InbreastOptions) -> _Boxes:
     boxes = _Boxes()
     images = zip(rows["name"].astype(str), rows["path"], rows["xml"], strict=True)
     for name, path, xml in track(images, "read outlines", len(rows)):
         try:
             header = read_source_header(path)
-            regions = _wanted(Path(xml), boxes, chosen) if xml else []
-            boxes.rows += _boxes_of(name, regions, (header.rows, header.columns), least, boxes)
+            regions = _wanted(Path(xml), boxes, options.chosen) if xml else []
+            shape = header.rows, header.columns
+            boxes.lesions[name] = tuple(_lesions_of(name, regions, shape, options.min_size, boxes))
         except (DatasetError, DicomError) as error:
-            boxes.dropped[name] = str(error)
+            boxes.unusable[name] = str(error)
     return boxes
 
 
@@ -112,10 +137,9 @@ def _wanted(path: Path, boxes: _Boxes, chosen: tuple[str, ...]) -> list[Region]:
     return wanted
 
 
-def _boxes_of(
+def _lesions_of(
     name: str, regions: list[Region], shape: tuple[int, int], least: int, boxes: _Boxes
-) -> list[tuple[str, Box, str]]:
-    found: list[tuple[str, Box, str]] = []
+) -> Iterator[Lesion]:
     for region in regions:
         whole = box_of_points(region.points) if region.points else None
         if whole is None or clipped(whole, *shape) is None:
@@ -128,41 +152,33 @@ def _boxes_of(
         boxes.num_grown += enlarged != whole
         inside = clipped(enlarged, *shape)
         assert inside is not None
-        found.append((name, inside, str(region.finding)))
-    return found
+        yield Lesion(inside, None, str(region.finding))
 
 
-def _images(rows: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "image_id": rows["name"],
-            "modality": Modality.MAMMOGRAM.value,
-            "patient_id": rows["patient"],
-            "study_id": rows["study"],
-            "view_key": view_keys(list(rows["study"]), list(rows["laterality"] + "-" + rows["word"])),
-            "laterality": rows["laterality"],
-            "view": rows["view"],
-            "split": Split.TRAIN.value,
-            "label": "BI-RADS " + rows["birads"].replace("", "unknown"),
-            "path": rows["path"],
-            "num_slices": 1,
-        }
-    )
+def _records(rows: pd.DataFrame, boxes: _Boxes) -> Iterator[ImageRecord]:
+    keys = view_keys(list(rows["study"]), list(rows["laterality"] + "-" + rows["word"]))
+    for row, key in zip(rows.to_dict("records"), keys, strict=True):
+        yield ImageRecord(
+            image_id=row["name"],
+            modality=Modality.MAMMOGRAM,
+            patient_id=row["patient"],
+            study_id=row["study"],
+            view_key=key,
+            laterality=Laterality(row["laterality"]),
+            view=View(row["view"]),
+            split=Split.TRAIN,
+            label=f"BI-RADS {row['birads'] or 'unknown'}",
+            path=Path(row["path"]),
+            num_slices=1,
+            lesions=boxes.lesions[row["name"]],
+        )
 
 
-def _lesions(boxes: _Boxes) -> pd.DataFrame:
-    table = pd.DataFrame([box for _, box, _ in boxes.rows], columns=CORNERS)
-    table["image_id"] = [name for name, _, _ in boxes.rows]
-    table["category"] = [finding for _, _, finding in boxes.rows]
-    table["slice_index"] = pd.NA
-    return table[list(LESION_COLUMNS)]
-
-
-def _notes(rows: pd.DataFrame, boxes: _Boxes, chosen: tuple[str, ...], least: int) -> list[str]:
+def _notes(rows: pd.DataFrame, boxes: _Boxes, options: InbreastOptions) -> list[str]:
     notes = ["no official split: every patient is in the training part"]
     if boxes.left_out:
         counts = ", ".join(f"{boxes.left_out[word]} {word}" for word in FINDINGS if boxes.left_out[word])
-        notes.append(f"regions that are not taken as lesions: {counts} (findings={','.join(chosen)})")
+        notes.append(f"regions that are not taken as lesions: {counts} (findings={','.join(options.chosen)})")
     if boxes.unknown:
         counts = ", ".join(f"'{name}' {number}" for name, number in sorted(boxes.unknown.items()))
         notes.append(f"regions with a name that is not known count as unnamed: {counts}")
@@ -181,5 +197,5 @@ def _notes(rows: pd.DataFrame, boxes: _Boxes, chosen: tuple[str, ...], least: in
     if boxes.num_clipped:
         notes.append(f"{boxes.num_clipped} boxes clipped to the image")
     if boxes.num_grown:
-        notes.append(f"{boxes.num_grown} boxes enlarged to {least} pixels")
+        notes.append(f"{boxes.num_grown} boxes enlarged to {options.min_size} pixels")
     return [*notes, *boxes.oddities]

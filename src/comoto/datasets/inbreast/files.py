@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import lines_text
+from comoto.datasets.reading.missing import refuse_missing
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.datasets.reading.walk import dicom_files, folders_below
 from comoto.errors import DatasetError
@@ -21,7 +22,6 @@ TABLE = "INbreast.csv"
 _COLUMNS = ("Laterality", "View", "Acquisition date", "File Name", "Bi-Rads")
 _DICOM_NAME = re.compile(r"^(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON\.dcm$", re.IGNORECASE)
 _VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "MLO"}
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,12 @@ def _present(
     allow_missing: bool,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     absent = ~rows["name"].isin(list(images))
-    if not absent.any():
-        return rows, ()
-    if absent.all() or not allow_missing:
-        raise DatasetError(
-            f"{root}: {int(absent.sum())} of {len(rows)} images of {TABLE} are not on disk, such as "
-            f"{', '.join(rows['name'][absent].head(_SHOWN))}; copy them, or index only those that are there "
-            "with --allow-missing"
-        )
-    return rows[~absent], (f"{table.path.name}: image not on disk, in {lines_text(rows.index[absent])}",)
+    names = rows["name"][absent].tolist()
+    refuse_missing(root, f"images of {TABLE}", names, len(rows), allow_missing, way_out="copy them")
+    lines = rows.index[absent]
+    return rows[~absent], (
+        (f"{table.path.name}: image not on disk, in {lines_text(lines)}",) if names else ()
+    )
 
 
 def _contradictions(

@@ -11,11 +11,14 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from comoto.errors import DatasetError
 
-FINDINGS = ("mass", "spiculated region", "distortion", "asymmetry", "cluster", "calcification", "unnamed")
+Finding = Literal[
+    "mass", "spiculated region", "distortion", "asymmetry", "cluster", "calcification", "unnamed"
+]
+FINDINGS: tuple[Finding, ...] = get_args(Finding)
 """What a region can be; ``unnamed`` has no name, or one that OsiriX gave it."""
 
 _SPELLINGS = {
