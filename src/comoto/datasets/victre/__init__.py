@@ -18,18 +18,17 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-import pandas as pd
-
-from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.reading.options import one_of, whole_number
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import Processes, ReaderOptions
 from comoto.datasets.reading.walk import dicom_files, for_each
 from comoto.datasets.victre.series import FolderSeries, Kind, Series, read_folder
 from comoto.errors import DatasetError
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split, View
+from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split, View
+from comoto.wording import first_few
 
-_IMAGES = ("all", "volumes", "mammograms")
-_LABELS = ("state", "density")
 _LOC = re.compile(r"^roi_SP_-?(\d+)\.loc$")
 _REGIONS = {"calcification": 65, "mass": 109}
 """Sides of the trial's regions of interest in pixels of 0.085 mm."""
@@ -38,55 +37,65 @@ _FIRST_MASS, _PAST_MASSES = 4, 8
 _NAMED = 4
 
 
-def read_victre(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    images: str = "all",
-    label: str = "state",
-    workers: str | int | None = None,
-) -> Manifest:
+class VictreOptions(ReaderOptions):
+    """Options of ``read_victre``."""
+
+    about = DatasetAbout(
+        name="victre",
+        title="VICTRE, simulated trial of mammography against tomosynthesis (FDA)",
+        modalities=("synthetic DM", "synthetic DBT"),
+        boxes="none in the collection; places of lesions apart",
+        access="open: TCIA, IDC",
+        licence="CC BY 3.0",
+        commercial_use="yes",
+        citation=(
+            "Badano A, Graff CG, Badal A, Sharma D, Zeng R, Samuelson FW, Glick SJ, Myers KJ. Evaluation of "
+            "Digital Breast Tomosynthesis as Replacement of Full-Field Digital Mammography Using an In "
+            "Silico Imaging Trial. JAMA Network Open 1(7), 2018. Data: doi.org/10.7937/TCIA.2019.ho23nxaw"
+        ),
+        url="https://www.cancerimagingarchive.net/collection/victre/",
+        notes=(
+            "2,994 simulated patients; a volume is a folder of one file per slice. No official splits. "
+            'Mammograms are "for processing". Not clinical evidence.'
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of the trial's ``roi_SP_<patient>.loc`` files; without it no image has boxes."""
+    images: Literal["all", "volumes", "mammograms"] = "all"
+    """Which images are read."""
+    label: Literal["state", "density"] = "state"
+    """Label of an image: signal present or absent, or the density of the breast."""
+    workers: Processes = None
+    """Processes that read headers; as many as processors are usable if not given."""
+
+
+def read_victre(root: Path, options: VictreOptions) -> Manifest:
     """Find the series on disk, by content, and the lesions of volumes if their places are given.
 
     Args:
         root: any folder above the DICOM files; each series of slices in a folder of its own.
-        tables: folder of ``roi_SP_<patient>.loc`` files; without it no image has boxes.
-        images: ``all``, ``volumes`` or ``mammograms``.
-        label: ``state`` (signal present or absent) or ``density`` of the breast.
-        workers: processes that read headers; as many as processors are usable if not given.
+        options: what is read.
 
     Returns:
         One image per mammogram and per volume, all of them ``train``: the collection has no splits.
 
     Raises:
-        ConfigError: an option has another word.
         DatasetError: no image is below ``root``, or ``tables`` holds no ``.loc`` file.
     """
-    wanted = one_of("victre", "images", images, _IMAGES)
-    chosen_label = one_of("victre", "label", label, _LABELS)
-    processes = None if workers is None else whole_number("victre", "workers", workers, 1)
     root = Path(root).absolute()
-    places = None if tables is None else _loc_files(Path(tables))
-    notes: list[str] = []
-    found = for_each(read_folder, list(_folders(root)), "read headers", processes)
-    series, dropped = _chosen(root, found, wanted, notes)
-    lesions: list[dict[str, object]] = []
-    kept: list[Series] = []
-    for one in series:
+    places = None if options.tables is None else _loc_files(options.tables)
+    ledger = Ledger()
+    found = for_each(read_folder, list(_folders(root)), "read headers", options.workers)
+    kept: list[tuple[Series, tuple[Lesion, ...]]] = []
+    for series in _chosen(root, found, options, ledger):
         try:
-            lesions.extend(_lesions(one, places))
+            kept.append((series, tuple(_lesions(series, places))))
         except DatasetError as error:
-            dropped.append(str(error))
-            continue
-        kept.append(one)
-    notes.extend(_oddities(kept, places))
-    return Manifest(
-        "victre",
-        pd.DataFrame([_image(one, chosen_label) for one in kept], columns=list(IMAGE_COLUMNS)),
-        pd.DataFrame(lesions, columns=list(LESION_COLUMNS)),
-        tuple(notes),
-        tuple(dropped),
-    )
+            ledger.drop(str(error))
+    ledger.note(*_oddities([series for series, _ in kept], places))
+    records = (_record(series, lesions, options.label) for series, lesions in kept)
+    return Manifest.from_records("victre", records, ledger.notes, ledger.dropped)
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, ...]]:
@@ -101,26 +110,25 @@ def _folders(root: Path) -> Iterator[tuple[Path, ...]]:
 
 
 def _chosen(
-    root: Path, found: Sequence[FolderSeries], wanted: str, notes: list[str]
-) -> tuple[list[Series], list[str]]:
-    """Return the series that were asked for, and what cannot be read."""
-    dropped = [problem for one in found for problem in one.problems]
+    root: Path, found: Sequence[FolderSeries], options: VictreOptions, ledger: Ledger
+) -> list[Series]:
+    """Return the series that were asked for."""
+    ledger.drop(*(problem for one in found for problem in one.problems))
     projections = [path for one in found for path in one.projections]
     if projections:
-        some = ", ".join(str(path.relative_to(root)) for path in projections[:_NAMED])
-        more = f" and {len(projections) - _NAMED} more" if len(projections) > _NAMED else ""
-        dropped.append(f"projections of the scan, which are no slices and no mammograms: {some}{more}")
+        some = first_few((path.relative_to(root) for path in projections), _NAMED)
+        ledger.drop(f"projections of the scan, which are no slices and no mammograms: {some}")
     series = [one for folder in found for one in folder.series]
     if not series:
-        reason = f" ({dropped[0]})" if dropped else ""
+        reason = "".join(f" ({line})" for line in ledger.dropped[:1])
         raise DatasetError(f"{root}: no image of VICTRE below this folder{reason}; is it the right folder?")
-    kind = {"volumes": Kind.VOLUME, "mammograms": Kind.MAMMOGRAM}.get(wanted)
+    kind = {"volumes": Kind.VOLUME, "mammograms": Kind.MAMMOGRAM}.get(options.images)
     chosen = [one for one in series if kind in (None, one.kind)]
     if len(chosen) < len(series):
-        notes.append(f"{len(series) - len(chosen)} images are left out, as chosen (images={wanted})")
+        ledger.note(f"{len(series) - len(chosen)} images are left out, as chosen (images={options.images})")
     if not chosen:
-        raise DatasetError(f"{root}: no image is left (images={wanted}); all is the other choice")
-    return chosen, dropped
+        raise DatasetError(f"{root}: no image is left (images={options.images}); all is the other choice")
+    return chosen
 
 
 def _loc_files(folder: Path) -> dict[str, Path]:
@@ -137,25 +145,23 @@ def _loc_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _lesions(series: Series, places: dict[str, Path] | None) -> list[dict[str, object]]:
-    """Return the rows of a volume's lesions.
+def _lesions(series: Series, places: dict[str, Path] | None) -> Iterator[Lesion]:
+    """Yield a volume's lesions.
 
     Raises:
         DatasetError: the volume has lesions, but their places are not known, or are not in it.
     """
     if places is None or series.kind is Kind.MAMMOGRAM or series.state != "signal present":
-        return []
+        return
     path = places.get(series.patient_id.lstrip("-"))
     if path is None:
         raise DatasetError(f"{series.path}: signal present, but there is no roi_SP_{series.patient_id}.loc")
-    rows = []
     for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if text.strip():
-            rows.append(_lesion(series, f"{path}: line {line} is '{text}'", text.split()))
-    return rows
+            yield _lesion(series, f"{path}: line {line} is '{text}'", text.split())
 
 
-def _lesion(series: Series, where: str, words: list[str]) -> dict[str, object]:
+def _lesion(series: Series, where: str, words: list[str]) -> Lesion:
     try:
         row, column, slice_index, number = (int(word) for word in words)
     except ValueError as error:
@@ -170,10 +176,13 @@ def _lesion(series: Series, where: str, words: list[str]) -> dict[str, object]:
         raise DatasetError(f"{where}; lesions have the numbers 0 to {_PAST_MASSES - 1}")
     category = "mass" if number >= _FIRST_MASS else "calcification"
     half = _REGIONS[category] // 2
-    low = (max(0, column - half), max(0, row - half))
-    high = (min(series.columns, column + half + 1), min(series.rows, row + half + 1))
-    corners = dict(zip(CORNERS, (*low, *high), strict=True))
-    return {"image_id": _image_id(series), **corners, "slice_index": slice_index, "category": category}
+    box = (
+        float(max(0, column - half)),
+        float(max(0, row - half)),
+        float(min(series.columns, column + half + 1)),
+        float(min(series.rows, row + half + 1)),
+    )
+    return Lesion(box, slice_index, category)
 
 
 def _oddities(series: Sequence[Series], places: dict[str, Path] | None) -> list[str]:
@@ -197,22 +206,19 @@ def _oddities(series: Sequence[Series], places: dict[str, Path] | None) -> list[
     return notes
 
 
-def _image(series: Series, label: str) -> dict[str, object]:
+def _record(series: Series, lesions: tuple[Lesion, ...], label: str) -> ImageRecord:
     is_volume = series.kind is Kind.VOLUME
-    return {
-        "image_id": _image_id(series),
-        "modality": (Modality.TOMOSYNTHESIS if is_volume else Modality.MAMMOGRAM).value,
-        "patient_id": series.patient_id,
-        "study_id": series.study_uid,
-        "view_key": f"{series.side.value.lower()}cc",
-        "laterality": series.side.value,
-        "view": View.CC.value,
-        "split": Split.TRAIN.value,
-        "label": series.state if label == "state" else series.density,
-        "path": str(series.path),
-        "num_slices": series.num_frames,
-    }
-
-
-def _image_id(series: Series) -> str:
-    return f"victre-{series.kind.value}-{series.patient_id}-{series.series_uid}"
+    return ImageRecord(
+        image_id=f"victre-{series.kind.value}-{series.patient_id}-{series.series_uid}",
+        modality=Modality.TOMOSYNTHESIS if is_volume else Modality.MAMMOGRAM,
+        patient_id=series.patient_id,
+        study_id=series.study_uid,
+        view_key=f"{series.side.value.lower()}cc",
+        laterality=series.side,
+        view=View.CC,
+        split=Split.TRAIN,
+        label=series.state if label == "state" else series.density,
+        path=series.path,
+        num_slices=series.num_frames,
+        lesions=lesions,
+    )
