@@ -40,36 +40,6 @@ _ENTRIES = (
         notes="The column path is enough; what the tables do not say is read from the image headers.",
     ),
     DatasetAbout(
-        name="msynth",
-        title="M-SYNTH, simulated mammograms (FDA)",
-        modalities=("synthetic DM",),
-        boxes="one mass in every other case",
-        access="open: Hugging Face",
-        licence="CC0",
-        commercial_use="yes",
-        citation=(
-            "Sizikova E, Saharkhiz N, Sharma D, Lago M, Sahiner B, Delfino JG, Badano A. Knowledge-based in "
-            "silico models and dataset for the comparative evaluation of mammography AI for a range of "
-            "breast characteristics, lesion conspicuities and doses. Advances in Neural Information "
-            "Processing Systems, 2023. arXiv 2310.18494"
-        ),
-        url="https://huggingface.co/datasets/didsr/msynth",
-        options={
-            "dose": "full (default), all, or doses as the folders are named, with commas",
-            "density": "density of the breast: fatty, scattered, hetero, dense; several with commas",
-            "size": "radius of the mass in mm: 5.0, 7.0, 9.0; several with commas",
-            "mass-density": "1.0, 1.06, 1.1; several with commas",
-            "label": "lesion (default), density, size, mass-density or cohort",
-            "category": "of the lesions: mass (default), density, size, mass-density or cohort",
-            "boxes": "auto (mask, else .loc), mask or loc",
-        },
-        notes=(
-            "The same 1,200 simulated breasts as T-SYNTH, each with and without masses and at five doses: "
-            "index both for paired mammograms and tomosynthesis. Training, validation and test by case, as "
-            "T-SYNTH's authors split it. Not clinical evidence."
-        ),
-    ),
-    DatasetAbout(
         name="omidb",
         title="OMI-DB, the OPTIMAM Mammography Image Database (Royal Surrey, UK)",
         modalities=("FFDM",),
@@ -120,60 +90,6 @@ _ENTRIES = (
             "types": "comma separated of M, MU, B, N; all if not given",
         },
         notes="8-bit PNG of one side each, right breasts mirrored by the extract's authors. No splits.",
-    ),
-    DatasetAbout(
-        name="tsynth",
-        title="T-SYNTH, simulated tomosynthesis (FDA)",
-        modalities=("synthetic C-view", "synthetic DBT"),
-        boxes="one mass in every other case",
-        access="open: Hugging Face; all volumes: precisionFDA account",
-        licence="CC0",
-        commercial_use="yes",
-        citation=(
-            "Wiedeman C, Sarmakeeva A, Sizikova E, Filienko D, Lago M, Delfino JG, Badano A. T-SYNTH: A "
-            "Knowledge-Based Dataset of Synthetic Breast Images. MICCAI Open Data, 2025. arXiv 2507.04038, "
-            "doi.org/10.59275/j.melba.2025-g444"
-        ),
-        url="https://huggingface.co/datasets/didsr/tsynth",
-        options={
-            "images": "all (default), cview or volumes",
-            "density": "density of the breast: fatty, scattered, hetero, dense; several with commas",
-            "size": "radius of the mass in mm: 5.0, 7.0, 9.0; several with commas",
-            "mass-density": "1.0, 1.06, 1.1; several with commas",
-            "label": "lesion (default), density, size, mass-density or cohort",
-            "category": "of the lesions: mass (default), density, size, mass-density or cohort",
-            "boxes": "auto (mask, else .loc), mask or loc",
-        },
-        notes=(
-            "9,000 cases of 1,200 simulated breasts; C-views of all, volumes of a few. The mammograms are "
-            "M-SYNTH. The authors' training, validation and test cases. The masks are HDF5 files, which need "
-            "the package h5py. Not clinical evidence."
-        ),
-    ),
-    DatasetAbout(
-        name="victre",
-        title="VICTRE, simulated trial of mammography against tomosynthesis (FDA)",
-        modalities=("synthetic DM", "synthetic DBT"),
-        boxes="none in the collection; places of lesions apart",
-        access="open: TCIA, IDC",
-        licence="CC BY 3.0",
-        commercial_use="yes",
-        citation=(
-            "Badano A, Graff CG, Badal A, Sharma D, Zeng R, Samuelson FW, Glick SJ, Myers KJ. Evaluation of "
-            "Digital Breast Tomosynthesis as Replacement of Full-Field Digital Mammography Using an In "
-            "Silico Imaging Trial. JAMA Network Open 1(7), 2018. Data: doi.org/10.7937/TCIA.2019.ho23nxaw"
-        ),
-        url="https://www.cancerimagingarchive.net/collection/victre/",
-        options={
-            "tables": "folder of the trial's roi_SP_*.loc files, for boxes in the volumes",
-            "images": "all (default), volumes or mammograms",
-            "label": "state (default: signal present or absent) or density",
-            "workers": "processes that read headers; all processors if not given",
-        },
-        notes=(
-            "2,994 simulated patients; a volume is a folder of one file per slice. No official splits. "
-            'Mammograms are "for processing". Not clinical evidence.'
-        ),
     ),
 )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from comoto.components import short, suggest
 from comoto.config.listing import Setting, list_settings
@@ -48,14 +49,14 @@ def words(value: Any) -> Any:
     """Return text with commas as its parts, each once; values that are no text as they are.
 
     Raises:
-        ValueError: there is no part.
+        PydanticCustomError: there is no part.
     """
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, Sequence | set | frozenset):
         return value
     found = tuple(dict.fromkeys(part.strip() if isinstance(part, str) else part for part in parts))
     if not any(found):
-        raise ValueError("names none; separate them with commas")
+        raise PydanticCustomError("no_words", "names none")
     return tuple(part for part in found if part != "")
 
 

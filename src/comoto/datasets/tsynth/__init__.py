@@ -12,63 +12,71 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from comoto.datasets.reading.options import one_of
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.tsynth.cases import TOMOSYNTHESIS, Case, CaseOptions, find_cases
-from comoto.datasets.tsynth.images import CaseLedger, CaseLesions, case_manifest
+from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
 from comoto.datasets.tsynth.lesions import Box, Centre, box_in_labels
 from comoto.records import Manifest, Modality
 from comoto.sources.raw_volume import RawLayout
 
 _LAYOUT = "device_data_VICTREPhantoms_spic_*/<density>/2/<size>/SIM/*.<id>/<id>/reconstruction<id>.mhd"
-_IMAGES = ("all", "cview", "volumes")
 
 
-def read_tsynth(  # noqa: PLR0913 an argument an option of the command line
-    root: Path,
-    *,
-    allow_missing: bool = False,
-    images: str = "all",
-    density: str | None = None,
-    size: str | None = None,
-    mass_density: str | None = None,
-    label: str = "lesion",
-    category: str = "mass",
-    boxes: str = "auto",
-) -> Manifest:
+class TsynthOptions(CaseOptions):
+    """Options of ``read_tsynth``."""
+
+    about = DatasetAbout(
+        name="tsynth",
+        title="T-SYNTH, simulated tomosynthesis (FDA)",
+        modalities=("synthetic C-view", "synthetic DBT"),
+        boxes="one mass in every other case",
+        access="open: Hugging Face; all volumes: precisionFDA account",
+        licence="CC0",
+        commercial_use="yes",
+        citation=(
+            "Wiedeman C, Sarmakeeva A, Sizikova E, Filienko D, Lago M, Delfino JG, Badano A. T-SYNTH: A "
+            "Knowledge-Based Dataset of Synthetic Breast Images. MICCAI Open Data, 2025. arXiv 2507.04038, "
+            "doi.org/10.59275/j.melba.2025-g444"
+        ),
+        url="https://huggingface.co/datasets/didsr/tsynth",
+        notes=(
+            "9,000 cases of 1,200 simulated breasts; C-views of all, volumes of a few. The mammograms are "
+            "M-SYNTH. The authors' training, validation and test cases. The masks are HDF5 files, which need "
+            "the package h5py. Not clinical evidence."
+        ),
+    )
+
+    images: Literal["all", "cview", "volumes"] = "all"
+    """C-views, volumes or both; the raw file's size tells which of them an image is."""
+
+
+def read_tsynth(root: Path, options: TsynthOptions) -> Manifest:
     """Find the cases on disk and their lesions.
 
     Args:
         root: any folder above the unpacked ``SIM`` folders, or one of them, if the folders above it have the
             release's names.
-        allow_missing: leave out cases whose raw file is not on disk, and say so, instead of refusing.
-        images: ``all``, ``cview`` or ``volumes``; the raw file's size tells which of them an image is.
-        density: of the breast, such as ``fatty,dense``; all that are there if not given.
-        size: radius of the mass in mm, such as ``5.0``.
-        mass_density: such as ``1.06``.
-        label: ``lesion`` (that, or ``no lesion``), ``density``, ``size``, ``mass-density`` or ``cohort``.
-        category: of the lesions: ``mass``, ``density``, ``size``, ``mass-density`` or ``cohort``.
-        boxes: ``auto`` takes the mask, or ``.loc`` where a case has none; ``mask`` or ``loc`` only that.
+        options: what is read.
 
     Returns:
         One image per C-view or volume, in the authors' splits.
 
     Raises:
-        ConfigError: an option has another word; or masks are there and the package h5py is not.
+        ConfigError: a chosen word is that of no case; or masks are there and the package h5py is not.
         DatasetError: no case is below ``root``, or raw files are missing.
     """
-    options = CaseOptions(density, size, mass_density, label, category, boxes)
-    options.check("tsynth")
-    wanted = one_of("tsynth", "images", images, _IMAGES)
     root = Path(root).absolute()
-    cases, dropped = find_cases(root, TOMOSYNTHESIS, f"T-SYNTH case ({_LAYOUT})")
-    ledger = CaseLedger("tsynth", root, allow_missing, list(dropped))
+    ledger = Ledger()
+    cases = find_cases(root, TOMOSYNTHESIS, f"T-SYNTH case ({_LAYOUT})", ledger)
     laid_out = [
         (case, layout)
-        for case, layout in ledger.layouts(options.choose("tsynth", cases))
-        if wanted in ("all", "volumes" if layout.num_frames > 1 else "cview")
+        for case, layout in layouts(root, options.choose("tsynth", cases), options, ledger)
+        if options.images in ("all", "volumes" if layout.num_frames > 1 else "cview")
     ]
-    return case_manifest(ledger, laid_out, _Lesions(), options)
+    return case_manifest("tsynth", root, laid_out, _Lesions(), options, ledger)
 
 
 class _Lesions(CaseLesions):

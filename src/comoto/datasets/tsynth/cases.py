@@ -11,18 +11,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from comoto.datasets.reading.options import one_of, some_of
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import AllowMissing, Words
 from comoto.datasets.reading.walk import folders_below
-from comoto.errors import DatasetError
+from comoto.errors import ConfigError, DatasetError
 from comoto.records import Split
+from comoto.wording import first_few
 
-LABELS = ("lesion", "density", "size", "mass-density", "cohort")
-CATEGORIES = ("mass", "density", "size", "mass-density", "cohort")
 _LAST_OF_SPLIT = {Split.TRAIN: 200, Split.VALIDATION: 250, Split.TEST: 300}
 """The split of the T-SYNTH authors, by the number of the case."""
 
-_NAMED = 4
+MOST_NAMED = 4
 
 _PHANTOMS = r"device_data_VICTREPhantoms_spic_(?P<mass_density>[\d.]+)"
 _COHORT = r"(?P<density>fatty|scattered|hetero|dense)/2/(?P<size>[\d.]+)/[^/]+"
@@ -84,32 +85,21 @@ class Case:
         return facts.get(what, otherwise)
 
 
-@dataclass(frozen=True)
-class CaseOptions:
-    """What the user chose; the values are as on the command line.
+class CaseOptions(AllowMissing):
+    """Options that both sets have."""
 
-    Attributes:
-        density, size, mass_density: cohorts to read, separated by commas; None for all that are there.
-        label, category: what becomes the image's label and the lesion's category.
-        boxes: ``auto``, ``mask`` or ``loc``.
-    """
-
-    density: str | None = None
-    size: str | None = None
-    mass_density: str | None = None
-    label: str = "lesion"
-    category: str = "mass"
-    boxes: str = "auto"
-
-    def check(self, dataset: str) -> None:
-        """Refuse words that are not known, before the disk is looked at.
-
-        Raises:
-            ConfigError: naming the accepted words.
-        """
-        one_of(dataset, "label", self.label, LABELS)
-        one_of(dataset, "category", self.category, CATEGORIES)
-        one_of(dataset, "boxes", self.boxes, ("auto", "mask", "loc"))
+    density: Words = ()
+    """Densities of the breast to read: fatty, scattered, hetero, dense; all that are there if not given."""
+    size: Words = ()
+    """The same, radius of the mass in mm: 5.0, 7.0, 9.0."""
+    mass_density: Words = ()
+    """The same, density of the mass relative to glandular tissue: 1.0, 1.06, 1.1."""
+    label: Literal["lesion", "density", "size", "mass-density", "cohort"] = "lesion"
+    """Label of an image; ``lesion`` says lesion or no lesion."""
+    category: Literal["mass", "density", "size", "mass-density", "cohort"] = "mass"
+    """Category of a lesion, for results by subgroup."""
+    boxes: Literal["auto", "mask", "loc"] = "auto"
+    """Where boxes come from: ``auto`` is the mask, or the ``.loc`` file where a case has no mask."""
 
     def choose(self, dataset: str, cases: Sequence[Case]) -> list[Case]:
         """Return the cases of the chosen cohorts.
@@ -118,40 +108,42 @@ class CaseOptions:
             ConfigError: a chosen word is that of no case.
         """
         chosen = list(cases)
-        for name, value, word in (
+        for name, values, word in (
             ("density", self.density, lambda case: case.density),
             ("size", self.size, lambda case: case.size),
             ("mass-density", self.mass_density, lambda case: case.mass_density),
         ):
-            chosen = pick(dataset, name, value, chosen, word)
+            chosen = pick(dataset, name, values, chosen, word)
         return chosen
 
 
 def pick(
-    dataset: str, name: str, value: str | None, cases: list[Case], word: Callable[[Case], str]
+    dataset: str, name: str, values: Sequence[str], cases: list[Case], word: Callable[[Case], str]
 ) -> list[Case]:
-    """Return the cases whose word is among those of an option, all if it is not given.
+    """Return the cases whose word is among those of an option, all if it names none.
 
     Raises:
         ConfigError: one of them is that of no case.
     """
-    if value is None:
-        return cases
-    wanted = some_of(dataset, name, value, sorted({word(case) for case in cases}))
-    return [case for case in cases if word(case) in wanted]
+    known = sorted({word(case) for case in cases})
+    for value in values:
+        if value not in known:
+            raise ConfigError(f"{dataset}: {name}={value}: accepted are {', '.join(known)}")
+    return [case for case in cases if word(case) in values] if values else cases
 
 
-def find_cases(root: Path, pattern: re.Pattern[str], what: str) -> tuple[list[Case], tuple[str, ...]]:
+def find_cases(root: Path, pattern: re.Pattern[str], what: str, ledger: Ledger) -> list[Case]:
     """Find the headers of one data set.
 
     Args:
         root: any folder above the cases, or one of the release's own.
         pattern: ``TOMOSYNTHESIS`` or ``MAMMOGRAPHY``.
         what: the release's layout, for the message.
+        ledger: gets what is left out: archives that are still packed, folders that contradict their files,
+            cases beyond 300.
 
     Returns:
-        The cases in the order of their paths, and what was dropped: archives that are still packed, folders
-        that contradict their files, cases beyond 300.
+        The cases in the order of their paths.
 
     Raises:
         DatasetError: the folder is missing, or holds no case.
@@ -189,13 +181,8 @@ def find_cases(root: Path, pattern: re.Pattern[str], what: str) -> tuple[list[Ca
         ("the folders and the file do not say the same number", mixed),
         ("cases beyond 300, which are in no split", beyond),
     )
-    return cases, tuple(f"{reason}: {listed(names)}" for reason, names in said if names)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first few names and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    ledger.drop(*(f"{reason}: {first_few(names, MOST_NAMED)}" for reason, names in said if names))
+    return cases
 
 
 def _files(root: Path) -> Iterator[Path]:

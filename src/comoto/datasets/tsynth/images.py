@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.tsynth.cases import Case, CaseOptions, listed
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.tsynth.cases import MOST_NAMED, Case, CaseOptions
 from comoto.datasets.tsynth.lesions import Box, Centre, box_about, picture_shape, read_centres
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Laterality, Manifest, Modality, View
+from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, View
 from comoto.sources.raw_volume import RawLayout, raw_file, read_entries, read_layout
 
 
@@ -40,75 +39,37 @@ class CaseLesions(ABC):
         """Return the boxes of the masses in the mask; ``centres`` are those of the ``.loc`` file."""
 
 
-@dataclass
-class CaseLedger:
-    """What is said of the cases beside the tables: reasons, each with its cases.
+def layouts(
+    root: Path, cases: Sequence[Case], options: CaseOptions, ledger: Ledger
+) -> list[tuple[Case, RawLayout]]:
+    """Return how each case's raw file is read; cases that have none, or a damaged one, are left out.
 
-    Attributes:
-        dataset: its name.
-        root: folder that was asked for.
-        allow_missing: leave out cases without a raw file.
-        dropped: lines of ``Manifest.dropped``, from the search.
-        notes: lines of ``Manifest.notes``.
+    Raises:
+        DatasetError: raw files are missing, and that was not allowed; or no case is left.
     """
-
-    dataset: str
-    root: Path
-    allow_missing: bool
-    dropped: list[str]
-    notes: list[str] = field(default_factory=list)
-    _noted: dict[str, list[str]] = field(default_factory=dict)
-    _left_out: dict[str, list[str]] = field(default_factory=dict)
-
-    def note(self, what: str, case: Case) -> None:
-        """Remember something odd about a case that is kept."""
-        self._noted.setdefault(what, []).append(case.study_id)
-
-    def drop(self, why: str, case: Case) -> None:
-        """Remember why a case is left out."""
-        self._left_out.setdefault(why, []).append(case.study_id)
-
-    def layouts(self, cases: Sequence[Case]) -> list[tuple[Case, RawLayout]]:
-        """Return how each case's raw file is read; cases that have none, or a damaged one, are left out.
-
-        Raises:
-            DatasetError: raw files are missing, and that was not allowed; or no case is left.
-        """
-        laid_out, missing = [], []
-        for case in cases:
-            try:
-                if not raw_file(case.header, read_entries(case.header)).is_file():
-                    missing.append(str(case.header.relative_to(self.root)))
-                    self.drop("no raw file beside the header", case)
-                    continue
-                laid_out.append((case, read_layout(case.header)))
-            except DicomError as error:
-                self.dropped.append(str(error))
-        if missing and not self.allow_missing:
-            raise DatasetError(
-                f"{self.root}: {len(missing)} headers have no raw file beside them: {listed(missing)}; "
-                "download them again, or index only the complete ones with --allow-missing"
-            )
-        if not laid_out:
-            raise DatasetError(f"{self.root}: no image is left ({'; '.join(self.all_dropped()[:4])})")
-        return laid_out
-
-    def all_dropped(self) -> tuple[str, ...]:
-        """Return the lines of ``Manifest.dropped``."""
-        lines = (f"{why}: {listed(cases)} ({len(cases)} in all)" for why, cases in self._left_out.items())
-        return (*self.dropped, *lines)
-
-    def all_notes(self) -> tuple[str, ...]:
-        """Return the lines of ``Manifest.notes``."""
-        lines = (f"{what}: {listed(cases)} ({len(cases)} in all)" for what, cases in self._noted.items())
-        return (*self.notes, *lines)
+    laid_out, missing = [], []
+    for case in cases:
+        try:
+            if not raw_file(case.header, read_entries(case.header)).is_file():
+                missing.append(str(case.header.relative_to(root)))
+                ledger.drop_of("no raw file beside the header", case.study_id)
+                continue
+            laid_out.append((case, read_layout(case.header)))
+        except DicomError as error:
+            ledger.drop(str(error))
+    refuse_missing(root, "raw files of the headers", missing, len(cases), options.allow_missing)
+    if not laid_out:
+        raise DatasetError(f"{root}: no image is left ({'; '.join(ledger.dropped[:MOST_NAMED])})")
+    return laid_out
 
 
 def case_manifest(
-    ledger: CaseLedger,
+    dataset: str,
+    root: Path,
     laid_out: Sequence[tuple[Case, RawLayout]],
     lesions: CaseLesions,
     options: CaseOptions,
+    ledger: Ledger,
 ) -> Manifest:
     """Return the manifest of the cases whose lesions are known.
 
@@ -116,60 +77,50 @@ def case_manifest(
         ConfigError: masks cannot be read without a further package.
         DatasetError: no image is left.
     """
-    images: list[dict[str, object]] = []
-    rows: list[dict[str, object]] = []
+    records = []
     for case, layout in track(laid_out, "look for lesions", len(laid_out)):
         found = _Search(ledger, case, layout, lesions, lesions.mask(case), options.boxes).boxes()
-        if found is None:
-            continue
-        boxes = _clipped(ledger, case, layout, found)
-        word, modality = lesions.kind(layout)
-        image_id = "-".join(filter(None, (ledger.dataset, word, case.study_id, case.dose)))
-        images.append(_image(image_id, modality, case, layout, options, bool(boxes)))
-        rows.extend(
-            {
-                "image_id": image_id,
-                **dict(zip(CORNERS, (box.x1, box.y1, box.x2, box.y2), strict=True)),
-                "slice_index": box.slice_index,
-                "category": case.word(options.category, "mass"),
-            }
-            for box in boxes
-        )
-    if not images:
-        raise DatasetError(f"{ledger.root}: no image is left ({'; '.join(ledger.all_dropped()[:4])})")
-    return Manifest(
-        ledger.dataset,
-        pd.DataFrame(images, columns=list(IMAGE_COLUMNS)),
-        pd.DataFrame(rows, columns=list(LESION_COLUMNS)),
-        ledger.all_notes(),
-        ledger.all_dropped(),
-    )
+        if found is not None:
+            boxes = _clipped(ledger, case, layout, found)
+            word, modality = lesions.kind(layout)
+            image_id = "-".join(filter(None, (dataset, word, case.study_id, case.dose)))
+            records.append(_record(image_id, modality, case, layout, boxes, options))
+    if not records:
+        raise DatasetError(f"{root}: no image is left ({'; '.join(ledger.dropped[:MOST_NAMED])})")
+    return Manifest.from_records(dataset, records, ledger.notes, ledger.dropped)
 
 
-def _image(
-    image_id: str, modality: Modality, case: Case, layout: RawLayout, options: CaseOptions, has_lesion: bool
-) -> dict[str, object]:
+def _record(
+    image_id: str,
+    modality: Modality,
+    case: Case,
+    layout: RawLayout,
+    boxes: Sequence[Box],
+    options: CaseOptions,
+) -> ImageRecord:
     assert case.split is not None  # find_cases left out the others
-    return {
-        "image_id": image_id,
-        "modality": modality.value,
-        "patient_id": case.patient_id,
-        "study_id": case.study_id,
-        "view_key": "lcc",
-        "laterality": Laterality.LEFT.value,
-        "view": View.CC.value,
-        "split": case.split.value,
-        "label": case.word(options.label, "lesion" if has_lesion else "no lesion"),
-        "path": str(case.header),
-        "num_slices": layout.num_frames,
-    }
+    category = case.word(options.category, "mass")
+    return ImageRecord(
+        image_id=image_id,
+        modality=modality,
+        patient_id=case.patient_id,
+        study_id=case.study_id,
+        view_key="lcc",
+        laterality=Laterality.LEFT,
+        view=View.CC,
+        split=case.split,
+        label=case.word(options.label, "lesion" if boxes else "no lesion"),
+        path=case.header,
+        num_slices=layout.num_frames,
+        lesions=tuple(Lesion((box.x1, box.y1, box.x2, box.y2), box.slice_index, category) for box in boxes),
+    )
 
 
 @dataclass(frozen=True)
 class _Search:
     """Where the lesions of one case are looked for."""
 
-    ledger: CaseLedger
+    ledger: Ledger
     case: Case
     layout: RawLayout
     lesions: CaseLesions
@@ -187,14 +138,14 @@ class _Search:
                 self._note("a case of even number has a lesion, which the release denies; it is kept")
             return self._with_centres(centres) if centres else []
         except DatasetError as error:
-            self.ledger.dropped.append(str(error))
+            self.ledger.drop(str(error))
             return None
 
     def _note(self, what: str) -> None:
-        self.ledger.note(what, self.case)
+        self.ledger.note_of(what, self.case.study_id)
 
     def _drop(self, why: str) -> None:
-        self.ledger.drop(why, self.case)
+        self.ledger.drop_of(why, self.case.study_id)
 
     def _without_loc(self) -> list[Box] | None:
         """The release says that odd cases have a lesion, and that those with one have a ``.loc`` file."""
@@ -228,7 +179,7 @@ class _Search:
         return [box_about(centre, self.case.size) for centre in centres]
 
 
-def _clipped(ledger: CaseLedger, case: Case, layout: RawLayout, boxes: Iterable[Box]) -> list[Box]:
+def _clipped(ledger: Ledger, case: Case, layout: RawLayout, boxes: Iterable[Box]) -> list[Box]:
     rows, columns = picture_shape(layout)
     clipped = []
     for box in boxes:
@@ -240,6 +191,6 @@ def _clipped(ledger: CaseLedger, case: Case, layout: RawLayout, boxes: Iterable[
             box.slice_index,
         )
         if inside != box:
-            ledger.note("a box was clipped to the image", case)
+            ledger.note_of("a box was clipped to the image", case.study_id)
         clipped.append(inside)
     return clipped

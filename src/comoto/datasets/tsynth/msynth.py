@@ -14,8 +14,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import Words
 from comoto.datasets.tsynth.cases import MAMMOGRAPHY, Case, CaseOptions, find_cases, pick
-from comoto.datasets.tsynth.images import CaseLedger, CaseLesions, case_manifest
+from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
 from comoto.datasets.tsynth.lesions import Box, Centre, box_in_projection
 from comoto.records import Manifest, Modality
 from comoto.sources.raw_volume import RawLayout
@@ -26,58 +29,67 @@ FULL_DOSES = {"fatty": "2.22e10", "scattered": "2.04e10", "hetero": "1.02e10", "
 _LAYOUT = "device_data_VICTREPhantoms_spic_*/<dose>/<density>/2/<size>/SIM/*.<id>/<id>/projection_DM<id>.mhd"
 
 
-def read_msynth(  # noqa: PLR0913 an argument an option of the command line
-    root: Path,
-    *,
-    allow_missing: bool = False,
-    dose: str = "full",
-    density: str | None = None,
-    size: str | None = None,
-    mass_density: str | None = None,
-    label: str = "lesion",
-    category: str = "mass",
-    boxes: str = "auto",
-) -> Manifest:
+class MsynthOptions(CaseOptions):
+    """Options of ``read_msynth``."""
+
+    about = DatasetAbout(
+        name="msynth",
+        title="M-SYNTH, simulated mammograms (FDA)",
+        modalities=("synthetic DM",),
+        boxes="one mass in every other case",
+        access="open: Hugging Face",
+        licence="CC0",
+        commercial_use="yes",
+        citation=(
+            "Sizikova E, Saharkhiz N, Sharma D, Lago M, Sahiner B, Delfino JG, Badano A. Knowledge-based in "
+            "silico models and dataset for the comparative evaluation of mammography AI for a range of "
+            "breast characteristics, lesion conspicuities and doses. Advances in Neural Information "
+            "Processing Systems, 2023. arXiv 2310.18494"
+        ),
+        url="https://huggingface.co/datasets/didsr/msynth",
+        notes=(
+            "The same 1,200 simulated breasts as T-SYNTH, each with and without masses and at five doses: "
+            "index both for paired mammograms and tomosynthesis. Training, validation and test by case, as "
+            "T-SYNTH's authors split it. Not clinical evidence."
+        ),
+    )
+
+    dose: Words = ("full",)
+    """``full``, ``all``, or numbers of photons as the folders are named, such as 2.22e10; full is 2.22e10
+    (fatty), 2.04e10 (scattered), 1.02e10 (hetero) or 8.67e09 (dense)."""
+
+
+def read_msynth(root: Path, options: MsynthOptions) -> Manifest:
     """Find the cases on disk and their lesions.
 
     Args:
         root: any folder above the unpacked ``SIM`` folders, or one of them, if the folders above it have the
             release's names; ``segmentation_masks`` is looked for beside its ``data`` folder.
-        allow_missing: leave out cases whose raw file is not on disk, and say so, instead of refusing.
-        dose: ``full``, ``all``, or doses as the folders are named, such as ``2.22e10,2.04e10``.
-        density: of the breast, such as ``fatty,dense``; all that are there if not given.
-        size: radius of the mass in mm, such as ``5.0``.
-        mass_density: such as ``1.06``.
-        label: ``lesion`` (that, or ``no lesion``), ``density``, ``size``, ``mass-density`` or ``cohort``.
-        category: of the lesions: ``mass``, ``density``, ``size``, ``mass-density`` or ``cohort``.
-        boxes: ``auto`` takes the mask, or ``.loc`` where a case has none; ``mask`` or ``loc`` only that.
+        options: what is read.
 
     Returns:
         One mammogram per case and dose, in the authors' splits.
 
     Raises:
-        ConfigError: an option has another word.
+        ConfigError: a chosen word is that of no case.
         DatasetError: no case is below ``root``, or raw files are missing.
     """
-    options = CaseOptions(density, size, mass_density, label, category, boxes)
-    options.check("msynth")
     root = Path(root).absolute()
-    cases, dropped = find_cases(root, MAMMOGRAPHY, f"M-SYNTH case ({_LAYOUT})")
-    ledger = CaseLedger("msynth", root, allow_missing, list(dropped))
-    chosen = _of_dose(options.choose("msynth", cases), dose, ledger)
-    return case_manifest(ledger, ledger.layouts(chosen), _Lesions(), options)
+    ledger = Ledger()
+    cases = find_cases(root, MAMMOGRAPHY, f"M-SYNTH case ({_LAYOUT})", ledger)
+    chosen = _of_dose(options.choose("msynth", cases), options.dose, ledger)
+    laid_out = layouts(root, chosen, options, ledger)
+    return case_manifest("msynth", root, laid_out, _Lesions(), options, ledger)
 
 
-def _of_dose(cases: list[Case], dose: str, ledger: CaseLedger) -> list[Case]:
-    if dose == "all":
+def _of_dose(cases: list[Case], dose: tuple[str, ...], ledger: Ledger) -> list[Case]:
+    if dose == ("all",):
         return cases
-    if dose != "full":
+    if dose != ("full",):
         return pick("msynth", "dose", dose, cases, lambda case: case.dose)
     chosen = [case for case in cases if case.dose == FULL_DOSES[case.density]]
     if len(chosen) < len(cases):
-        ledger.notes.append(
-            f"{len(cases) - len(chosen)} images of lower doses are left out, as chosen (dose=full)"
-        )
+        ledger.note(f"{len(cases) - len(chosen)} images of lower doses are left out, as chosen (dose=full)")
     return chosen
 
 
