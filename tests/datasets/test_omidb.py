@@ -223,9 +223,9 @@ def test_which_marks_count(tree):
     assert [box for box, _ in boxes(index(tree, conspicuity="subtle"))] == [(10, 12, 20, 30)]
     assert boxes(index(tree, status="benign, normal")) == []
     for options, message in (
-        ({"categories": ["lump"]}, "unknown category 'lump'"),
+        ({"categories": ["lump"]}, "omidb: categories=lump: accepted are mass"),
         ({"conspicuity": "obvius"}, "did you mean 'obvious'"),
-        ({"status": "dead"}, "unknown status 'dead'"),
+        ({"status": "dead"}, "omidb: status=dead: accepted are interval cancer"),
         ({"intent": "raw"}, "omidb: intent=raw: accepted are presentation, processing, both"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -310,7 +310,7 @@ def test_missing_images(tree):
     sop = tree.image("demd2", study, "ML", "R", dicom=False)
     nowhere = tree.image("demd2", study, "LM", "R", dicom=False, header=False)
     with pytest.raises(
-        DatasetError, match=r"2 images of IMAGEDB are not on disk, such as demd2/.*--allow-missing"
+        DatasetError, match=r"2 of 5 images of IMAGEDB are not on disk, such as demd2/.*--allow-missing"
     ):
         index(tree)
     manifest = index(tree, allow_missing=True)

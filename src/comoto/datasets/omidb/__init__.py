@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import Any, Literal
 
 from comoto.datasets.omidb.files import (
     OmidbFolders,
@@ -24,37 +22,89 @@ from comoto.datasets.omidb.files import (
     load_json,
 )
 from comoto.datasets.omidb.header import OmidbHeader, completed, read_dicom_header, read_json_header
-from comoto.datasets.omidb.marks import MarkRules, listed, mark_rules, parse_marks
-from comoto.datasets.omidb.nbss import STATUSES, Episode, client_status, parse_date, parse_episodes
-from comoto.datasets.reading.options import one_of
+from comoto.datasets.omidb.marks import (
+    CONSPICUITIES,
+    LESION_CATEGORIES,
+    Conspicuity,
+    LesionCategory,
+    Mark,
+    OtherCategory,
+    parse_marks,
+)
+from comoto.datasets.omidb.nbss import STATUSES, Episode, Status, client_status, parse_date, parse_episodes
+from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.options import AllowMissing, LowerSeveral, Words
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality, Split
+from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split
+from comoto.wording import first_few
 
 _UID = re.compile(r"[\d+.]+$")
 _CANCER = STATUSES[:2]
-_SHOWN = 3
 _MISSING = "is not on disk"
-_CHOICES = {
-    "intent": ("presentation", "processing", "both"),
-    "dbt": ("report", "include"),
-    "label": ("side", "episode", "client"),
-    "unmarked": ("drop", "keep"),
-}
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """The options of ``read_omidb``, checked."""
+class OmidbOptions(AllowMissing):
+    """Options of ``read_omidb``."""
 
-    marks: MarkRules
-    intent: str
-    dbt: str
-    label: str
-    unmarked: str
-    sites: frozenset[str]
-    clients: frozenset[str]
+    about = DatasetAbout(
+        name="omidb",
+        title="OMI-DB, the OPTIMAM Mammography Image Database (Royal Surrey, UK)",
+        modalities=("FFDM",),
+        boxes="radiologists' marks, number not published",
+        access="by application",
+        licence="agreement",
+        commercial_use="by agreement",
+        citation=(
+            "Halling-Brown MD, Warren LM, Ward D, Lewis E, Mackenzie A, Wallis MG, Wilkinson LS, "
+            "Given-Wilson RM, McAvinchey R, Young KC. OPTIMAM Mammography Image Database: A Large-Scale "
+            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), "
+            "e200103, 2021. doi.org/10.1148/ryai.2020200103"
+        ),
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        notes=(
+            "More than 2,000,000 images of 172,282 women (May 2020). No official splits. For-presentation "
+            "mammograms are taken unless asked otherwise."
+        ),
+    )
+
+    tables: Path | None = None
+    """Folder of the clients' JSON, if it is not ROOT or ROOT/data; ``data`` is the same."""
+    data: str | None = None
+    """Folder of the clients' JSON, absolute or from ROOT."""
+    images: str | None = None
+    """Folder of the DICOM files, if it is not ROOT or ROOT/images."""
+    nbss: str | None = None
+    """Folder of the NBSS files, if it is not that of the data."""
+    categories: LowerSeveral[Literal[LesionCategory, OtherCategory]] = LESION_CATEGORIES
+    """What a mark must show to count as a lesion; one that shows several counts if one of them does."""
+    conspicuity: LowerSeveral[Conspicuity] = CONSPICUITIES
+    """Marks of other conspicuity do not count; ``unknown`` is a mark without one."""
+    status: LowerSeveral[Status] = STATUSES
+    """States of the breast in which marks count."""
+    intent: Literal["presentation", "processing", "both"] = "presentation"
+    """Which mammograms are taken."""
+    dbt: Literal["report", "include"] = "report"
+    """Tomosynthesis objects are counted in a note, or taken, without marks."""
+    label: Literal["side", "episode", "client"] = "side"
+    """Whose state becomes the label: that of the side in the episode, of the episode, of the client."""
+    unmarked: Literal["drop", "keep"] = "drop"
+    """Images without a mark of a breast with cancer."""
+    sites: Words = ()
+    """Clients of other sites are left out; all are taken if none is named."""
+    clients: Words = ()
+    """Other clients are left out."""
+
+    def count(self, mark: Mark, status: str) -> bool:
+        """Return whether a mark in a breast of that state counts as a lesion."""
+        return (
+            bool(set(self.categories) & set(mark.categories))
+            and mark.conspicuity in self.conspicuity
+            and status in self.status
+        )
 
 
 @dataclass(frozen=True)
@@ -76,101 +126,60 @@ class _Image:
 
 @dataclass
 class _Collected:
-    """What has been read so far; ``left_out`` is by reason, ``chosen`` counts what an option leaves out."""
+    """What has been read so far; ``chosen`` counts what an option leaves out."""
 
-    images: list[dict[str, Any]] = field(default_factory=list)
-    lesions: list[dict[str, Any]] = field(default_factory=list)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
+    records: list[ImageRecord] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=lambda: Ledger(_names_first))
     chosen: Counter[str] = field(default_factory=Counter)
     sites: Counter[str] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
     clipped: int = 0
 
     def drop(self, reason: str, key: str) -> None:
-        self.left_out.setdefault(reason, []).append(key)
-
-    def dropped(self) -> tuple[str, ...]:
-        return tuple(f"{_some(keys)}: {reason}" for reason, keys in self.left_out.items())
+        self.ledger.drop_of(reason, key)
 
 
-def read_omidb(  # noqa: PLR0913 an argument an option of the command line
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    categories: Sequence[str] | None = None,
-    data: str | None = None,
-    images: str | None = None,
-    nbss: str | None = None,
-    intent: str | None = None,
-    dbt: str | None = None,
-    label: str | None = None,
-    conspicuity: str | None = None,
-    status: str | None = None,
-    unmarked: str | None = None,
-    sites: str | None = None,
-    clients: str | None = None,
-) -> Manifest:
+def _names_first(reason: str, keys: Sequence[str]) -> str:
+    return f"{first_few(keys)}: {reason}"
+
+
+def read_omidb(root: Path, options: OmidbOptions) -> Manifest:
     """Read the JSON of every client and find the images on disk.
 
     Args:
         root: the folder with ``data`` and ``images``, or with the clients themselves.
-        tables: folder of the clients' JSON; the same as ``data``.
-        allow_missing: leave out images that are not on disk, listed in ``dropped``, instead of refusing.
-        categories: what a mark must show to count as a lesion; ``LESION_CATEGORIES`` if not given.
-        data: folder of the clients' JSON, absolute or from ``root``.
-        images: folder of the DICOM files.
-        nbss: folder of the NBSS files, if it is not that of the data.
-        intent: which images: ``presentation`` (default), ``processing`` or ``both``.
-        dbt: tomosynthesis objects: ``report`` (default) counts them, ``include`` takes them without marks.
-        label: whose state: of the ``side`` in the episode (default), of the ``episode``, of the ``client``.
-        conspicuity: comma separated; marks of other conspicuity do not count.
-        status: comma separated states of the breast in which marks count.
-        unmarked: images without a mark of a breast with cancer: ``drop`` (default) or ``keep``.
-        sites: comma separated; clients of other sites are left out.
-        clients: comma separated; others are left out.
+        options: what is read.
 
     Returns:
         One image per mammogram; ``label`` is interval cancer, malignant, benign or normal, ``view_key`` such
         as ``lcc``; lesions are clipped to the image. All of it is ``train``: the database has no splits.
 
     Raises:
-        ConfigError: an option has no such value.
         DatasetError: a folder is missing, images are not on disk, or no image is left.
     """
-    given = {"intent": intent, "dbt": dbt, "label": label, "unmarked": unmarked}
-    picked = {
-        name: one_of("omidb", name, value or _CHOICES[name][0], _CHOICES[name])
-        for name, value in given.items()
-    }
-    rules = _Rules(
-        marks=mark_rules(categories, conspicuity, status),
-        sites=frozenset(listed(sites) or ()),
-        clients=frozenset(listed(clients) or ()),
-        **picked,
-    )
     root = Path(root).absolute()
-    folders = find_folders(root, data if tables is None else str(Path(tables).absolute()), images, nbss)
-    names = _client_names(folders, rules)
+    data = options.data if options.tables is None else str(options.tables.absolute())
+    folders = find_folders(root, data, options.images, options.nbss)
+    names = _client_names(folders, options)
     found = _Collected()
     for client in track(names, "read clients", len(names)):
-        for image in _images_of(folders, client, rules, found):
-            _take(folders, image, rules, found)
-    _require_images(folders, found, allow_missing)
-    return _manifest(found, rules)
+        for image in _images_of(folders, client, options, found):
+            _take(folders, image, options, found)
+    _require_images(folders, found, options)
+    return _manifest(found, options)
 
 
-def _client_names(folders: OmidbFolders, rules: _Rules) -> list[str]:
+def _client_names(folders: OmidbFolders, options: OmidbOptions) -> list[str]:
     names = client_names(folders)
     if not names:
         raise DatasetError(
             f"{folders.data}: no client here (folders demd... or optm... with imagedb_*.json); name their "
             "folder with --set data=FOLDER"
         )
-    unknown = sorted(rules.clients - set(names))
+    unknown = sorted(set(options.clients) - set(names))
     if unknown:
         raise DatasetError(f"{folders.data}: no client {unknown[0]}; correct --set clients=")
-    return [name for name in names if not rules.clients or name in rules.clients]
+    return [name for name in names if not options.clients or name in options.clients]
 
 
 def _loaded(folders: OmidbFolders, client: str, found: _Collected) -> tuple[dict[str, Any], ...]:
@@ -189,14 +198,16 @@ def _loaded(folders: OmidbFolders, client: str, found: _Collected) -> tuple[dict
     return tuple(loaded)
 
 
-def _images_of(folders: OmidbFolders, client: str, rules: _Rules, found: _Collected) -> Iterator[_Image]:
+def _images_of(
+    folders: OmidbFolders, client: str, options: OmidbOptions, found: _Collected
+) -> Iterator[_Image]:
     """Yield the images that IMAGEDB lists in episodes that NBSS knows."""
     loaded = _loaded(folders, client, found)
     if not loaded:
         return
     imagedb, nbss = loaded
     site = str(imagedb.get("Site") or "unknown")
-    if rules.sites and site not in rules.sites:
+    if options.sites and site not in options.sites:
         found.chosen[f"clients of site {site}"] += 1
         return
     found.sites[site] += 1
@@ -242,7 +253,7 @@ def _episode_of(study: Mapping[str, Any], episodes: Mapping[str, Episode]) -> Ep
     return next((episode for episode in episodes.values() if day in episode.dates), None)
 
 
-def _take(folders: OmidbFolders, image: _Image, rules: _Rules, found: _Collected) -> None:
+def _take(folders: OmidbFolders, image: _Image, options: OmidbOptions, found: _Collected) -> None:
     """Add one image with its lesions, or the reason why not."""
     if image.sop in found.seen:
         found.drop("the image is listed twice; the first is taken", image.key)
@@ -256,14 +267,14 @@ def _take(folders: OmidbFolders, image: _Image, rules: _Rules, found: _Collected
     if header is None:
         found.drop(_MISSING, image.key)
         return
-    reason = _refused(header, rules, found)
+    reason = _refused(header, options, found)
     if reason is None and f"{image.sop}.dcm" not in image.study_files:
         reason = _MISSING
     if reason is not None:
         if reason:
             found.drop(reason, image.key)
         return
-    _add(folders, image, header, rules, found)
+    _add(folders, image, header, options, found)
 
 
 def _header(folders: OmidbFolders, image: _Image) -> OmidbHeader | None:
@@ -284,16 +295,16 @@ def _header(folders: OmidbFolders, image: _Image) -> OmidbHeader | None:
     return header
 
 
-def _refused(header: OmidbHeader, rules: _Rules, found: _Collected) -> str | None:
+def _refused(header: OmidbHeader, options: OmidbOptions, found: _Collected) -> str | None:
     """Return why an image is left out; empty if an option says so, which is counted, None if it is taken."""
     if header.modality not in ("MG", ""):
         return f"is of modality {header.modality}, not MG"
-    if header.is_tomosynthesis and rules.dbt == "report":
+    if header.is_tomosynthesis and options.dbt == "report":
         found.chosen["tomosynthesis objects (--set dbt=include takes them)"] += 1
         return ""
     if not header.intent:
         return "does not say whether it is for presentation or for processing"
-    if rules.intent not in ("both", header.intent):
+    if options.intent not in ("both", header.intent):
         found.chosen[f"images for {header.intent} (--set intent=both takes all)"] += 1
         return ""
     if header.laterality is None:
@@ -303,13 +314,15 @@ def _refused(header: OmidbHeader, rules: _Rules, found: _Collected) -> str | Non
     return None
 
 
-def _add(folders: OmidbFolders, image: _Image, header: OmidbHeader, rules: _Rules, found: _Collected) -> None:
+def _add(
+    folders: OmidbFolders, image: _Image, header: OmidbHeader, options: OmidbOptions, found: _Collected
+) -> None:
     assert header.laterality is not None  # checked by _refused
     assert header.view is not None
     side = image.episode.status[header.laterality]
     marks = parse_marks(image.marks, header.laterality, image.episode)
-    counted = [mark for mark in marks if rules.marks.count(mark, side)]
-    if not marks and side in _CANCER and rules.unmarked == "drop":
+    counted = [mark for mark in marks if options.count(mark, side)]
+    if not marks and side in _CANCER and options.unmarked == "drop":
         found.drop(
             f"the breast is {side}, but nobody marked where (--set unmarked=keep takes it as healthy)",
             image.key,
@@ -318,8 +331,8 @@ def _add(folders: OmidbFolders, image: _Image, header: OmidbHeader, rules: _Rule
     if counted and header.is_tomosynthesis:
         found.drop("a mark on a tomosynthesis object names no slice", image.key)
         return
-    boxes = [mark.on_image(header.rows, header.columns) for mark in counted]
-    if not all(boxes):
+    boxes = [box for mark in counted if (box := mark.on_image(header.rows, header.columns)) is not None]
+    if len(boxes) < len(counted):
         found.drop(
             "a mark's box is below a pixel, no number or outside of the image, so a lesion is lost", image.key
         )
@@ -327,63 +340,53 @@ def _add(folders: OmidbFolders, image: _Image, header: OmidbHeader, rules: _Rule
     if len(counted) < len(marks):
         found.chosen["marks that do not count as lesions"] += len(marks) - len(counted)
         found.chosen["images that have only such marks, and pass for images without lesion"] += not counted
-    for mark, box in zip(counted, boxes, strict=True):
-        found.clipped += box != mark.box
-        found.lesions.append(
-            {
-                "image_id": image.sop,
-                **dict(zip(("x1", "y1", "x2", "y2"), box or (), strict=True)),
-                "slice_index": pd.NA,
-                "category": ", ".join(mark.categories),
-            }
-        )
+    found.clipped += sum(box != mark.box for mark, box in zip(counted, boxes, strict=True))
     states = {"side": side, "episode": image.episode.worst, "client": image.client_status}
-    found.images.append(
-        {
-            "image_id": image.sop,
-            "modality": (Modality.TOMOSYNTHESIS if header.is_tomosynthesis else Modality.MAMMOGRAM).value,
-            "patient_id": image.client,
-            "study_id": image.study,
-            "view_key": header.laterality.value.lower() + header.view_word.lower(),
-            "laterality": header.laterality.value,
-            "view": header.view.value,
-            "split": Split.TRAIN.value,
-            "label": states[rules.label],
-            "path": str(folders.images / image.client / image.study / f"{image.sop}.dcm"),
-            "num_slices": header.num_frames,
-        }
+    found.records.append(
+        ImageRecord(
+            image_id=image.sop,
+            modality=Modality.TOMOSYNTHESIS if header.is_tomosynthesis else Modality.MAMMOGRAM,
+            patient_id=image.client,
+            study_id=image.study,
+            view_key=header.laterality.value.lower() + header.view_word.lower(),
+            laterality=header.laterality,
+            view=header.view,
+            split=Split.TRAIN,
+            label=states[options.label],
+            path=folders.images / image.client / image.study / f"{image.sop}.dcm",
+            num_slices=header.num_frames,
+            lesions=tuple(
+                Lesion(box, None, ", ".join(mark.categories))
+                for mark, box in zip(counted, boxes, strict=True)
+            ),
+        )
     )
 
 
-def _require_images(folders: OmidbFolders, found: _Collected, allow_missing: bool) -> None:
-    missing = found.left_out.get(_MISSING, [])
-    if missing and not (allow_missing and found.images):
-        raise DatasetError(
-            f"{folders.images}: {len(missing)} images of IMAGEDB are not on disk, such as {missing[0]}; "
-            "download them, name their folder with --set images=FOLDER, or index only those that are there "
-            "with --allow-missing"
-        )
-    if not found.images:
-        reasons = "; ".join(found.dropped()) or "every image is left out by the options"
+def _require_images(folders: OmidbFolders, found: _Collected, options: OmidbOptions) -> None:
+    missing = found.ledger.left_out(_MISSING)
+    way_out = "download them, name their folder with --set images=FOLDER"
+    total = len(missing) + len(found.records)
+    refuse_missing(
+        folders.images, "images of IMAGEDB", missing, total, options.allow_missing, way_out=way_out
+    )
+    if not found.records:
+        reasons = "; ".join(found.ledger.dropped) or "every image is left out by the options"
         raise DatasetError(f"{folders.data}: no image to take: {reasons}")
 
 
-def _manifest(found: _Collected, rules: _Rules) -> Manifest:
-    images = pd.DataFrame(found.images, columns=list(IMAGE_COLUMNS))
-    within = images["study_id"] + images["modality"]
-    images["view_key"] = view_keys(list(within), list(images["view_key"]))
-    notes = ["sites: " + ", ".join(f"{site} {count} clients" for site, count in sorted(found.sites.items()))]
-    notes.extend(f"{count} {what}" for what, count in found.chosen.items() if count)
+def _manifest(found: _Collected, options: OmidbOptions) -> Manifest:
+    within = [record.study_id + record.modality for record in found.records]
+    keys = view_keys(within, [record.view_key for record in found.records])
+    records = [replace(record, view_key=key) for record, key in zip(found.records, keys, strict=True)]
+    ledger = found.ledger
+    ledger.note(
+        "sites: " + ", ".join(f"{site} {count} clients" for site, count in sorted(found.sites.items()))
+    )
+    ledger.note(*(f"{count} {what}" for what, count in found.chosen.items() if count))
     if found.clipped:
-        notes.append(f"{found.clipped} boxes clipped to their images")
-    with_lesion = {lesion["image_id"] for lesion in found.lesions}
-    normal = int((images["image_id"].isin(with_lesion) & (images["label"] == "normal")).sum())
+        ledger.note(f"{found.clipped} boxes clipped to their images")
+    normal = sum(bool(record.lesions) and record.label == "normal" for record in records)
     if normal:
-        notes.append(f"{normal} images have a lesion although the {rules.label} is normal")
-    lesions = pd.DataFrame(found.lesions, columns=list(LESION_COLUMNS))
-    return Manifest("omidb", images, lesions, tuple(notes), found.dropped())
-
-
-def _some(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return ", ".join(keys[:_SHOWN]) + more
+        ledger.note(f"{normal} images have a lesion although the {options.label} is normal")
+    return Manifest.from_records("omidb", records, ledger.notes, ledger.dropped)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from comoto.components import suggest
-from comoto.datasets.omidb.nbss import STATUSES, Episode, lesion_number
+from comoto.datasets.omidb.nbss import Episode, lesion_number
 from comoto.datasets.reading.boxes import LEAST_SIDE
-from comoto.errors import ConfigError
 from comoto.records import Laterality
 
 _FLAGS = {
@@ -29,18 +27,16 @@ _FLAGS = {
     "Vascular": "vascular calcification",
 }
 UNCLASSIFIED = "unclassified"
-LESION_CATEGORIES = (
+LesionCategory = Literal[
     "mass",
     "calcification",
     "architectural distortion",
     "asymmetry",
     "benign cluster",
     "cyst",
-    UNCLASSIFIED,
-)
-"""What counts as a lesion unless something else is asked for."""
-
-OTHER_CATEGORIES = (
+    "unclassified",
+]
+OtherCategory = Literal[
     "dystrophic calcification",
     "fat necrosis",
     "lymph node",
@@ -49,33 +45,15 @@ OTHER_CATEGORIES = (
     "skin feature",
     "suture calcification",
     "vascular calcification",
-)
+]
+LESION_CATEGORIES: tuple[LesionCategory, ...] = get_args(LesionCategory)
+"""What counts as a lesion unless something else is asked for."""
+
+OTHER_CATEGORIES: tuple[OtherCategory, ...] = get_args(OtherCategory)
 """Typically benign signs and lymph nodes, left out by default."""
 
-CONSPICUITIES = ("obvious", "subtle", "very_subtle", "occult", "not_recalled", "unknown")
-
-
-@dataclass(frozen=True)
-class MarkRules:
-    """Which marks count as lesions.
-
-    Attributes:
-        categories: a mark with several counts if one of them does.
-        conspicuities: words of ``CONSPICUITIES``; ``unknown`` is a mark without one.
-        statuses: states of the breast (``STATUSES``) in which marks count.
-    """
-
-    categories: frozenset[str]
-    conspicuities: frozenset[str]
-    statuses: frozenset[str]
-
-    def count(self, mark: Mark, status: str) -> bool:
-        """Return whether a mark in a breast of that state counts."""
-        return (
-            bool(self.categories & set(mark.categories))
-            and mark.conspicuity in self.conspicuities
-            and status in self.statuses
-        )
+Conspicuity = Literal["obvious", "subtle", "very_subtle", "occult", "not_recalled", "unknown"]
+CONSPICUITIES: tuple[Conspicuity, ...] = get_args(Conspicuity)
 
 
 @dataclass(frozen=True)
@@ -98,24 +76,6 @@ class Mark:
         inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(columns)), min(y2, float(rows))
         large = min(inside[2] - inside[0], inside[3] - inside[1]) >= LEAST_SIDE
         return inside if large else None
-
-
-def mark_rules(categories: Sequence[str] | None, conspicuity: str | None, status: str | None) -> MarkRules:
-    """Check the options and return the rules.
-
-    Raises:
-        ConfigError: a word is unknown.
-    """
-    return MarkRules(
-        _chosen("category", categories, (*LESION_CATEGORIES, *OTHER_CATEGORIES), LESION_CATEGORIES),
-        _chosen("conspicuity", listed(conspicuity), CONSPICUITIES, CONSPICUITIES),
-        _chosen("status", listed(status), STATUSES, STATUSES),
-    )
-
-
-def listed(text: str | None) -> list[str] | None:
-    """Return the parts of a comma separated option."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def parse_marks(value: Any, side: Laterality, episode: Episode) -> list[Mark]:
@@ -156,13 +116,3 @@ def _box(data: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
         return None
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
-
-
-def _chosen(
-    option: str, words: Iterable[str] | None, known: Sequence[str], default: Sequence[str]
-) -> frozenset[str]:
-    chosen = None if words is None else [word.lower() for word in words]
-    for word in chosen or ():
-        if word not in known:
-            raise ConfigError(f"omidb: unknown {option} '{word}'; {suggest(word, known)}")
-    return frozenset(chosen or default)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from comoto.records import Laterality
 
-STATUSES = ("interval cancer", "malignant", "benign", "normal")
+Status = Literal["interval cancer", "malignant", "benign", "normal"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 """From the worst to the best."""
 
 _INTERVAL_TYPES = ("CI", "Interval case")

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.omidb.marks import listed
+from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, LEAST_SIDE
 from comoto.datasets.reading.file_names import find_name, names_in
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.options import AllowMissing, Several, Words
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.datasets.reading.views import parse_side, parse_view, view_keys
-from comoto.errors import ConfigError, DatasetError, DicomError
+from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Laterality, Manifest, Modality, Split
+from comoto.records import Laterality, Manifest, Modality, Split
 from comoto.sources import read_source_header
 
 TABLE = "omidb-selection.csv"
@@ -42,25 +45,37 @@ _NEEDED = ("client", "filename", "scanner", "bbox", "bbox_roi")
 _LEAST_INSIDE = 0.5
 """Share of a lesion's box that must lie in the crop; with less, the box is not that of this image."""
 
-_SHOWN = 3
+
+class OmidbSelectionOptions(AllowMissing):
+    """Options of ``read_omidb_selection``."""
+
+    about = DatasetAbout(
+        name="omidb-selection",
+        title="A flat extract of OMI-DB: omidb-selection.csv and PNG files cropped to the breast",
+        modalities=("FFDM",),
+        boxes="one a row",
+        access="not distributed; needs OMI-DB",
+        licence="that of OMI-DB",
+        commercial_use="by agreement",
+        citation="As OMI-DB.",
+        url="https://medphys.royalsurrey.nhs.uk/omidb/",
+        notes="8-bit PNG of one side each, right breasts mirrored by the extract's authors. No splits.",
+    )
+
+    tables: Path | None = None
+    """The table or its folder, if it is not ROOT."""
+    scanner: Words = ()
+    """Scanners, such as HOLOGIC; all if none is named."""
+    types: Several[Literal["M", "MU", "B", "N"]] = ("M", "MU", "B", "N")
+    """Malignant, malignant of unknown subtype, benign, normal."""
 
 
-def read_omidb_selection(
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    scanner: str | None = None,
-    types: str | None = None,
-) -> Manifest:
+def read_omidb_selection(root: Path, options: OmidbSelectionOptions) -> Manifest:
     """Read the table and find the PNG files.
 
     Args:
         root: the folder with ``<scanner>/ffdm/...``.
-        tables: the table or its folder, if it is not ``root``.
-        allow_missing: leave out images that are not on disk, listed in ``dropped``, instead of refusing.
-        scanner: comma separated, such as ``HOLOGIC``; all if not given.
-        types: comma separated words of ``TYPES``; all if not given.
+        options: what is read.
 
     Returns:
         One image per file name, with every lesion that a row gives it; all of it is ``train``. Rows that
@@ -68,36 +83,19 @@ def read_omidb_selection(
         healthy.
 
     Raises:
-        ConfigError: a type is unknown.
         DatasetError: the table is missing or lacks columns, or images are not on disk.
     """
     root = Path(root).absolute()
-    wanted_types = _types(types)
-    table = _table(root if tables is None else Path(tables).absolute())
-    rows, notes = _selected(table, listed(scanner), wanted_types)
-    rows, dropped = _valid(table, rows)
-    rows, more_dropped = _located(root, table, rows, allow_missing)
-    rows, sized_dropped = _of_their_size(table, rows)
+    ledger = Ledger()
+    table = _table((options.tables or root).absolute())
+    rows = _selected(table, options, ledger)
+    rows = _valid(table, rows, ledger)
+    rows = _located(root, table, rows, options.allow_missing, ledger)
+    rows = _of_their_size(table, rows, ledger)
     if rows.empty:
-        raise DatasetError(
-            f"{table.path}: no row can be used: {'; '.join((*dropped, *more_dropped, *sized_dropped))}"
-        )
-    images, lesions, lesion_notes = _tables(table, rows)
-    return Manifest(
-        "omidb-selection",
-        images,
-        lesions,
-        (*notes, *lesion_notes),
-        (*dropped, *more_dropped, *sized_dropped),
-    )
-
-
-def _types(text: str | None) -> list[str]:
-    chosen = listed(text) or list(TYPES)
-    for word in chosen:
-        if word not in TYPES:
-            raise ConfigError(f"--set types={text}: expected {', '.join(TYPES)}")
-    return chosen
+        raise DatasetError(f"{table.path}: no row can be used: {'; '.join(ledger.dropped)}")
+    images, lesions = _tables(table, rows, ledger)
+    return Manifest("omidb-selection", images, lesions, ledger.notes, ledger.dropped)
 
 
 def _table(place: Path) -> Table:
@@ -121,29 +119,28 @@ def _table(place: Path) -> Table:
     return Table(path, rows)
 
 
-def _selected(
-    table: Table, scanners: Sequence[str] | None, types: Sequence[str]
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _selected(table: Table, options: OmidbSelectionOptions, ledger: Ledger) -> pd.DataFrame:
     rows = table.rows
     table.refuse(
         ~rows["type"].isin(list(TYPES)),
         f"type is none of {', '.join(TYPES)}",
         "correct the table",
     )
-    keep = rows["type"].isin(list(types))
-    if scanners is not None:
-        keep &= rows["scanner"].isin(list(scanners))
+    keep = rows["type"].isin(list(options.types))
+    if options.scanner:
+        keep &= rows["scanner"].isin(list(options.scanner))
     if not keep.any():
         raise DatasetError(
-            f"{table.path}: no row of scanner {', '.join(scanners or ['(any)'])} and type "
-            f"{', '.join(types)}; it has the scanners {', '.join(sorted(rows['scanner'].unique()))}"
+            f"{table.path}: no row of scanner {', '.join(options.scanner or ['(any)'])} and type "
+            f"{', '.join(options.types)}; it has the scanners {', '.join(sorted(rows['scanner'].unique()))}"
         )
     left_out = int((~keep).sum())
-    note = (f"{table.path.name}: {left_out} rows of other scanners or types left out",) if left_out else ()
-    return rows[keep].copy(), note
+    if left_out:
+        ledger.note(f"{table.path.name}: {left_out} rows of other scanners or types left out")
+    return rows[keep].copy()
 
 
-def _valid(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _valid(table: Table, rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Return the usable rows with crop (c_...) and, where there is a lesion, its box in the PNG (x1, ...)."""
     crop = _boxes(rows["bbox"])
     roi = _boxes(rows["bbox_roi"])
@@ -166,17 +163,19 @@ def _valid(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, .
     ):
         reasons = reasons.mask(bad & (reasons == ""), reason)
     rows["folder"] = folder
-    dropped = [
-        f"{table.path.name}: {reason}, in {lines_text(list(reasons.index[reasons == reason]))}"
-        for reason in sorted(set(reasons) - {""})
-    ]
+    ledger.drop(
+        *(
+            f"{table.path.name}: {reason}, in {lines_text(list(reasons.index[reasons == reason]))}"
+            for reason in sorted(set(reasons) - {""})
+        )
+    )
     spoilt = rows["filename"].isin(rows["filename"][reasons != ""]) & (reasons == "")
     if spoilt.any():
         lines = lines_text(list(rows.index[spoilt]))
-        dropped.append(f"{table.path.name}: another row of the same image cannot be used, in {lines}")
+        ledger.drop(f"{table.path.name}: another row of the same image cannot be used, in {lines}")
     for low, high, origin in (("x1", "x2", "c_x1"), ("y1", "y2", "c_y1")):
         rows[[low, high]] = rows[[low, high]].sub(rows[origin], axis=0)
-    return rows[(reasons == "") & ~spoilt].copy(), tuple(dropped)
+    return rows[(reasons == "") & ~spoilt].copy()
 
 
 def _boxes(cells: pd.Series[str]) -> pd.DataFrame:
@@ -220,8 +219,8 @@ def _folder(row: pd.Series[Any]) -> str:
 
 
 def _located(
-    root: Path, table: Table, rows: pd.DataFrame, allow_missing: bool
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    root: Path, table: Table, rows: pd.DataFrame, allow_missing: bool, ledger: Ledger
+) -> pd.DataFrame:
     """Add ``path``: in the folder of the type, that of the subtype, or ``ffdm`` itself."""
     listings: dict[Path, set[str]] = {}
     paths = []
@@ -231,19 +230,18 @@ def _located(
         paths.append(_first(listings, [base / str(row.folder), base / subtype, base], str(row.filename)))
     rows = rows.assign(path=paths)
     missing = rows["path"] == ""
-    if not missing.any():
-        return rows, ()
     lines = list(rows.index[missing])
-    if missing.all() or not allow_missing:
-        scanner, folder, name = rows.loc[lines[0], ["scanner", "folder", "filename"]]
-        raise DatasetError(
-            f"{table.path}: {len(lines)} of {len(rows)} images are not on disk ({lines_text(lines)}), such "
-            f"as {root / scanner / 'ffdm' / folder / name}; choose a scanner with --set "
-            "scanner=HOLOGIC, or index only those that are there with --allow-missing"
+    absent = [
+        f"{root / row['scanner'] / 'ffdm' / row['folder'] / row['filename']} (line {line})"
+        for line, row in zip(lines, rows[missing].to_dict("records"), strict=True)
+    ]
+    way_out = "choose a scanner with --set scanner=HOLOGIC"
+    refuse_missing(table.path, "images", absent, len(rows), allow_missing, way_out=way_out)
+    if absent:
+        ledger.drop(
+            f"{table.path.name}: {len(lines)} of {len(rows)} images are not on disk, in {lines_text(lines)}"
         )
-    return rows[~missing], (
-        f"{table.path.name}: {len(lines)} of {len(rows)} images are not on disk, in {lines_text(lines)}",
-    )
+    return rows[~missing]
 
 
 def _first(listings: dict[Path, set[str]], folders: Sequence[Path], filename: str) -> str:
@@ -257,32 +255,30 @@ def _first(listings: dict[Path, set[str]], folders: Sequence[Path], filename: st
     return ""
 
 
-def _of_their_size(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _of_their_size(table: Table, rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Leave out PNGs that cannot be read or that have not the size of their crop: boxes would not fit."""
-    dropped = []
     wrong: list[int] = []
     bad = set()
     for path, group in track(rows.groupby("path", sort=False), "read PNG headers", rows["path"].nunique()):
         try:
             header = read_source_header(str(path))
         except DicomError as error:
-            dropped.append(f"{table.path.name}: {lines_text(list(group.index))}: {error}")
+            ledger.drop(f"{table.path.name}: {lines_text(list(group.index))}: {error}")
             bad.add(path)
             continue
         if not ((group["rows"] == header.rows) & (group["columns"] == header.columns)).all():
             wrong.extend(group.index)
             bad.add(path)
     if wrong:
-        dropped.append(
+        ledger.drop(
             f"{table.path.name}: the PNG has not the size of bbox, so boxes would not fit, in "
             f"{lines_text(wrong)}"
         )
-    return rows[~rows["path"].isin(bad)].copy(), tuple(dropped)
+    return rows[~rows["path"].isin(bad)].copy()
 
 
-def _tables(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+def _tables(table: Table, rows: pd.DataFrame, ledger: Ledger) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows["image_id"] = rows["filename"].str.removesuffix(".png")
-    notes: list[str] = []
     first = rows.assign(normal=~rows["has_lesion"]).sort_values("normal", kind="stable")
     images = first.drop_duplicates("image_id").sort_index()
     parts = images["image_id"].str.split("_")
@@ -292,7 +288,7 @@ def _tables(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     Table(table.path, images).refuse(
         unknown, "the file name does not end in a view, such as _CC.png", "correct the file name"
     )
-    sides = _sides(images, notes)
+    sides = _sides(images, ledger)
     episode = images["episode"] if "episode" in images else parts.str[1]
     study = images["client"] + "_" + episode.fillna("")
     words = [found.word for found in parsed if found is not None]
@@ -312,10 +308,10 @@ def _tables(table: Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
             "num_slices": 1,
         }
     )
-    return manifest_images[list(IMAGE_COLUMNS)], _lesions(table, rows, notes), tuple(notes)
+    return manifest_images, _lesions(table, rows, ledger)
 
 
-def _lesions(table: Table, rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _lesions(table: Table, rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Return the boxes of the rows with a lesion, clipped to their PNG."""
     lesions = rows[rows["has_lesion"]].copy()
     clipped = lesions[CORNERS].copy()
@@ -324,19 +320,19 @@ def _lesions(table: Table, rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame
         clipped[high] = lesions[high].clip(upper=lesions[size])
     changed = list(lesions.index[(clipped != lesions[CORNERS]).any(axis=1)])
     if changed:
-        notes.append(f"{table.path.name}: {len(changed)} boxes clipped to the crop ({lines_text(changed)})")
+        ledger.note(f"{table.path.name}: {len(changed)} boxes clipped to the crop ({lines_text(changed)})")
     lesions[CORNERS] = clipped
     lesions["slice_index"] = pd.NA
     lesions["category"] = lesions["type"].map(TYPES)
-    return lesions[list(LESION_COLUMNS)]
+    return lesions
 
 
-def _sides(images: pd.DataFrame, notes: list[str]) -> list[str]:
+def _sides(images: pd.DataFrame, ledger: Ledger) -> list[str]:
     """Return the sides; without a column ``side``, the left, which every PNG of the extract looks like."""
     found = [parse_side(str(word)) for word in images["side"]] if "side" in images else [None] * len(images)
     silent = sum(side is None for side in found)
     if silent:
-        notes.append(
+        ledger.note(
             f"{silent} images do not say their side; they count as left, as the extract mirrors right breasts"
         )
     return [(side or Laterality.LEFT).value for side in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 CommercialUse = Literal["yes", "no", "by agreement", "unknown"]
@@ -22,8 +22,6 @@ class DatasetAbout:
         commercial_use: what that licence says of it.
         citation: one paragraph, as the publisher asks for it.
         url: the publisher's page.
-        options: options of its reader (``comoto index NAME --set option=value``), with hyphens, and what
-            they do.
         notes: size, splits, and whatever a user should know before the download, such as a limit on
             publishing models.
         not_read: why there is no reader, and what to do instead; empty if there is one.
@@ -38,6 +36,5 @@ class DatasetAbout:
     commercial_use: CommercialUse
     citation: str
     url: str
-    options: dict[str, str] = field(default_factory=dict)
     notes: str = ""
     not_read: str = ""

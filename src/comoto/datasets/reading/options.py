@@ -72,6 +72,9 @@ Word = TypeVar("Word")
 Several = Annotated[tuple[Word, ...], BeforeValidator(words)]
 """Several words, such as ``Several[Literal["mass", "calc"]]``: text with commas, or a sequence."""
 
+LowerSeveral = Annotated[tuple[Word, ...], BeforeValidator(lower_words)]
+"""The same, in small letters."""
+
 Words = Several[str]
 
 Processes = Count | None
@@ -205,62 +208,3 @@ def _problem(problem: dict[str, Any], known: Mapping[str, Setting]) -> str:
     if problem["type"] == "value_error":
         return f"{where}: {message}"
     return f"{where}: expected {_values(known[key])}"
-
-
-def one_of(dataset: str, name: str, value: str, known: Sequence[str]) -> str:
-    """Return the value of an option that may only be one of the known words.
-
-    Raises:
-        ConfigError: it is another one; names the accepted words.
-    """
-    if value not in known:
-        raise ConfigError(f"{dataset}: {name}={value}: accepted are {', '.join(known)}")
-    return value
-
-
-def some_of(dataset: str, name: str, value: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the values of an option that is a list, as text separated by commas or as a sequence.
-
-    Returns:
-        Each value once, in the order of ``known``.
-
-    Raises:
-        ConfigError: the list is empty or a value is none of ``known``.
-    """
-    parts = value.split(",") if isinstance(value, str) else value
-    words = [part.strip() for part in parts]
-    if not words:
-        raise ConfigError(f"{dataset}: {name} is empty: accepted are {', '.join(known)}")
-    for word in words:
-        one_of(dataset, name, word, known)
-    return tuple(word for word in known if word in words)
-
-
-def excluded_images(dataset: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the images that the user leaves out wholly, as text separated by commas or as a sequence.
-
-    Raises:
-        ConfigError: the list is given and names none.
-    """
-    if value is None:
-        return ()
-    parts = value.split(",") if isinstance(value, str) else value
-    words = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    if not words:
-        raise ConfigError(f"{dataset}: exclude names no image; name them as the manifest does, with commas")
-    return words
-
-
-def whole_number(dataset: str, name: str, value: str | int, lowest: int) -> int:
-    """Return the value of an option that is a whole number.
-
-    Raises:
-        ConfigError: it is none, or smaller than ``lowest``.
-    """
-    try:
-        number = int(value)
-    except ValueError:
-        number = lowest - 1
-    if number < lowest:
-        raise ConfigError(f"{dataset}: {name}={value}: a whole number from {lowest} on is accepted")
-    return number
