@@ -232,7 +232,7 @@ def remove(tree, *views):
 def test_missing_volumes_are_refused_with_both_ways_out(bcs_tree):
     remove(bcs_tree, "rcc", "rmlo1")
     match = (
-        r"2 of 6 volumes of the tables are not on disk: DBT-P00002 DBT-S00002 rmlo1, "
+        r"2 of 6 volumes of the tables are not on disk, such as DBT-P00002 DBT-S00002 rmlo1, "
         r"DBT-P00001 DBT-S00001 rcc; download them, or .*--allow-missing"
     )
     with pytest.raises(DatasetError, match=match):

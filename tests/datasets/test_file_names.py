@@ -136,7 +136,7 @@ def test_long_paths_outside_of_ascii(tmp_path):
     save_manifest(manifest, tmp_path / "manifest")
     assert Manifest.load(tmp_path / "manifest").images.equals(manifest.images)
     place.table("images.csv", IMAGES, f"{long}/{long}.dcm,A,CC,L", f"{'ü' * 200}.dcm,A,MLO,L")
-    with pytest.raises(DatasetError, match=r"1 of 2 images are not on disk \(line 3\)"):
+    with pytest.raises(DatasetError, match=r"1 of 2 images are not on disk, such as .* \(line 3\)"):
         index(place)
     place.table("images.csv", IMAGES, f"{'ü' * 200}/a.dcm,A,MLO,L")
     with pytest.raises(DatasetError, match="not on disk"):

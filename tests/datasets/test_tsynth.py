@@ -268,7 +268,8 @@ def test_missing_raw_files(tree):
     header = tree.cview(5, MASS)
     header.with_suffix(".raw").unlink()
     with pytest.raises(
-        DatasetError, match=r"1 of \d+ raw files of the headers are not on disk.*reconstruction5\.mhd.*--allow-missing"
+        DatasetError,
+        match=r"1 of \d+ raw files of the headers are not on disk.*reconstruction5\.mhd.*--allow-missing",
     ):
         api.index("tsynth", tree.root)
     manifest = api.index("tsynth", tree.root, allow_missing=True)

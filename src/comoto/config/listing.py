@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -150,6 +150,8 @@ def _in_words(annotation: Any, metadata: Any = ()) -> str:
         )
     if origin in (Union, UnionType):
         return " or ".join(_in_words(each) for each in inner)
+    if origin is not None and issubclass(origin, Mapping):
+        return "pairs such as a:b, several with commas"
     if origin is tuple:
         several = len(inner) == 2 and inner[1] is Ellipsis
         return (

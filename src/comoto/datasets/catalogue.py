@@ -1,6 +1,6 @@
 """What every data set is, who may use it and how to cite it: the source of ``comoto datasets``.
 
-One entry per name of ``comoto.components.DATASETS``, in alphabetical order; a test compares the two.
+A data set that is read says so itself, in the class of its reader's options.
 """
 
 from __future__ import annotations
@@ -9,89 +9,6 @@ from comoto.components import DATASETS, allow_typed, resolve, suggest
 from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.options import Option, ReaderOptions, describe_options, options_of
 from comoto.errors import ConfigError
-
-_ENTRIES = (
-    DatasetAbout(
-        name="csv",
-        title="Your own images: a table of images and a table of lesions",
-        modalities=("any",),
-        boxes="as your table says",
-        access="yours",
-        licence="yours",
-        commercial_use="unknown",
-        citation="Cite what your images come from.",
-        url="docs/datasets/csv.md",
-        options={
-            "tables": "folder of images.csv and lesions.csv, or one file with both; ROOT if not given",
-            "images": "name of the images table, if it is not images.csv",
-            "lesions": "name of the lesions table, or none",
-            "columns": "names of your columns, ours:yours,ours:yours",
-            "words": "meanings of your words for side, view, modality and split, yours:ours,yours:ours",
-            "first-slice": "0 (default) or 1: number of the first slice in your table",
-            "corners": "edges (default) or pixels: x2 and y2 are edges, or the last pixels inside",
-            "boxes": "pixels (default), normalised (shares of the image) or yolo (shares about a centre)",
-            "boxes-on": "stored (default), corrected or mirrored: the pictures that boxes were drawn on",
-            "headers": "needed (default), all or never: which image headers are opened",
-            "encoding": "of the tables, such as cp1252; UTF-8 and UTF-16 are recognised",
-            "delimiter": "comma, semicolon, tab or pipe; recognised if not given",
-            "decimal": "comma or point; recognised if not given",
-            "exclude": "images that are left out wholly, by image_id or path, with commas",
-        },
-        notes="The column path is enough; what the tables do not say is read from the image headers.",
-    ),
-    DatasetAbout(
-        name="omidb",
-        title="OMI-DB, the OPTIMAM Mammography Image Database (Royal Surrey, UK)",
-        modalities=("FFDM",),
-        boxes="radiologists' marks, number not published",
-        access="by application",
-        licence="agreement",
-        commercial_use="by agreement",
-        citation=(
-            "Halling-Brown MD, Warren LM, Ward D, Lewis E, Mackenzie A, Wallis MG, Wilkinson LS, "
-            "Given-Wilson RM, McAvinchey R, Young KC. OPTIMAM Mammography Image Database: A Large-Scale "
-            "Resource of Mammography Images and Clinical Data. Radiology: Artificial Intelligence 3(1), "
-            "e200103, 2021. doi.org/10.1148/ryai.2020200103"
-        ),
-        url="https://medphys.royalsurrey.nhs.uk/omidb/",
-        options={
-            "tables": "folder of the clients' JSON, if it is not ROOT or ROOT/data",
-            "data": "the same",
-            "images": "folder of the DICOM files, if it is not ROOT or ROOT/images",
-            "nbss": "folder of the NBSS files, if it is not that of the data",
-            "categories": "what a mark must show to count as a lesion, such as mass; repeatable",
-            "conspicuity": "comma separated: obvious, subtle, very_subtle, occult, not_recalled, unknown",
-            "status": "comma separated states of the breast in which marks count, such as malignant",
-            "intent": "presentation (default), processing or both",
-            "dbt": "report (default) or include: tomosynthesis objects",
-            "label": "side (default), episode or client: whose state becomes the label",
-            "unmarked": "drop (default) or keep: images without a mark of a breast with cancer",
-            "sites": "comma separated; clients of other sites are left out",
-            "clients": "comma separated; others are left out",
-        },
-        notes=(
-            "More than 2,000,000 images of 172,282 women (May 2020). No official splits. For-presentation "
-            "mammograms are taken unless asked otherwise."
-        ),
-    ),
-    DatasetAbout(
-        name="omidb-selection",
-        title="A flat extract of OMI-DB: omidb-selection.csv and PNG files cropped to the breast",
-        modalities=("FFDM",),
-        boxes="one a row",
-        access="not distributed; needs OMI-DB",
-        licence="that of OMI-DB",
-        commercial_use="by agreement",
-        citation="As OMI-DB.",
-        url="https://medphys.royalsurrey.nhs.uk/omidb/",
-        options={
-            "tables": "the table or its folder, if it is not ROOT",
-            "scanner": "comma separated, such as HOLOGIC; all if not given",
-            "types": "comma separated of M, MU, B, N; all if not given",
-        },
-        notes="8-bit PNG of one side each, right breasts mirrored by the extract's authors. No splits.",
-    ),
-)
 
 _WITHOUT_READER = (
     DatasetAbout(
@@ -139,7 +56,6 @@ _WITHOUT_READER = (
     ),
 )
 
-_FORMER = {about.name: about for about in _ENTRIES}
 WITHOUT_READER: dict[str, DatasetAbout] = {about.name: about for about in _WITHOUT_READER}
 """Data sets that are often asked for and have no reader, with the reason and the way round it."""
 
@@ -159,7 +75,7 @@ def about_dataset(name: str) -> DatasetAbout:
         raise ConfigError(f"unknown data set '{name}'; {suggest(name, [*DATASETS, *WITHOUT_READER])}")
     kind = _options(name)
     if kind is None:
-        return _FORMER[name]
+        raise ConfigError(f"data set '{name}' does not say what it reads, its reader has no ReaderOptions")
     return kind.about
 
 

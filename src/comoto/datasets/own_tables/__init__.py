@@ -5,7 +5,7 @@ The contract with the user is ``docs/datasets/csv.md``. What the tables do not s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,13 @@ from comoto.datasets.own_tables.images import (
     written_paths,
 )
 from comoto.datasets.own_tables.lesions import has_boxes, parse_lesions, place_lesions
-from comoto.datasets.own_tables.options import CsvOptions, csv_options
+from comoto.datasets.own_tables.options import CsvOptions
 from comoto.datasets.reading.file_names import as_spelt
-from comoto.datasets.reading.options import excluded_images, require_known
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import require_known
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.errors import DatasetError
-from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, Modality
+from comoto.records import LESION_COLUMNS, Manifest, Modality
 
 IMAGES = ("images", "image")
 LESIONS = ("lesions", "lesion", "boxes", "annotations", "findings")
@@ -56,106 +57,54 @@ class _Tables:
         return self.lesions is self.images
 
 
-def read_table_csv(  # noqa: PLR0913 an argument an option of the command line
-    root: Path,
-    *,
-    tables: Path | None = None,
-    allow_missing: bool = False,
-    images: str | None = None,
-    lesions: str | None = None,
-    columns: str | None = None,
-    words: str | None = None,
-    first_slice: str | None = None,
-    corners: str | None = None,
-    boxes: str | None = None,
-    boxes_on: str | None = None,
-    headers: str | None = None,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    exclude: str | Sequence[str] | None = None,
-) -> Manifest:
+def read_table_csv(root: Path, options: CsvOptions) -> Manifest:
     """Read the user's own tables and find the images on disk.
 
     Args:
         root: the folder that relative paths start from.
-        tables: the folder of ``images.csv`` and ``lesions.csv``, or one file that holds both; ``root`` if not
-            given.
-        allow_missing: leave out images that are not on disk, listed in ``dropped``, instead of refusing.
-        images: name of the images table, if it is not ``images.csv``.
-        lesions: name of the lesions table, if it is not ``lesions.csv``; ``none`` if there is none.
-        columns: names of columns, ``ours:yours,ours:yours``.
-        words: meanings of cells for side, view, modality and split, ``yours:ours``.
-        first_slice: number of the first slice in the tables, 0 (default) or 1.
-        corners: ``edges`` (default): x2 and y2 are the right and the lower edge; ``pixels``: they are the
-            last pixel inside.
-        boxes: ``pixels`` (default); ``normalised``: shares of the image's width and height; ``yolo``: shares
-            too, and x and y are the box's centre. Given as ``pixels``, numbers that look like shares or like
-            those of smaller copies are believed.
-        boxes_on: ``stored`` (default): boxes of volumes were drawn on the frames as they are in the file;
-            ``corrected``: on frames that were turned so that the breast touches its side; ``mirrored``: on
-            copies that show right breasts like left ones. Given as ``stored``, boxes that look mirrored are
-            believed.
-        headers: which are opened: ``needed`` (default), where the table is silent; ``all``, also to compare;
-            ``never``.
-        encoding: such as ``cp1252``, if the tables are neither UTF-8 nor UTF-16.
-        delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``; recognised if not given.
-        decimal: ``comma`` or ``point``; recognised if not given.
-        exclude: images that are left out wholly, by ``image_id`` (or ``path``, where there is none), with
-            commas: the way out where a row of theirs is wrong.
+        options: how the tables are to be understood.
 
     Returns:
         The images in the order of the table. Lesions are half-open boxes in the corrected orientation,
         clipped to the image. Files that cannot be read are listed in ``dropped``.
 
     Raises:
-        ConfigError: an option has no such value.
+        ConfigError: an option names what is not in the tables.
         DatasetError: a table is missing or wrong; the message names file, lines and remedy.
     """
     root = Path(root).absolute()
-    choices = {
-        "first_slice": first_slice,
-        "corners": corners,
-        "boxes": boxes,
-        "boxes_on": boxes_on,
-        "headers": headers,
-        "delimiter": delimiter,
-        "decimal": decimal,
-    }
-    options = csv_options(columns, words, encoding, choices)
-    found = _read_tables(root if tables is None else Path(tables).absolute(), images, lesions, options)
-    found = _without_excluded(found, excluded_images("csv", exclude))
+    ledger = Ledger()
+    found = _read_tables((options.tables or root).absolute(), options)
+    found = _without_excluded(found, options.exclude)
     parsed, marked, notes = _parse(found, options)
-    located, dropped = locate_files(root, parsed.table, parsed.images["path"], allow_missing)
+    ledger.note(*notes)
+    located = locate_files(root, parsed.table, parsed.images["path"], options.allow_missing, ledger)
     present = parsed.images.loc[located.index].assign(path=located)
     boxed = present["image_id"].isin(marked["image_id"])
     complete, more_notes, unread = fill_from_headers(
         ImageTable(parsed.table, present, parsed.notes), boxed, options
     )
+    ledger.note(*more_notes)
+    ledger.drop(*unread)
     if complete.empty and not parsed.images.empty:
         raise DatasetError(f"{parsed.table.path}: no image of it can be read; the first: {unread[0]}")
     placed, box_notes = _placed(found, marked, complete, options)
-    return Manifest(
-        "csv",
-        _manifest_images(complete, placed),
-        placed,
-        (*notes, *more_notes, *box_notes, *_unused_note(found, complete, choices)),
-        (*dropped, *unread),
-    )
+    ledger.note(*box_notes, *_unused_note(found, complete, options))
+    return Manifest("csv", _manifest_images(complete, placed), placed, ledger.notes, ledger.dropped)
 
 
-def _unused_note(found: _Tables, images: pd.DataFrame, choices: Mapping[str, str | None]) -> tuple[str, ...]:
+def _unused_note(found: _Tables, images: pd.DataFrame, options: CsvOptions) -> tuple[str, ...]:
     """Say which options the user gave that these tables have no use for."""
-    given = [name for name in ("boxes", "boxes_on", "corners", "first_slice") if choices[name] is not None]
+    given = [name for name in ("boxes", "boxes_on", "corners", "first_slice") if options.given(name)]
     volumes = bool((images["modality"] == Modality.TOMOSYNTHESIS.value).any())
     if found.lesions is not None:
         needless = {"first_slice"} if "slice_index" not in found.lesions.rows else set()
-        if choices["boxes_on"] == "corrected" and not volumes:
+        if options.boxes_on == "corrected" and not volumes:
             needless.add("boxes_on")
         given = [name for name in given if name in needless]
     if not given:
         return ()
-    words = ", ".join(f"{name.replace('_', '-')}={choices[name]}" for name in given)
+    words = ", ".join(f"{name.replace('_', '-')}={getattr(options, name)}" for name in given)
     return (f"not used, because the tables say nothing that it is about: --set {words}",)
 
 
@@ -223,16 +172,15 @@ def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFram
     with_lesion = images["image_id"].isin(lesions["image_id"])
     words = with_lesion.map({True: "lesion", False: "no lesion"})
     is_mammogram = images["modality"] == "mammogram"
-    finished = images.assign(
+    return images.assign(
         view_key=with_view_keys(images),
         label=images["label"].fillna(words),
         num_slices=images["num_slices"].mask(is_mammogram, 1),
     )
-    return finished[list(IMAGE_COLUMNS)]
 
 
-def _read_tables(place: Path, images: str | None, lesions: str | None, options: CsvOptions) -> _Tables:
-    images_path, lesions_path = _table_paths(place, images, lesions)
+def _read_tables(place: Path, options: CsvOptions) -> _Tables:
+    images_path, lesions_path = _table_paths(place, options.images, options.lesions)
     form = CsvForm(options.encoding, options.delimiter, settable=True)
     whole = read_table(images_path, form=form)
     read = [whole]
@@ -241,7 +189,7 @@ def _read_tables(place: Path, images: str | None, lesions: str | None, options: 
     table, ignored = renamed(whole, names, options.columns, "images")
     _require_path(table, whole)
     notes = _ignored_note(table, ignored)
-    lesion_table = table if lesions_path is None and has_boxes(table) and lesions != _NONE else None
+    lesion_table = table if lesions_path is None and has_boxes(table) and options.lesions != _NONE else None
     if lesions_path is not None:
         other = read_table(lesions_path, form=form)
         read.append(other)

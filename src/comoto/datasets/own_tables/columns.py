@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from comoto.components import suggest
 from comoto.datasets.reading.tables import Table
@@ -60,14 +61,20 @@ def centre_names(axis: str) -> tuple[str, ...]:
     return tuple(name.format(axis) for name in _CENTRES)
 
 
-def parse_mapping(text: str | None) -> dict[str, str]:
+def parse_mapping(value: Any) -> dict[str, str]:
     """Return ``our:theirs,our:theirs`` as a dictionary; ``images.`` or ``lesions.`` may stand before ours.
+
+    Args:
+        value: that text, or a dictionary.
 
     Raises:
         ConfigError: it is written otherwise, or one of ours is no column.
     """
     mapping: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in (text or "").split(","))):
+    parts = (
+        [":".join(pair) for pair in value.items()] if isinstance(value, Mapping) else str(value or "").split(",")
+    )
+    for part in filter(None, (part.strip() for part in parts)):
         ours, colon, theirs = (piece.strip() for piece in part.partition(":"))
         if not (ours and colon and theirs):
             raise ConfigError(f"--set columns: '{part}'; expected our_name:your_name")

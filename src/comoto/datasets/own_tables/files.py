@@ -10,22 +10,22 @@ import pandas as pd
 
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.file_names import find_name, names_in, near_name, require_text
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.missing import refuse_missing
 from comoto.datasets.reading.tables import Table
-from comoto.errors import DatasetError
-
-_SHOWN = 3
 
 
 def locate_files(
-    root: Path, table: Table, paths: pd.Series[str], allow_missing: bool
-) -> tuple[pd.Series[str], tuple[str, ...]]:
-    """Return the absolute paths of the images that are on disk, and a line about the others.
+    root: Path, table: Table, paths: pd.Series[str], allow_missing: bool, ledger: Ledger
+) -> pd.Series[str]:
+    """Return the absolute paths of the images that are on disk.
 
     Args:
         root: what relative paths start from.
         table: for messages.
         paths: as written, with ``/``; a file, a folder with one file per slice, or a folder with one file.
         allow_missing: pass over images that are not there, instead of refusing.
+        ledger: gets a line about those.
 
     Raises:
         DatasetError: images are missing, or all of them are.
@@ -45,17 +45,16 @@ def locate_files(
         "keep one row of each image, with all of its lesions",
     )
     if not missing.any():
-        return located, ()
+        return located
     lines = [int(line) for line in paths.index[missing]]
-    if missing.all() or not allow_missing:
-        first = os.path.normpath(os.path.join(root, paths.loc[lines[0]]))  # noqa: PTH118
-        raise DatasetError(
-            f"{table.path}: {len(lines)} of {len(paths)} images are not on disk ({lines_text(lines)}), such "
-            f"as {first}{folders.hint(first)}; relative paths start from ROOT ({root}); correct them, or "
-            "index only what is there with --allow-missing"
-        )
+    absent = [os.path.normpath(os.path.join(root, path)) for path in paths[missing]]  # noqa: PTH118
+    names = [f"{path} (line {line})" for path, line in zip(absent, lines, strict=True)]
+    names[0] += folders.hint(absent[0])
+    way_out = f"relative paths start from ROOT ({root}); correct them"
+    refuse_missing(table.path, "images", names, len(paths), allow_missing, way_out=way_out)
     count = f"{len(lines)} of {len(paths)} images are not on disk"
-    return located[~missing], (f"{table.path.name}: {count}, in {lines_text(lines)}",)
+    ledger.drop(f"{table.path.name}: {count}, in {lines_text(lines)}")
+    return located[~missing]
 
 
 def table_files(folder: Path) -> list[Path]:
