@@ -8,8 +8,9 @@ import pytest
 from comoto.datasets.bcs_dbt.files import locate_volumes
 from comoto.datasets.cmmd.outlines import find_outlines
 from comoto.datasets.inbreast.files import _outlines_on_disk
-from comoto.datasets.reading.walk import dicom_files
-from comoto.datasets.tsynth.cases import _files
+from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.walk import dicom_files, walk_files
+from comoto.datasets.tsynth.cases import TOMOSYNTHESIS, find_cases
 from comoto.errors import DatasetError
 from rights import without_rights
 
@@ -18,7 +19,7 @@ WALKS = {
     "dicom_files": lambda root: list(dicom_files(root)),
     "bcs-dbt": lambda root: locate_volumes(root, NO_VOLUMES),
     "inbreast": _outlines_on_disk,
-    "tsynth": lambda root: list(_files(root)),
+    "tsynth": lambda root: find_cases(root, TOMOSYNTHESIS, "case", Ledger()),
     "cmmd": find_outlines,
 }
 
@@ -40,3 +41,14 @@ def test_each_folder_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "ring").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert list(dicom_files(tmp_path)) == [tmp_path / "a" / "x.dcm"]
+
+
+def test_hidden_files_and_shadows_are_passed_over(tmp_path: Path) -> None:
+    """Archives of a Mac hold ``__MACOSX`` and ``._x.dcm``; the case of an ending does not matter."""
+    for name in ("b.DCM", "a.txt", ".a.dcm", "__MACOSX/c.dcm", "d/e.dcm"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert list(walk_files(tmp_path, ".dcm")) == [tmp_path / "b.DCM", tmp_path / "d" / "e.dcm"]
+    assert [path.name for path in walk_files(tmp_path, ".dcm", ".txt")] == ["a.txt", "b.DCM", "e.dcm"]
+    assert len(list(walk_files(tmp_path))) == 3

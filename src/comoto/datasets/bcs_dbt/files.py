@@ -24,7 +24,7 @@ import pandas as pd
 
 from comoto.datasets.reading.file_names import require_text
 from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.walk import folders_below
+from comoto.datasets.reading.walk import walk_files
 from comoto.dicom.read import read_header
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
@@ -128,14 +128,11 @@ def _claim(paths: dict[str, Path], uid: str, path: Path) -> None:
 
 
 def _dicom_files(root: Path) -> Iterator[Path]:
-    """Yield every DICOM file below root in a fixed order; see ``folders_below``."""
-    for folder, names in folders_below(root):
-        if "__MACOSX" in folder.relative_to(root).parts:
-            continue
-        for path in (folder / name for name in names):
-            if not path.name.startswith(".") and _is_dicom(path):
-                require_text([str(path)])
-                yield path
+    """Yield every DICOM file below root in a fixed order; see ``walk_files``."""
+    for path in walk_files(root):
+        if _is_dicom(path):
+            require_text([str(path)])
+            yield path
 
 
 def _is_dicom(path: Path) -> bool:

@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from comoto.datasets.reading.outlines import Box, box_of_points
-from comoto.datasets.reading.walk import folders_below
+from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
 
 _NAME = re.compile(r"^(D[12]-\d{4})_([A-Za-z]+)_([LR])_AnnotationFile\.json$", re.IGNORECASE)
-_COPIES = "__MACOSX"
-"""The release's zip has this folder with a file of the same name per annotation, which holds none."""
-
 _LARGEST_FILE = 64 * 2**20
 _WAY_OUT = "take the file from the release again"
 
@@ -42,17 +39,14 @@ def find_outlines(folder: Path) -> list[OutlineFile]:
         DatasetError: two files are of the same view.
     """
     found: dict[tuple[str, str, str], OutlineFile] = {}
-    for current, names in folders_below(folder):
-        if _COPIES in current.relative_to(folder).parts:
+    for path in walk_files(folder, ".json"):
+        match = _NAME.match(path.name)
+        if match is None:
             continue
-        for name in names:
-            match = _NAME.match(name)
-            if match is None:
-                continue
-            file = OutlineFile(current / name, *(part.upper() for part in match.groups()))
-            other = found.setdefault((file.patient, file.view, file.side), file)
-            if other is not file:
-                raise DatasetError(f"{other.path} and {file.path} are of the same view; keep one of them")
+        file = OutlineFile(path, *(part.upper() for part in match.groups()))
+        other = found.setdefault((file.patient, file.view, file.side), file)
+        if other is not file:
+            raise DatasetError(f"{other.path} and {file.path} are of the same view; keep one of them")
     return list(found.values())
 
 

@@ -14,12 +14,14 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
 
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.tables import Table, read_table
+from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
 
 CLASSES = ("Malignant", "Benign")
@@ -81,7 +83,7 @@ def read_reading(folder: Path) -> dict[tuple[str, str], str]:
     Raises:
         DatasetError: the sheet is twice there or cannot be read, or openpyxl is not installed.
     """
-    found = sorted(path for path in folder.rglob(_READING_NAME) if not path.name.startswith((".", "~")))
+    found = sorted(path for path in walk_files(folder, ".xlsx") if fnmatch(path.name, _READING_NAME))
     if not found:
         return {}
     if len(found) > 1:

@@ -15,7 +15,7 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.missing import refuse_missing
 from comoto.datasets.reading.tables import Table, read_table
-from comoto.datasets.reading.walk import dicom_files, folders_below
+from comoto.datasets.reading.walk import dicom_files, walk_files
 from comoto.errors import DatasetError
 
 TABLE = "INbreast.csv"
@@ -116,10 +116,8 @@ def _images_on_disk(root: Path) -> dict[str, tuple[Path, str, str, str]]:
 
 def _outlines_on_disk(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for folder, names in folders_below(root):
-        for path in (folder / name for name in names):
-            if path.suffix.lower() != ".xml" or not path.stem.isdigit():
-                continue
+    for path in walk_files(root, ".xml"):
+        if path.stem.isdigit():
             other = found.setdefault(path.stem, path)
             if other != path:
                 raise DatasetError(f"{other} and {path} are outlines of the same image; keep one of them")

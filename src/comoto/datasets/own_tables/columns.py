@@ -72,7 +72,9 @@ def parse_mapping(value: Any) -> dict[str, str]:
     """
     mapping: dict[str, str] = {}
     parts = (
-        [":".join(pair) for pair in value.items()] if isinstance(value, Mapping) else str(value or "").split(",")
+        [":".join(pair) for pair in value.items()]
+        if isinstance(value, Mapping)
+        else str(value or "").split(",")
     )
     for part in filter(None, (part.strip() for part in parts)):
         ours, colon, theirs = (piece.strip() for piece in part.partition(":"))

@@ -21,22 +21,40 @@ _FEW = 32
 """Up to this many files are read in this process: starting others takes longer."""
 
 
-def dicom_files(root: Path) -> Iterator[Path]:
-    """Yield every ``*.dcm`` below root in a fixed order; see ``folders_below``."""
-    for folder, names in folders_below(root):
-        for name in names:
-            if name.lower().endswith(".dcm") and not name.startswith("."):
-                require_text([str(folder), name])
-                yield folder / name
+_COPIES = "__MACOSX"
+"""Archives made on a Mac hold a folder of this name, with a shadow of every file."""
 
 
-def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield each folder with the names in it that are no folders, as ``comoto.sources.walk`` does.
+def walk_files(root: Path, *endings: str) -> Iterator[Path]:
+    """Yield every file below a folder in a fixed order, each place once (``comoto.sources.walk``).
+
+    Hidden files and the shadows in archives of a Mac are passed over.
+
+    Args:
+        root: a folder.
+        endings: of names, in small letters, such as ``.dcm``; names that end so in any letter case are
+            yielded, all if none is given.
 
     Raises:
         DatasetError: a folder cannot be listed; without what is in it the data set would look smaller.
     """
-    return walk(root, _refuse_locked)
+    for folder, names in walk(root, _refuse_locked):
+        if _COPIES in folder.relative_to(root).parts:
+            continue
+        for name in names:
+            if not name.startswith(".") and name.lower().endswith(endings or ""):
+                yield folder / name
+
+
+def dicom_files(root: Path) -> Iterator[Path]:
+    """Yield every ``*.dcm`` below root; see ``walk_files``.
+
+    Raises:
+        DatasetError: a name cannot be written into a manifest.
+    """
+    for path in walk_files(root, ".dcm"):
+        require_text([str(path)])
+        yield path
 
 
 def _refuse_locked(error: OSError) -> None:

@@ -8,14 +8,14 @@ them. So the breast is the patient: its images never stand in two splits, in nei
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import AllowMissing, Words
-from comoto.datasets.reading.walk import folders_below
+from comoto.datasets.reading.walk import walk_files
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Split
 from comoto.wording import first_few
@@ -151,7 +151,7 @@ def find_cases(root: Path, pattern: re.Pattern[str], what: str, ledger: Ledger) 
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     cases, packed, mixed, beyond = [], [], [], []
-    for path in _files(root):
+    for path in walk_files(root, ".mhd", ".zip"):
         if path.name == "SIM.zip" and not path.with_suffix("").is_dir():
             packed.append(str(path.relative_to(root)))
         match = pattern.search(path.as_posix())
@@ -183,11 +183,3 @@ def find_cases(root: Path, pattern: re.Pattern[str], what: str, ledger: Ledger) 
     )
     ledger.drop(*(f"{reason}: {first_few(names, MOST_NAMED)}" for reason, names in said if names))
     return cases
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Yield every ``.mhd`` and ``.zip`` below root in a fixed order; see ``folders_below``."""
-    for folder, names in folders_below(root):
-        for name in names:
-            if name.endswith((".mhd", ".zip")):
-                yield folder / name

@@ -23,7 +23,7 @@ from typing import Literal
 from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import Processes, ReaderOptions
-from comoto.datasets.reading.walk import dicom_files, for_each
+from comoto.datasets.reading.walk import dicom_files, for_each, walk_files
 from comoto.datasets.victre.series import FolderSeries, Kind, Series, read_folder
 from comoto.errors import DatasetError
 from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split, View
@@ -135,7 +135,7 @@ def _loc_files(folder: Path) -> dict[str, Path]:
     """Return the files of places with lesions by patient; a seed's minus sign is no part of a Patient ID."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    matches = ((_LOC.match(path.name), path) for path in sorted(folder.rglob("*.loc")))
+    matches = ((_LOC.match(path.name), path) for path in sorted(walk_files(folder, ".loc")))
     found = {match.group(1): path for match, path in matches if match is not None}
     if not found:
         raise DatasetError(
