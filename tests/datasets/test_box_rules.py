@@ -294,7 +294,7 @@ def test_pixels_are_no_shares(tmp_path):
         index(place, boxes="yolo")
     with pytest.raises(ConfigError, match="have no last pixel"):
         index(place, boxes="normalised", corners="pixels")
-    with pytest.raises(ConfigError, match="expected pixels or normalised or yolo"):
+    with pytest.raises(ConfigError, match="accepted are pixels, normalised, yolo"):
         index(place, boxes="coco")
 
 

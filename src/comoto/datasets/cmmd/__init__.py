@@ -17,10 +17,10 @@ from comoto.datasets.cmmd.files import CmmdImage, find_images
 from comoto.datasets.cmmd.outlines import OutlineFile, find_outlines, read_outlines
 from comoto.datasets.cmmd.tables import BreastLabels, read_labels, read_reading
 from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.boxes import Box, clipped
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.missing import refuse_missing
 from comoto.datasets.reading.options import AllowMissing, Processes
-from comoto.datasets.reading.outlines import Box, clipped
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError
 from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View

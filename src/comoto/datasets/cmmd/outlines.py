@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from comoto.datasets.reading.outlines import Box, box_of_points
+from comoto.datasets.reading.boxes import Box, box_of_points
 from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
 

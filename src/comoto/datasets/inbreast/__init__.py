@@ -17,9 +17,9 @@ from comoto.config.models import Count
 from comoto.datasets.inbreast.files import locate_images
 from comoto.datasets.inbreast.outlines import FINDINGS, Finding, Region, read_regions
 from comoto.datasets.reading.about import DatasetAbout
+from comoto.datasets.reading.boxes import box_of_points, clipped, grown
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import AllowMissing, Several
-from comoto.datasets.reading.outlines import box_of_points, clipped, grown
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track

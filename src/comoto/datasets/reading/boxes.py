@@ -1,6 +1,9 @@
-"""What readers do with boxes: clip to the image and say so, count one box once, or refuse."""
+"""What readers do with boxes: make them of outlines, clip them to the image, count one once, or refuse."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor
 
 import pandas as pd
 
@@ -8,6 +11,9 @@ from comoto.csv_rows import lines_text
 from comoto.datasets.reading.tables import Table
 from comoto.records import Manifest
 from comoto.wording import first_few
+
+Box = tuple[float, float, float, float]
+"""(x1, y1, x2, y2), half-open, in pixels."""
 
 CORNERS = ["x1", "y1", "x2", "y2"]
 
@@ -134,6 +140,34 @@ def without_repeats(manifest: Manifest) -> Manifest:
     return Manifest(manifest.name, manifest.images, lesions, (*manifest.notes, note), manifest.dropped)
 
 
+def box_of_points(points: Sequence[tuple[float, float]]) -> Box:
+    """Return the smallest box of whole pixels that covers every point.
+
+    A single point gives the one pixel in which it lies, so no box is empty.
+
+    Args:
+        points: (x, y), at least one; pixel (0, 0) covers 0 to 1 on both axes.
+
+    Returns:
+        (x1, y1, x2, y2), half-open.
+    """
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return float(floor(min(xs))), float(floor(min(ys))), floor(max(xs)) + 1.0, floor(max(ys)) + 1.0
+
+
+def grown(box: Box, least: int) -> Box:
+    """Return the box, enlarged about its centre to at least ``least`` pixels on each axis."""
+    x1, x2 = _grown(box[0], box[2], least)
+    y1, y2 = _grown(box[1], box[3], least)
+    return x1, y1, x2, y2
+
+
+def clipped(box: Box, rows: int, columns: int) -> Box | None:
+    """Return the part of the box inside an image; None if there is none."""
+    x1, y1, x2, y2 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(columns)), min(box[3], float(rows))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
 def _clipped_note(table: Table, boxes: pd.DataFrame, clipped: pd.DataFrame) -> tuple[str, ...]:
     changed = boxes.index[(clipped[CORNERS] != boxes[CORNERS]).any(axis=1)]
     if not len(changed):
@@ -182,3 +216,8 @@ def _nearly_same(boxes: pd.DataFrame) -> set[int]:
                 [lines[k], *(line for line, is_so in zip(lines[k + 1 :], same, strict=True) if is_so)]
             )
     return found
+
+
+def _grown(low: float, high: float, least: int) -> tuple[float, float]:
+    short = max(0.0, least - (high - low))
+    return low - short / 2, high + short / 2
