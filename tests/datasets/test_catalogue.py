@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comoto.cli.datasets import catalogue_rows, describe
+from comoto.cli.datasets import catalogue_rows, describe, option_rows
 from comoto.cli.main import run
 from comoto.components import DATASETS
 from comoto.datasets.catalogue import catalogue, options_of_dataset
@@ -14,6 +14,7 @@ from comoto.downloads.collections import COLLECTIONS
 
 CATALOGUE = catalogue()
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "datasets"
+OPTIONS = re.compile(r"^\| option \|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)
 TABLE = re.compile(r"^\|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)
 
 
@@ -89,6 +90,27 @@ def test_the_command(monkeypatch, capsys):
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
 
 
+def options_table(name):
+    """The table of a reader's options on its page."""
+    rows = [
+        f"| `{how.removeprefix('--set ').removesuffix('=...')}` | {values} | {meaning.replace('``', '`')} |"
+        for how, values, meaning in option_rows(name)
+    ]
+    return "\n".join(["| option | may be | meaning |", "|---|---|---|", *rows])
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_the_options_of_a_page_are_those_of_the_reader(name):
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    assert options_table(name) in page, "rewrite it with: python tests/datasets/test_catalogue.py"
+
+
 if __name__ == "__main__":
     text = (DOCS / "README.md").read_text(encoding="utf-8")
-    (DOCS / "README.md").write_text(TABLE.sub(lambda _: markdown_table(), text), encoding="utf-8")
+    (DOCS / "README.md").write_text(TABLE.sub(lambda _: markdown_table(), text, count=1), encoding="utf-8")
+    for each in DATASETS:
+        page = DOCS / f"{each}.md"
+        text = OPTIONS.sub(
+            lambda _, each=each: options_table(each), page.read_text(encoding="utf-8"), count=1
+        )
+        page.write_text(text, encoding="utf-8")

@@ -158,7 +158,7 @@ def describe_options(kind: type[ReaderOptions]) -> Iterator[Option]:
     """Yield the options in the order of their class."""
     for setting in list_settings(kind.model_construct()):
         value = kind.model_fields[setting.key].default
-        default = "" if value in (None, (), False) else _plain(value)
+        default = "" if value in (None, (), False) or value == {} else _plain(value)
         yield Option(setting.key.replace("_", "-"), _values(setting), default, setting.meaning)
 
 
