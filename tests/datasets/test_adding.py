@@ -10,6 +10,7 @@ import pytest
 
 import comoto.datasets
 from comoto.cli.datasets import describe
+from comoto.cli.main import run
 from comoto.components import DATASETS
 from comoto.records import Manifest
 
@@ -55,14 +56,17 @@ def test_the_tests_of_the_page_pass(clinic_set, tmp_path, name):
     page_tests()[name](clinic(tmp_path / "release"))
 
 
-def test_it_is_told_and_indexed_like_the_others(clinic_set, comoto, tmp_path):
+def test_it_is_told_and_indexed_like_the_others(clinic_set, tmp_path, monkeypatch, capsys):
     place = clinic(tmp_path / "release")
     said = describe("clinic")
     assert "comoto index clinic ROOT" in said
     assert "mass or calcification; several with commas; mass,calcification if not given" in said
     assert "Findings that count as lesions." in said
-    answer = comoto("index", "clinic", str(place), "--set", "findings=mass", "--out", str(tmp_path / "m"))
-    assert answer.code == 0, answer.err
+    words = ["index", "clinic", str(place), "--set", "findings=mass", "--out", str(tmp_path / "m")]
+    monkeypatch.setattr(sys, "argv", ["comoto", *words])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 0, capsys.readouterr().err
     assert len(Manifest.load(tmp_path / "m").lesions) == 1
 
 
