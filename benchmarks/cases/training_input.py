@@ -19,7 +19,8 @@ from comoto.preprocessing.grey_batch import expanded
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.simulation import simulate, sized
-from comoto.training.data import choose_cohort, stream
+from comoto.training.cohorts import choose_cohort
+from comoto.training.data import stream
 from comoto.training.memory import kept_memory
 from comoto.training.steps import StudentBatch
 from comoto.training.student import StudentBatches, distiller_settings, mammogram_samplers

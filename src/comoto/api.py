@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from comoto.components import allow_code
-from comoto.records import Manifest, Modality, Split, VolumeDetections
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from comoto.config import TrainConfig
+    from comoto.detectors.about import KnownModel
     from comoto.detectors.published import ImportedRun
     from comoto.downloads.run import DownloadPlan
     from comoto.evaluation.challenge import ChallengeResult
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
     from comoto.preprocessing.verify import StoreCheck
+    from comoto.records import Manifest, Split, VolumeDetections
     from comoto.simulation import SimulatedPaths
     from comoto.splits.file import SplitFile
     from comoto.splits.make import MadeSplit
@@ -278,10 +279,11 @@ def prepare(
             paths not kept; in place of ``workers`` and ``skip_broken``.
     """
     from comoto.config import load_train_config
-    from comoto.preprocessing import Work, prepare_with
 
     config = load_train_config(preset, overrides).preprocess
-    loaded = manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+    loaded = _loaded(manifest)
+    from comoto.preprocessing import Work, prepare_with
+
     work = work or Work(workers=workers, skip_broken=skip_broken)
     return prepare_with(loaded, Path(out), config, options, work)
 
@@ -326,11 +328,11 @@ def train_teacher(
             may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.training.run import train_teacher as run
-
     paths = {"data.mammograms": mammograms, "init_from": init_from}
     given = {**(values or {}), **_given(paths)}
     config = _train_config("teacher", Path(out) if resume else None, preset, overrides, given)
+    from comoto.training.run import train_teacher as run
+
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -364,8 +366,6 @@ def train_student(
             may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
     """
-    from comoto.training.run import train_student as run
-
     paths = {
         "data.mammograms": mammograms,
         "data.tomosynthesis": tomosynthesis,
@@ -374,6 +374,8 @@ def train_student(
     }
     given = {**(values or {}), **_given(paths)}
     config = _train_config("student", Path(out) if resume else None, preset, overrides, given)
+    from comoto.training.run import train_student as run
+
     return run(config, Path(out), resume=resume, stop_after=stop_after)
 
 
@@ -407,7 +409,7 @@ def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> Expor
     Returns:
         ``.path``, ``.sha256`` and ``.difference``, the largest one to torch that was seen.
     """
-    from comoto.inference.model import run_folder
+    from comoto.detectors.about import run_folder
     from comoto.inference.onnx_export import export_onnx as run_export
 
     return run_export(run_folder(Path(run)), Path(out), overwrite=overwrite)
@@ -421,14 +423,18 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
             names it too); or an ONNX file that ``comoto export onnx`` wrote, which runs in ONNX Runtime.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     """
-    from comoto.inference.model import load_model as load
-    from comoto.inference.model import run_folder
+    from comoto.detectors.about import is_run_folder, known_model, run_folder
+    from comoto.detectors.settings import check_device
 
+    check_device(device)
     path = run_folder(Path(run))
-    if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
+    if not is_run_folder(path):
         from comoto.inference.onnx_model import load_onnx_model
 
         return load_onnx_model(path, device=device)[0]
+    known_model(path)  # a wrong path is told before torch is imported
+    from comoto.inference.model import load_model as load
+
     return load(path, device=device)[0]
 
 
@@ -461,6 +467,7 @@ def predict(
     isolate: bool = False,
     safe_csv: bool = False,
     other_modality: bool = False,
+    device: str = "auto",
 ) -> PredictionFiles:
     """Predict on files, folders or manifests, and write a CSV and its JSON twin (``comoto predict``).
 
@@ -478,27 +485,48 @@ def predict(
             that nobody vouches for.
         safe_csv: also write ``<name>.safe.csv``, of which no spreadsheet takes a text for a formula.
         other_modality: take a teacher for volumes, or a student for mammograms, all the same.
+        device: of a ``model`` that is a path, as for ``load_model``; one that is loaded stays where it is.
     """
     from comoto.components import resolve
     from comoto.config import override
+    from comoto.detectors.about import KnownModel
+
+    known, chosen = _known(model, device), _split(split)
+    config = override(known.config.inference, overrides, values)
+    # what is wrong above is told before the rest is imported
     from comoto.inference.inputs import Request
-    from comoto.inference.predict import PredictOptions
+    from comoto.inference.predict import PredictOptions, check_request
     from comoto.inference.predict import predict as run
     from comoto.progress import say
+    from comoto.records import Modality
     from comoto.sources.isolated import Limits, reading_within
 
-    loaded = load_model(model) if isinstance(model, str | PathLike) else model
-    config = override(loaded.config.inference, overrides, values)
     resolve("aggregator", config.aggregation.kind)  # an unknown name fails before a volume is read
     modality = Modality.MAMMOGRAM if mammograms else Modality.TOMOSYNTHESIS
     if mammograms and (overrides or values):
         named = [*overrides, *(f"{key}={value}" for key, value in (values or {}).items())]
         say(f"not used for mammograms, which have no slices: {', '.join(named)}")
     request = Request(
-        [Path(path) for path in inputs], _split(split), modality, None if manifest is None else Path(manifest)
+        [Path(path) for path in inputs], chosen, modality, None if manifest is None else Path(manifest)
     )
+    options = PredictOptions(config, safe_csv, other_modality)
     with reading_within(Limits() if isolate else None):
-        return run(loaded, request, Path(out), PredictOptions(config, safe_csv, other_modality))
+        if isinstance(known, KnownModel):
+            check_request(known, request, Path(out), options)
+            known = load_model(str(model), device)
+        return run(known, request, Path(out), options)
+
+
+def _known(model: Model | AnyPath, device: str) -> Model | KnownModel:
+    """Return what of a model is known without torch; one that is loaded, or an ONNX file, is known whole."""
+    from comoto.detectors.about import is_run_folder, known_model, run_folder
+    from comoto.detectors.settings import check_device
+
+    if not isinstance(model, str | PathLike):
+        return model
+    check_device(device)
+    path = run_folder(Path(model))
+    return known_model(path) if is_run_folder(path) else load_model(path, device)
 
 
 def evaluate(
@@ -592,23 +620,28 @@ def evaluate_mammograms(
     return result
 
 
+def _loaded(manifest: Manifest | AnyPath) -> Manifest:
+    from comoto.records import Manifest
+
+    return manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+
+
 def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
     from comoto.evaluation.own_volumes import part_of
 
     return part_of(_loaded(manifest), _split(split))
 
 
-def _loaded(manifest: Manifest | AnyPath) -> Manifest:
-    return manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
-
-
 def _split(word: str | None) -> Split | None:
+    if word is None:
+        return None
     from comoto.components import suggest
     from comoto.errors import ConfigError
+    from comoto.records import Split
 
-    if word is not None and word not in {split.value for split in Split}:
+    if word not in {split.value for split in Split}:
         raise ConfigError(f"unknown split '{word}'; {suggest(word, [split.value for split in Split])}")
-    return None if word is None else Split(word)
+    return Split(word)
 
 
 def write_report(
@@ -725,9 +758,10 @@ def _train_config(
     """Return the settings of a training: without a preset those of the run that is resumed, if any."""
     from comoto.config import load_train_config, override
     from comoto.errors import ConfigError
-    from comoto.training.record import is_run, read_about_run, saved_config
 
     if resumed is not None and preset is None:
+        from comoto.training.record import is_run, read_about_run, saved_config
+
         if is_run(resumed):
             about = read_about_run(resumed)
             if about is not None and about["role"] != role:

@@ -51,6 +51,8 @@ AGGREGATORS = {
     "box_fusion": "comoto.inference.aggregate.box_fusion:BoxFusion",
     "tracks": "comoto.inference.aggregate.tracks:Tracks",
 }
+SETTINGS = {"detector": "comoto.detectors.settings", "distiller": "comoto.distill.settings"}
+"""Homes of the settings of our own components, which need no torch: a typo is told before it is imported."""
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 
 
@@ -149,6 +151,21 @@ def resolve(table: str, name: str) -> Any:
     if name not in TABLES[table]:
         _check_outside(table, name, found)
     return found
+
+
+def settings_class(table: str, name: str) -> Any:
+    """Return the ``Config`` of a component; the code of one of our own is not imported for it.
+
+    Args:
+        table: ``"detector"`` or ``"distiller"``.
+        name: as for ``resolve``.
+
+    Raises:
+        ConfigError: as ``resolve``.
+    """
+    if name in TABLES[table]:
+        return importlib.import_module(SETTINGS[table]).SETTINGS[name]
+    return resolve(table, name).Config
 
 
 def _check_outside(table: str, name: str, found: Any) -> None:

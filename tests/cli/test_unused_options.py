@@ -66,7 +66,7 @@ def test_no_folder_for_temporary_files(refused, tmp_path, monkeypatch):
     def none_of_them(*_args, **_options):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr("comoto.api.load_model", none_of_them)
+    monkeypatch.setattr("comoto.api.predict", none_of_them)
     words = ("predict", "--model", "m", "--out", tmp_path / "o.csv", "a.dcm")
     refused(words, "no folder for temporary files can be written to; TMPDIR")
 

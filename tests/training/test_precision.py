@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from comoto.config import load_train_config, override
-from comoto.training.run import _fabric
+from comoto.training.tasks import start_fabric
 
 
 class Listener(nn.Module):
@@ -23,7 +23,7 @@ class Listener(nn.Module):
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
 def test_boxes_reach_the_step_unrounded(precision: str) -> None:
-    fabric = _fabric(override(load_train_config("demo"), [f"precision={precision}", "device=cpu"]))
+    fabric = start_fabric(override(load_train_config("demo"), [f"precision={precision}", "device=cpu"]))
     inner = Listener()
     step = fabric.setup_module(inner)
     box = torch.tensor([[301.3, 1501.5, 302.7, 1777.25]])

@@ -14,7 +14,7 @@ from comoto.errors import ConfigError
 from comoto.evaluation.average_precision import map_2d
 from comoto.preprocessing import PreparedStore
 from comoto.records import Manifest, Split
-from comoto.training.data import choose_cohort
+from comoto.training.cohorts import choose_cohort
 from comoto.training.log_file import read_log
 from comoto.training.validate import validate_mammograms
 from saved_states import saved_state

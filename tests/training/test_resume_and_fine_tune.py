@@ -13,6 +13,7 @@ from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import load_train_config
 from comoto.errors import CheckpointError, ConfigError, DatasetError
 from comoto.preprocessing.store import PreparedStore
+from comoto.records import Manifest
 from comoto.training.environment import continued, environment
 from comoto.training.identity import store_identity
 from comoto.training.log_file import read_log
@@ -58,7 +59,7 @@ def test_the_same_store_at_another_path_is_accepted_and_another_store_is_not(
     assert api.train_teacher(short, resume=True, mammograms=moved).epoch == 4
     assert saved_config(short).data.mammograms == (moved,)
     other = tmp_path / "other"
-    manifest = api.Manifest.load(exams.manifests / "vindr-mammo")
+    manifest = Manifest.load(exams.manifests / "vindr-mammo")
     patients = sorted(set(manifest.images["patient_id"]))
     api.prepare(
         manifest.select(manifest.images["patient_id"] != patients[0]), other, preset="demo", overrides=TINY

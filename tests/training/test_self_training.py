@@ -16,7 +16,7 @@ from comoto.inference.prepared import predict_store
 from comoto.preprocessing import PreparedStore, PrepareOptions
 from comoto.records import Lesion, Manifest, Split, VolumeDetections
 from comoto.training import self_training
-from comoto.training.data import choose_cohort
+from comoto.training.cohorts import choose_cohort
 from comoto.training.self_training import SelfTraining, read_proposals
 from tiny_exams import TINY, Exams
 

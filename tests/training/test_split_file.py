@@ -12,7 +12,8 @@ from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import PreparedStore
 from comoto.records import Split
 from comoto.splits.file import SplitFile, content_hash, load_split_file, save_split_file
-from comoto.training.data import choose_cohort, held_out_elsewhere, refuse_taught
+from comoto.training.cohorts import choose_cohort, held_out_elsewhere
+from comoto.training.earlier_runs import refuse_taught
 from comoto.training.record import RunMade, RunRecord, trained_on
 from tiny_exams import Exams
 

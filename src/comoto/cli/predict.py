@@ -83,14 +83,12 @@ def predict(
 
     Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
     """
-    from comoto.api import load_model
     from comoto.api import predict as run
 
     given = {"aggregation.kind": aggregation, "slice_step": slice_step}
     _refuse_twice(given, settings or [])
-    loaded = load_model(model, device)
     written = run(
-        loaded,
+        model,
         inputs,
         out,
         split=split,
@@ -101,6 +99,7 @@ def predict(
         isolate=isolate,
         safe_csv=safe_csv,
         other_modality=other_modality,
+        device=device,
     )
     more = "" if written.safe is None else f", for spreadsheets {written.safe}"
     typer.echo(f"{written.num_images} images: {written.table} and {written.twin}{more}")

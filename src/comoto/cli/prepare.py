@@ -100,9 +100,8 @@ def prepare(
     Example: comoto prepare --manifest manifests/bcs-dbt --out prepared/bcs-dbt --workers 8
     """
     from comoto import api
+    from comoto.config import load_train_config
     from comoto.errors import ConfigError, DatasetError
-    from comoto.preprocessing import PrepareOptions, Work
-    from comoto.sources.isolated import Limits
 
     if verify:
         say_unused(ctx, "with --verify", *set(ctx.params) - {"out", "verify"})
@@ -122,6 +121,10 @@ def prepare(
             raise ConfigError(f"--set {text}: only preprocess.KEY=VALUE has a meaning here")
     if slices is Slices.ALL:
         say_unused(ctx, "without --slices sampled", "step", "reach")
+    load_train_config(preset, overrides or ())  # what is wrong with it is told before the rest is imported
+    from comoto.preprocessing import PrepareOptions, Work
+    from comoto.sources.isolated import Limits
+
     api.prepare(
         manifest,
         out,

@@ -68,10 +68,12 @@ def run(
     Example: comoto study run study.yaml --out studies/low_data --workers 2
     """
     from comoto.study.config import load_study
+
+    wanted = load_study(study)  # what is wrong with it is told before the rest is imported
     from comoto.study.run import StudyOptions, run_study
 
     options = StudyOptions(workers, backend, address, tuple(only or ()), max_hours, keep_states)
-    outcome = run_study(load_study(study), out, options)
+    outcome = run_study(wanted, out, options)
     done, failed = outcome.count("done"), outcome.count("failed")
     left = len(outcome.states) - done - failed
     not_made = f", {left} left" if left else ""

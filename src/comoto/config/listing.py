@@ -88,7 +88,7 @@ def settings_page() -> str:
         lines += _table(f"`{head}`", [each for each in common if each.key.startswith(f"{head}.")])
     for section, table in (("detector", "detector"), ("distill", "distiller")):
         for kind in components.TABLES[table]:
-            chosen = components.resolve(table, kind).Config.model_validate({"kind": kind})
+            chosen = components.settings_class(table, kind).model_validate({"kind": kind})
             lines += _table(f"`{section}.kind={kind}`", list(list_settings(chosen, f"{section}.")))
     return "\n".join([*lines, ""])
 

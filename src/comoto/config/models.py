@@ -298,5 +298,5 @@ def _component(table: str, value: Any) -> Any:
         if "kind" not in value:
             known = ", ".join(sorted(components.TABLES[table]))
             raise ConfigError(f"settings of a {table} ({', '.join(value)}) without its kind, one of {known}")
-        return components.resolve(table, str(value["kind"])).Config.model_validate(value)
+        return components.settings_class(table, str(value["kind"])).model_validate(value)
     return value

@@ -10,15 +10,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.resnet import BasicBlock
 
 from comoto.components import suggest
-from comoto.config import StrictModel
 from comoto.detectors.base import LevelSpec
+from comoto.detectors.settings import BackboneConfig
 from comoto.detectors.weights import load_matching, read_weights
 from comoto.errors import ConfigError
 
@@ -27,17 +26,6 @@ STRIDES = (8, 16, 32)
 THIN_WIDTHS = (32, 64, 128, 256)
 TORCHVISION = "torchvision/"
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
-
-
-class BackboneConfig(StrictModel):
-    """Which backbone, and where its weights come from."""
-
-    name: str = "resnet50"
-    """``thin``; ``torchvision/resnet50`` (18, 34, 101), as published, with three input channels; or a timm
-    model with maps at strides 8, 16, 32 (resnet50, convnext_tiny, swin_tiny_patch4_window7_224, ...)."""
-    weights: Literal["none", "imagenet"] | Path = "none"
-    """``imagenet`` fetches the weights. A path is a ``.safetensors`` file of this backbone, as torchvision or
-    timm publish it, or as saved from one of ours."""
 
 
 class Backbone(nn.Module):
@@ -152,7 +140,7 @@ def build_backbone(config: BackboneConfig, image_shape: tuple[int, int] | None =
         file = None if ours else config.weights
         backbone = _timm_backbone(config.name, pretrained=pretrained, file=file)
         weights = weights if ours else None
-        if timm.get_pretrained_cfg(config.name).fixed_input_size and image_shape is not None:
+        if image_shape is not None and _fixed_size(config.name):
             _check_shape(backbone, (1, 1, *image_shape), config.name)
     if weights is not None:
         load_matching(backbone, weights, str(config.weights))
@@ -175,6 +163,8 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> Backbone:
 
 
 def _timm_backbone(name: str, *, pretrained: bool, file: str | Path | None) -> Backbone:
+    import timm  # here and below: the other backbones do without it
+
     if not timm.is_model(name):
         raise ConfigError(f"detector.backbone.name: timm knows no model '{name}'; 'resnet50' is the default")
     if file is not None:
@@ -193,12 +183,20 @@ def _timm_backbone(name: str, *, pretrained: bool, file: str | Path | None) -> B
     return Backbone(body, tuple(body.feature_info.channels()), channels_last=channels_last)
 
 
+def _fixed_size(name: str) -> bool:
+    import timm
+
+    return bool(timm.get_pretrained_cfg(name).fixed_input_size)
+
+
 def _timm_body(name: str, pretrained: bool, file: str | Path | None) -> Any:
+    import timm
+
     options = {"features_only": True, "in_chans": 1, "out_indices": (-3, -2, -1)}
     options |= {"pretrained": pretrained or file is not None}
     if file is not None:
         options |= {"pretrained_cfg_overlay": {"file": str(file)}}
-    if timm.get_pretrained_cfg(name).fixed_input_size:
+    if _fixed_size(name):
         try:  # window attention (Swin) that pads its windows takes any size
             return timm.create_model(name, strict_img_size=False, **options)
         except TypeError:

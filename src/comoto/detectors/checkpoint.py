@@ -10,38 +10,18 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from comoto import components
-from comoto.checksums import file_sha256, read_json_object, write_sealed_json
-from comoto.config import TrainConfig, explain
+from comoto.checksums import file_sha256, write_sealed_json
+from comoto.config import TrainConfig
+from comoto.detectors.about import ABOUT, FORMAT, WEIGHTS, About, read_about
 from comoto.detectors.base import Detector
 from comoto.detectors.weights import load_matching, read_weights
-from comoto.errors import CheckpointError, ConfigError
+from comoto.errors import CheckpointError
 from comoto.output_files import whole_file
-
-FORMAT, FORMER = "comoto-checkpoint-2", "comoto-checkpoint-1"
-"""Former checkpoints have no checksum of ``checkpoint.json``."""
-WEIGHTS, ABOUT = "model.safetensors", "checkpoint.json"
-
-
-@dataclass(frozen=True)
-class About:
-    """What a checkpoint says of itself, besides its configuration.
-
-    Attributes:
-        role: ``teacher`` (mammograms) or ``student`` (tomosynthesis).
-        epoch: finished epochs when it was written, from 1.
-        metric: name and value of the validation metric that chose it.
-    """
-
-    role: Literal["teacher", "student"]
-    epoch: int
-    metric: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -123,36 +103,3 @@ def load_weights(detector: Detector, run: Path) -> None:
             f"{run / WEIGHTS}: is damaged, or does not belong to {ABOUT} beside it; copy both files again"
         )
     load_matching(detector, weights, str(run / WEIGHTS))
-
-
-def read_about(run: Path) -> tuple[TrainConfig, About, str]:
-    """Read ``checkpoint.json``: configuration, description, hash of the weights.
-
-    Raises:
-        CheckpointError: there is no checkpoint, or it was written by another version.
-    """
-    path = run / ABOUT
-    if not path.is_file():
-        if run.is_file():
-            raise CheckpointError(f"{run}: is a file; give the run folder that 'comoto train' wrote")
-        if not run.exists():
-            raise CheckpointError(f"{run}: no such folder; give the run folder that 'comoto train' wrote")
-        raise CheckpointError(f"{run}: no {ABOUT} here; give the run folder that 'comoto train' wrote")
-    content = read_json_object(path, CheckpointError, "copy the run folder again", unsealed=(FORMER,))
-    if content.get("format") not in (FORMAT, FORMER):
-        found = components.short(repr(content.get("format")))
-        raise CheckpointError(f"{path}: format {found}, this version reads {FORMAT!r}")
-    try:
-        config = TrainConfig.model_validate(content["config"])
-        about = About(content["role"], content["epoch"], content["metric"])
-        sha256: str = content["sha256"]
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except ValidationError as error:
-        why = explain(TrainConfig, error, content["config"])
-        raise CheckpointError(f"{path}: damaged or written by another version: {why}") from error
-    except KeyError as error:
-        raise CheckpointError(f"{path}: damaged or written by another version: no {error}") from error
-    if about.role not in ("teacher", "student") or not isinstance(about.metric, dict):
-        raise CheckpointError(f"{path}: damaged or written by another version: role or metric")
-    return config, about, sha256

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from comoto.components import suggest
+from comoto.detectors.settings import check_device
 from comoto.errors import ConfigError
 
-DEVICES = ("auto", "cpu", "cuda")
 LARGEST_KERNEL = 4_000_000
 
 
@@ -20,8 +19,7 @@ def choose_device(wish: str) -> torch.device:
     Raises:
         ConfigError: the word is unknown, or ``cuda`` was asked for and there is none.
     """
-    if wish not in DEVICES:
-        raise ConfigError(f"unknown device '{wish}'; {suggest(wish, DEVICES)}")
+    check_device(wish)
     if wish == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
     if wish == "auto":

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -21,44 +20,13 @@ from torchvision.ops import MultiScaleRoIAlign
 from comoto.config import ComponentConfig
 from comoto.detectors.base import Detections, Features
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import ANCHOR_SIZES, PyramidConfig, PyramidDetector, check_anchors
+from comoto.detectors.pyramid import PyramidDetector, check_anchors
+from comoto.detectors.settings import FasterRcnnConfig
 
 LESION = 1
 """The only class; 0 is the second stage's background."""
 POOLED = 7
 """Cells along a side of the features that the second stage sees of a proposal."""
-
-
-class FasterRcnnConfig(PyramidConfig):
-    """Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on the levels p3 to p5, p3 to p7, or on c5 alone."""
-
-    kind: Literal["faster_rcnn"] = "faster_rcnn"
-    anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
-    """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Height over width of the anchors."""
-    foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """From which an anchor is a positive example of the first stage; the second stage's is 0.5."""
-    background_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Below which an anchor is a negative example of the first stage."""
-    proposals: Annotated[int, Field(ge=1)] = 1000
-    """Of the first stage, per image."""
-    proposal_nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Overlap above which proposals compete."""
-    sampled_anchors: Annotated[int, Field(ge=2)] = 256
-    """Of an image that train the first stage; at most half of them are positive."""
-    sampled_proposals: Annotated[int, Field(ge=4)] = 512
-    """Of an image that train the second stage; at most a quarter of them are positive."""
-    canonical_side: Annotated[int, Field(ge=1)] = 224
-    """Side in pixels from which a proposal is read from p4; half of that is read from p3."""
-    box_features: Annotated[int, Field(ge=8)] = 1024
-    """Width of the second stage's two layers."""
-    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Least score of a detection."""
-    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Overlap above which detections of a slice compete."""
-    max_detections: Annotated[int, Field(ge=1)] = 50
-    """Detections kept per slice."""
 
 
 class SeededSampler(nn.Module):

@@ -5,10 +5,9 @@ Letters: A points of all levels, N boxes, B images.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -17,7 +16,7 @@ from torchvision.models.detection.fcos import FCOSHead
 from comoto.config import ComponentConfig
 from comoto.detectors.base import Features
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import PyramidConfig
+from comoto.detectors.settings import FcosConfig
 from comoto.detectors.towers import TowerDetector, flattened
 from comoto.errors import ConfigError
 
@@ -25,29 +24,6 @@ GROUPS = 32
 """Of torchvision's group norm in the towers."""
 LIMIT_STRIDES = 8
 """Strides of a level at which the next coarser one takes over."""
-
-
-class FcosConfig(PyramidConfig):
-    """FCOS (Tian et al. 2019, arXiv 1904.01355) on the levels p3 to p5, p3 to p7, or on c5 alone.
-
-    A lesion smaller than the finest stride may hold no point, and then teaches nothing.
-    """
-
-    kind: Literal["fcos"] = "fcos"
-    tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
-    """Convolutions of each branch of the head."""
-    scale_limits: tuple[float, ...] | None = None
-    """Distance in pixels from a point to the farthest side of its box at which the next coarser level takes
-    over, one number per level but the last: 64 gives p3 the boxes up to about 128 pixels. None is eight
-    strides of each level, as published: 64, 128, 256 and 512 with the coarse levels."""
-    center_radius: Annotated[float, Field(gt=0)] = 1.5
-    """Only points within so many strides of a box's centre belong to it."""
-    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Least score of a detection."""
-    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Overlap above which detections of a slice compete."""
-    max_detections: Annotated[int, Field(ge=1)] = 50
-    """Detections kept per slice."""
 
 
 class FcosDetector(TowerDetector):

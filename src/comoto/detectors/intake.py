@@ -6,35 +6,21 @@ Letters: B images, C channels, H x W pixels of the grid, N boxes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.nn.functional import pad as padded
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from comoto.config import StrictModel
+from comoto.detectors.settings import InnerResizeConfig
 
 Shape = tuple[int, int]
 
 # Mean and spread of the three ImageNet channels, and their averages for networks with one channel
 MEAN = {3: [0.485, 0.456, 0.406], 1: [0.449]}
 STD = {3: [0.229, 0.224, 0.225], 1: [0.226]}
-
-
-class InnerResizeConfig(StrictModel):
-    """torchvision's own resize inside the detector.
-
-    The shorter side becomes ``min_side`` unless the longer one would then exceed ``max_side``; the result is
-    padded to a multiple of 32. The published code has it, and 2048 x 1024 pixels become 1333 x 666.
-    """
-
-    min_side: Annotated[int, Field(ge=32)] = 800
-    """What the shorter side becomes, pixels."""
-    max_side: Annotated[int, Field(ge=32)] = 1333
-    """What the longer side may become at most, pixels."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from comoto.config import TrainConfig, load_train_config
+from comoto.detectors.about import About
 from comoto.detectors.backbones import TORCHVISION
-from comoto.detectors.checkpoint import About, build_blank_detector, save_checkpoint
+from comoto.detectors.checkpoint import build_blank_detector, save_checkpoint
 from comoto.detectors.weights import DAMAGED, load_matching
 from comoto.errors import CheckpointError, OutputExistsError
 from comoto.locks import hold, lock_of

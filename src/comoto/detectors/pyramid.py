@@ -6,39 +6,19 @@ Letters: B images, C channels, H x W pixels of the grid, h x w cells of a map.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from comoto.config import ComponentConfig
-from comoto.detectors.backbones import BackboneConfig, build_backbone, input_channels
+from comoto.detectors.backbones import build_backbone, input_channels
 from comoto.detectors.base import Detections, Detector, Features, LevelSpec
-from comoto.detectors.intake import InnerResizeConfig, Intake, Shape
+from comoto.detectors.intake import Intake, Shape
+from comoto.detectors.settings import PyramidConfig
 from comoto.errors import ConfigError
-
-ANCHOR_SIZES = ((32, 40, 51), (64, 81, 102), (128, 161, 203), (256, 323, 406), (512, 645, 813))
-"""RetinaNet's own, three sizes on each of p3 to p7."""
-
-
-class PyramidConfig(ComponentConfig):
-    """From pixels to feature maps; the same for every kind of detector."""
-
-    backbone: BackboneConfig = BackboneConfig()
-    neck: Literal["fpn", "none"] = "fpn"
-    """``none``: the head sees one map, the backbone's c5 (stride 32), as published."""
-    pyramid_channels: Annotated[int, Field(ge=8)] = 256
-    """Channels of each level of the pyramid."""
-    coarse_levels: bool = True
-    """Add p6 and p7 (strides 64 and 128) to the pyramid."""
-    pixel_range: Literal[1, 255] = 1
-    """255 multiplies the pixels before a normalisation that is meant for 0 to 1, as published."""
-    inner_resize: InnerResizeConfig | None = None
-    """A resize inside the detector, as published; None leaves the grid as it is."""
 
 
 class Pyramid(nn.Module):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -14,39 +13,9 @@ from torchvision.models.detection.retinanet import RetinaNetClassificationHead, 
 from comoto.config import ComponentConfig
 from comoto.detectors.base import Features
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import ANCHOR_SIZES, PyramidConfig, check_anchors
+from comoto.detectors.pyramid import check_anchors
+from comoto.detectors.settings import RetinaNetConfig
 from comoto.detectors.towers import TowerDetector, flattened
-
-
-class RetinaNetConfig(PyramidConfig):
-    """RetinaNet (Lin et al. 2017, arXiv 1708.02002) on the levels p3 to p5, p3 to p7, or on c5 alone.
-
-    The published detector has ``neck: none``, ``classes: 2``, ``anchor_sizes: [[32, 64, 128, 256, 512]]`` and
-    torchvision's thresholds (preset ``paper``).
-    """
-
-    kind: Literal["retinanet"] = "retinanet"
-    classes: Literal[1, 2] = 1
-    """2: lesions are label 1, label 0 is never a target and left out of the detections, as published."""
-    tower_convolutions: Annotated[int, Field(ge=1, le=4)] = 4
-    """Convolutions of each branch of the head."""
-    anchor_sizes: tuple[tuple[int, ...], ...] = ANCHOR_SIZES
-    """Sides of the square anchors in pixels (after an inner resize), one tuple per level of the head."""
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Height over width of the anchors."""
-    foreground_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Overlap with a lesion from which an anchor is a positive example."""
-    background_iou: Annotated[float, Field(gt=0, le=1)] = 0.4
-    """Overlap below which it is a negative one."""
-    normaliser: Literal["image", "batch"] = "image"
-    """The classification loss of an image is divided by its own number of positive anchors, at least 1
-    (torchvision's rule), or by the mean number over the batch, at least 1."""
-    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Least score of a detection."""
-    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Overlap above which detections of a slice compete."""
-    max_detections: Annotated[int, Field(ge=1)] = 50
-    """Detections kept per slice."""
 
 
 class BatchNormalisedHead(RetinaNetClassificationHead):  # type: ignore[misc]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from comoto.detectors.base import Detections, Features, HeadMaps
 from comoto.detectors.intake import Shape
-from comoto.detectors.pyramid import PyramidConfig, PyramidDetector
+from comoto.detectors.pyramid import PyramidDetector
+from comoto.detectors.settings import PyramidConfig
 
 
 class TowerDetector(PyramidDetector):

@@ -7,30 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from comoto.config import ComponentConfig
 from comoto.detectors.base import Detector, Features
 from comoto.distill.levels import level_channels
+from comoto.distill.settings import DistillerConfig, Sees
 from comoto.errors import ConfigError
 
-
-class DistillerConfig(ComponentConfig):
-    """Settings that every distiller shares."""
-
-    weight: Annotated[float, Field(ge=0)] = 2.0
-    """alpha of the paper."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Of the distiller's own parameters; None takes the student's."""
-    start_epoch: Annotated[int, Field(ge=0)] = 0
-    """Epochs without distillation at the beginning."""
-    ramp_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs over which the weight then rises linearly; 0 starts at once."""
-    teacher_head: bool = False
-    """Also run the teacher's head and drop what it says, as published; changes the time, never a number."""
+__all__ = ["Distiller", "DistillerConfig", "Side"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +38,8 @@ class Distiller(nn.Module, ABC):
     """Base of the distillers. Its parameters are trained with the student's, the teacher's never are."""
 
     Config: ClassVar[type[DistillerConfig]]
-    teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "mammograms"
-    """``mammograms`` of other patients (unpaired statistics), or the student's own ``slices``."""
+    teacher_sees: ClassVar[Sees] = "mammograms"
+    """As ``DistillerConfig.teacher_sees``."""
 
     levels: tuple[str, ...] = ()
     """Levels (or ``fit``) of which channels are compared one by one; each distiller sets its own."""

@@ -5,35 +5,20 @@ Letters: B images, C channels, h x w cells of a map, A anchors (or points) of al
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import Detector, HeadMaps, LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, Side
 from comoto.distill.levels import pyramid_of
+from comoto.distill.settings import CrossKdConfig, DistillerConfig, Sees
 from comoto.errors import ConfigError
 
 FLAT = 1e-6
 """Added to the deviation, so that a channel without any stays finite."""
-
-
-class CrossKdConfig(DistillerConfig):
-    """Where the heads are cut, and how much the boxes count."""
-
-    kind: Literal["cross_kd"] = "cross_kd"
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    box_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor on the boxes, besides ``weight``."""
-    layer: Annotated[int, Field(ge=0)] | None = None
-    """Convolutions of the student's towers before the teacher's go on; None is all but the last."""
-    rescale: bool = True
-    """Give each channel of the student's maps the mean and deviation of the teacher's, as published."""
-    focus: Annotated[float, Field(ge=0)] = 1.0
-    """Exponent of the difference in probability that weights the classes' cross entropy."""
 
 
 class CrossKdDistiller(Distiller):
@@ -47,7 +32,7 @@ class CrossKdDistiller(Distiller):
     """
 
     Config: ClassVar[type[DistillerConfig]] = CrossKdConfig
-    teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "slices"
+    teacher_sees: ClassVar[Sees] = CrossKdConfig.teacher_sees
 
     def __init__(
         self, config: CrossKdConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]

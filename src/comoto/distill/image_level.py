@@ -5,27 +5,17 @@ Letters: B images, C channels, H x W pixels of the grid, h x w cells of a map.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from comoto.detectors.base import Detector, LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, Side
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.levels import FIT, level_channels, num_cells
+from comoto.distill.settings import DistillerConfig, ImageLevelConfig
 from comoto.errors import ConfigError
-
-
-class ImageLevelConfig(DistillerConfig):
-    """Which map, how soft."""
-
-    kind: Literal["image_level"] = "image_level"
-    level: str = "c5"
-    """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    """Both sides' values are divided by it before the softmax: the larger, the softer."""
 
 
 class ImageLevelDistiller(Distiller):

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, Side
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.lesions import lesion_matrices, mean_profile
 from comoto.distill.levels import level_channels
 from comoto.distill.points import Read
+from comoto.distill.settings import DistillerConfig
 
 
 class LesionDistiller(Distiller):

@@ -6,34 +6,18 @@ Letters: C channels, P points, N lesions of the student's batch, M of the teache
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import DistillerConfig
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.lesion_based import LesionDistiller
 from comoto.distill.points import point_reader
-from comoto.distill.projection import ProjectionInit, point_projection
-
-
-class LesionMatchingConfig(DistillerConfig):
-    """Which map, which points, how soft."""
-
-    kind: Literal["lesion_matching"] = "lesion_matching"
-    weight: Annotated[float, Field(ge=0)] = 0.2
-    level: str = "p3"
-    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
-    num_points: Literal[4, 5, 9] = 9
-    """Points looked up in a lesion: 4 are the corners, 5 the centre and the edges."""
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    """Both sides' values are divided by it before the softmax: the larger, the softer."""
-    projection_init: ProjectionInit = "identity"
-    """First weights of the learned map over the points or cells of a lesion."""
+from comoto.distill.projection import point_projection
+from comoto.distill.settings import DistillerConfig, LesionMatchingConfig
 
 
 class LesionMatchingDistiller(LesionDistiller):

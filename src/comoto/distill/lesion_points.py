@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import DistillerConfig, Side
+from comoto.distill.base import Side
 from comoto.distill.lesion_based import LesionDistiller, profile_divergence
-from comoto.distill.points import NumPoints, Sampling, point_reader
-from comoto.distill.projection import ProjectionInit, point_projection
+from comoto.distill.points import point_reader
+from comoto.distill.projection import point_projection
+from comoto.distill.settings import DistillerConfig, LesionPointsConfig
 from comoto.errors import ConfigError
-
-
-class LesionPointsConfig(DistillerConfig):
-    """LsKD with its repairs: points read bilinearly, a level of one's choice, an identity start.
-
-    As published: ``level=c5 sampling=cells width_ratio=true projection_init=default weight=2``.
-    """
-
-    kind: Literal["lesion_points"] = "lesion_points"
-    weight: Annotated[float, Field(ge=0)] = 0.2
-    level: str = "p3"
-    """A map on which a lesion covers about three cells or more (docs/method.md); ``fit`` looks up each lesion
-    on the coarsest pyramid level where its longer side still covers three."""
-    num_points: NumPoints = 9
-    """4 are the corners, 5 the centre and the edges, 1 the centre (its softmax is 1, the loss always 0)."""
-    sampling: Sampling = "bilinear"
-    """``cells`` reads whole cells without interpolation, as published."""
-    width_ratio: bool = False
-    """Pixels become cells by w / W along both axes, as published, instead of each axis's own ratio."""
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    """Both sides' values are divided by it before the softmax: the larger, the softer."""
-    projection_init: ProjectionInit = "identity"
-    """``default`` is torch's random start, as published."""
-    empty: Literal["skip", "refuse"] = "skip"
-    """What an image without lesions is: left out, or an error (the published code makes NaN of it)."""
 
 
 class LesionPointsDistiller(LesionDistiller):

@@ -7,36 +7,20 @@ Letters: C channels, H x W pixels of the grid, h x w cells of a map, k x k cells
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torchvision.ops import roi_align
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import DistillerConfig
 from comoto.distill.lesion_based import LesionDistiller, profile_divergence
 from comoto.distill.points import Shape
-from comoto.distill.projection import ProjectionInit, point_projection
+from comoto.distill.projection import point_projection
+from comoto.distill.settings import DistillerConfig, LesionRegionsConfig
 
 SAMPLES = 2
 """Samples per cell along each axis, averaged; a fixed number, so that equal boxes cost and read alike."""
-
-
-class LesionRegionsConfig(DistillerConfig):
-    """Which map, how many cells, how soft."""
-
-    kind: Literal["lesion_regions"] = "lesion_regions"
-    weight: Annotated[float, Field(ge=0)] = 0.2
-    level: str = "p3"
-    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
-    region_cells: Annotated[int, Field(ge=2, le=14)] = 7
-    """k."""
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    """Both sides' values are divided by it before the softmax: the larger, the softer."""
-    projection_init: ProjectionInit = "identity"
-    """First weights of the learned map over the points or cells of a lesion."""
 
 
 class LesionRegionsDistiller(LesionDistiller):

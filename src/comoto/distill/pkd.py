@@ -5,29 +5,20 @@ Letters: B images, C channels, h x w cells of a map.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, Side
 from comoto.distill.levels import level_channels, pyramid_of
+from comoto.distill.settings import DistillerConfig, PkdConfig, Sees
 from comoto.errors import ConfigError
 
 FLAT = 1e-6
 """Added to the deviation, so that a channel without any stays 0."""
-
-
-class PkdConfig(DistillerConfig):
-    """Which maps."""
-
-    kind: Literal["pkd"] = "pkd"
-    weight: Annotated[float, Field(ge=0)] = 0.5
-    levels: tuple[str, ...] = ()
-    """Names of the maps; none are all levels of the pyramid."""
 
 
 class PkdDistiller(Distiller):
@@ -39,7 +30,7 @@ class PkdDistiller(Distiller):
     """
 
     Config: ClassVar[type[DistillerConfig]] = PkdConfig
-    teacher_sees: ClassVar[Literal["nothing", "mammograms", "slices"]] = "slices"
+    teacher_sees: ClassVar[Sees] = PkdConfig.teacher_sees
 
     def __init__(self, config: PkdConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]) -> None:
         """Choose the levels.

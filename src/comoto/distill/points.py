@@ -10,15 +10,15 @@ Letters: C channels, H x W pixels of the grid, h x w cells of a map, P points, N
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from comoto.distill.settings import NumPoints, Sampling
+
 Shape = tuple[int, int]
-Sampling = Literal["bilinear", "cells"]
-NumPoints = Literal[1, 4, 5, 9]
 
 _FIRST, _LAST, _MIDDLE = range(3)
 _X = (_FIRST, _LAST, _FIRST, _LAST, _MIDDLE, _FIRST, _LAST, _MIDDLE, _MIDDLE)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import nn
 
-ProjectionInit = Literal["identity", "default"]
+from comoto.distill.settings import ProjectionInit
 
 
 def point_projection(num_points: int, init: ProjectionInit) -> nn.Linear:

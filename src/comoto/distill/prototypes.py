@@ -6,39 +6,20 @@ The two modalities share no image, but they share classes: lesion and background
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
 from comoto.distill.background import cells_off_lesions
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, Side
 from comoto.distill.lesions import lesion_matrices
 from comoto.distill.levels import FIT, level_channels
-from comoto.distill.points import NumPoints, point_reader
+from comoto.distill.points import point_reader
+from comoto.distill.settings import DistillerConfig, PrototypesConfig
 from comoto.errors import ConfigError
-
-
-class PrototypesConfig(DistillerConfig):
-    """Which map, how much is remembered, how sharp the contrast is."""
-
-    kind: Literal["prototypes"] = "prototypes"
-    weight: Annotated[float, Field(ge=0)] = 0.03
-    level: str = "p3"
-    """Feature map: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
-    num_points: NumPoints = 5
-    """A lesion's vector is the mean over its points; 5 are the centre and the middles of the edges."""
-    memory: Annotated[int, Field(ge=1)] = 512
-    """K: lesions, and background cells, that are remembered."""
-    background_cells: Annotated[int, Field(ge=1)] = 8
-    """Taken of each mammogram: those that look most like its lesions to the teacher."""
-    margin: Annotated[float, Field(ge=0)] = 8.0
-    """Pixels around a lesion from which no background is taken."""
-    temperature: Annotated[float, Field(gt=0)] = 0.1
-    """Of the contrast: the smaller, the sharper."""
 
 
 class Memory(nn.Module):

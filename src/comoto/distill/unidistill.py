@@ -8,30 +8,16 @@ Letters: C channels, P points, N boxes of an image.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import DistillerConfig
 from comoto.distill.lesion_based import LesionDistiller
 from comoto.distill.lesions import mean_profile
 from comoto.distill.points import point_reader
-
-
-class UniDistillConfig(DistillerConfig):
-    """Which map, which points, how much the relations count."""
-
-    kind: Literal["unidistill"] = "unidistill"
-    weight: Annotated[float, Field(ge=0)] = 0.2
-    relation_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor on the relations, besides ``weight``."""
-    level: str = "p3"
-    """``fit`` looks up each lesion on the pyramid level that fits it, as for ``lesion_points``."""
-    num_points: Literal[4, 5, 9] = 9
-    """Points looked up in a lesion: 4 are the corners, 5 the centre and the edges."""
+from comoto.distill.settings import DistillerConfig, UniDistillConfig
 
 
 class UniDistiller(LesionDistiller):

@@ -169,6 +169,28 @@ def collect_jobs(request: Request) -> Inputs:
     return found
 
 
+def refuse_missing(request: Request) -> None:
+    """Refuse a request of which ``collect_jobs`` would find nothing because nothing is where it is named.
+
+    Raises:
+        DatasetError: none of the inputs is there, or the manifest is not.
+    """
+    if request.manifest is not None:
+        Manifest.load(request.manifest)
+    missing = [path for path in map(_as_on_disk, request.inputs) if _is_missing(path)]
+    if missing and len(missing) == len(request.inputs):
+        first = _no_such(missing[0])
+        raise first if len(missing) == 1 else none_of(len(missing), [first])
+
+
+def none_of(total: int, errors: Sequence[ComotoError]) -> ComotoError:
+    """Return the error of a prediction without a single image; that of an only image is itself."""
+    if total == 1:
+        return errors[0]
+    first = f"; the first: {errors[0]}" if errors else ""
+    return DatasetError(f"none of {total} images could be predicted on{first}")
+
+
 def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str, str, str]:
     """Return (patient, study, view) for output tables; the view is ``lcc``-like."""
     if job.keys is not None:
@@ -211,9 +233,7 @@ def _job(path: Path, known: Known | None) -> Job:
 def _named(path: Path) -> Iterator[SourceKind]:
     """Yield a file; what its content is not good for is found by opening it."""
     if not path.exists():
-        raise DatasetError(
-            f"{path}: {'a link to nowhere' if path.is_symlink() else 'no such file or folder'}"
-        )
+        raise _no_such(path)
     kind = describe_source(path)
     if kind.content is Content.UNREADABLE:
         raise DicomError(kind.problem)
@@ -271,6 +291,21 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+def _is_missing(path: Path) -> bool:
+    """Say whether there is nothing of this name; where that cannot be told, opening it tells why."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _no_such(path: Path) -> DatasetError:
+    return DatasetError(f"{path}: {'a link to nowhere' if path.is_symlink() else 'no such file or folder'}")
 
 
 def _unopened(path: Path, error: OSError) -> DatasetError:

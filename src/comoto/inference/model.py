@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from comoto.config import TrainConfig
+from comoto.detectors.about import About, refuse_other_role
 from comoto.detectors.base import Detections, Detector
-from comoto.detectors.checkpoint import About, load_checkpoint
+from comoto.detectors.checkpoint import load_checkpoint
 from comoto.detectors.device import autocast, channels_last, choose_device, resolve_precision
-from comoto.errors import CheckpointError
 from comoto.preprocessing.plan import pad
 from comoto.records import SliceDetections
-
-_RUN_FILES = ("model.safetensors", "checkpoint.json")
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,6 @@ class Model:
             return self.detector.predict(self.detector.features(images))
 
 
-def run_folder(path: Path) -> Path:
-    """Return the run folder that a path means: itself, or the one that its weights lie in."""
-    is_inside = path.name in _RUN_FILES and all((path.parent / name).is_file() for name in _RUN_FILES)
-    return path.parent if is_inside else path
-
-
 def load_model(
     run: Path,
     role: Literal["teacher", "student"] | None = None,
@@ -104,13 +96,3 @@ def load_model(
         Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256, role=about.role),
         about,
     )
-
-
-def refuse_other_role(where: Path, about: About, role: Literal["teacher", "student"] | None) -> None:
-    """Check that a model has the wanted role.
-
-    Raises:
-        CheckpointError: it has the other one.
-    """
-    if role is not None and about.role != role:
-        raise CheckpointError(f"{where}: this is a {about.role}, a {role} is needed here")

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from comoto import __version__
 from comoto.config import PRESETS, TrainConfig, config_hash, load_train_config
-from comoto.detectors.checkpoint import About, Checkpoint, without_initial_weights
+from comoto.detectors.about import About
+from comoto.detectors.checkpoint import Checkpoint, without_initial_weights
 from comoto.errors import CheckpointError, ConfigError
 
 FORMAT = "comoto-onnx-1"

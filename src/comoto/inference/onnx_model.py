@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from comoto.components import suggest
+from comoto.detectors.about import About, refuse_other_role
 from comoto.detectors.base import Detections, Features
-from comoto.detectors.checkpoint import About, build_blank_detector
-from comoto.detectors.device import DEVICES
+from comoto.detectors.checkpoint import build_blank_detector
+from comoto.detectors.settings import check_device
 from comoto.errors import CheckpointError, ConfigError
-from comoto.inference.model import Model, refuse_other_role
+from comoto.inference.model import Model
 from comoto.inference.onnx_file import (
     INPUT,
     NO_FILE_OF_OURS,
@@ -120,8 +120,7 @@ def open_session(path: Path, device: str) -> Any:
 
 
 def _providers(device: str, available: list[str]) -> list[str]:
-    if device not in DEVICES:
-        raise ConfigError(f"unknown device '{device}'; {suggest(device, DEVICES)}")
+    check_device(device)
     if device == "cuda" and CUDA not in available:
         raise ConfigError(
             "device=cuda: this ONNX Runtime has no CUDA; use device=cpu, or: pip install onnxruntime-gpu"

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from comoto.config import InferenceConfig
-from comoto.errors import ComotoError, ConfigError, DatasetError
-from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of
+from comoto.detectors.about import KnownModel
+from comoto.errors import ComotoError, ConfigError
+from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of, none_of, refuse_missing
 from comoto.inference.journal import Journal
-from comoto.inference.model import Model
 from comoto.inference.places import Places
 from comoto.inference.volume import detect_mammogram, detect_volume, rounded
 from comoto.locks import hold, lock_of
 from comoto.output_files import refuse_inputs_as_outputs
 from comoto.progress import progress_bar, say
 from comoto.records import Modality, VolumeDetections
+
+if TYPE_CHECKING:
+    from comoto.inference.model import Model
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,7 @@ def predict(
             result. The error of an only image is raised as it is.
     """
     config = options.config or model.config.inference
-    if not options.other_modality:
-        refuse_other_modality(model, request.modality)
-    places = Places.of(out, safe_csv=options.safe_csv)
-    refuse_inputs_as_outputs([*places.results, places.journal], [*request.inputs, request.manifest])
+    places = check_request(model, request, out, options)
     made_by = {
         "model": model.name,
         "model_sha256": model.sha256,
@@ -102,7 +102,7 @@ def predict(
         found = collect_jobs(request)
         total = len(found.jobs) + len(found.failed)
         if not found.jobs:
-            raise _none_of(total, list(found.failed.values()))
+            raise none_of(total, list(found.failed.values()))
         with Journal.open(places, made_by, str(request), found.identities) as journal:
             journal.left_out = tuple(found.left_out.items())
             for path, error in found.failed.items():
@@ -111,14 +111,42 @@ def predict(
             errors = [*found.failed.values(), *_all(model, found, config, request.modality, journal)]
             if len(errors) == total:
                 journal.discard()
-                raise _none_of(total, errors)
+                raise none_of(total, errors)
             journal.finish()
     return PredictionFiles(
         out, places.twin, len(journal), tuple(journal.failed), tuple(journal.left_out), places.safe
     )
 
 
-def refuse_other_modality(model: Model, modality: Modality) -> None:
+def check_request(
+    model: Model | KnownModel, request: Request, out: Path, options: PredictOptions = _AS_TRAINED
+) -> Places:
+    """Refuse what can be told without the weights and without torch; ``predict`` begins with it.
+
+    Args:
+        model: what ``load_model`` or ``known_model`` returned.
+        request: as for ``predict``.
+        out: likewise.
+        options: likewise.
+
+    Returns:
+        The files that a prediction writes.
+
+    Raises:
+        ConfigError, DatasetError, OutputExistsError: as ``predict``.
+    """
+    if not options.other_modality:
+        refuse_other_modality(model, request.modality)
+    places = Places.of(out, safe_csv=options.safe_csv)
+    refuse_inputs_as_outputs([*places.results, places.journal], [*request.inputs, request.manifest])
+    if isinstance(model, KnownModel):  # with a model, all of this is looked at in earnest, under the lock
+        if not places.journal.exists():
+            places.refuse_existing()
+        refuse_missing(request)
+    return places
+
+
+def refuse_other_modality(model: Model | KnownModel, modality: Modality) -> None:
     """Check that a model was trained on the kind of images that it is to look at.
 
     Raises:
@@ -154,13 +182,6 @@ def _all(
                         say(f"left out: {error}")
             advance(1)
     return errors
-
-
-def _none_of(total: int, errors: Sequence[ComotoError]) -> ComotoError:
-    if total == 1:
-        return errors[0]
-    first = f"; the first: {errors[0]}" if errors else ""
-    return DatasetError(f"none of {total} images could be predicted on{first}")
 
 
 def predict_volume(

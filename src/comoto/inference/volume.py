@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from comoto.config import InferenceConfig
 from comoto.errors import DicomError
 from comoto.inference.aggregate import StackedDetections, aggregate
-from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
 from comoto.sources.isolated import open_image
 from comoto.sources.parallel import frames_in_parallel
+
+if TYPE_CHECKING:
+    from comoto.inference.model import Model
 
 Item = TypeVar("Item")
 _END = object()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comoto.config import TrainConfig, dump_yaml
-from comoto.detectors.checkpoint import read_about
+from comoto.detectors.about import read_about
 from comoto.preprocessing.store import read_json
 from comoto.report.curves_figure import LogRows, curves_figure
 from comoto.report.pictures import figure_image

@@ -13,6 +13,7 @@ from typing import Literal
 
 from comoto import components
 from comoto.config import AggregationConfig, TrainConfig, config_hash, load_train_config, override
+from comoto.distill.settings import teacher_sees
 from comoto.errors import ConfigError
 from comoto.study.config import MOST_REPETITIONS, ArmConfig, StudyConfig
 from comoto.training.roles import check_settings
@@ -278,7 +279,7 @@ def _own(study: StudyConfig, config: TrainConfig, fraction: float) -> TrainConfi
 
 
 def _check_teacher(name: str, arm: ArmConfig, config: TrainConfig, has_mammograms: bool) -> None:
-    sees = components.resolve("distiller", config.distill.kind).teacher_sees
+    sees = teacher_sees(config)
     wants = []
     if config.init == "teacher":
         wants.append("init=teacher")

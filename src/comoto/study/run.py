@@ -46,9 +46,8 @@ from comoto.study.kept import (
 )
 from comoto.study.progress import watch
 from comoto.study.settings_check import changed_inputs, changed_settings
-from comoto.study.spec import ALIVE, SPEC, STOP, WORKER_LOG, RunSpec, RunState, load_spec, run_state
-from comoto.study.worker import STOPPED
-from comoto.training.data import open_store
+from comoto.study.spec import ALIVE, SPEC, STOP, STOPPED, WORKER_LOG, RunSpec, RunState, load_spec, run_state
+from comoto.training.cohorts import open_store
 
 _TAIL_LINES = 20
 

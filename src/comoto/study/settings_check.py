@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from comoto.config import flat_settings, load_train_config
-from comoto.detectors.checkpoint import read_about
+from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
 from comoto.study.grid import TRAINED, Run

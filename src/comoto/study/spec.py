@@ -31,6 +31,8 @@ from comoto.training.log_file import LOG, read_log
 SPEC, ALIVE, WORKER_LOG = "spec.json", "alive", "worker.log"
 STOP = "stop"
 """File in the study's folder at whose sight workers end."""
+STOPPED = 75
+"""Exit code of a worker that was told to stop (EX_TEMPFAIL: try again)."""
 ALIVE_SECONDS = 20.0
 """A worker that has not written ``alive`` for so long is gone."""
 

@@ -27,14 +27,12 @@ from comoto.output_files import no_link, whole_file
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
 from comoto.study.kept import DONE, FAILED, add_tables, lacking, write_done
-from comoto.study.spec import ALIVE, RunSpec, load_spec
+from comoto.study.spec import ALIVE, STOPPED, RunSpec, load_spec
 from comoto.training.log_file import LOG, read_log
 from comoto.training.record import STATE
 from comoto.training.run import train_student, train_teacher
 from comoto.versions import versions
 
-STOPPED = 75
-"""Exit code of a worker that was told to stop (EX_TEMPFAIL: try again)."""
 WRONG_INPUT = 2
 _LOOK_EVERY = 0.5
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from comoto.config import TrainConfig, flat_settings
+from comoto.detectors.about import read_about
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_blank_detector, build_detector, load_weights, read_about
+from comoto.detectors.checkpoint import build_blank_detector, build_detector, load_weights
 from comoto.detectors.weights import OtherArchitecture
 from comoto.errors import CheckpointError
 from comoto.progress import say
+from comoto.training.earlier_runs import starts_from_teacher
 
 _MOST_NAMED = 4
-
-
-def starts_from_teacher(config: TrainConfig) -> bool:
-    """Whether a student's first weights are the teacher's."""
-    return config.init == "teacher" and config.init_from is None
 
 
 def first_detector(config: TrainConfig) -> Detector:

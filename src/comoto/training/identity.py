@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from comoto.checksums import content_sha256
 from comoto.config import TrainConfig, flat_settings
-from comoto.detectors.checkpoint import read_about
+from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
 from comoto.splits.file import about_source, load_split_file
 from comoto.splits.merge import Source
 
 if TYPE_CHECKING:
-    from comoto.training.data import Cohort
+    from comoto.training.cohorts import Cohort
 
 INPUTS = ("teacher", "init_from", "data.split_file", "data.tomosynthesis", "data.mammograms")
 """Settings that are paths of what a run is made of."""

@@ -15,8 +15,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from comoto.config import TrainConfig
+from comoto.detectors.about import About
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import About, save_checkpoint
+from comoto.detectors.checkpoint import save_checkpoint
 from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError
 from comoto.preprocessing.grey_batch import expanded

@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import ValidationError
-from torch.utils.tensorboard import SummaryWriter
 
 from comoto.checksums import (
     Damaged,
@@ -33,7 +31,6 @@ from comoto.checksums import (
     write_sealed_json,
 )
 from comoto.config import TrainConfig, dump_yaml, load_train_config
-from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError, ForeignCodeError, OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import PART, sweep_parts, whole_file, write_json, write_text
@@ -41,6 +38,10 @@ from comoto.progress import say
 from comoto.training.identity import refuse_other_inputs, refuse_other_settings
 from comoto.training.log_file import LOG, checked_log, read_log, write_log
 from comoto.versions import versions
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.tensorboard import SummaryWriter
 
 STATE, CONFIG, SPLIT, RUN = "state.pt", "config.yaml", "split.json", "run.json"
 PEOPLE = "/train by the split file"
@@ -167,6 +168,8 @@ class RunRecord:
 
     def save_state(self, state: State, tensors: dict[str, Any]) -> None:
         """Replace the state; a crash leaves the former one."""
+        import torch  # here and below: a folder is looked at, and wrong settings are told, without it
+
         with whole_file(self.folder / STATE) as part, sealed_file(part, STATE_FORMAT) as payload:
             torch.save({"state": vars(state), **tensors}, payload)
 
@@ -176,6 +179,10 @@ class RunRecord:
         Raises:
             CheckpointError: the file is damaged, or rows of finished epochs are missing in the log.
         """
+        import torch
+
+        from comoto.detectors.weights import DAMAGED
+
         path = self.folder / STATE
         content = path.read_bytes()
         try:
@@ -198,6 +205,8 @@ class RunRecord:
         rows = [row for row in earlier if row["epoch"] < epoch]
         write_log(path, [*rows, {"epoch": epoch, **values}])
         if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
             self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
         for key, value in values.items():
             self._writer.add_scalar(key, value, epoch)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from comoto.config import TrainConfig, flat_settings
-from comoto.distill.base import DistillerConfig
+from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.progress import say
 
@@ -46,7 +46,7 @@ def _check_epochs(config: TrainConfig) -> None:
     self_training = config.self_training.start_epoch if config.self_training.size else 0
     for key, start in (
         ("self_training.start_epoch", self_training),
-        ("distill.start_epoch", cast(DistillerConfig, config.distill).start_epoch),
+        ("distill.start_epoch", distiller_settings(config).start_epoch),
     ):
         if start >= epochs:
             raise ConfigError(

@@ -1,53 +1,36 @@
-"""``comoto train``: a configuration in, a run folder out."""
+"""``comoto train``: a configuration in, a run folder out.
+
+Settings, paths and patients are looked at here, without torch, so that what is wrong with them is told at
+once; ``comoto.training.tasks`` builds the networks.
+"""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from lightning_fabric import Fabric, seed_everything
+from typing import TYPE_CHECKING
 
 from comoto.config import TrainConfig
-from comoto.detectors.base import Detector
-from comoto.detectors.device import choose_device, resolve_precision
-from comoto.distill.impa import PointAlignment
-from comoto.errors import ConfigError
-from comoto.inference.model import Model
-from comoto.preprocessing.balance import BalancedSampler
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.distill.settings import teacher_sees
 from comoto.progress import say
 from comoto.records import Modality
-from comoto.training.data import (
-    Batch,
+from comoto.training.cohorts import (
     Cohort,
     choose_cohort,
-    drawn_from,
     held_out_elsewhere,
     mammogram_cohorts,
     open_store,
-    refuse_first_weights,
-    refuse_taught,
 )
-from comoto.training.first_weights import first_detector
+from comoto.training.earlier_runs import refuse_first_weights, refuse_taught, teacher_of
 from comoto.training.identity import run_inputs
-from comoto.training.loop import Task, fit
 from comoto.training.memory import kept_memory
-from comoto.training.optimizer import group
-from comoto.training.precision import ExactInputs
 from comoto.training.record import PEOPLE, RunMade, RunRecord, run_record
 from comoto.training.roles import check_settings
-from comoto.training.self_training import SelfTraining
-from comoto.training.steps import TeacherStep
-from comoto.training.student import (
-    StudentBatches,
-    build_student_step,
-    distiller_settings,
-    mammogram_samplers,
-    student_groups,
-)
-from comoto.training.validate import mammogram_judge, volume_judge
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from comoto.training.loop import Task
 
 
 @dataclass(frozen=True)
@@ -88,25 +71,10 @@ def train_teacher(
         cohorts = mammogram_cohorts(config)
         for cohort in cohorts.values():
             refuse_first_weights(cohort, config.init_from)
-        fabric = _fabric(config)
-        detector = first_detector(config)
-        step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
-        draws = drawn_from(list(cohorts.values()))
-        sampler = BalancedSampler(draws, config.batch, config.augment, config.seed)
+        from comoto.training.tasks import start_fabric, teacher_task  # torch
 
-        def make_batch(number: int) -> Batch:
-            images, boxes = sampler.grey_batch(number)
-            return images, boxes, number + config.seed * 1_000_003
-
-        task = Task(
-            role="teacher",
-            step=step,
-            detector=detector,
-            groups=[group(detector.parameters(), config.optimizer.learning_rate)],
-            make_batch=make_batch,
-            steps_per_epoch=_steps_per_epoch(config, sampler),
-            judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
-        )
+        fabric = start_fabric(config)
+        task = teacher_task(config, cohorts, fabric, out)
         return _run(fabric, task, config, record, cohorts, stop_after)
 
 
@@ -132,36 +100,18 @@ def train_student(
         cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
         refuse_taught(cohort, "teacher", config.teacher)
         refuse_first_weights(cohort, config.init_from)
-        fabric = _fabric(config)
-        detector = first_detector(config)
-        step = build_student_step(config, detector).move_teacher(fabric.device)
-        mammograms = _mammograms(config, cohort, needed=step.needs_mammograms)
-        lesions, joint = mammogram_samplers(
-            config, list(mammograms.values()), for_distiller=step.needs_mammograms
-        )
-        model = _model(config, detector, fabric, out)
-        pseudo = (
-            SelfTraining(config, model, store, cohort.outside, out) if config.self_training.size else None
-        )
-        slices = SliceSampler(store, cohort.train, config.batch, config.augment, config.seed)
-        steps_per_epoch = _steps_per_epoch(config, slices)
-        settings = distiller_settings(config)
-        task = Task(
-            role="student",
-            step=step,
-            detector=detector,
-            groups=student_groups(step, config),
-            make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
-            steps_per_epoch=steps_per_epoch,
-            judge=volume_judge(model, cohort, config),
-            before_epoch=None if pseudo is None else pseudo.start_epoch,
-        )
+        teacher_of(config)
+        mammograms = _mammograms(config, cohort)
+        from comoto.training.tasks import start_fabric, student_task  # torch
+
+        fabric = start_fabric(config)
+        task = student_task(config, cohort, mammograms, fabric, out)
         return _run(fabric, task, config, record, {"tomosynthesis": cohort, **mammograms}, stop_after)
 
 
-def _mammograms(config: TrainConfig, volumes: Cohort, *, needed: bool) -> dict[str, Cohort]:
+def _mammograms(config: TrainConfig, volumes: Cohort) -> dict[str, Cohort]:
     """Open the mammograms that a student's run uses; say if they are named in vain, or look like held out."""
-    if not needed and not config.joint.size:
+    if teacher_sees(config) != "mammograms" and not config.joint.size:
         if config.data.mammograms:
             say(
                 "note: data.mammograms is not used: joint.size=0 and "
@@ -176,21 +126,6 @@ def _mammograms(config: TrainConfig, volumes: Cohort, *, needed: bool) -> dict[s
             f"volumes (first: {known[0]}); if they are the same people, leave their mammograms out"
         )
     return mammograms
-
-
-def _steps_per_epoch(config: TrainConfig, sampler: SliceSampler | BalancedSampler) -> int:
-    """Return the setting, or as many steps as show every positive once.
-
-    Raises:
-        ConfigError: the sampler draws no positives that could be counted.
-    """
-    steps = config.schedule.steps_per_epoch or sampler.steps_per_round
-    if not steps:
-        raise ConfigError(
-            "schedule.steps_per_epoch=null counts positive images, but batch.negative_share="
-            f"{config.batch.negative_share:g} draws none; give a number of steps"
-        )
-    return steps
 
 
 def _run(
@@ -218,28 +153,8 @@ def _run(
         judges = task.role == "teacher" or name == "tomosynthesis"
         chosen = f", {len(cohort.validation)} images choose the epoch" if judges else ""
         say(f"{name}: {len(cohort.patients)} patients train{chosen}")
+    from comoto.training.loop import fit
+
     with kept_memory():
         state = fit(fabric, task, config, record, stop_after)
     return TrainResult(record.folder, state.epoch, state.best_epoch, task.judge.metric, state.best_value)
-
-
-def _fabric(config: TrainConfig) -> Fabric:
-    """Return device and precision, and seed everything that is drawn from here on."""
-    # Fabric tells the precision on standard error; here a library call stays silent
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    device = choose_device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    seed_everything(config.seed, workers=True, verbose=False)
-    accelerator = "cuda" if device.type == "cuda" else "cpu"
-    if resolve_precision(config.precision, device) == "bf16-mixed":
-        return Fabric(
-            accelerator=accelerator, devices=1, plugins=ExactInputs("bf16-mixed", device=device.type)
-        )
-    return Fabric(accelerator=accelerator, devices=1, precision="32-true")
-
-
-def _model(config: TrainConfig, detector: Detector, fabric: Fabric, out: Path) -> Model:
-    """Return the model in training as inference sees it; validation and prediction share their code."""
-    precision = resolve_precision(config.precision, fabric.device)
-    return Model(detector, config, fabric.device, precision, out.name, sha256="")

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
 from comoto import components
 from comoto.config import TrainConfig
 from comoto.detectors.base import Detector
-from comoto.detectors.checkpoint import build_blank_detector, load_weights, read_about
-from comoto.distill.base import Distiller, DistillerConfig
-from comoto.errors import CheckpointError, ConfigError
+from comoto.detectors.checkpoint import build_blank_detector, load_weights
+from comoto.distill.base import Distiller
+from comoto.distill.settings import DistillerConfig, distiller_settings
 from comoto.preprocessing.balance import BalancedSampler
 from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.progress import say
-from comoto.training.data import Batch, Cohort, drawn_from
-from comoto.training.first_weights import load_run, starts_from_teacher
+from comoto.training.cohorts import Cohort, drawn_from
+from comoto.training.data import Batch
+from comoto.training.earlier_runs import starts_from_teacher, teacher_of
+from comoto.training.first_weights import load_run
 from comoto.training.optimizer import group
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import StudentStep, distill_strength
 
 _TEACHER_SEED, _JOINT_SEED = 1, 2
-
-
-def distiller_settings(config: TrainConfig) -> DistillerConfig:
-    """Return the ``distill`` section as what it is for every distiller."""
-    return cast(DistillerConfig, config.distill)
 
 
 def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
@@ -44,9 +40,9 @@ def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
     distiller: Distiller = components.resolve("distiller", settings.kind)(
         settings, detector.level_specs, grid
     )
-    teacher = None
-    if starts_from_teacher(config) or distiller.teacher_sees != "nothing":
-        folder, theirs = _teacher_run(config)
+    teacher, run = None, teacher_of(config)
+    if run is not None:
+        folder, theirs = run
         if distiller.teacher_sees != "nothing":
             teacher = build_blank_detector(config.model_copy(update={"detector": theirs.detector}))
             distiller.check(detector, teacher)
@@ -54,12 +50,6 @@ def build_student_step(config: TrainConfig, detector: Detector) -> StudentStep:
         if starts_from_teacher(config):
             load_run(detector, folder, config)
             say(f"all weights of the student start from {folder}")
-    elif config.teacher is not None:
-        start = f"init_from={config.init_from}" if config.init_from is not None else f"init={config.init}"
-        raise ConfigError(
-            f"teacher={config.teacher} is named, but {start} and distill.kind={settings.kind} use none; "
-            "set init=teacher to start from it, choose a distiller, or leave --teacher out"
-        )
     return StudentStep(detector, distiller, teacher, joint=config.joint, teacher_head=settings.teacher_head)
 
 
@@ -133,25 +123,3 @@ def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[GreyBatch | None
     if sampler is None:
         return None, None
     return sampler.grey_batch(step)
-
-
-def _teacher_run(config: TrainConfig) -> tuple[Path, TrainConfig]:
-    """Return the teacher's run folder and how it was trained.
-
-    Raises:
-        ConfigError: none is set, or it was trained on another grid.
-        CheckpointError: the folder does not hold a teacher.
-    """
-    if config.teacher is None:
-        why = "init=teacher" if starts_from_teacher(config) else f"distill.kind={config.distill.kind}"
-        raise ConfigError(
-            f"teacher is not set, but {why} needs one; give the teacher's run folder (--teacher)"
-        )
-    theirs, about, _ = read_about(config.teacher)
-    if about.role != "teacher":
-        raise CheckpointError(
-            f"{config.teacher}: holds a {about.role}; a run of 'comoto train teacher' is needed"
-        )
-    if theirs.preprocess != config.preprocess:
-        raise ConfigError(f"{config.teacher}: the teacher was trained on another grid; use the same preset")
-    return config.teacher, theirs

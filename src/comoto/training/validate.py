@@ -21,7 +21,7 @@ from comoto.inference.prepared import predict_store, prediction_table
 from comoto.inference.volume import detect_slices
 from comoto.progress import say
 from comoto.records import Manifest
-from comoto.training.data import Cohort
+from comoto.training.cohorts import Cohort
 
 VOLUME_METRIC = "mean_sensitivity_positive"
 VOLUME_TIE_BREAK = "sensitivity_at_2_fps_all"
