@@ -85,13 +85,14 @@ class TestCheckpoint:
         del content["checksum"]
         write_sealed_json(about, content)
         words = ("predict", "--model", tmp_path / "model", "--out", tmp_path / "p.csv", volume)
-        refused(words, tmp_path / "model", "another architecture")
+        refused((*words, "--other-modality"), tmp_path / "model", "another architecture")
 
     def test_a_cut_checkpoint(self, refused, teacher_run, volume, tmp_path):
         (tmp_path / "model").mkdir()
         for name, bytes_left in (("checkpoint.json", None), ("model.safetensors", 1000)):
             (tmp_path / "model" / name).write_bytes((teacher_run / name).read_bytes()[:bytes_left])
         words = ("predict", "--model", tmp_path / "model", "--out", tmp_path / "p.csv", volume)
+        words = (*words, "--other-modality")
         refused(words, tmp_path / "model" / "model.safetensors", "not readable as safetensors")
 
 

@@ -32,6 +32,7 @@ ORDER = [
     "export",
     "predict",
     "evaluate",
+    "report",
     "study",
     "config",
     "doctor",
