@@ -11,6 +11,7 @@ Run: python benchmarks/aggregation.py --run demo-output/runs/comoto --manifest d
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ import torch
 
 from comoto import api, components
 from comoto.config import AggregationConfig, override
+from comoto.detections import Detections
 from comoto.dicom.read import DicomImage
 from comoto.evaluation.challenge import ChallengeResult, evaluate
 from comoto.evaluation.challenge_tables import (
@@ -27,13 +29,13 @@ from comoto.evaluation.challenge_tables import (
     read_truth,
 )
 from comoto.evaluation.paired import paired_difference
-from comoto.inference.aggregate import SliceDetections, StackedDetections, aggregate
+from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.records import ImageRecord, Manifest, Modality, Split, VolumeDetections
+from comoto.records import ImageRecord, Manifest, Modality, Split
 
-Found = tuple[ImageRecord, Plan, int, dict[int, SliceDetections]]
+Found = tuple[ImageRecord, Plan, int, dict[int, Detections]]
 """A volume, how it was rendered, its number of slices, and the detections on its slices."""
 MEAN, TIE_BREAK = "mean_sensitivity_positive", "sensitivity_at_2_fps_all"
 
@@ -121,10 +123,9 @@ def slices(model: Model, record: ImageRecord, step: int) -> Found:
         return record, plan, num_slices, detect_slices(model, rendered, 16)
 
 
-def table(record: ImageRecord, plan: Plan, boxes: StackedDetections) -> pd.DataFrame:
-    keys = (record.image_id, record.patient_id, record.study_id, record.view_key)
-    on_source = plan.boxes_to_source(boxes.boxes_xyxy)
-    return VolumeDetections(*keys, on_source, boxes.scores, boxes.first_slice, boxes.num_spanned).table()
+def table(record: ImageRecord, plan: Plan, boxes: Detections) -> pd.DataFrame:
+    keys = {key: getattr(record, key) for key in ("image_id", "patient_id", "study_id", "view_key")}
+    return replace(boxes.to_source(plan), **keys).to_dataframe()
 
 
 def figures(result: ChallengeResult) -> str:

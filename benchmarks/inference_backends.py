@@ -21,10 +21,10 @@ from torch.fx.experimental.optimization import fuse
 
 from comoto import api
 from comoto.config import load_train_config
+from comoto.detections import Detections
 from comoto.detectors.checkpoint import About, build_blank_detector, load_checkpoint, save_checkpoint
 from comoto.detectors.device import resolve_precision
 from comoto.inference.model import Model
-from comoto.records import SliceDetections
 
 CPU = torch.device("cpu")
 
@@ -79,7 +79,7 @@ def cases(run: Path) -> dict[str, Callable[[], Model]]:
     return named
 
 
-def distance(found: list[SliceDetections], plain: list[SliceDetections]) -> str:
+def distance(found: list[Detections], plain: list[Detections]) -> str:
     """Say how far detections are from those of plain torch.
 
     Scores of random weights lie so close that detections change places, so each is compared with the nearest.

@@ -19,8 +19,8 @@ import numpy as np
 
 from comoto import api
 from comoto.config import PreprocessConfig
+from comoto.detections import Detections
 from comoto.geometry.boxes import iou_matrix
-from comoto.inference.aggregate import StackedDetections
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_volume
 from comoto.preprocessing.plan import plan_image
@@ -65,7 +65,7 @@ def compare_pictures(paths: list[Path]) -> None:
         )
 
 
-def detections(model: Model, paths: list[Path], decode: str) -> list[StackedDetections]:
+def detections(model: Model, paths: list[Path], decode: str) -> list[Detections]:
     preprocess = model.config.preprocess.model_copy(update={"decode": decode})
     this = replace(model, config=model.config.model_copy(update={"preprocess": preprocess}))
     return [detect_volume(this, path, None, model.config.inference)[0] for path in paths]

@@ -23,18 +23,19 @@ import torch
 from aggregation import MEAN, Found, slices, table, volumes
 from comoto import api
 from comoto.config import AggregationConfig
+from comoto.detections import Detections
 from comoto.evaluation.challenge import evaluate
 from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
 from comoto.evaluation.paired import paired_difference
 from comoto.geometry.boxes import iou_matrix
-from comoto.inference.aggregate import SliceDetections, StackedDetections, aggregate
+from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
 from comoto.inference.volume import slice_indices
 from comoto.preprocessing.plan import plan_image
 from comoto.records import Manifest, Modality
 from comoto.sources import open_source
 
-Choice = Callable[[dict[int, SliceDetections], int], list[int]]
+Choice = Callable[[dict[int, Detections], int], list[int]]
 """From the detections of all slices, and their number, to the slices that are looked at."""
 NEAR_IOU, NEAR_SCORE, CLEAR = 0.9, 0.01, 0.1
 
@@ -112,7 +113,7 @@ def every(step: int) -> Choice:
 
 
 def fine(step: int, score: float) -> Choice:
-    def choose(found: dict[int, SliceDetections], count: int) -> list[int]:
+    def choose(found: dict[int, Detections], count: int) -> list[int]:
         coarse = slice_indices(count, step)
         chosen = set(coarse)
         for index in coarse:
@@ -166,7 +167,7 @@ def empty(manifest: Manifest, model: Model) -> tuple[int, int]:
     return dark, count
 
 
-def alike(reference: list[StackedDetections], tried: list[StackedDetections]) -> float:
+def alike(reference: list[Detections], tried: list[Detections]) -> float:
     """Return the share of clear reference detections that have a nearly equal one, box and score."""
     clear, kept = 0, 0
     for one, other in zip(reference, tried, strict=True):

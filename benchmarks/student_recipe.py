@@ -17,13 +17,14 @@ import torch
 
 from comoto import api
 from comoto.config import AggregationConfig, override
+from comoto.detections import Detections, Spans
 from comoto.dicom.read import DicomImage
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
-from comoto.inference.aggregate import StackedDetections, aggregate
+from comoto.inference.aggregate import aggregate
 from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.plan import plan_image
-from comoto.records import IntArray, Manifest, Modality, SliceDetections, VolumeDetections
+from comoto.records import IntArray, Manifest, Modality
 from comoto.simulation import simulate, sized
 
 ARMS = {
@@ -118,20 +119,18 @@ def judge(run: Path, manifest: Manifest) -> dict[str, float]:
         merged = {rule: aggregate(found, num_slices, config) for rule, config in RULES.items()}
         own = merged["nms_3d"]
         flat = np.zeros(len(own), dtype=np.int64)
-        merged[DEPTHS[0]] = replace(own, first_slice=top_slices(own, found), num_spanned=flat)
-        merged[DEPTHS[1]] = replace(own, first_slice=flat + num_slices // 2, num_spanned=flat)
+        merged[DEPTHS[0]] = replace(own, spans=Spans(top_slices(own, found), flat))
+        merged[DEPTHS[1]] = replace(own, spans=Spans(flat + num_slices // 2, flat))
         for name, one in merged.items():
-            keys = (record.image_id, record.patient_id, record.study_id, record.view_key)
-            on_source = plan.boxes_to_source(one.boxes_xyxy)
-            volume = VolumeDetections(*keys, on_source, one.scores, one.first_slice, one.num_spanned)
-            tables[name].append(volume.table())
+            keys = {key: getattr(record, key) for key in ("image_id", "patient_id", "study_id", "view_key")}
+            tables[name].append(replace(one.to_source(plan), **keys).to_dataframe())
     return {
         name: challenge_metric(pd.concat(rows), labels, boxes, HIT_RADIUS)["mean_sensitivity_positive"]
         for name, rows in tables.items()
     }
 
 
-def top_slices(merged: StackedDetections, found: dict[int, SliceDetections]) -> IntArray:
+def top_slices(merged: Detections, found: dict[int, Detections]) -> IntArray:
     """Return the slice from which each merged box comes, the one of its highest score."""
     where = {
         (float(score), *box): k

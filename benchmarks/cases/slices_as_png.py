@@ -15,8 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from comoto.detections import Detections
 from comoto.dicom.read import DicomImage
-from comoto.inference.aggregate import StackedDetections, aggregate
+from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
 from comoto.preprocessing.plan import Plan
 
@@ -29,7 +30,7 @@ class Spent:
     whole: float
 
 
-def detect_by_png(model: Model, path: Path, plan: Plan, folder: Path) -> tuple[StackedDetections, Spent]:
+def detect_by_png(model: Model, path: Path, plan: Plan, folder: Path) -> tuple[Detections, Spent]:
     """Return the detections on the grid, and what the network took of the time.
 
     Args:

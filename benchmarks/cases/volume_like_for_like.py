@@ -19,12 +19,12 @@ from cases.harness import Options, Row, Side, in_turns, judged
 from cases.networks import PAPER, random_detector, settings
 from cases.slices_as_png import Spent, detect_by_png
 from cases.volumes import REAL, TINY, of_256_levels, write_volume
+from comoto.detections import Detections
 from comoto.dicom.read import DicomImage
-from comoto.inference.aggregate import StackedDetections
 from comoto.inference.model import Model
-from comoto.inference.volume import detect_volume, on_source
+from comoto.inference.volume import detect_volume
 from comoto.preprocessing.plan import plan_image
-from comoto.records import Modality, SliceDetections
+from comoto.records import Modality
 
 ABOUT = "volume inference, weights and network of `paper`"
 LEAST_SHARE, TOLERANCE = 0.98, 1e-3
@@ -37,7 +37,7 @@ class TimedModel(Model):
 
     seconds: list[float] = field(default_factory=list)
 
-    def detect(self, images: list[NDArray[np.uint8]]) -> list[SliceDetections]:
+    def detect(self, images: list[NDArray[np.uint8]]) -> list[Detections]:
         """See ``Model.detect``."""
         started = time.perf_counter()
         found = super().detect(images)
@@ -55,11 +55,11 @@ def run(options: Options) -> list[Row]:
         with DicomImage(path) as image:
             plan = plan_image(image, None, Modality.TOMOSYNTHESIS, config.preprocess)
 
-        def common() -> tuple[StackedDetections, Spent]:
+        def common() -> tuple[Detections, Spent]:
             found, spent = detect_by_png(model, path, plan, Path(name))
-            return on_source(found, plan), spent
+            return found.to_source(plan).clipped(plan.source_shape), spent
 
-        def ours() -> tuple[StackedDetections, Spent]:
+        def ours() -> tuple[Detections, Spent]:
             model.seconds.clear()
             started = time.perf_counter()
             found, _, _ = detect_volume(model, path, None, config.inference)
@@ -83,7 +83,7 @@ def run(options: Options) -> list[Row]:
     return [judged(row, share >= LEAST_SHARE)]
 
 
-def compared(expected: StackedDetections, found: StackedDetections) -> tuple[bool, str]:
+def compared(expected: Detections, found: Detections) -> tuple[bool, str]:
     """Say whether two sets of detections are the same but for rounding in the network."""
     if len(expected) != len(found):
         return False, f"{len(expected)} and {len(found)} detections"
@@ -92,7 +92,7 @@ def compared(expected: StackedDetections, found: StackedDetections) -> tuple[boo
     orders = [
         np.lexsort((one.boxes_xyxy[:, 0], one.boxes_xyxy[:, 1], one.first_slice)) for one in (expected, found)
     ]
-    one, other = expected.chosen(orders[0]), found.chosen(orders[1])
+    one, other = expected[orders[0]], found[orders[1]]
     boxes = float(np.abs(one.boxes_xyxy - other.boxes_xyxy).max())
     scores = float(np.abs(one.scores - other.scores).max())
     slices = bool((one.first_slice == other.first_slice).all())

@@ -12,7 +12,8 @@ import torch
 from cases.harness import Options, Row, Side, in_turns, judged
 from cases.suppression_by_loops import Slices, local_maximum, nms_3d
 from comoto.config import AggregationConfig
-from comoto.inference.aggregate import SliceDetections, aggregate
+from comoto.detections import Detections
+from comoto.inference.aggregate import aggregate
 
 ABOUT = "volume suppression"
 SIZES = ((60, 100), (125, 300))
@@ -31,13 +32,13 @@ def run(options: Options) -> list[Row]:
     return rows
 
 
-def scattered(num_slices: int, boxes: int) -> dict[int, SliceDetections]:
+def scattered(num_slices: int, boxes: int) -> dict[int, Detections]:
     """Boxes anywhere on the image: hardly any suppresses another, the most work that there can be."""
     generator = np.random.default_rng(0)
     return {index: _drawn(generator, boxes, IMAGE) for index in range(num_slices)}
 
 
-def crowded(num_slices: int, boxes: int) -> dict[int, SliceDetections]:
+def crowded(num_slices: int, boxes: int) -> dict[int, Detections]:
     """Boxes around a few places that persist from slice to slice, as a detector gives them."""
     generator = np.random.default_rng(1)
     size = generator.uniform(80, 300, (12, 2))
@@ -48,21 +49,23 @@ def crowded(num_slices: int, boxes: int) -> dict[int, SliceDetections]:
         shift, stretch = generator.normal(0, 12, (boxes, 2)), generator.uniform(0.8, 1.25, (boxes, 2))
         corner = np.clip(low[place] + shift, 0, None)
         found = np.hstack([corner, corner + size[place] * stretch]).astype(np.float32)
-        slices[index] = SliceDetections(found, _scores(generator, boxes))
+        slices[index] = Detections(found, _scores(generator, boxes), space="grid")
     return slices
 
 
-def _drawn(generator: np.random.Generator, boxes: int, image: tuple[float, float]) -> SliceDetections:
+def _drawn(generator: np.random.Generator, boxes: int, image: tuple[float, float]) -> Detections:
     size = generator.uniform(40, 400, (boxes, 2))
     low = generator.uniform(0, 1, (boxes, 2)) * (np.array(image[::-1]) - size)
-    return SliceDetections(np.hstack([low, low + size]).astype(np.float32), _scores(generator, boxes))
+    return Detections(
+        np.hstack([low, low + size]).astype(np.float32), _scores(generator, boxes), space="grid"
+    )
 
 
 def _scores(generator: np.random.Generator, boxes: int) -> np.ndarray[Any, Any]:
     return generator.uniform(0.05, 1, boxes).astype(np.float32)
 
 
-def compare(rule: AggregationConfig, slices: dict[int, SliceDetections], shape: str, options: Options) -> Row:
+def compare(rule: AggregationConfig, slices: dict[int, Detections], shape: str, options: Options) -> Row:
     num_slices, boxes = len(slices), len(slices[0])
     tensors = [(torch.from_numpy(one.boxes_xyxy), torch.from_numpy(one.scores)) for one in slices.values()]
     sides = {

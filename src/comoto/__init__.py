@@ -10,9 +10,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+_RECORDS = {"Detections": "comoto.detections"}
+"""Classes that callers make themselves, and where they are."""
+
 
 def __getattr__(name: str) -> Any:
     """Load the public calls on first use, so that ``import comoto`` stays light."""
+    if name in _RECORDS:
+        return getattr(import_module(_RECORDS[name]), name)
     if not name.startswith("_"):
         api = import_module("comoto.api")
         if name in api.__all__:

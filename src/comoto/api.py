@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from comoto.config import TrainConfig
+    from comoto.detections import Detections
     from comoto.detectors.about import KnownModel
     from comoto.detectors.published import ImportedRun
     from comoto.downloads.run import DownloadPlan
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
     from comoto.preprocessing.verify import StoreCheck
-    from comoto.records import Manifest, Split, VolumeDetections
+    from comoto.records import Manifest, Split
     from comoto.simulation import SimulatedPaths
     from comoto.splits.file import SplitFile
     from comoto.splits.make import MadeSplit
@@ -438,7 +439,7 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
     return load(path, device=device)[0]
 
 
-def predict_volume(model: Model | AnyPath, path: AnyPath) -> VolumeDetections:
+def predict_volume(model: Model | AnyPath, path: AnyPath) -> Detections:
     """Find lesions in one tomosynthesis volume.
 
     Args:

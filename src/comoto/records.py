@@ -1,4 +1,4 @@
-"""The records that travel between the floors: images, lesions, manifests and detections.
+"""The records that travel between the floors: images, lesions and manifests.
 
 Coordinates (docs/coordinates.md): ``x`` is the column and ``y`` the row of a pixel, boxes are half-open
 ``(x1, y1, x2, y2)`` in pixels of the *source* image in its corrected orientation, ``slice_index`` counts
@@ -401,74 +401,6 @@ def refuse_manifest_folder(folder: Path, overwrite: bool) -> None:
             set; or it cannot be made or written to.
     """
     refuse_folder(folder, "a manifest", MANIFEST_FILES, overwrite)
-
-
-@dataclass(frozen=True)
-class SliceDetections:
-    """Detections on one slice or mammogram.
-
-    Attributes:
-        boxes_xyxy: float32 (N, 4); the variable that holds the record says on which grid.
-        scores: float32 (N,), between 0 and 1.
-    """
-
-    boxes_xyxy: FloatArray
-    scores: FloatArray
-
-    def __post_init__(self) -> None:
-        if self.boxes_xyxy.shape != (len(self.scores), 4):
-            raise ValueError(f"boxes {self.boxes_xyxy.shape} and scores {self.scores.shape} do not fit")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
-@dataclass(frozen=True)
-class VolumeDetections:
-    """Detections of one volume, in source pixels of the corrected orientation.
-
-    Attributes:
-        patient_id, study_id, view_key: keys for output tables.
-        boxes_xyxy: float32 (N, 4).
-        scores: float32 (N,), highest first.
-        first_slice: int64 (N,), the first slice that a detection spans, 0-based.
-        num_spanned: int64 (N,), slices spanned; 0 where the aggregation reports a single plane without depth.
-        series_instance_uid, sop_instance_uid: of the file; empty where it does not say, or was not opened.
-    """
-
-    image_id: str
-    patient_id: str
-    study_id: str
-    view_key: str
-    boxes_xyxy: FloatArray
-    scores: FloatArray
-    first_slice: IntArray
-    num_spanned: IntArray
-    series_instance_uid: str = ""
-    sop_instance_uid: str = ""
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def table(self) -> pd.DataFrame:
-        """Return the rows of the challenge's submission file (columns ``PREDICTION_COLUMNS``)."""
-        x1, y1, x2, y2 = (self.boxes_xyxy[:, k].astype(np.float64) for k in range(4))
-        left, top = np.floor(x1), np.floor(y1)
-        return pd.DataFrame(
-            {
-                "PatientID": self.patient_id,
-                "StudyUID": self.study_id,
-                "View": self.view_key,
-                "X": left.astype(np.int64),
-                "Width": (np.ceil(x2) - left).astype(np.int64),
-                "Y": top.astype(np.int64),
-                "Height": (np.ceil(y2) - top).astype(np.int64),
-                "Z": self.first_slice,
-                "Depth": self.num_spanned,
-                "Score": self.scores.astype(np.float64),
-            },
-            columns=list(PREDICTION_COLUMNS),
-        )
 
 
 def _typed(table: pd.DataFrame, columns: dict[str, str], what: str) -> pd.DataFrame:

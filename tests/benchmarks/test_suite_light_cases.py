@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from comoto.config import AggregationConfig
+from comoto.detections import Detections
 from comoto.evaluation.challenge import challenge_metric
-from comoto.inference.aggregate import SliceDetections, aggregate
+from comoto.inference.aggregate import aggregate
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LIGHT = ("challenge_metric", "volume_suppression")
@@ -85,7 +86,7 @@ def test_loops_keep_the_same_boxes(cases, window_share):
         number = int(generator.integers(0, 9))
         low = generator.uniform(0, 60, (number, 2))
         boxes = np.hstack([low, low + generator.uniform(5, 40, (number, 2))]).astype(np.float32)
-        slices[index] = SliceDetections(boxes, np.round(generator.random(number), 1).astype(np.float32))
+        slices[index] = Detections(boxes, np.round(generator.random(number), 1), space="grid")
     tensors = [(torch.from_numpy(one.boxes_xyxy), torch.from_numpy(one.scores)) for one in slices.values()]
     loops = cases.suppression_by_loops
     config = AggregationConfig(kind="local_maximum", window_share=window_share, border_slices=2)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from comoto import components
 from comoto.config import AggregationConfig
-from comoto.inference.aggregate import Aggregator, StackedDetections, aggregate
-from comoto.records import SliceDetections
+from comoto.detections import Detections
+from comoto.inference.aggregate import Aggregator, aggregate
 
 KINDS = sorted(components.AGGREGATORS)
 NUM_SLICES = 24
@@ -21,10 +21,11 @@ def rule(kind: str) -> type[Aggregator]:
     return found
 
 
-def detections(*found: tuple[tuple[float, float, float, float], float]) -> SliceDetections:
-    return SliceDetections(
+def detections(*found: tuple[tuple[float, float, float, float], float]) -> Detections:
+    return Detections(
         np.array([box for box, _ in found], dtype=np.float32).reshape(-1, 4),
         np.array([score for _, score in found], dtype=np.float32),
+        space="grid",
     )
 
 
@@ -32,7 +33,7 @@ def lesion(x: float = 40, y: float = 60, shift: float = 0) -> tuple[float, float
     return (x + shift, y + shift, x + 20 + shift, y + 24 + shift)
 
 
-def run(kind: str, slices: dict[int, SliceDetections], **given: float) -> StackedDetections:
+def run(kind: str, slices: dict[int, Detections], **given: float) -> Detections:
     return aggregate(slices, NUM_SLICES, AggregationConfig(kind=kind, **given))
 
 
@@ -51,9 +52,7 @@ stacks = st.dictionaries(
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40)
 @given(slices=stacks, border=st.sampled_from([0, 3]))
-def test_scores_places_and_spans_are_possible(
-    kind: str, slices: dict[int, SliceDetections], border: int
-) -> None:
+def test_scores_places_and_spans_are_possible(kind: str, slices: dict[int, Detections], border: int) -> None:
     found = run(kind, slices, border_slices=border)
     assert (found.boxes_xyxy.dtype, found.scores.dtype) == (np.float32, np.float32)
     assert (found.first_slice.dtype, found.num_spanned.dtype) == (np.int64, np.int64)
@@ -69,7 +68,7 @@ def test_scores_places_and_spans_are_possible(
 @settings(max_examples=40)
 @given(slices=stacks)
 def test_a_box_lies_inside_the_hull_of_the_boxes_of_its_place(
-    kind: str, slices: dict[int, SliceDetections]
+    kind: str, slices: dict[int, Detections]
 ) -> None:
     everything = np.concatenate([one.boxes_xyxy for one in slices.values()] or [np.zeros((0, 4))])
     for box in run(kind, slices).boxes_xyxy:
@@ -82,7 +81,7 @@ def test_a_box_lies_inside_the_hull_of_the_boxes_of_its_place(
 @settings(max_examples=40)
 @given(slices=stacks, order=st.randoms())
 def test_the_order_of_the_slices_does_not_matter(
-    kind: str, slices: dict[int, SliceDetections], order: object
+    kind: str, slices: dict[int, Detections], order: object
 ) -> None:
     shuffled = list(slices.items())
     order.shuffle(shuffled)  # type: ignore[attr-defined]

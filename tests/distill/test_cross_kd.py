@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from comoto.config import load_train_config
-from comoto.detectors.base import Detections, Detector, Features, HeadMaps, LevelSpec
+from comoto.detectors.base import BoxTensors, Detector, Features, HeadMaps, LevelSpec
 from comoto.detectors.checkpoint import build_detector
 from comoto.distill.base import Side
 from comoto.distill.cross_kd import CrossKdConfig, CrossKdDistiller, quality_focal, rescaled
@@ -36,7 +36,7 @@ class TwoLayerHead(Detector):
     def losses(self, features: Features, boxes: list[Tensor]) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def predict(self, features: Features) -> list[Detections]:
+    def predict(self, features: Features) -> list[BoxTensors]:
         raise NotImplementedError
 
     def head_inner(self, features: Features, layer: int) -> HeadMaps:

@@ -6,21 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comoto.config import AggregationConfig
+from comoto.detections import Detections
 from comoto.errors import ConfigError
 from comoto.inference.aggregate import aggregate
-from comoto.records import SliceDetections
 
 PUBLISHED = AggregationConfig(kind="local_maximum")
 SQUARES = [(0, 0, 10, 10), (2, 2, 12, 12), (1, 0, 11, 10), (40, 40, 50, 52), (42, 40, 52, 52), (5, 5, 5, 9)]
 """The last one has no area."""
 
 
-def stack(content: dict[int, list[tuple[int, float]]]) -> dict[int, SliceDetections]:
+def stack(content: dict[int, list[tuple[int, float]]]) -> dict[int, Detections]:
     """Slice -> [(index of a square, score)]."""
     return {
-        k: SliceDetections(
+        k: Detections(
             np.array([SQUARES[square] for square, _ in found], dtype=np.float32).reshape(-1, 4),
             np.array([score for _, score in found], dtype=np.float32),
+            space="grid",
         )
         for k, found in content.items()
     }

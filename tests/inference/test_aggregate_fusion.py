@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from comoto.config import AggregationConfig
-from comoto.inference.aggregate import StackedDetections, aggregate
-from comoto.records import SliceDetections
+from comoto.detections import Detections
+from comoto.inference.aggregate import aggregate
 
-NOTHING = SliceDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+NOTHING = Detections.none("grid")
 
 
-def on(*found: tuple[tuple[float, ...], float]) -> SliceDetections:
+def on(*found: tuple[tuple[float, ...], float]) -> Detections:
     boxes = np.array([box for box, _ in found], dtype=np.float32)
-    return SliceDetections(boxes, np.array([score for _, score in found], dtype=np.float32))
+    return Detections(boxes, [score for _, score in found], space="grid")
 
 
-def fuse(slices: dict[int, SliceDetections], num_slices: int = 20, **given: float) -> StackedDetections:
+def fuse(slices: dict[int, Detections], num_slices: int = 20, **given: float) -> Detections:
     return aggregate(slices, num_slices, AggregationConfig(kind="box_fusion", **given))
 
 

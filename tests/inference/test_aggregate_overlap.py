@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comoto.config import AggregationConfig
+from comoto.detections import Detections, Spans
 from comoto.geometry.boxes import iou_matrix
-from comoto.inference.aggregate import Stack, StackedDetections
+from comoto.inference.aggregate import Stack
 from comoto.inference.aggregate.local_maximum import LocalMaximum
 from comoto.inference.aggregate.nms_3d import Nms3d
 from comoto.inference.aggregate.overlap import Overlap
@@ -26,7 +27,7 @@ def stacked(number, num_slices, seed, side=60.0, crowd=0.5):
         boxes[alike] = boxes[generator.integers(0, max(number // 8, 1), alike.sum())]
     scores = np.round(generator.random(number), 2).astype(np.float32)
     slices = np.sort(generator.integers(0, num_slices, number))
-    return StackedDetections(boxes, scores, slices, np.ones(number, dtype=np.int64))
+    return Detections(boxes, scores, Spans(slices, np.ones(number, dtype=np.int64)), space="grid")
 
 
 def plain_local_maximum(boxes, num_slices, config):
@@ -86,9 +87,7 @@ def test_both_rules_keep_what_plain_loops_keep(number, num_slices, seed, iou, wi
 
     config = AggregationConfig(border_slices=border, **settings_)
     found = LocalMaximum(config)(boxes, stack)
-    expected = boxes.chosen(
-        np.asarray(plain_local_maximum(boxes, num_slices, config), dtype=np.int64)
-    ).by_score()
+    expected = boxes[plain_local_maximum(boxes, num_slices, config)].by_score()
     assert np.array_equal(found.boxes_xyxy, expected.boxes_xyxy)
     assert np.array_equal(found.scores, expected.scores)
     assert np.array_equal(found.first_slice, expected.first_slice)
@@ -139,7 +138,7 @@ def test_many_boxes_in_one_place_leave_the_highest():
     boxes = np.tile(np.array([[5, 5, 40, 60]], dtype=np.float32), (number, 1))
     scores = np.linspace(0.1, 0.9, number, dtype=np.float32)
     slices = np.repeat(np.arange(30), 100)
-    stack = StackedDetections(boxes, scores, slices, np.ones(number, dtype=np.int64))
+    stack = Detections(boxes, scores, Spans(slices, np.ones(number, dtype=np.int64)), space="grid")
     for rule in (LocalMaximum, Nms3d):
         found = rule(AggregationConfig(window_share=1.0))(stack, Stack(30, np.arange(30)))
         assert found.scores.tolist() == [scores[-1]]

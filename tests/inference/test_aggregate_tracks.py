@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from comoto.config import AggregationConfig
-from comoto.inference.aggregate import StackedDetections, aggregate
+from comoto.detections import Detections
+from comoto.inference.aggregate import aggregate
 from comoto.inference.aggregate.tracks import cut_at_valleys
-from comoto.records import SliceDetections
 
-NOTHING = SliceDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+NOTHING = Detections.none("grid")
 
 
-def on(*found: tuple[tuple[float, ...], float]) -> SliceDetections:
+def on(*found: tuple[tuple[float, ...], float]) -> Detections:
     boxes = np.array([box for box, _ in found], dtype=np.float32)
-    return SliceDetections(boxes, np.array([score for _, score in found], dtype=np.float32))
+    return Detections(boxes, [score for _, score in found], space="grid")
 
 
-def stack(num_slices: int, content: dict[int, SliceDetections], step: int = 1) -> dict[int, SliceDetections]:
+def stack(num_slices: int, content: dict[int, Detections], step: int = 1) -> dict[int, Detections]:
     return dict.fromkeys(range(0, num_slices, step), NOTHING) | content
 
 
-def follow(slices: dict[int, SliceDetections], num_slices: int = 20, **given: float) -> StackedDetections:
+def follow(slices: dict[int, Detections], num_slices: int = 20, **given: float) -> Detections:
     return aggregate(slices, num_slices, AggregationConfig(kind="tracks", **given))
 
 
@@ -28,7 +28,7 @@ def at(x: float, y: float = 0, side: float = 20) -> tuple[float, ...]:
     return (x, y, x + side, y + side)
 
 
-def spans(found: StackedDetections) -> list[tuple[int, int]]:
+def spans(found: Detections) -> list[tuple[int, int]]:
     return list(zip(found.first_slice.tolist(), found.num_spanned.tolist(), strict=True))
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from comoto import api
 from comoto.config import InferenceConfig, config_hash, load_train_config
+from comoto.detections import Detections
 from comoto.detectors.checkpoint import (
     About,
     build_detector,
@@ -25,7 +26,6 @@ from comoto.inference import onnx_export
 from comoto.inference.onnx_file import check_seal, preset_of, seal
 from comoto.inference.onnx_model import load_onnx_model
 from comoto.inference.predict import predict_volume
-from comoto.records import SliceDetections
 from tiny_exams import Exams
 
 GRID = ("preprocess.rows=96", "preprocess.columns=64", "precision=32-true")
@@ -46,7 +46,7 @@ def random_run(folder: Path, *settings: str) -> Path:
     return folder
 
 
-def assert_same(ours: SliceDetections, theirs: SliceDetections) -> None:
+def assert_same(ours: Detections, theirs: Detections) -> None:
     np.testing.assert_allclose(theirs.scores, ours.scores, atol=1e-4)
     np.testing.assert_allclose(theirs.boxes_xyxy, ours.boxes_xyxy, atol=1e-3)
 

@@ -7,8 +7,9 @@ import pytest
 
 from comoto import api
 from comoto.config import override
+from comoto.detections import prediction_table
 from comoto.errors import ConfigError
-from comoto.inference.prepared import predict_store, prediction_table
+from comoto.inference.prepared import predict_store
 from comoto.preprocessing import PreparedStore, PrepareOptions
 from comoto.records import PREDICTION_COLUMNS, Manifest, Split
 from tiny_exams import TINY, Exams

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from comoto.config import TrainConfig, load_train_config
-from comoto.detectors.base import Detections, Detector, Features
+from comoto.detectors.base import BoxTensors, Detector, Features
 from comoto.detectors.retinanet import RetinaNetConfig, RetinaNetDetector
 from comoto.dicom.read import read_header
 from comoto.inference.model import Model
@@ -40,7 +40,7 @@ class Pellets(Detector):
         offsets = [(y, x) for y in (0, 4, 8) for x in (0, 4, 8) if (y, x) != (4, 4)]
         nearby = torch.stack([around[y : y + height, x : x + width] for y, x in offsets])
         row, column = divmod(int((image - nearby.amax(dim=0)).argmax()), width)
-        return Detections(torch.tensor([[column - 1.0, row - 1, column + 2, row + 2]]), torch.tensor([0.9]))
+        return BoxTensors(torch.tensor([[column - 1.0, row - 1, column + 2, row + 2]]), torch.tensor([0.9]))
 
 
 def model_of(detector: Detector, config: TrainConfig) -> Model:

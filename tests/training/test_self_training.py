@@ -10,11 +10,12 @@ import torch
 from comoto import api
 from comoto.checksums import write_sealed_json
 from comoto.config import TrainConfig, load_train_config
+from comoto.detections import Detections, Spans
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store
 from comoto.preprocessing import PreparedStore, PrepareOptions
-from comoto.records import Lesion, Manifest, Split, VolumeDetections
+from comoto.records import Lesion, Manifest, Split
 from comoto.training import self_training
 from comoto.training.cohorts import choose_cohort
 from comoto.training.self_training import SelfTraining, read_proposals
@@ -170,17 +171,17 @@ def test_a_resumed_run_goes_on_from_the_file(
 
 def volume_of(
     manifest: Manifest, image_id: str, box: tuple[float, ...], index: int, score: float
-) -> VolumeDetections:
+) -> Detections:
     record = next(one for one in manifest.records() if one.image_id == image_id)
-    return VolumeDetections(
-        image_id,
-        record.patient_id,
-        record.study_id,
-        record.view_key,
-        np.array([box, (0, 0, 4, 4)], dtype=np.float32),
-        np.array([score, score / 2], dtype=np.float32),
-        np.array([index, 0]),
-        np.array([0, 0]),
+    return Detections(
+        [box, (0, 0, 4, 4)],
+        [score, score / 2],
+        Spans([index, 0], [0, 0]),
+        space="source",
+        image_id=image_id,
+        patient_id=record.patient_id,
+        study_id=record.study_id,
+        view_key=record.view_key,
     )
 
 

@@ -42,8 +42,8 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Detections on one image of the grid.
+class BoxTensors:
+    """What a network finds on one image: tensors, where it computed them; ``Model.detect`` checks them.
 
     Attributes:
         boxes_xyxy: (N, 4), pixels of the grid.
@@ -96,7 +96,7 @@ class Detector(nn.Module, ABC):
         """
 
     @abstractmethod
-    def predict(self, features: Features) -> list[Detections]:
+    def predict(self, features: Features) -> list[BoxTensors]:
         """Return the detections of each image."""
 
     def head_outputs(self, features: Features) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class Detector(nn.Module, ABC):
         """
         raise ValueError(f"{type(self).__name__} has no head apart from its proposals")
 
-    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[Detections]:
+    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[BoxTensors]:
         """Return the detections of each image from what ``head_outputs`` returned.
 
         Args:

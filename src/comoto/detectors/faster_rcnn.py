@@ -18,7 +18,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 
 from comoto.config import ComponentConfig
-from comoto.detectors.base import Detections, Features
+from comoto.detectors.base import BoxTensors, Features
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import PyramidDetector, check_anchors
 from comoto.detectors.settings import FasterRcnnConfig
@@ -115,7 +115,7 @@ class FasterRcnnDetector(PyramidDetector):
             "detection/proposal_box": losses["loss_rpn_box_reg"],
         }
 
-    def predict(self, features: Features) -> list[Detections]:
+    def predict(self, features: Features) -> list[BoxTensors]:
         """See ``Detector.predict``."""
         found, _ = self._stages(features, None)
         return self._lesions(found, features, LESION)

@@ -15,7 +15,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from comoto.detectors.backbones import build_backbone, input_channels
-from comoto.detectors.base import Detections, Detector, Features, LevelSpec
+from comoto.detectors.base import BoxTensors, Detector, Features, LevelSpec
 from comoto.detectors.intake import Intake, Shape
 from comoto.detectors.settings import PyramidConfig
 from comoto.errors import ConfigError
@@ -135,13 +135,13 @@ class PyramidDetector(Detector):
             for own in boxes
         ]
 
-    def _lesions(self, found: list[dict[str, Tensor]], features: Features, label: int) -> list[Detections]:
+    def _lesions(self, found: list[dict[str, Tensor]], features: Features, label: int) -> list[BoxTensors]:
         """Return torchvision's detections of one label, in pixels of the grid."""
         results = []
         for one in found:
             ours = one["labels"] == label
             boxes = self.intake.boxes_outwards(one["boxes"][ours], features.image_shape)
-            results.append(Detections(boxes, one["scores"][ours]))
+            results.append(BoxTensors(boxes, one["scores"][ours]))
         return results
 
 

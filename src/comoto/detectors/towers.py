@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from comoto.detectors.base import Detections, Features, HeadMaps
+from comoto.detectors.base import BoxTensors, Features, HeadMaps
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import PyramidDetector
 from comoto.detectors.settings import PyramidConfig
@@ -42,7 +42,7 @@ class TowerDetector(PyramidDetector):
         with torch.autocast(outputs["cls_logits"].device.type, enabled=False):
             return self._losses(outputs, anchors, self._targets(features, boxes, self._label), features)
 
-    def predict(self, features: Features) -> list[Detections]:
+    def predict(self, features: Features) -> list[BoxTensors]:
         """See ``Detector.predict``."""
         return self.decode(self.head_outputs(features), features)
 
@@ -50,7 +50,7 @@ class TowerDetector(PyramidDetector):
         """See ``Detector.head_outputs``."""
         return {key: value.float() for key, value in self.net.head(self._head_maps(features)).items()}
 
-    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[Detections]:
+    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[BoxTensors]:
         """See ``Detector.decode``; torchvision's decoding and its suppression."""
         anchors = self._anchors(features)
         per_cell = self.net.anchor_generator.num_anchors_per_location()[0]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from comoto.config import TrainConfig
+from comoto.detections import Detections
 from comoto.detectors.about import About, refuse_other_role
-from comoto.detectors.base import Detections, Detector
+from comoto.detectors.base import BoxTensors, Detector
 from comoto.detectors.checkpoint import load_checkpoint
 from comoto.detectors.device import autocast, channels_last, choose_device, resolve_precision
+from comoto.errors import CheckpointError
 from comoto.preprocessing.plan import pad
-from comoto.records import SliceDetections
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Model:
     role: Literal["teacher", "student"] | None = field(default=None, kw_only=True)
 
     @torch.inference_mode()
-    def detect(self, images: list[NDArray[np.uint8]]) -> list[SliceDetections]:
+    def detect(self, images: list[NDArray[np.uint8]]) -> list[Detections]:
         """Detect on rendered images.
 
         Args:
@@ -48,6 +49,9 @@ class Model:
 
         Returns:
             Detections on the grid, clipped to each image; padding never holds one.
+
+        Raises:
+            CheckpointError: a score is no number.
         """
         grid = self.config.preprocess
         batch = np.stack([pad(image, grid.rows, grid.columns) for image in images])
@@ -58,10 +62,16 @@ class Model:
             boxes = one.boxes_xyxy.float().cpu().numpy()
             boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
             real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
-            results.append(SliceDetections(boxes[real], one.scores.float().cpu().numpy()[real]))
+            scores = one.scores.float().cpu().numpy()[real]
+            if not np.isfinite(scores).all():
+                raise CheckpointError(
+                    f"{self.name}: the network gives scores that are no numbers; its weights are damaged, or "
+                    "its training diverged"
+                )
+            results.append(Detections(boxes[real], scores, space="grid"))
         return results
 
-    def found(self, pixels: Tensor) -> list[Detections]:
+    def found(self, pixels: Tensor) -> list[BoxTensors]:
         """Run the network; uint8 (B, 1, rows, columns) in, detections on the grid out."""
         images = pixels.to(self.device).float() / 255
         with autocast(self.device, self.precision):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from comoto.detectors.about import About, refuse_other_role
-from comoto.detectors.base import Detections, Features
+from comoto.detectors.base import BoxTensors, Features
 from comoto.detectors.checkpoint import build_blank_detector
 from comoto.detectors.settings import check_device
 from comoto.errors import CheckpointError, ConfigError
@@ -39,7 +39,7 @@ class OnnxModel(Model):
     session: Any
     maps: MapShapes
 
-    def found(self, pixels: Tensor) -> list[Detections]:
+    def found(self, pixels: Tensor) -> list[BoxTensors]:
         """See ``Model.found``."""
         images = (pixels.float() / 255).numpy()
         names = [output.name for output in self.session.get_outputs()]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from comoto.config import InferenceConfig
+from comoto.detections import Detections
 from comoto.detectors.about import KnownModel
 from comoto.errors import ComotoError, ConfigError
 from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of, none_of, refuse_missing
 from comoto.inference.journal import Journal
 from comoto.inference.places import Places
-from comoto.inference.volume import detect_mammogram, detect_volume, rounded
+from comoto.inference.volume import detect_mammogram, detect_volume
 from comoto.locks import hold, lock_of
 from comoto.output_files import refuse_inputs_as_outputs
 from comoto.progress import progress_bar, say
-from comoto.records import Modality, VolumeDetections
+from comoto.records import Modality
 
 if TYPE_CHECKING:
     from comoto.inference.model import Model
@@ -186,7 +184,7 @@ def _all(
 
 def predict_volume(
     model: Model, path: Path, config: InferenceConfig | None = None, job: Job | None = None
-) -> VolumeDetections:
+) -> Detections:
     """Predict on one tomosynthesis volume.
 
     Args:
@@ -204,15 +202,30 @@ def predict_volume(
     job = job or Job(str(path), path)
     found, plan, header = detect_volume(model, path, job.laterality, config or model.config.inference)
     patient, study, view = keys_of(job, header, plan.laterality)
-    return VolumeDetections(
+    return replace(
+        found,
         image_id=job.image_id,
         patient_id=patient,
         study_id=study,
         view_key=view,
-        boxes_xyxy=found.boxes_xyxy,
-        scores=found.scores,
-        first_slice=found.first_slice,
-        num_spanned=found.num_spanned,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+    )
+
+
+def predict_mammogram(model: Model, job: Job) -> Detections:
+    """Predict on one mammogram.
+
+    Returns:
+        Detections in pixels of the image, by falling score.
+
+    Raises:
+        DicomError: the image cannot be read or is a volume.
+    """
+    found, _, header = detect_mammogram(model, job.path, job.laterality)
+    return replace(
+        found.by_score(),
+        image_id=job.image_id,
         series_instance_uid=header.series_instance_uid,
         sop_instance_uid=header.sop_instance_uid,
     )
@@ -220,27 +233,9 @@ def predict_volume(
 
 def _one(model: Model, job: Job, config: InferenceConfig, modality: Modality) -> dict[str, Any]:
     """Return the journal's entry of one image: plain values."""
+    path = str(job.path)
     if modality is Modality.MAMMOGRAM:
-        found, _, header = detect_mammogram(model, job.path, job.laterality)
-        order = np.argsort(-found.scores, kind="stable")
-        return {
-            "image_id": job.image_id,
-            "path": str(job.path),
-            "series_instance_uid": header.series_instance_uid,
-            "sop_instance_uid": header.sop_instance_uid,
-            "detections": list(_plain_boxes(found.boxes_xyxy[order], found.scores[order])),
-        }
-    volume = predict_volume(model, job.path, config, job)
-    about = {key: value for key, value in asdict(volume).items() if isinstance(value, str)}
-    boxes = _plain_boxes(volume.boxes_xyxy, volume.scores)
-    spans = zip(volume.first_slice.tolist(), volume.num_spanned.tolist(), strict=True)
-    detections = [
-        {**box, "first_slice": first, "num_spanned": spanned}
-        for box, (first, spanned) in zip(boxes, spans, strict=True)
-    ]
-    return {**about, "path": str(job.path), "has_keys": job.keys is not None, "detections": detections}
-
-
-def _plain_boxes(boxes: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
-    for box, score in zip(boxes.tolist(), scores.tolist(), strict=True):
-        yield {"box_xyxy": rounded(box), "score": score}
+        return {"image_id": job.image_id, "path": path} | predict_mammogram(model, job).to_json()
+    entry = predict_volume(model, job.path, config, job).to_json()
+    boxes = entry.pop("detections")
+    return {**entry, "path": path, "has_keys": job.keys is not None, "detections": boxes}

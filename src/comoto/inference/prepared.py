@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.config import AggregationConfig, InferenceConfig
+from comoto.detections import Detections
 from comoto.errors import ConfigError
 from comoto.inference.aggregate import aggregate
 from comoto.inference.model import Model
-from comoto.inference.volume import detect_slices, on_source, rounded, slice_indices
+from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.store import PreparedStore
-from comoto.records import (
-    PREDICTION_COLUMNS,
-    ImageRecord,
-    Manifest,
-    SliceDetections,
-    VolumeDetections,
-)
+from comoto.records import ImageRecord, Manifest
 
 
 def predict_store(
     model: Model, store: PreparedStore, manifest: Manifest, config: InferenceConfig
-) -> list[VolumeDetections]:
+) -> list[Detections]:
     """Predict on the prepared volumes of a manifest.
 
     Every ``slice_step``-th prepared slice is looked at, without those that were prepared only because a
@@ -55,7 +50,7 @@ def predict_store_by_rules(
     manifest: Manifest,
     config: InferenceConfig,
     rules: Mapping[str, AggregationConfig],
-) -> dict[str, list[VolumeDetections]]:
+) -> dict[str, list[Detections]]:
     """Predict as ``predict_store`` does, under several aggregation rules; the network runs once.
 
     Args:
@@ -76,7 +71,7 @@ def predict_store_by_rules(
             f"{store.folder}: prepared with other preprocess settings than {model.name} was trained with; "
             "prepare the volumes again with the model's preset"
         )
-    volumes: dict[str, list[VolumeDetections]] = {name: [] for name in rules}
+    volumes: dict[str, list[Detections]] = {name: [] for name in rules}
     for record in manifest.records():
         found = detect_slices(model, _planes(store, record.image_id, config.slice_step), config.batch_size)
         for name, rule in rules.items():
@@ -84,27 +79,17 @@ def predict_store_by_rules(
     return volumes
 
 
-def prediction_table(volumes: list[VolumeDetections]) -> pd.DataFrame:
-    """Return the challenge's submission table (columns ``PREDICTION_COLUMNS``) of several volumes."""
-    tables = [volume.table() for volume in volumes if len(volume)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
-
-
 def _merged(
-    store: PreparedStore, record: ImageRecord, found: dict[int, SliceDetections], rule: AggregationConfig
-) -> VolumeDetections:
+    store: PreparedStore, record: ImageRecord, found: dict[int, Detections], rule: AggregationConfig
+) -> Detections:
     merged = aggregate(found, store.num_slices(record.image_id), rule)
-    volume = on_source(merged, store.plan(record.image_id))
-    boxes = [rounded(box) for box in volume.boxes_xyxy.tolist()]
-    return VolumeDetections(
+    plan = store.plan(record.image_id)
+    return replace(
+        merged.to_source(plan).clipped(plan.source_shape).rounded(),
         image_id=record.image_id,
         patient_id=record.patient_id,
         study_id=record.study_id,
         view_key=record.view_key,
-        boxes_xyxy=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
-        scores=volume.scores,
-        first_slice=volume.first_slice,
-        num_spanned=volume.num_spanned,
     )
 
 

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from comoto.datasets.reading.views import view_keys
+from comoto.detections import Detections, mammogram_table, prediction_table
 from comoto.inference.places import Places
 from comoto.output_files import whole_file, write_json
 from comoto.progress import say
-from comoto.records import PREDICTION_COLUMNS, Modality, VolumeDetections
+from comoto.records import Modality
 
 FORMAT = "comoto-predictions-1"
-MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Entry = dict[str, Any]
@@ -35,29 +34,14 @@ def write_results(places: Places, about: dict[str, Any], entries: list[Entry]) -
     is_volumes = about["made_by"]["modality"] == Modality.TOMOSYNTHESIS.value
     if is_volumes:
         entries = with_distinct_keys(entries)
-    table = volume_table(entries) if is_volumes else mammogram_table(entries)
+    images = [Detections.from_json(entry) for entry in entries]
+    table = prediction_table(images) if is_volumes else mammogram_table(images)
     with whole_file(places.table) as part:
         _write_csv(part, table)
         write_json(places.twin, {"format": FORMAT, **about, "images": entries})
         if places.safe is not None:
             with whole_file(places.safe) as safe:
                 _write_csv(safe, spreadsheet_safe(table))
-
-
-def volume_table(entries: list[Entry]) -> pd.DataFrame:
-    """Return the challenge's table (columns ``PREDICTION_COLUMNS``) of finished volumes."""
-    tables = [_volume(entry).table() for entry in entries if entry["detections"]]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PREDICTION_COLUMNS))
-
-
-def mammogram_table(entries: list[Entry]) -> pd.DataFrame:
-    """Return one row a box, (x1, y1, x2, y2) in pixels of the image."""
-    rows = [
-        (entry["image_id"], *found["box_xyxy"], found["score"])
-        for entry in entries
-        for found in entry["detections"]
-    ]
-    return pd.DataFrame(rows, columns=list(MAMMOGRAM_COLUMNS))
 
 
 def with_distinct_keys(entries: Sequence[Entry]) -> list[Entry]:
@@ -122,17 +106,3 @@ def _in_unicode(entry: Entry) -> Entry:
         key: value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
         for key, value in entry.items()
     }
-
-
-def _volume(entry: Entry) -> VolumeDetections:
-    found = entry["detections"]
-    return VolumeDetections(
-        image_id=entry["image_id"],
-        patient_id=entry["patient_id"],
-        study_id=entry["study_id"],
-        view_key=entry["view_key"],
-        boxes_xyxy=np.asarray([one["box_xyxy"] for one in found], dtype=np.float32),
-        scores=np.asarray([one["score"] for one in found], dtype=np.float32),
-        first_slice=np.asarray([one["first_slice"] for one in found], dtype=np.int64),
-        num_spanned=np.asarray([one["num_spanned"] for one in found], dtype=np.int64),
-    )

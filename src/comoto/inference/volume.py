@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import InferenceConfig
+from comoto.detections import Detections
 from comoto.errors import DicomError
-from comoto.inference.aggregate import StackedDetections, aggregate
+from comoto.inference.aggregate import aggregate
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.records import ImageHeader, Laterality, Modality, SliceDetections
+from comoto.records import ImageHeader, Laterality, Modality
 from comoto.sources.isolated import open_image
 from comoto.sources.parallel import frames_in_parallel
 
@@ -29,7 +30,7 @@ _END = object()
 
 def detect_volume(
     model: Model, path: Path, laterality: Laterality | None, config: InferenceConfig
-) -> tuple[StackedDetections, Plan, ImageHeader]:
+) -> tuple[Detections, Plan, ImageHeader]:
     """Detect lesions in one tomosynthesis file.
 
     Args:
@@ -58,12 +59,12 @@ def detect_volume(
         found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
         header = image.header
-    return on_source(result, plan), plan, header
+    return result.to_source(plan).clipped(plan.source_shape), plan, header
 
 
 def detect_mammogram(
     model: Model, path: Path, laterality: Laterality | None
-) -> tuple[SliceDetections, Plan, ImageHeader]:
+) -> tuple[Detections, Plan, ImageHeader]:
     """Detect lesions in one mammogram.
 
     Returns:
@@ -76,14 +77,14 @@ def detect_mammogram(
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
         found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
         header = image.header
-    return SliceDetections(plan.boxes_to_source(found.boxes_xyxy), found.scores), plan, header
+    return found.to_source(plan), plan, header
 
 
 def detect_slices(
     model: Model, rendered: Iterable[tuple[int, NDArray[np.uint8]]], batch_size: int
-) -> dict[int, SliceDetections]:
+) -> dict[int, Detections]:
     """Detect on slices (index, uint8 (h, w)) that come one after the other; the boxes stay on the grid."""
-    found: dict[int, SliceDetections] = {}
+    found: dict[int, Detections] = {}
     slices = iter(rendered)
     while batch := list(islice(slices, batch_size)):
         results = model.detect([image for _, image in batch])
@@ -94,11 +95,6 @@ def detect_slices(
 def slice_indices(num_slices: int, step: int) -> list[int]:
     """Return every ``step``-th slice, centred so that both ends are left out alike."""
     return list(range((num_slices - 1) % step // 2, num_slices, step))
-
-
-def rounded(box: Iterable[float]) -> list[float]:
-    """Return a box as prediction files hold it, in hundredths of a pixel."""
-    return [round(value, 2) for value in box]
 
 
 def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
@@ -115,11 +111,3 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
             yield cast(Item, item)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def on_source(found: StackedDetections, plan: Plan) -> StackedDetections:
-    """Return detections on the grid in source pixels, cut to the image."""
-    height, width = plan.source_shape
-    boxes = plan.boxes_to_source(found.boxes_xyxy)
-    boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
-    return StackedDetections(boxes, found.scores, found.first_slice, found.num_spanned)

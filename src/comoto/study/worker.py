@@ -19,9 +19,10 @@ import cv2
 
 from comoto.checksums import file_sha256
 from comoto.components import allow_code
+from comoto.detections import prediction_table
 from comoto.errors import ComotoError
 from comoto.inference.model import load_model
-from comoto.inference.prepared import predict_store_by_rules, prediction_table
+from comoto.inference.prepared import predict_store_by_rules
 from comoto.locks import hold
 from comoto.output_files import no_link, whole_file
 from comoto.preprocessing.store import PreparedStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from torch import Tensor
 
 from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import TrainConfig
+from comoto.detections import Detections, prediction_table
 from comoto.errors import CheckpointError, ConfigError
 from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
 from comoto.evaluation.hit_radius import largest_radius
 from comoto.inference.model import Model
-from comoto.inference.prepared import predict_store, prediction_table
+from comoto.inference.prepared import predict_store
 from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
-from comoto.records import Lesion, Manifest, VolumeDetections
+from comoto.records import Lesion, Manifest
 
 FORMAT, FORMER_FORMAT = "comoto-proposals-2", "comoto-proposals-1"
 """The former one has no checksum."""
@@ -142,21 +143,21 @@ class SelfTraining:
             "proposals": [asdict(self._proposal(volume)) for volume in kept],
         }
 
-    def _proposal(self, volume: VolumeDetections) -> Proposal:
+    def _proposal(self, volume: Detections) -> Proposal:
         prepared = self._store.slice_indices(volume.image_id)
         middle = float(volume.first_slice[0] + max(int(volume.num_spanned[0]) - 1, 0) / 2)
         nearest = int(prepared[np.abs(prepared - middle).argmin()])
         x1, y1, x2, y2 = volume.boxes_xyxy[0].tolist()
         return Proposal(volume.image_id, (x1, y1, x2, y2), nearest, float(volume.scores[0]))
 
-    def _precision(self, kept: Sequence[VolumeDetections]) -> float | None:
+    def _precision(self, kept: Sequence[Detections]) -> float | None:
         """Return the share of the proposals that hit an annotated lesion; None if that cannot be known."""
         if not kept or not len(self._outside.lesions):
             return None
         shapes = [self._store.plan(name).source_shape for name in self._outside.images["image_id"]]
         radius = min(self._config.selection.min_hit_radius, largest_radius(shapes))
         truth = read_truth(*challenge_tables(self._outside), radius)
-        best = prediction_table([_first(volume) for volume in kept])
+        best = prediction_table(volume[:1] for volume in kept)
         return float((read_predictions(best, truth).hit_lesion >= 0).mean())
 
     def _sampler_of(self, kept: Sequence[Proposal]) -> SliceSampler | None:
@@ -198,9 +199,3 @@ def read_proposals(path: Path) -> tuple[dict[str, Any], list[Proposal]]:
         return content, [Proposal(**row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not the proposals of a round: {error}") from error
-
-
-def _first(volume: VolumeDetections) -> VolumeDetections:
-    """Return the volume with its best detection alone."""
-    parts = ("boxes_xyxy", "scores", "first_slice", "num_spanned")
-    return replace(volume, **{name: getattr(volume, name)[:1] for name in parts})

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from comoto.config import SelectionConfig, TrainConfig
+from comoto.detections import prediction_table
 from comoto.errors import DatasetError
 from comoto.evaluation.average_precision import map_2d
 from comoto.evaluation.challenge import challenge_metric
@@ -17,7 +18,7 @@ from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.hit_radius import largest_radius, radius_problem
 from comoto.evaluation.mammogram import evaluate_mammograms
 from comoto.inference.model import Model
-from comoto.inference.prepared import predict_store, prediction_table
+from comoto.inference.prepared import predict_store
 from comoto.inference.volume import detect_slices
 from comoto.progress import say
 from comoto.records import Manifest

@@ -13,50 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import AggregationConfig
-from comoto.records import FloatArray, IntArray
+from comoto.detections import Detections
+from comoto.records import IntArray
 
 BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class StackedDetections:
-    """Boxes of one volume with the slices they span; the grid is the one of the slices that came in.
-
-    Attributes:
-        boxes_xyxy: float32 (N, 4).
-        scores: float32 (N,), highest first after aggregation.
-        first_slice: int64 (N,).
-        num_spanned: int64 (N,); 0 means a plane without depth.
-    """
-
-    boxes_xyxy: FloatArray
-    scores: FloatArray
-    first_slice: IntArray
-    num_spanned: IntArray
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @staticmethod
-    def empty() -> StackedDetections:
-        """Return a record of no boxes."""
-        none = np.zeros(0, dtype=np.int64)
-        return StackedDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none, none)
-
-    def chosen(self, rows: IntArray) -> StackedDetections:
-        """Return the given rows, in that order."""
-        return StackedDetections(
-            self.boxes_xyxy[rows], self.scores[rows], self.first_slice[rows], self.num_spanned[rows]
-        )
-
-    def have_area(self) -> BoolArray:
-        """Return which boxes (N,) are wider and higher than nothing."""
-        x1, y1, x2, y2 = self.boxes_xyxy.T
-        return np.asarray((x2 > x1) & (y2 > y1))
-
-    def by_score(self) -> StackedDetections:
-        """Return the rows sorted by falling score; ties keep slice order."""
-        return self.chosen(np.argsort(-self.scores, kind="stable"))
 
 
 @dataclass(frozen=True)
@@ -91,22 +51,22 @@ class Aggregator(ABC):
         self.window_share = self.own_window_share if config.window_share is None else config.window_share
 
     @abstractmethod
-    def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
         """Reduce the boxes of all slices of a volume.
 
         Args:
-            boxes: in slice order; ``first_slice`` is their slice, which is one of ``stack.looked_at``.
+            boxes: on the grid, in slice order; ``first_slice`` is their slice, one of ``stack.looked_at``.
             stack: the volume.
 
         Returns:
-            Detections by falling score.
+            Detections by falling score, in the same pixels.
         """
 
-    def within_border(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def within_border(self, boxes: Detections, stack: Stack) -> Detections:
         """Leave out the boxes on the ``border_slices`` at either end of the volume."""
         border = self.config.border_slices
         inside = (boxes.first_slice >= border) & (boxes.first_slice < stack.num_slices - border)
-        return boxes.chosen(np.flatnonzero(inside))
+        return boxes[inside]
 
     def usable(self, stack: Stack) -> IntArray:
         """Return the slices looked at without the ``border_slices`` at either end of the volume."""
@@ -114,6 +74,6 @@ class Aggregator(ABC):
         inside = (stack.looked_at >= border) & (stack.looked_at < stack.num_slices - border)
         return stack.looked_at[inside]
 
-    def confident(self, boxes: StackedDetections) -> StackedDetections:
+    def confident(self, boxes: Detections) -> Detections:
         """Leave out the boxes whose score is below ``min_score``, and those without an area."""
-        return boxes.chosen(np.flatnonzero((boxes.scores >= self.config.min_score) & boxes.have_area()))
+        return boxes[(boxes.scores >= self.config.min_score) & boxes.have_area()]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array
-from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.inference.aggregate.base import Aggregator, Stack
 from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
 from comoto.records import IntArray
 
@@ -26,26 +27,25 @@ class BoxFusion(Aggregator):
     own_iou = 0.1
     own_window_share = 1.0
 
-    def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack)).by_score()
         reach = int(self.window_share * stack.num_slices)
         cluster, peak = self._clusters(boxes, reach)
-        first, spanned = strong_spans(boxes, cluster, len(peak))
         looked_at = self.usable(stack)
         last_seen = np.searchsorted(looked_at, peak + reach, side="right")
         support = last_seen - np.searchsorted(looked_at, peak - reach)
         # Boxes are in falling order, so the first of a slice and cluster is its best.
         _, best = np.unique(cluster * stack.num_slices + boxes.first_slice, return_index=True)
         total = np.bincount(cluster[best], boxes.scores[best].astype(np.float64), len(peak))
-        return StackedDetections(
+        return Detections(
             mean_boxes(boxes, cluster, len(peak)).astype(np.float32),
             (total / support).astype(np.float32),
-            first,
-            spanned,
+            strong_spans(boxes, cluster, len(peak)),
+            space=boxes.space,
         ).by_score()
 
-    def _clusters(self, boxes: StackedDetections, reach: int) -> tuple[IntArray, IntArray]:
+    def _clusters(self, boxes: Detections, reach: int) -> tuple[IntArray, IntArray]:
         """Return the cluster of each box (N,) and the slice of each cluster's best box (G,)."""
         number = len(boxes)
         slices, fused = boxes.first_slice, FusedBoxes(number)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from comoto.inference.aggregate.base import Aggregator, BoolArray, Stack, StackedDetections
+from comoto.detections import Detections, Spans
+from comoto.inference.aggregate.base import Aggregator, BoolArray, Stack
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
 
@@ -26,7 +29,7 @@ class LocalMaximum(Aggregator):
     own_window_share = 0.25
     reports_depth = False
 
-    def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
         """See ``Aggregator.__call__``; the result has no depth."""
         reach = int(self.window_share * max(stack.num_slices - 2 * self.config.border_slices, 0))
         boxes = self.within_border(boxes, stack)
@@ -34,11 +37,11 @@ class LocalMaximum(Aggregator):
         stays = ~self._suppressed(boxes, windows) & (boxes.scores >= self.config.min_score)
         stays &= boxes.have_area()
         first, after = (np.searchsorted(boxes.first_slice, window) for window in windows)
-        result = boxes.chosen(np.flatnonzero(stays | (after - first == 1)))
-        no_depth = np.zeros(len(result), dtype=np.int64)
-        return StackedDetections(result.boxes_xyxy, result.scores, result.first_slice, no_depth).by_score()
+        result = boxes[stays | (after - first == 1)]
+        no_depth = Spans(result.first_slice, np.zeros_like(result.num_spanned))
+        return replace(result, spans=no_depth).by_score()
 
-    def _suppressed(self, boxes: StackedDetections, windows: tuple[IntArray, IntArray]) -> BoolArray:
+    def _suppressed(self, boxes: Detections, windows: tuple[IntArray, IntArray]) -> BoolArray:
         """Return which boxes (N,) meet a higher one.
 
         The highest boxes are met first, by all that are lower. What they suppress need not be met again, so

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from comoto.detections import Detections, Spans
 from comoto.geometry.boxes import Float64Array
-from comoto.inference.aggregate.base import StackedDetections
 from comoto.records import FloatArray, IntArray
 
 STRONG_SHARE = 0.5
@@ -20,7 +20,7 @@ def weights(scores: FloatArray) -> Float64Array:
     return np.maximum(scores.astype(np.float64), 1e-9)
 
 
-def mean_boxes(boxes: StackedDetections, group: IntArray, num_groups: int) -> Float64Array:
+def mean_boxes(boxes: Detections, group: IntArray, num_groups: int) -> Float64Array:
     """Return the score-weighted mean box of each group, (G, 4); ``group`` is (N,)."""
     weight = weights(boxes.scores)
     total = np.bincount(group, weight, num_groups)
@@ -28,7 +28,7 @@ def mean_boxes(boxes: StackedDetections, group: IntArray, num_groups: int) -> Fl
     return np.stack(sums, axis=1) / total[:, np.newaxis]
 
 
-def strong_spans(boxes: StackedDetections, group: IntArray, num_groups: int) -> tuple[IntArray, IntArray]:
+def strong_spans(boxes: Detections, group: IntArray, num_groups: int) -> Spans:
     """Return first slice and number of slices (G,) that the strong boxes of each group span.
 
     One noisy peak says little about the depth; the middle of the strong boxes says more.
@@ -40,4 +40,4 @@ def strong_spans(boxes: StackedDetections, group: IntArray, num_groups: int) -> 
     last = np.full(num_groups, -1, dtype=np.int64)
     np.minimum.at(first, group[strong], boxes.first_slice[strong])
     np.maximum.at(last, group[strong], boxes.first_slice[strong])
-    return first, last - first + 1
+    return Spans(first, last - first + 1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.detections import Detections
+from comoto.inference.aggregate.base import Aggregator, Stack
 from comoto.inference.aggregate.members import strong_spans
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
@@ -28,16 +31,16 @@ class Nms3d(Aggregator):
     own_iou = 0.3
     own_window_share = 1.0
 
-    def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack)).by_score()
         reach = int(self.window_share * stack.num_slices)
         absorber = self._absorbers(boxes, reach)
         rows = np.flatnonzero(absorber == np.arange(len(boxes)))
         spans = strong_spans(boxes, np.searchsorted(rows, absorber), len(rows))
-        return StackedDetections(boxes.boxes_xyxy[rows], boxes.scores[rows], *spans)
+        return replace(boxes[rows], spans=spans)
 
-    def _absorbers(self, boxes: StackedDetections, reach: int) -> IntArray:
+    def _absorbers(self, boxes: Detections, reach: int) -> IntArray:
         """Return the box (N,) that removes each box; a box that stays removes itself.
 
         The boxes come by falling score, and in portions: those of a portion meet each other one after the

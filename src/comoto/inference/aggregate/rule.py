@@ -8,17 +8,15 @@ import numpy as np
 
 from comoto import components
 from comoto.config import AggregationConfig
-from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
-from comoto.records import SliceDetections
+from comoto.detections import Detections
+from comoto.inference.aggregate.base import Aggregator, Stack
 
 
-def aggregate(
-    slices: Mapping[int, SliceDetections], num_slices: int, config: AggregationConfig
-) -> StackedDetections:
+def aggregate(slices: Mapping[int, Detections], num_slices: int, config: AggregationConfig) -> Detections:
     """Turn the detections of single slices into detections of the volume.
 
     Args:
-        slices: slice index -> detections, all on one grid; a slice without detections belongs in it too, for
+        slices: slice index -> detections on the grid; a slice without detections belongs in it too, for
             some rules ask how many of the slices that were looked at support a lesion.
         num_slices: slices of the whole volume, looked at or not.
         config: which rule, and its settings.
@@ -31,15 +29,8 @@ def aggregate(
         ConfigError: the rule is unknown.
     """
     rule: Aggregator = components.resolve("aggregator", config.kind)(config)
-    filled = {index: found for index, found in sorted(slices.items()) if len(found)}
+    filled = [found.on_slice(index) for index, found in sorted(slices.items()) if len(found)]
     if not filled:
-        return StackedDetections.empty()
-    sizes = [len(found) for found in filled.values()]
-    stacked = StackedDetections(
-        np.concatenate([found.boxes_xyxy for found in filled.values()]),
-        np.concatenate([found.scores for found in filled.values()]),
-        np.repeat(np.asarray(list(filled), dtype=np.int64), sizes),
-        np.ones(sum(sizes), dtype=np.int64),
-    )
-    found = rule(stacked, Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
-    return found.chosen(np.flatnonzero(found.scores >= config.min_score))
+        return Detections.none("grid", volume=True)
+    found = rule(Detections.merge(filled), Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
+    return found[found.scores >= config.min_score]

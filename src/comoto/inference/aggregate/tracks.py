@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array, iou_matrix
-from comoto.inference.aggregate.base import Aggregator, Stack, StackedDetections
+from comoto.inference.aggregate.base import Aggregator, Stack
 from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
 from comoto.records import FloatArray, IntArray
 
@@ -35,7 +36,7 @@ class Tracks(Aggregator):
     own_iou = 0.3
     own_window_share = 0.1
 
-    def __call__(self, boxes: StackedDetections, stack: Stack) -> StackedDetections:
+    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack))
         looked_at = self.usable(stack)
@@ -43,16 +44,17 @@ class Tracks(Aggregator):
         threads = _Threads(boxes, self.iou).link(looked_at, int(self.window_share * stack.num_slices))
         tracks = [piece for rows in threads for piece in cut_at_valleys(rows, boxes.scores[rows])]
         group = np.repeat(np.arange(len(tracks)), [len(rows) for rows in tracks])
-        members = boxes.chosen(np.concatenate([*tracks, np.zeros(0, dtype=np.int64)]))
-        found = StackedDetections(
+        members = boxes[np.concatenate([*tracks, np.zeros(0, dtype=np.int64)])]
+        found = Detections(
             mean_boxes(members, group, len(tracks)).astype(np.float32),
             np.array([_best_mean(boxes.scores[rows], evidence) for rows in tracks], dtype=np.float32),
-            *strong_spans(members, group, len(tracks)),
+            strong_spans(members, group, len(tracks)),
+            space=boxes.space,
         )
         ends = np.array([boxes.first_slice[rows[[0, -1]]] for rows in tracks]).reshape(-1, 2)
-        return found.chosen(self._not_weaker(found, ends))
+        return found[self._not_weaker(found, ends)]
 
-    def _not_weaker(self, found: StackedDetections, ends: IntArray) -> IntArray:
+    def _not_weaker(self, found: Detections, ends: IntArray) -> IntArray:
         """Return by falling score the tracks that overlap no stronger one on shared slices.
 
         Args:
@@ -96,7 +98,7 @@ def cut_at_valleys(rows: IntArray, scores: FloatArray) -> list[IntArray]:
 class _Threads:
     """Threads that grow slice by slice: members (rows), last slice, last box and mean box of each."""
 
-    def __init__(self, boxes: StackedDetections, iou: float) -> None:
+    def __init__(self, boxes: Detections, iou: float) -> None:
         self._slices = boxes.first_slice
         self._xyxy = boxes.boxes_xyxy.astype(np.float64)
         self._weight = weights(boxes.scores)
