@@ -76,6 +76,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path, manifest,
     assert len(PreparedStore(out)) == IMAGES
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_its_worker_is_reported_and_the_rest_goes_on(tmp_path, manifest, monkeypatch):
     def deadly(task, **settings):
         if task.records[0].image_id == "7":

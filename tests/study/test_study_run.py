@@ -104,6 +104,7 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return path, out, said + errors
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_allowed")
 def test_a_killed_worker_and_a_crashing_arm_do_not_stop_the_others(
     crashed: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
@@ -127,6 +128,7 @@ def test_a_killed_worker_and_a_crashing_arm_do_not_stop_the_others(
     assert not (out / "students/standard/50/crashing/seed1-rep0/predictions.csv").exists()
 
 
+@pytest.mark.slow
 def test_code_of_others_is_not_run_unasked(
     crashed: tuple[Path, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +139,7 @@ def test_code_of_others_is_not_run_unasked(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
     crashed: tuple[Path, Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +174,7 @@ def test_the_same_command_finishes_what_was_killed_and_repeats_nothing(
     assert set(table["StudyUID"]) <= set(labels["StudyUID"])
 
 
+@pytest.mark.slow
 def test_every_rule_has_its_predictions(crashed: tuple[Path, Path, str]) -> None:
     _, out, _ = crashed
     run = out / "students/standard/100/pretraining/seed1-rep0"
@@ -181,6 +185,7 @@ def test_every_rule_has_its_predictions(crashed: tuple[Path, Path, str]) -> None
     assert own != published
 
 
+@pytest.mark.slow
 def test_validation_volumes_can_stand_in_for_the_test_volumes(
     crashed: tuple[Path, Path, str], tmp_path: Path, exams: Exams
 ) -> None:
@@ -201,6 +206,7 @@ def test_validation_volumes_can_stand_in_for_the_test_volumes(
         load_study(write_study(tmp_path / "study.yaml", study))
 
 
+@pytest.mark.slow
 def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str], tmp_path: Path) -> None:
     _, out, _ = crashed
     run = out / "students/standard/100/scratch/seed1-rep0"
@@ -211,6 +217,7 @@ def test_a_run_is_what_the_single_commands_make(crashed: tuple[Path, Path, str],
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_allowed")
 def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path, Path, str]) -> None:
     path, out, _ = crashed
@@ -289,6 +296,21 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tm
     state = run_state(planned, out)
     assert state.status == "left"
     assert 1 <= state.epochs < 500
+
+
+def test_a_study_of_one_run_is_not_repeated(exams: Exams, tmp_path: Path) -> None:
+    """The shortest way from a study file to a table; what killing and crashing do is tested with more."""
+    content = study_content(exams.stores, seeds=[0], fractions=[1.0], reference="scratch")
+    content["arms"] = {"scratch": {"impa": "none", "settings": ["init=scratch"]}}
+    path, out = write_study(tmp_path / "study.yaml", content), tmp_path / "out"
+    outcome = run_study(load_study(path), out, StudyOptions(workers=1))
+    (name,) = outcome.states
+    assert outcome.states[name].status == "done"
+    kept = {each: (out / name / each).stat().st_mtime_ns for each in ("done.json", "predictions.csv")}
+    run_study(load_study(path), out, StudyOptions(workers=1))
+    assert {each: (out / name / each).stat().st_mtime_ns for each in kept} == kept
+    (row,) = api.study_table(out).to_dict("records")
+    assert (row["arm"], row["runs"]) == ("scratch", 1)
 
 
 @pytest.mark.slow
