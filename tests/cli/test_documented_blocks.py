@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 from documented_blocks import Block, World, documented_blocks, make_things, tiny_presets
-from documented_commands import ROOT
+from documented_commands import ROOT, blocks
 from test_documentation import parse
 
 from tiny_exams import TINY
@@ -38,6 +38,8 @@ READ_ONLY_PAGES = {
 RELEASES = re.compile("downloads/(?!bcs-dbt)|ROOT|EMBED/")
 """Folders of data sets as released: the test of each reader in tests/datasets makes its own."""
 READ_ONLY_WORDS = {
+    "my_lab.centers:CenterDetector": "tests/test_how_to_extend.py runs it with the page's own class",
+    "my_lab.rules:LoudestSlice": "tests/test_how_to_extend.py runs it with the page's own class",
     "my_lab.losses:MyDistiller": "tests/distill/test_distillers_page.py runs it with the page's own class",
     "hospital/one.csv": "tests/datasets/test_own_tables.py runs it with the table of the page",
     "student.onnx": "tests/inference/test_onnx.py predicts with the exported student",
@@ -96,6 +98,17 @@ def test_a_block_runs(name, lines, comoto, small, things, tmp_path, monkeypatch)
         assert answer.code == 0, f"{' '.join(line)}\n{answer.err}"
 
 
+def test_the_lines_of_python_run(things, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    world = World(tmp_path, things)
+    world.words(("comoto", "predict", "--model", "demo-output/runs/mixed-batches", "volume.dcm", "folder/"))
+    (text,) = blocks(ROOT / "README.md", "python")
+    exec(text, {})
+    assert len([line for line in text.splitlines() if line]) == 5
+    assert capsys.readouterr().out.endswith("boxes.csv\n")
+    assert "StudyUID" in (tmp_path / "boxes.csv").read_text()
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_what_is_not_run_is_read(block):
     for line in block.lines:
@@ -111,8 +124,10 @@ def test_what_is_not_run_is_read(block):
                 assert option in script + _shared_options()
         elif line[0] == "pip":
             extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-            known = {re.split("[>=]", each)[0] for several in extras.values() for each in several}
-            assert {word.partition("==")[0] for word in line[2:]} <= known
+            known = {".", *(f".[{name}]" for name in extras)}
+            known |= {re.split("[>=]", each)[0] for several in extras.values() for each in several}
+            words = [re.sub(r"\[(.*),(.*)\]", r"[\1] .[\2]", word).split() for word in line[2:]]
+            assert {word.partition("==")[0] for several in words for word in several} <= known
 
 
 def _shared_options() -> str:
