@@ -9,6 +9,7 @@ import pickle
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ RESNETS = {  # (blocks of layer3, three convolutions a block) -> torchvision's n
     (23, True): "resnet101",
 }
 OUR_BACKBONE, OUR_HEAD = "net.backbone.backbone.body.resnet.", "net.head."
+_ARCHIVE = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,24 @@ def _is_weights(content: dict[Any, Any]) -> bool:
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
+def _refuse_damage(path: Path) -> None:
+    """Compare the checksums that ``torch.save`` writes into its archive; ``torch.load`` passes over them."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_ARCHIVE)) != _ARCHIVE:  # the format before torch 1.6 has none
+                return
+            with zipfile.ZipFile(file) as archive:
+                broken = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, *DAMAGED) as error:
+        raise CheckpointError(f"{path}: not a file of torch.save, or damaged ({error})") from error
+    if broken is not None:
+        raise CheckpointError(f"{path}: is damaged (checksum of '{broken}'); fetch or save it again")
+
+
 def _read_tensors(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
+    _refuse_damage(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the file may not be torch's is said below, as an error
