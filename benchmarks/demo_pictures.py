@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -147,13 +148,13 @@ def detections_figure(tiles: Sequence[Tile]) -> Figure:
         panel.imshow(pixels(tile), cmap="gray", vmin=0, vmax=1, extent=_extent(tile), interpolation="bicubic")
         panel.set_title(tile.title, color="white", fontsize=11)
         panel.axis("off")
-        for lesion in tile.record.lesions:
-            here = lesion.slice_index in (None, tile.slice_index)
-            _box(panel, lesion.box_xyxy, LESION, "-" if here else ":")
         for *box, score in tile.detections:
             _box(panel, box, DETECTION, "-")
             text = panel.text(box[0], box[3] + 1, f"{score:.2f}", color=DETECTION, fontsize=10, va="top")
             text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+        for lesion in tile.record.lesions:
+            here = lesion.slice_index in (None, tile.slice_index)
+            _box(panel, lesion.box_xyxy, LESION, "-" if here else ":")
     return figure
 
 
@@ -166,7 +167,7 @@ def _extent(tile: Tile) -> tuple[float, float, float, float]:
 def _box(panel: Any, box: Sequence[float], color: str, style: str) -> None:
     x1, y1, x2, y2 = box
     panel.add_patch(
-        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=style, linewidth=1.6)
+        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=style, linewidth=2)
     )
 
 
@@ -201,22 +202,27 @@ def froc(demo: Demo) -> Figure:
     )
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Save with few colours, which halves the file and cannot be seen."""
+def save_greys(figure: Figure, path: Path) -> None:
+    """Save with few greys, and the two colours of the boxes from black to full, which cannot be seen."""
     figure.savefig(path, facecolor=figure.get_facecolor())
-    reduce(path)
+    ramps = [np.outer(np.linspace(0, 255, 96), to_rgb("white"))]
+    ramps += [np.outer(np.linspace(0, 255, 24), to_rgb(color)) for color in (LESION, DETECTION)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.rint(np.vstack(ramps)).astype(np.uint8).tobytes())
+    reduce(path, palette)
 
 
-def reduce(path: Path) -> None:
+def reduce(path: Path, palette: Image.Image | None = None) -> None:
+    """Save a picture with few colours, which halves the file."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(PALETTE, palette=palette, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
 
 
 def screenshot(page: Path, out: Path, browser: str) -> None:
     """The top of a page, as a browser shows it."""
     with tempfile.TemporaryDirectory() as profile:
-        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,1500"]
+        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,920"]
         subprocess.run(
             [browser, *options, f"--user-data-dir={profile}", f"--screenshot={out}", page.resolve().as_uri()],
             check=True,
@@ -235,8 +241,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     demo = Demo(arguments.demo)
-    save(detections_figure([mammogram_tile(demo), *volume_tiles(demo)]), arguments.out / "detections.png")
-    save(froc(demo), arguments.out / "froc.png")
+    figure = detections_figure([mammogram_tile(demo), *volume_tiles(demo)])
+    save_greys(figure, arguments.out / "detections.png")
+    froc(demo).savefig(arguments.out / "froc.png")
+    reduce(arguments.out / "froc.png")
     if arguments.browser:
         report(demo, arguments.browser, arguments.out / "report.png")
     print(f"pictures in {arguments.out}")
