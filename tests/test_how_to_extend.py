@@ -11,9 +11,9 @@ import torch
 
 from comoto import components
 from comoto.config import AggregationConfig, load_train_config
+from comoto.detections import Detections
 from comoto.detectors.checkpoint import build_detector
 from comoto.inference.aggregate import aggregate
-from comoto.records import SliceDetections
 
 PAGES = Path(__file__).parents[1] / "docs" / "how-to"
 
@@ -33,10 +33,10 @@ def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
-def slice_of(*scored: tuple[float, float]) -> SliceDetections:
+def slice_of(*scored: tuple[float, float]) -> Detections:
     """Boxes of 10 x 10 pixels at x = 0, 20, ... with these scores; a pair is (x, score)."""
     boxes = np.asarray([(x, 0, x + 10, 10) for x, _ in scored], dtype=np.float32).reshape(-1, 4)
-    return SliceDetections(boxes, np.asarray([score for _, score in scored], dtype=np.float32))
+    return Detections(boxes, [score for _, score in scored], space="grid")
 
 
 @pytest.mark.usefixtures("my_lab")
