@@ -94,10 +94,9 @@ def test_a_single_image_has_no_slices_until_it_is_told_which_one_it_is() -> None
     found = mammogram(space="grid")
     with pytest.raises(ValueError, match="no slices"):
         _ = found.first_slice
-    assert (found.on_slice(5).first_slice.tolist(), found.on_slice(5).num_spanned.tolist()) == (
-        [5] * 3,
-        [1] * 3,
-    )
+    stacked = Detections.stack({9: found[:1], 5: found})
+    assert (stacked.first_slice.tolist(), stacked.num_spanned.tolist()) == ([5, 5, 5, 9], [1] * 4)
+    assert stacked.space == "grid"
 
 
 def test_only_boxes_of_one_image_in_the_same_pixels_are_merged() -> None:

@@ -7,6 +7,7 @@ of records. Boxes are half-open ``(x1, y1, x2, y2)``; the record says in which p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -143,8 +144,12 @@ class Detections:
     def __getitem__(self, rows: slice | int | Sequence[int] | IntArray | NDArray[np.bool_]) -> Detections:
         """Return some of the boxes, in the order of ``rows``; one number gives a record of one box."""
         chosen = np.atleast_1d(np.arange(len(self))[rows])
-        spans = None if self.spans is None else Spans(*(part[chosen] for part in self.spans))
-        return replace(self, boxes_xyxy=self.boxes_xyxy[chosen], scores=self.scores[chosen], spans=spans)
+        picked = copy(self)  # rows of a checked record need no second check, and rules pick often
+        object.__setattr__(picked, "boxes_xyxy", self.boxes_xyxy[chosen])
+        object.__setattr__(picked, "scores", self.scores[chosen])
+        if self.spans is not None:
+            object.__setattr__(picked, "spans", Spans(*(part[chosen] for part in self.spans)))
+        return picked
 
     def __iter__(self) -> Iterator[Detections]:
         return (self[row] for row in range(len(self)))
@@ -158,22 +163,32 @@ class Detections:
         x1, y1, x2, y2 = self.boxes_xyxy.T
         return np.asarray((x2 > x1) & (y2 > y1))
 
-    def on_slice(self, index: int) -> Detections:
-        """Return boxes on a single image as those of one slice of a volume.
+    @staticmethod
+    def stack(slices: Mapping[int, Detections]) -> Detections:
+        """Return boxes on slices as boxes of their volume, by rising slice.
 
-        >>> Detections([[1, 2, 3, 4]], [0.5], space="grid").on_slice(7).first_slice.tolist()
-        [7]
+        >>> on_slice = Detections([[1, 2, 3, 4]], [0.5], space="grid")
+        >>> Detections.stack({7: on_slice, 4: on_slice}).first_slice.tolist()
+        [4, 7]
+
+        Args:
+            slices: slice index -> boxes on a single image, at least one.
+
+        Raises:
+            ValueError: there is no slice, or they are in different pixels.
         """
-        ones = np.ones(len(self), dtype=np.int64)
-        return replace(self, spans=Spans(index * ones, ones))
+        order = sorted(slices)
+        merged = Detections.merge([slices[index] for index in order])
+        first = np.repeat(np.asarray(order, dtype=np.int64), [len(slices[index]) for index in order])
+        return replace(merged, spans=Spans(first, np.ones_like(first)))
 
     @staticmethod
     def merge(parts: Iterable[Detections]) -> Detections:
         """Return the boxes of one image as one record, in the order of the parts.
 
-        >>> slices = [Detections([[1, 2, 3, 4]], [s / 10], space="grid").on_slice(s) for s in (3, 4)]
-        >>> Detections.merge(slices)
-        Detections(2 boxes in grid pixels on slices 3-4, scores 0.3 to 0.4)
+        >>> parts = [Detections([[1, 2, 3, 4]], [score], space="grid") for score in (0.3, 0.4)]
+        >>> Detections.merge(parts)
+        Detections(2 boxes in grid pixels, scores 0.3 to 0.4)
 
         Raises:
             ValueError: there is no part, or they are of several images, in different pixels, or of a volume
@@ -367,7 +382,9 @@ class Detections:
 
     def _spans(self) -> Spans:
         if self.spans is None:
-            raise ValueError("boxes on a single image have no slices; on_slice says which slice it is")
+            raise ValueError(
+                "boxes on a single image have no slices; Detections.stack says which ones they are"
+            )
         return self.spans
 
 

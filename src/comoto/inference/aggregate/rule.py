@@ -29,8 +29,8 @@ def aggregate(slices: Mapping[int, Detections], num_slices: int, config: Aggrega
         ConfigError: the rule is unknown.
     """
     rule: Aggregator = components.resolve("aggregator", config.kind)(config)
-    filled = [found.on_slice(index) for index, found in sorted(slices.items()) if len(found)]
+    filled = {index: found for index, found in slices.items() if len(found)}
     if not filled:
         return Detections.none("grid", volume=True)
-    found = rule(Detections.merge(filled), Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
+    found = rule(Detections.stack(filled), Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
     return found[found.scores >= config.min_score]
