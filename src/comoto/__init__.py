@@ -10,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_RECORDS = {"Detections": "comoto.detections"}
+_RECORDS = {"Detections": "comoto.detections", "Manifest": "comoto.records"}
 """Classes that callers make themselves, and where they are."""
 
 

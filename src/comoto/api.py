@@ -1,7 +1,9 @@
 """One documented call per command of the command line.
 
-``import comoto; comoto.predict_volume("runs/student", "volume.dcm")`` and so on; paths may be text. Every
-call raises subclasses of ``comoto.errors.ComotoError`` for wrong input. Coordinates: docs/coordinates.md.
+``import comoto; comoto.predict_volume("runs/student", "volume.dcm")`` and so on. Paths may be text, and what
+a call returned stands for its place, such as the store that ``prepare`` made. Every call raises subclasses of
+``comoto.errors.ComotoError`` for wrong input, and a ``TypeError`` for an argument of a wrong type.
+Coordinates: docs/coordinates.md.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from comoto.arguments import AnyPath, as_path, as_path_or_none, as_paths, as_settings, as_table, wrong_type
 from comoto.components import allow_code
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL import Image
 
     from comoto.config import TrainConfig
     from comoto.detections import Detections
@@ -40,11 +44,10 @@ if TYPE_CHECKING:
     from comoto.study.run import StudyOutcome
     from comoto.training.run import TrainResult
 
-AnyPath = str | PathLike[str]
-
 __all__ = [
     "allow_code",
     "download",
+    "draw",
     "evaluate",
     "evaluate_mammograms",
     "export_onnx",
@@ -91,7 +94,8 @@ def simulate(
     from comoto.simulation import simulate as run
     from comoto.simulation import sized
 
-    return run(Path(out), override(sized(size), overrides, values), workers)
+    settings = override(sized(size), as_settings("overrides", overrides), values)
+    return run(as_path("out", out), settings, workers)
 
 
 def plan_download(
@@ -121,7 +125,7 @@ def plan_download(
 
     wanted = [_split(word) for word in splits]
     request = Request(patients, normals, tuple(word for word in wanted if word is not None), seed)
-    return run(dataset, Path(out), request)
+    return run(dataset, as_path("out", out), request)
 
 
 def download(plan: DownloadPlan) -> None:
@@ -162,12 +166,12 @@ def index(
     from comoto.datasets import index as run
 
     named: dict[str, Any] = {
-        "tables": None if tables is None else Path(tables),
+        "tables": as_path_or_none("tables", tables),
         "categories": categories or None,
         "allow_missing": allow_missing or None,
     }
     given = options | {name: value for name, value in named.items() if value is not None}
-    return run(dataset, Path(root), strict=strict, **given)
+    return run(dataset, as_path("root", root), strict=strict, **given)
 
 
 def split(
@@ -226,11 +230,12 @@ def split(
         )
         for number in numbers
     ]
-    places = [Path(out) / f"fold-{n}" if len(numbers) > 1 else Path(out) for n in numbers] if out else []
+    folder = as_path_or_none("out", out)
+    places = [folder / f"fold-{n}" if len(numbers) > 1 else folder for n in numbers] if folder else []
     for place in places:
         refuse_split_folder(place, overwrite)
     options = SplitOptions(shared_ids, tuple(fractions), headers, drop_duplicates)
-    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
+    sources = read_sources(_named_manifests(manifests), shared_ids=shared_ids)
     merged = join(sources, plans[0], options)
     made = [assign(merged, plan, options.fractions) for plan in plans]
     for one, place in zip(made, places, strict=bool(places)):
@@ -250,9 +255,10 @@ def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: b
     from comoto.splits.make import verify_split as run
     from comoto.splits.merge import read_sources
 
-    shared_ids = load_split_file(Path(path)).shared_ids
-    sources = read_sources([str(text) for text in manifests], shared_ids=shared_ids)
-    return run(Path(path), sources, headers=headers)
+    place = as_path("path", path)
+    shared_ids = load_split_file(place).shared_ids
+    sources = read_sources(_named_manifests(manifests), shared_ids=shared_ids)
+    return run(place, sources, headers=headers)
 
 
 def prepare(
@@ -281,12 +287,12 @@ def prepare(
     """
     from comoto.config import load_train_config
 
-    config = load_train_config(preset, overrides).preprocess
+    config = load_train_config(as_path("preset", preset), as_settings("overrides", overrides)).preprocess
     loaded = _loaded(manifest)
     from comoto.preprocessing import Work, prepare_with
 
     work = work or Work(workers=workers, skip_broken=skip_broken)
-    return prepare_with(loaded, Path(out), config, options, work)
+    return prepare_with(loaded, as_path("out", out), config, options, work)
 
 
 def verify_store(store: AnyPath) -> StoreCheck:
@@ -301,7 +307,7 @@ def verify_store(store: AnyPath) -> StoreCheck:
     """
     from comoto.preprocessing.verify import verify_store as run
 
-    return run(Path(store))
+    return run(as_path("store", store))
 
 
 def train_teacher(
@@ -330,11 +336,11 @@ def train_teacher(
         stop_after: stop after this epoch.
     """
     paths = {"data.mammograms": mammograms, "init_from": init_from}
-    given = {**(values or {}), **_given(paths)}
-    config = _train_config("teacher", Path(out) if resume else None, preset, overrides, given)
+    given, place = {**(values or {}), **_given(paths)}, as_path("out", out)
+    config = _train_config("teacher", place if resume else None, preset, overrides, given)
     from comoto.training.run import train_teacher as run
 
-    return run(config, Path(out), resume=resume, stop_after=stop_after)
+    return run(config, place, resume=resume, stop_after=stop_after)
 
 
 def train_student(
@@ -373,11 +379,11 @@ def train_student(
         "teacher": teacher,
         "init_from": init_from,
     }
-    given = {**(values or {}), **_given(paths)}
-    config = _train_config("student", Path(out) if resume else None, preset, overrides, given)
+    given, place = {**(values or {}), **_given(paths)}, as_path("out", out)
+    config = _train_config("student", place if resume else None, preset, overrides, given)
     from comoto.training.run import train_student as run
 
-    return run(config, Path(out), resume=resume, stop_after=stop_after)
+    return run(config, place, resume=resume, stop_after=stop_after)
 
 
 def import_checkpoint(
@@ -396,7 +402,7 @@ def import_checkpoint(
     """
     from comoto.detectors.published import import_checkpoint as run
 
-    return run(Path(path), Path(out), role, overrides)
+    return run(as_path("path", path), as_path("out", out), role, as_settings("overrides", overrides))
 
 
 def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> ExportedModel:
@@ -413,7 +419,7 @@ def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> Expor
     from comoto.detectors.about import run_folder
     from comoto.inference.onnx_export import export_onnx as run_export
 
-    return run_export(run_folder(Path(run)), Path(out), overwrite=overwrite)
+    return run_export(run_folder(as_path("run", run)), as_path("out", out), overwrite=overwrite)
 
 
 def load_model(run: AnyPath, device: str = "auto") -> Model:
@@ -428,7 +434,7 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
     from comoto.detectors.settings import check_device
 
     check_device(device)
-    path = run_folder(Path(run))
+    path = run_folder(as_path("run", run))
     if not is_run_folder(path):
         from comoto.inference.onnx_model import load_onnx_model
 
@@ -449,15 +455,16 @@ def predict_volume(model: Model | AnyPath, path: AnyPath) -> Detections:
     Returns:
         Boxes in source pixels (float32 (N, 4)), scores and slices.
     """
+    from comoto.detectors.about import KnownModel
     from comoto.inference.predict import predict_volume as run
 
-    loaded = load_model(model) if isinstance(model, str | PathLike) else model
-    return run(loaded, Path(path))
+    volume, known = as_path("path", path), _known(model, "auto")
+    return run(load_model(as_path("model", model)) if isinstance(known, KnownModel) else known, volume)
 
 
 def predict(
     model: Model | AnyPath,
-    inputs: Sequence[AnyPath],
+    inputs: AnyPath | Sequence[AnyPath],
     out: AnyPath,
     *,
     split: str | None = None,
@@ -474,7 +481,7 @@ def predict(
 
     Args:
         model: from ``load_model``, or a run folder, or an exported ONNX file.
-        inputs: images, folders, manifest folders.
+        inputs: images, folders, manifest folders; one or several.
         out: the CSV; an interrupted prediction continues there.
         split: ``train``, ``validation`` or ``test`` of the manifests.
         mammograms: the inputs are mammograms.
@@ -493,7 +500,7 @@ def predict(
     from comoto.detectors.about import KnownModel
 
     known, chosen = _known(model, device), _split(split)
-    config = override(known.config.inference, overrides, values)
+    config = override(known.config.inference, as_settings("overrides", overrides), values)
     # what is wrong above is told before the rest is imported
     from comoto.inference.inputs import Request
     from comoto.inference.predict import PredictOptions, check_request
@@ -507,15 +514,14 @@ def predict(
     if mammograms and (overrides or values):
         named = [*overrides, *(f"{key}={value}" for key, value in (values or {}).items())]
         say(f"not used for mammograms, which have no slices: {', '.join(named)}")
-    request = Request(
-        [Path(path) for path in inputs], chosen, modality, None if manifest is None else Path(manifest)
-    )
+    table, known_by = as_path("out", out), as_path_or_none("manifest", manifest)
+    request = Request(as_paths("inputs", inputs), chosen, modality, known_by)
     options = PredictOptions(config, safe_csv, other_modality)
     with reading_within(Limits() if isolate else None):
         if isinstance(known, KnownModel):
-            check_request(known, request, Path(out), options)
-            known = load_model(str(model), device)
-        return run(known, request, Path(out), options)
+            check_request(known, request, table, options)
+            known = load_model(as_path("model", model), device)
+        return run(known, request, table, options)
 
 
 def _known(model: Model | AnyPath, device: str) -> Model | KnownModel:
@@ -524,16 +530,61 @@ def _known(model: Model | AnyPath, device: str) -> Model | KnownModel:
     from comoto.detectors.settings import check_device
 
     if not isinstance(model, str | PathLike):
+        if not hasattr(model, "detect"):
+            raise wrong_type("model", model, "a run folder, an ONNX file, or what load_model returned")
         return model
     check_device(device)
-    path = run_folder(Path(model))
+    path = run_folder(as_path("model", model))
     return known_model(path) if is_run_folder(path) else load_model(path, device)
 
 
+def draw(
+    image: AnyPath,
+    *,
+    manifest: Manifest | AnyPath | None = None,
+    slice_index: int | None = None,
+    laterality: str | None = None,
+    predictions: AnyPath | pd.DataFrame | None = None,
+    min_score: float = 0.0,
+) -> Image.Image:
+    """Draw one slice with its lesions (green) and detections (orange) (``comoto draw``).
+
+    Args:
+        image: an image file or a folder of slices; with ``manifest`` an ``image_id`` of it.
+        manifest: from ``index``, or the folder it was saved in; it knows the lesions.
+        slice_index: 0-based; the slice of the first lesion or strongest detection if not given, else the
+            middle one.
+        laterality: side of the body, ``L`` or ``R``, where no manifest knows it; a volume that is stored the
+            other way round is turned.
+        predictions: table that ``predict`` wrote; with ``manifest`` also a data frame.
+        min_score: detections below are not drawn.
+
+    Returns:
+        A picture in the corrected orientation; ``.save("slice.png")`` writes it, ``numpy.asarray`` makes an
+        array of it.
+    """
+    from comoto.errors import ConfigError
+    from comoto.records import Laterality
+    from comoto.report import draw as drawing
+
+    if manifest is not None:
+        if laterality is not None:
+            raise ConfigError("laterality: the manifest knows the side of the body; leave one of them out")
+        table = None if predictions is None else as_table("predictions", predictions)
+        if not isinstance(image, str):
+            raise wrong_type("image", image, "an image_id of the manifest (text)")
+        return drawing.draw_record(_loaded(manifest), image, slice_index, table, min_score)
+    if laterality not in (None, "L", "R"):
+        raise ConfigError(f"laterality={laterality!r}: expected 'L' or 'R'")
+    side = None if laterality is None else Laterality(laterality)
+    found = as_path_or_none("predictions", predictions)  # the twin beside it says what is of this file
+    return drawing.draw_file(as_path("image", image), slice_index, side, found, min_score)
+
+
 def evaluate(
-    predictions: AnyPath,
-    labels: AnyPath | None = None,
-    boxes: AnyPath | None = None,
+    predictions: AnyPath | pd.DataFrame | Sequence[Detections],
+    labels: AnyPath | pd.DataFrame | None = None,
+    boxes: AnyPath | pd.DataFrame | None = None,
     *,
     manifest: Manifest | AnyPath | None = None,
     split: str | None = None,
@@ -546,9 +597,10 @@ def evaluate(
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
 
     Args:
-        predictions: the challenge's submission file, from any program.
-        labels: one row a volume, as released with BCS-DBT.
-        boxes: one row a lesion, as released with BCS-DBT.
+        predictions: the challenge's submission file, from any program, its rows as a data frame, or what
+            ``predict_volume`` found in each volume.
+        labels: one row a volume, as released with BCS-DBT; a file or a data frame.
+        boxes: one row a lesion, as released with BCS-DBT; a file or a data frame.
         manifest: in place of ``labels`` and ``boxes``: from ``index``, or the folder it was saved in.
         split: with ``manifest``: ``train``, ``validation`` or ``test``; all volumes if None.
         bootstrap: replicates over patients; 0 gives no intervals.
@@ -572,10 +624,10 @@ def evaluate(
         own = own_volumes(_split_of(manifest, split), radius)
         volumes, lesions, pixels, warnings = own.labels, own.boxes, own.min_radius, own.warnings
     elif manifest is None and labels is not None and boxes is not None and split is None:
-        volumes, lesions, pixels = Path(labels), Path(boxes), radius.pixels()
+        volumes, lesions, pixels = as_table("labels", labels), as_table("boxes", boxes), radius.pixels()
     else:
         raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
-    found = Path(predictions)
+    found = _predictions(predictions, volumes=True)
     draws = Resampling(bootstrap, seed, interval)
     result = run(found, volumes, lesions, draws, min_radius=pixels)
     result = replace(result, warnings=(*warnings, *result.warnings))
@@ -585,7 +637,7 @@ def evaluate(
 
 
 def evaluate_mammograms(
-    predictions: AnyPath,
+    predictions: AnyPath | pd.DataFrame | Sequence[Detections],
     manifest: Manifest | AnyPath,
     *,
     split: str | None = None,
@@ -599,8 +651,8 @@ def evaluate_mammograms(
     """Draw the FROC of predictions on mammograms (``comoto evaluate --mammogram-predictions``).
 
     Args:
-        predictions: what ``predict`` wrote with ``mammograms=True``, or any table with the columns
-            image_id, x1, y1, x2, y2, score.
+        predictions: what ``predict`` wrote with ``mammograms=True``, or any table, as a file or a data frame,
+            with the columns image_id, x1, y1, x2, y2, score.
         manifest: from ``index``, or the folder it was saved in; all its lesions count.
         split: ``train``, ``validation`` or ``test``: predictions on images of other splits are refused.
         rule: what a hit is: ``iou``, or ``center`` of the prediction inside the lesion's box.
@@ -614,17 +666,32 @@ def evaluate_mammograms(
     from comoto.evaluation.intervals import Resampling
     from comoto.evaluation.published import published_on_manifest
 
-    images = _split_of(manifest, split)
-    result = run(Path(predictions), images, rule, iou, bootstrap=Resampling(bootstrap, seed, interval))
+    images, found = _split_of(manifest, split), _predictions(predictions, volumes=False)
+    result = run(found, images, rule, iou, bootstrap=Resampling(bootstrap, seed, interval))
     if published_metric:
-        return replace(result, published=published_on_manifest(Path(predictions), images))
+        return replace(result, published=published_on_manifest(found, images))
     return result
+
+
+def _predictions(
+    given: AnyPath | pd.DataFrame | Sequence[Detections], *, volumes: bool
+) -> Path | pd.DataFrame:
+    from comoto.detections import Detections, mammogram_table, prediction_table
+
+    images = [given] if isinstance(given, Detections) else given
+    if isinstance(images, list | tuple) and all(isinstance(one, Detections) for one in images):
+        return (prediction_table if volumes else mammogram_table)(images)
+    return as_table("predictions", given)
 
 
 def _loaded(manifest: Manifest | AnyPath) -> Manifest:
     from comoto.records import Manifest
 
-    return manifest if isinstance(manifest, Manifest) else Manifest.load(Path(manifest))
+    if isinstance(manifest, str | PathLike):
+        return Manifest.load(manifest)
+    if not isinstance(manifest, Manifest):
+        raise wrong_type("manifest", manifest, "a Manifest, or the folder that one was saved in")
+    return manifest
 
 
 def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
@@ -686,13 +753,13 @@ def write_report(
 
     options = ReportOptions(
         split=_split(split),
-        runs={name: Path(run) for name, run in (runs or {}).items()},
+        runs={name: as_path(f"runs[{name!r}]", run) for name, run in (runs or {}).items()},
         radius=HitRadius.parse(min_radius),
         draws=Resampling(bootstrap, seed, interval),
         pictures=pictures,
     )
-    tables = {name: Path(table) for name, table in predictions.items()}
-    return write_results_report(Path(out), _loaded(manifest), tables, options, overwrite=overwrite)
+    tables = {name: as_path(f"predictions[{name!r}]", table) for name, table in predictions.items()}
+    return write_results_report(as_path("out", out), _loaded(manifest), tables, options, overwrite=overwrite)
 
 
 def run_study(
@@ -719,7 +786,9 @@ def run_study(
     from comoto.study.run import StudyOptions
     from comoto.study.run import run_study as run
 
-    return run(load_study(Path(study)), Path(out), StudyOptions(workers, backend, address))
+    return run(
+        load_study(as_path("study", study)), as_path("out", out), StudyOptions(workers, backend, address)
+    )
 
 
 def study_table(
@@ -746,7 +815,9 @@ def study_table(
     from comoto.study.results import read_results
     from comoto.study.table import frame, summarise
 
-    return frame(summarise(read_results(Path(folder), bootstrap, rule=rule, reference=reference), seed))
+    return frame(
+        summarise(read_results(as_path("folder", folder), bootstrap, rule=rule, reference=reference), seed)
+    )
 
 
 def _train_config(
@@ -767,19 +838,25 @@ def _train_config(
             about = read_about_run(resumed)
             if about is not None and about["role"] != role:
                 raise ConfigError(f"{resumed}: is a run of 'comoto train {about['role']}'")
-            return override(saved_config(resumed), overrides, values)
+            return override(saved_config(resumed), as_settings("overrides", overrides), values)
         if not values:
             raise ConfigError(f"{resumed}: no run to resume here; name its folder, or what to train on")
-    return load_train_config("small" if preset is None else Path(preset), overrides, role, values)
+    chosen = "small" if preset is None else as_path("preset", preset)
+    return load_train_config(chosen, as_settings("overrides", overrides), role, values)
 
 
 def _given(paths: Mapping[str, AnyPath | Sequence[AnyPath] | None]) -> dict[str, Path | tuple[Path, ...]]:
-    """Return the settings whose paths were given."""
-    one: dict[str, Path | tuple[Path, ...]] = {
-        key: Path(value) for key, value in paths.items() if isinstance(value, str | PathLike)
-    }
-    return one | {
-        key: tuple(Path(path) for path in value)
-        for key, value in paths.items()
-        if value and not isinstance(value, str | PathLike)
-    }
+    """Return the settings whose paths were given; several are allowed for mammograms alone."""
+    given: dict[str, Path | tuple[Path, ...]] = {}
+    for key, value in paths.items():
+        name = key.removeprefix("data.")
+        if isinstance(value, str | PathLike) or (value is not None and name != "mammograms"):
+            given[key] = as_path(name, value)
+        elif value is not None and (several := as_paths(name, value)):
+            given[key] = tuple(several)
+    return given
+
+
+def _named_manifests(manifests: AnyPath | Sequence[AnyPath]) -> list[str]:
+    """Return folders, or ``NAME=FOLDER``, as texts."""
+    return [str(path) for path in as_paths("manifests", manifests)]

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from comoto.arguments import AnyPath, as_path
 from comoto.checksums import file_sha256, read_json_object, write_sealed_json
 from comoto.errors import DatasetError, DicomError
 from comoto.output_files import refuse_folder, whole_file, whole_folder, write_text
@@ -249,6 +250,15 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        parts = self.images["split"].value_counts(sort=False)
+        kinds = "".join(f"{kind} " for kind in sorted(set(self.images["modality"])))
+        return (
+            f"Manifest({self.name}: {len(self)} {kinds}images of {self.images['patient_id'].nunique()} "
+            f"patients, {len(self.lesions)} lesions; "
+            f"{', '.join(f'{name} {number}' for name, number in parts.items()) or 'empty'})"
+        )
+
     @staticmethod
     def from_records(
         name: str, records: Iterable[ImageRecord], notes: Iterable[str] = (), dropped: Iterable[str] = ()
@@ -328,11 +338,15 @@ class Manifest:
         lines.extend(f"dropped: {line}" for line in self.dropped)
         return "\n".join(lines)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: AnyPath) -> None:
         """Write ``MANIFEST_FILES``, ``manifest.json`` as the last one.
 
         ``manifest.json`` vouches for itself and for both tables.
+
+        Raises:
+            TypeError: ``folder`` is no path.
         """
+        folder = as_path("folder", folder)
         about = folder / "manifest.json"
         about.unlink(missing_ok=True)  # whatever ends this early, nobody reads old and new mixed
         sums = {}
@@ -352,12 +366,14 @@ class Manifest:
         write_sealed_json(about, content, indent=2)
 
     @staticmethod
-    def load(folder: Path) -> Manifest:
+    def load(folder: AnyPath) -> Manifest:
         """Read what ``save`` wrote, also in the former format, which has no checksums.
 
         Raises:
             DatasetError: the folder holds no manifest, or one of its files is damaged.
+            TypeError: ``folder`` is no path.
         """
+        folder = as_path("folder", folder)
         about = folder / "manifest.json"
         if not about.is_file():
             raise DatasetError(f"{folder}: no manifest.json here; make one with 'comoto index'")

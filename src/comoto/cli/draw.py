@@ -51,20 +51,23 @@ def draw(
 
     Example: comoto draw --manifest manifests/bcs-dbt --image DBT-P00013_DBT-S00163_rmlo --out slice.png
     """
+    from comoto import api
     from comoto.errors import ConfigError
     from comoto.output_files import output_file, refuse_existing, refuse_inputs_as_outputs
-    from comoto.records import Laterality, Manifest
-    from comoto.report import draw as drawing
 
     refuse_inputs_as_outputs([out], [file, predictions])
     refuse_existing([out], overwrite)
     if predictions is None:
         say_unused(ctx, "without --predictions", "min_score")
     if file is not None and manifest is None and image is None:
-        side = None if laterality is None else Laterality(laterality.value)
-        picture = drawing.draw_file(file, slice_index, side, predictions, min_score)
+        side = None if laterality is None else laterality.value
+        picture = api.draw(
+            file, slice_index=slice_index, laterality=side, predictions=predictions, min_score=min_score
+        )
     elif file is None and manifest is not None and image is not None and laterality is None:
-        picture = drawing.draw_record(Manifest.load(manifest), image, slice_index, predictions, min_score)
+        picture = api.draw(
+            image, manifest=manifest, slice_index=slice_index, predictions=predictions, min_score=min_score
+        )
     else:
         raise ConfigError(
             "give either IMAGE (with --slice, --predictions, --laterality) or --manifest and --image "

@@ -53,6 +53,10 @@ class ImportedRun:
     resnet: str
     config: TrainConfig
 
+    def __fspath__(self) -> str:
+        """Return the run folder: an import can be named where a path to a run can."""
+        return str(self.run)
+
 
 def import_checkpoint(
     path: Path, out: Path, role: Literal["teacher", "student"], overrides: Sequence[str] = ()

@@ -51,6 +51,9 @@ class DownloadPlan:
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"DownloadPlan({self.collection.name}: {len(self.jobs)} series for {self.root})"
+
     @property
     def missing(self) -> list[Job]:
         """Series that are not on disk yet."""

@@ -81,6 +81,12 @@ class ChallengeResult:
     depth: DepthAccount
     published: dict[str, float] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"ChallengeResult({_MEAN_NAME} {self.mean_sensitivity_positive:.3f}: "
+            f"{self.num_lesions} lesions, {self.num_volumes_all} volumes, {self.num_patients} patients)"
+        )
+
     @property
     def mean_sensitivity_positive(self) -> float:
         """The challenge's ranking figure."""

@@ -64,6 +64,11 @@ class MammogramResult:
     published: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        value = self.metric["mean_sensitivity"]
+        sizes = f"{self.froc.num_lesions} lesions, {self.froc.num_images} images"
+        return f"MammogramResult(mean_sensitivity {value:.3f}: {sizes})"
+
     def record(self) -> dict[str, Any]:
         """Return everything as plain numbers, lists and dicts; infinite numbers become None."""
         curve = self.froc.record("image")

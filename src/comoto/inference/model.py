@@ -40,6 +40,13 @@ class Model:
     sha256: str
     role: Literal["teacher", "student"] | None = field(default=None, kw_only=True)
 
+    def __repr__(self) -> str:
+        grid = f"{self.config.preprocess.rows} x {self.config.preprocess.columns}"
+        kind = f"{self.role or 'model'}, {self.config.detector.kind}"
+        return (
+            f"{type(self).__name__}({self.name}: {kind} on a grid of {grid}, {self.device}, {self.precision})"
+        )
+
     @torch.inference_mode()
     def detect(self, images: list[NDArray[np.uint8]]) -> list[Detections]:
         """Detect on rendered images.

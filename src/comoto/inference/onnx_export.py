@@ -48,6 +48,10 @@ class ExportedModel:
     sha256: str
     difference: float
 
+    def __fspath__(self) -> str:
+        """Return the file: an export can be named where a path to a model can."""
+        return str(self.path)
+
 
 class Network(nn.Module):
     """Images (B, 1, H, W) to the values of the head, as a tuple."""

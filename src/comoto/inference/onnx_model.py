@@ -27,7 +27,7 @@ from comoto.inference.onnx_file import (
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnnxModel(Model):
     """A model whose network runs in ONNX Runtime, in float32.
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from comoto.config import InferenceConfig
 from comoto.detections import Detections
 from comoto.detectors.about import KnownModel
@@ -13,6 +15,7 @@ from comoto.errors import ComotoError, ConfigError
 from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of, none_of, refuse_missing
 from comoto.inference.journal import Journal
 from comoto.inference.places import Places
+from comoto.inference.tables import TEXT_COLUMNS
 from comoto.inference.volume import detect_mammogram, detect_volume
 from comoto.locks import hold, lock_of
 from comoto.output_files import refuse_inputs_as_outputs
@@ -42,6 +45,14 @@ class PredictionFiles:
     failed: tuple[tuple[str, str], ...]
     left_out: tuple[tuple[str, str], ...] = ()
     safe: Path | None = None
+
+    def __fspath__(self) -> str:
+        """Return the table's path: the files can be named where a path to predictions can."""
+        return str(self.table)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the table's rows; names of patients, studies and images stay texts."""
+        return pd.read_csv(self.table, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from comoto.progress import say
 from comoto.records import Modality
 
 FORMAT = "comoto-predictions-1"
+TEXT_COLUMNS = ("PatientID", "StudyUID", "View", "image_id")
+"""Columns of either table that hold names."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Entry = dict[str, Any]

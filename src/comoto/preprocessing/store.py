@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from comoto.arguments import AnyPath, as_path
 from comoto.checksums import read_json_object
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
@@ -77,8 +78,8 @@ class PreparedStore:
             damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: AnyPath) -> None:
+        self.folder = as_path("folder", folder)
         settings = read_settings(self.folder)
         self.config, self.options = settings.config, settings.options
         self._is_sealed = settings.format == FORMAT
@@ -104,6 +105,15 @@ class PreparedStore:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def __repr__(self) -> str:
+        kinds = " and ".join(sorted(set(self.manifest.images["modality"])))
+        grid = f"{self.config.rows} x {self.config.columns}"
+        return f"PreparedStore({self.folder}: {len(self)} {kinds} images on a grid of {grid})"
+
+    def __fspath__(self) -> str:
+        """Return the folder: a store can be named where a path to one can."""
+        return str(self.folder)
 
     @property
     def image_ids(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from comoto.components import suggest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
+from comoto.evaluation.tables import TableSource
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
 from comoto.report.predicted_rows import rows_of_file, rows_of_record
@@ -57,7 +58,7 @@ def draw_record(
     manifest: Manifest,
     image_id: str,
     slice_index: int | None = None,
-    predictions: Path | None = None,
+    predictions: TableSource | None = None,
     min_score: float = 0.0,
 ) -> Image.Image:
     """Draw one slice of an image of a manifest, with its lesions and, if given, detections.

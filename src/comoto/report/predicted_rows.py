@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.checksums import read_json_object
 from comoto.errors import DatasetError
-from comoto.evaluation.tables import read_table
+from comoto.evaluation.tables import TableSource, read_table
 from comoto.inference.tables import FORMAT
 from comoto.records import ImageRecord, Manifest
 from comoto.sources import describe_source
@@ -21,7 +22,7 @@ Keys = tuple[str, str, str]
 _NUMBERS = ("X", "Width", "Y", "Height", "Z", "Depth", "Score")
 
 
-def rows_of_record(manifest: Manifest, record: ImageRecord, predictions: Path) -> NDArray[np.float64]:
+def rows_of_record(manifest: Manifest, record: ImageRecord, predictions: TableSource) -> NDArray[np.float64]:
     """Return the rows of an image of a manifest, (N, 7): x, width, y, height, first slice, depth, score.
 
     Raises:
@@ -32,8 +33,9 @@ def rows_of_record(manifest: Manifest, record: ImageRecord, predictions: Path) -
     images = manifest.images
     known = set(zip(images["patient_id"], images["study_id"], images["view_key"], strict=True))
     if keys and not known & set(keys):
+        name = "predictions" if isinstance(predictions, pd.DataFrame) else predictions
         raise DatasetError(
-            f"{predictions}: none of its rows is of an image of this manifest (the first is "
+            f"{name}: none of its rows is of an image of this manifest (the first is "
             f"{' '.join(keys[0])}, this image is {' '.join(own)}); give the predictions of this data set"
         )
     return values[[key == own for key in keys]]
@@ -75,7 +77,7 @@ def rows_of_file(path: Path, predictions: Path, *, has_side: bool) -> NDArray[np
     return values[[key == names for key in keys]]
 
 
-def _read(predictions: Path) -> tuple[list[Keys], NDArray[np.float64]]:
+def _read(predictions: TableSource) -> tuple[list[Keys], NDArray[np.float64]]:
     table = read_table(predictions, "predictions", ("PatientID", "StudyUID", "View"), _NUMBERS)
     keys = list(zip(table.texts["PatientID"], table.texts["StudyUID"], table.texts["View"], strict=True))
     values = np.stack([table.numbers[name] for name in _NUMBERS], axis=1)

@@ -66,6 +66,10 @@ class MadeSplit:
     merged: Merged
     unused: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{part.value} {len(names)}" for part, names in self.split.patients.items())
+        return f"MadeSplit({self.split.name}: patients {parts})"
+
     def summary(self) -> str:
         """Return numbers of each part and what was noted, as text."""
         split = self.split

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,11 @@ class StudyOutcome:
 
     states: dict[str, RunState]
     interrupted: bool
+
+    def __repr__(self) -> str:
+        counts = Counter(state.status for state in self.states.values())
+        named = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+        return f"StudyOutcome({named or 'no runs'}{', interrupted' if self.interrupted else ''})"
 
     def count(self, status: str) -> int:
         """Return how many runs stand so."""

@@ -51,6 +51,10 @@ class TrainResult:
     metric: str
     value: float
 
+    def __fspath__(self) -> str:
+        """Return the run folder: a result can be named where a path to a run can."""
+        return str(self.run)
+
 
 def train_teacher(
     config: TrainConfig, out: Path, *, resume: bool = False, stop_after: int | None = None
