@@ -249,8 +249,8 @@ def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
     process = study_command(*words, folder=path.parent)
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "2 complete runs lack predictions under a rule of the study" in errors
-    assert "3 of 3 runs are complete, 0 failed" in said
+    assert "complete runs without predictions under a rule of the study, which are made now: 1" in errors
+    assert "2 of 2 runs are complete, 0 failed" in said
     assert len(pd.read_csv(run / "predictions-few.csv")) < len(pd.read_csv(run / "predictions.csv"))
     assert {name: (run / name).stat().st_mtime_ns for name in kept} == before
     done = json.loads((run / "done.json").read_text())

@@ -189,7 +189,7 @@ def _startable(
     """Write what each worker has to know, and return where."""
     mended = [run for run in runs if _lacks_rules(run, study, out)]
     if mended:
-        say(f"{len(mended)} complete runs lack predictions under a rule of the study and make them now")
+        say(f"complete runs without predictions under a rule of the study, which are made now: {len(mended)}")
     startable = [run for run in runs if run in mended or _can_start(run, out)]
     return [_spec(run, study, out, options, test_sha256).save() for run in startable]
 
