@@ -4,7 +4,7 @@ Tiny exams, a teacher and a student of one step are made in a temporary folder f
 in a process of its own, the trees in turn; the least CPU time (user and system) and the least wall time of
 several rounds count, for other work on the machine only ever slows it down. A first run of each warms up.
 
-Run: python benchmarks/start_up.py [--before ../earlier/src] [--rounds 3]
+Run: python benchmarks/start_up.py [--before ../earlier/src] [--rounds 3] [--only predict]
 
 ``--before`` is the ``src`` of another checkout (``git worktree add ../earlier COMMIT``); its times then stand
 in front, and how many times less this tree takes behind.
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="src folder of another checkout")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="commands whose name holds this")
     options = parser.parse_args()
     trees = [HERE] if options.before is None else [options.before.resolve(), HERE]
     with tempfile.TemporaryDirectory() as folder:
@@ -46,6 +47,8 @@ def main() -> None:
         commands = prepared_commands(work)
         print("command".ljust(34) + "".join(f"{name:>12}" for name in ("CPU s", "wall s", "exit code")))
         for name, command in commands.items():
+            if options.only not in name:
+                continue
             times = measured(trees, command, work, options.rounds)
             for tree, (cpu, wall, code) in times.items():
                 which = "" if len(trees) == 1 else ("after " if tree == HERE else "before")
