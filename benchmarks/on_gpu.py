@@ -37,9 +37,8 @@ from comoto.errors import ConfigError
 from comoto.inference.model import Model
 from comoto.inference.volume import detect_volume
 from comoto.output_files import write_json
-from comoto.preprocessing.grey_batch import expanded
+from comoto.training.batch import StudentBatch
 from comoto.training.data import stream
-from comoto.training.steps import StudentBatch
 
 PRESET = "full"
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -86,7 +85,7 @@ class Training:
         self.step = self.network.step(teacher_head=False).to(device)
         self.precision = resolve_precision("auto", device)
 
-    def once(self, batch: StudentBatch) -> None:
+    def once(self, batch: StudentBatch[torch.Tensor]) -> None:
         """Do one step."""
         train_once(self.step, batch, self.network, self.precision)
 
@@ -150,7 +149,7 @@ def waiting(work: Training, batches: Iterator[Any]) -> tuple[float, float]:
         if parts is None:
             return median(waits[2:]), median(steps[2:])
         waits.append(time.perf_counter() - begun)
-        work.once(StudentBatch(*expanded(move_data_to_device(parts, work.device))))
+        work.once(move_data_to_device(parts, work.device).expanded())
         settle(work.device)
         steps.append(time.perf_counter() - begun)
 

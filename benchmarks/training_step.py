@@ -15,11 +15,16 @@ from comoto.config import load_train_config
 from comoto.detectors.checkpoint import build_detector
 from comoto.detectors.device import autocast, choose_device, resolve_precision
 from comoto.distill.impa import PointAlignment
+from comoto.training.batch import StudentBatch, TeacherBatch
 from comoto.training.steps import StudentStep, TeacherStep, total
 
 
 def time_step(
-    step: torch.nn.Module, arguments: tuple[object, ...], steps: int, device: torch.device, precision: str
+    step: torch.nn.Module,
+    batch: TeacherBatch | StudentBatch,
+    steps: int,
+    device: torch.device,
+    precision: str,
 ) -> tuple[float, float]:
     """Return mean wall and CPU seconds of a step, after one warm-up."""
     optimizer = torch.optim.AdamW(step.parameters(), lr=1e-5)
@@ -28,7 +33,7 @@ def time_step(
         if number == 1:
             wall, cpu = time.perf_counter(), time.process_time()
         with autocast(device, precision):
-            loss = total(step(*arguments))
+            loss = total(step(batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -69,15 +74,19 @@ def main() -> None:
     images = images.contiguous(memory_format=torch.channels_last)
     side = height // 10
     boxes = [torch.tensor([[40.0, 40.0, 40.0 + side, 40.0 + side]], device=device)] * size
-    for name, step, arguments in (
+    for name, step, batch in (
         (
             "teacher",
             TeacherStep(detector, PointAlignment(config.impa, detector.level_specs)),
-            (images, boxes, 0),
+            TeacherBatch(images, boxes, 0),
         ),
-        ("student", StudentStep(detector, distiller.to(device), teacher), (images, boxes, images, boxes)),
+        (
+            "student",
+            StudentStep(detector, distiller.to(device), teacher),
+            StudentBatch(images, boxes, images, boxes),
+        ),
     ):
-        wall, cpu = time_step(step, arguments, options.steps, device, precision)
+        wall, cpu = time_step(step, batch, options.steps, device, precision)
         print(f"  {name}: {wall / size:.4f} s wall, {cpu / size:.4f} CPU s per image, {options.steps} steps")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"  peak memory of the process {peak:.2f} GiB", end="")

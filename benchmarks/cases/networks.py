@@ -20,8 +20,9 @@ from comoto.detectors.device import autocast
 from comoto.dicom.read import DicomImage
 from comoto.preprocessing.plan import pad, plan_image
 from comoto.records import Modality
+from comoto.training.batch import StudentBatch
 from comoto.training.optimizer import build_optimizer, group
-from comoto.training.steps import StudentBatch, StudentStep, total
+from comoto.training.steps import StudentStep, total
 
 PAPER, DEFAULT = "paper", "small"
 LARGE_ROWS = 1000
@@ -143,7 +144,7 @@ def slices_a_step(config: TrainConfig) -> int:
     return 1 if config.preprocess.rows > LARGE_ROWS else config.batch.size
 
 
-def random_batch(config: TrainConfig, size: int) -> StudentBatch:
+def random_batch(config: TrainConfig, size: int) -> StudentBatch[Tensor]:
     """Return slices and mammograms of noise: for the distiller, with a lesion each, and for the student."""
     rows, columns = config.preprocess.rows, config.preprocess.columns
     generator = torch.Generator().manual_seed(0)
@@ -160,10 +161,12 @@ def random_batch(config: TrainConfig, size: int) -> StudentBatch:
     return StudentBatch(slices, boxes, told, [box] * size, **with_joint)
 
 
-def train_once(step: StudentStep, batch: StudentBatch, network: Network, precision: str = "32-true") -> float:
+def train_once(
+    step: StudentStep, batch: StudentBatch[Tensor], network: Network, precision: str = "32-true"
+) -> float:
     """Do one training step as the loop does and return its loss."""
     with autocast(batch.images.device, precision):
-        losses: dict[str, Tensor] = step(*batch)
+        losses: dict[str, Tensor] = step(batch)
         loss = total(losses)
     network.optimizer.zero_grad()
     loss.backward()

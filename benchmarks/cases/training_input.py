@@ -15,14 +15,12 @@ from cases.harness import Options, Row
 from cases.networks import DEFAULT, build, settings, train_once
 from comoto import api
 from comoto.config import TrainConfig, override
-from comoto.preprocessing.grey_batch import expanded
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.simulation import simulate, sized
 from comoto.training.cohorts import choose_cohort
 from comoto.training.data import stream
 from comoto.training.memory import kept_memory
-from comoto.training.steps import StudentBatch
 from comoto.training.student import StudentBatches, distiller_settings, mammogram_samplers
 
 ABOUT = "training input, default preset"
@@ -46,7 +44,7 @@ def run(options: Options) -> list[Row]:
                 begun = time.perf_counter()
                 batch = next(batches)
                 got = time.perf_counter()
-                train_once(step, StudentBatch(*expanded(batch)), network)
+                train_once(step, batch.expanded(), network)
                 waited.append(got - begun)
                 ran.append(time.perf_counter() - got)
             share = sum(ran[1:]) / (sum(ran[1:]) + sum(waited[1:]))

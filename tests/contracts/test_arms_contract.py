@@ -8,7 +8,8 @@ import torch
 from comoto import components
 from comoto.distill.base import Distiller
 from comoto.errors import ConfigError
-from comoto.training.steps import StudentBatch, StudentStep, total
+from comoto.training.batch import StudentBatch
+from comoto.training.steps import StudentStep, total
 from tiny_detectors import tiny
 
 GRID = (64, 64)
@@ -55,7 +56,7 @@ def test_an_arm_trains_or_says_why_not(detector: str, neck: str, kind: str) -> N
     step = step_of(detector, neck, kind, **settings).train()
     pictures = torch.rand(5, 1, *GRID, generator=torch.Generator().manual_seed(2))
     batch = StudentBatch(pictures[:2], [BOX, NONE], pictures[2:], [BOX + 4, BOX, BOX - 4])
-    losses = step(*batch)
+    losses = step(batch)
     told = [value for key, value in losses.items() if key.startswith("distill/")]
     assert bool(told) == (kind != "none")
     before = {key: value.clone() for key, value in step.detector.named_parameters()}
@@ -69,7 +70,7 @@ def test_an_arm_trains_or_says_why_not(detector: str, neck: str, kind: str) -> N
     assert all(torch.isfinite(value).all() for value in step.state_dict().values())
     moved = {key for key, value in step.detector.named_parameters() if not torch.equal(before[key], value)}
     assert any(".body." in key for key in moved)
-    assert torch.isfinite(total(step(*batch)))
+    assert torch.isfinite(total(step(batch)))
 
 
 @pytest.mark.parametrize("detector", sorted(components.DETECTORS))

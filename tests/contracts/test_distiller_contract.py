@@ -11,6 +11,7 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import build_detector
 from comoto.distill.base import Distiller, DistillerConfig
 from comoto.errors import ConfigError
+from comoto.training.batch import StudentBatch
 from comoto.training.steps import StudentStep, total
 
 GRID = (128, 64)  # narrower maps than 4 columns: oneDNN with AMX reads beyond them in bfloat16 (docs/log.md)
@@ -47,7 +48,7 @@ def test_loss_is_finite_and_teaches_the_student_only(kind: str) -> None:
     step, teacher = make(kind)
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     step.train()
-    losses = step(torch.rand(2, 1, *GRID), BOX + EMPTY, torch.rand(3, 1, *GRID), BOX * 3)
+    losses = step(StudentBatch(torch.rand(2, 1, *GRID), BOX + EMPTY, torch.rand(3, 1, *GRID), BOX * 3))
     total(losses).backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in step.detector.parameters())
     assert all(p.grad is None for p in teacher.parameters())
@@ -58,7 +59,7 @@ def test_loss_is_finite_and_teaches_the_student_only(kind: str) -> None:
 @pytest.mark.parametrize("kind", TEACHING)
 def test_the_distillation_terms_themselves_reach_the_student(kind: str) -> None:
     step, _ = make(kind)
-    terms = distilled(step(torch.rand(2, 1, *GRID), BOX * 2, torch.rand(2, 1, *GRID), BOX * 2))
+    terms = distilled(step(StudentBatch(torch.rand(2, 1, *GRID), BOX * 2, torch.rand(2, 1, *GRID), BOX * 2)))
     assert terms
     torch.stack(terms).sum().backward()
     gradient = sum(float(p.grad.abs().sum()) for p in step.detector.parameters() if p.grad is not None)
@@ -69,7 +70,7 @@ def test_the_distillation_terms_themselves_reach_the_student(kind: str) -> None:
 def test_the_weight_multiplies_every_term(kind: str) -> None:
     images, mammograms = torch.rand(2, 1, *GRID), torch.rand(2, 1, *GRID)
     once, twice = (
-        step(images, BOX * 2, mammograms, BOX * 2)
+        step(StudentBatch(images, BOX * 2, mammograms, BOX * 2))
         for step in (make(kind, f"distill.weight={weight}")[0] for weight in (1, 2))
     )
     assert distilled(once)
@@ -81,7 +82,7 @@ def test_the_weight_multiplies_every_term(kind: str) -> None:
 def test_half_precision_is_finite(kind: str) -> None:
     step, _ = make(kind)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = step(torch.rand(2, 1, *GRID), BOX * 2, torch.rand(2, 1, *GRID), BOX * 2)
+        losses = step(StudentBatch(torch.rand(2, 1, *GRID), BOX * 2, torch.rand(2, 1, *GRID), BOX * 2))
     assert torch.isfinite(total(losses))
     assert all(value.dtype == torch.float32 for value in distilled(losses))
 
@@ -89,7 +90,7 @@ def test_half_precision_is_finite(kind: str) -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_batches_without_any_lesion_are_no_accident(kind: str) -> None:
     step, _ = make(kind)
-    losses = step(torch.rand(2, 1, *GRID), EMPTY * 2, torch.rand(2, 1, *GRID), EMPTY * 2)
+    losses = step(StudentBatch(torch.rand(2, 1, *GRID), EMPTY * 2, torch.rand(2, 1, *GRID), EMPTY * 2))
     assert torch.isfinite(total(losses))
 
 
@@ -105,7 +106,7 @@ def test_the_teacher_sees_what_the_distiller_declares(kind: str) -> None:
 
     teacher.features = features  # type: ignore[method-assign, assignment]
     slices, mammograms = torch.rand(2, 1, *GRID), torch.rand(3, 1, *GRID)
-    step(slices, BOX * 2, mammograms, BOX * 3)
+    step(StudentBatch(slices, BOX * 2, mammograms, BOX * 3))
     wanted = {"slices": slices, "mammograms": mammograms}[step.distiller.teacher_sees]
     assert len(seen) == 1
     assert torch.equal(seen[0], wanted)
@@ -117,9 +118,9 @@ def test_mammograms_are_asked_for_only_where_they_are_looked_at(kind: str) -> No
     step, _ = make(kind)
     if step.needs_mammograms:
         with pytest.raises(ValueError, match="needs a batch of mammograms"):
-            step(torch.rand(2, 1, *GRID), BOX * 2)
+            step(StudentBatch(torch.rand(2, 1, *GRID), BOX * 2))
     else:
-        assert distilled(step(torch.rand(2, 1, *GRID), BOX * 2))
+        assert distilled(step(StudentBatch(torch.rand(2, 1, *GRID), BOX * 2)))
 
 
 @pytest.mark.parametrize("kind", TEACHING)
@@ -145,10 +146,11 @@ def test_the_state_survives_a_round_trip(kind: str) -> None:
     (before, _), (after, _) = make(kind), make(kind)
     for parameter in before.distiller.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    before(images, BOX * 2, mammograms, BOX * 2)  # fills what is remembered
+    batch = StudentBatch(images, BOX * 2, mammograms, BOX * 2)
+    before(batch)  # fills what is remembered
     state = {key: value.clone() for key, value in before.state_dict().items()}
     after.load_state_dict(state)
-    expected, found = (step.eval()(images, BOX * 2, mammograms, BOX * 2) for step in (before, after))
+    expected, found = (step.eval()(batch) for step in (before, after))
     assert {key: float(value.detach()) for key, value in expected.items()} == {
         key: float(value.detach()) for key, value in found.items()
     }

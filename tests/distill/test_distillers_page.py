@@ -18,6 +18,7 @@ from comoto.detectors.checkpoint import build_detector
 from comoto.distill.base import Distiller, DistillerConfig
 from comoto.distill.points import read_bilinear
 from comoto.errors import ConfigError
+from comoto.training.batch import StudentBatch
 from comoto.training.steps import StudentStep, total
 
 PAGE = (Path(__file__).parents[2] / "docs" / "distillers.md").read_text(encoding="utf-8")
@@ -87,7 +88,7 @@ def test_the_example_runs_through_the_students_step(overrides: list[str]) -> Non
     step = StudentStep(student, distiller, teacher).eval()
     images, mammograms = torch.rand(2, 1, *GRID), torch.rand(3, 1, *GRID)
     boxes = [torch.tensor([[4.0, 6.0, 18.0, 24.0]])]
-    losses = step(images, boxes * 2, mammograms, boxes * 3)
+    losses = step(StudentBatch(images, boxes * 2, mammograms, boxes * 3))
     total(losses).backward()
 
     means = []

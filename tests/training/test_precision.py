@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from comoto.config import load_train_config, override
+from comoto.training.batch import StudentBatch
 from comoto.training.tasks import start_fabric
 
 
@@ -16,9 +17,9 @@ class Listener(nn.Module):
         self.layer = nn.Linear(2, 2)
         self.boxes: list[Tensor] = []
 
-    def forward(self, images: Tensor, boxes: list[Tensor]) -> Tensor:
-        self.boxes = boxes
-        return self.layer(images)
+    def forward(self, batch: StudentBatch[Tensor]) -> Tensor:
+        self.boxes = batch.boxes
+        return self.layer(batch.images)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
@@ -27,7 +28,7 @@ def test_boxes_reach_the_step_unrounded(precision: str) -> None:
     inner = Listener()
     step = fabric.setup_module(inner)
     box = torch.tensor([[301.3, 1501.5, 302.7, 1777.25]])
-    step(torch.rand(3, 2), [box])
+    step(StudentBatch(torch.rand(3, 2), [box]))
     assert inner.boxes[0].dtype == torch.float32
     assert torch.equal(inner.boxes[0], box)
     with fabric.autocast():

@@ -7,8 +7,10 @@ import time
 
 import pytest
 import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
 
-from comoto.preprocessing.grey_batch import GreyBatch, expanded
+from comoto.preprocessing.grey_batch import GreyBatch
+from comoto.training.batch import StudentBatch, TeacherBatch
 from comoto.training.data import stream
 
 AFTER_OPENCV = """
@@ -70,7 +72,24 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_would_come() -> N
 def test_only_the_images_of_a_batch_are_expanded() -> None:
     grey = GreyBatch(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), torch.arange(256.0)[None] / 255)
     boxes = [torch.zeros((0, 4))]
-    images, same, nothing, number = expanded([grey, boxes, None, 0.5])
-    assert images.tolist() == [[[[0.0, 1.0]]]]
-    assert same is boxes
-    assert (nothing, number) == (None, 0.5)
+    white = [[[[0.0, 1.0]]]]
+    student = StudentBatch(grey, boxes, joint=grey, joint_boxes=boxes, strength=0.5).expanded()
+    assert student.images.tolist() == white
+    assert student.joint is not None
+    assert student.joint.tolist() == white
+    assert student.boxes is boxes
+    assert student.joint_boxes is boxes
+    assert (student.mammograms, student.mammogram_boxes, student.strength) == (None, None, 0.5)
+    teacher = TeacherBatch(grey, boxes, 7).expanded()
+    assert (teacher.images.tolist(), teacher.seed) == (white, 7)
+
+
+def test_a_batch_keeps_its_names_on_the_way() -> None:
+    """Making it ahead and moving it to a device rebuilds the tuples, as page-locking does."""
+    grey = GreyBatch(torch.zeros((1, 1, 2, 2), dtype=torch.uint8), torch.zeros((1, 256)))
+    made = StudentBatch(grey, [torch.zeros((0, 4))], grey, [torch.ones((1, 4))], strength=0.25)
+    (batch,) = stream(lambda _: made, range(1), 1, pin=False)
+    for one in (batch, move_data_to_device(batch, torch.device("cpu"))):
+        assert isinstance(one, StudentBatch)
+        assert isinstance(one.mammograms, GreyBatch)
+        assert (one.joint, one.strength) == (None, 0.25)

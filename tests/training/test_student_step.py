@@ -14,8 +14,9 @@ from comoto.detectors.checkpoint import build_detector
 from comoto.detectors.device import channels_last
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.none import NoDistiller, NoDistillerConfig
+from comoto.training.batch import StudentBatch
 from comoto.training.loop import epoch_means, ratio_warning
-from comoto.training.steps import StudentBatch, StudentStep, distill_strength
+from comoto.training.steps import StudentStep, distill_strength
 
 GRID = (64, 32)
 BOX = torch.tensor([[4.0, 6.0, 18.0, 24.0]])
@@ -75,13 +76,13 @@ def joint_step(batch_norm: str, weight: float = 1.0) -> StudentStep:
 def test_an_own_pass_normalises_by_itself_and_leaves_the_running_statistics() -> None:
     slices, mammograms = pictures(2, 0), 0.2 * pictures(3, 1) + 0.7
     plain, joint = joint_step("own"), joint_step("own")
-    alone = plain(*StudentBatch(slices, [BOX, NONE]))
+    alone = plain(StudentBatch(slices, [BOX, NONE]))
     modes: list[bool] = []
     for module in joint.detector.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(lambda m, *_: modes.append(m.training))
     before = statistics(joint.detector)
-    both = joint(*StudentBatch(slices, [BOX, NONE], joint=mammograms, joint_boxes=[BOX, BOX, NONE]))
+    both = joint(StudentBatch(slices, [BOX, NONE], joint=mammograms, joint_boxes=[BOX, BOX, NONE]))
     assert before
     assert modes
     assert all(modes)
@@ -102,13 +103,13 @@ def test_a_mixed_pass_normalises_slices_and_mammograms_together() -> None:
     slices, mammograms = pictures(2, 0), 0.2 * pictures(3, 1) + 0.7
     batch = StudentBatch(slices, [BOX, NONE], joint=mammograms, joint_boxes=[BOX, BOX, NONE])
     step = joint_step("mixed")
-    losses = step(*batch)
+    losses = step(batch)
     whole = detector(0).train()
     channels_last(whole)  # as the step does, so that both add up in the same order
     features = whole.features(torch.cat([slices, mammograms]))
     after, wanted = statistics(step.detector), statistics(whole)
     assert all(torch.equal(after[key], wanted[key]) for key in wanted)
-    own = joint_step("own")(*batch)
+    own = joint_step("own")(batch)
     assert not torch.equal(own["detection/class"], losses["detection/class"])
     for name, part, boxes in (
         ("detection", slice(2), [BOX, NONE]),
@@ -135,7 +136,7 @@ def test_very_large_kernels_keep_their_order(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_weight_of_joint_mammograms() -> None:
     batch = StudentBatch(pictures(2, 0), [BOX, NONE], joint=pictures(2, 1), joint_boxes=[BOX, NONE])
-    once, thrice = (joint_step("own", weight)(*batch) for weight in (1.0, 3.0))
+    once, thrice = (joint_step("own", weight)(batch) for weight in (1.0, 3.0))
     for key in ("mammograms/class", "mammograms/box"):
         torch.testing.assert_close(3 * once[key], thrice[key])
     assert torch.equal(once["detection/class"], thrice["detection/class"])
@@ -143,7 +144,7 @@ def test_the_weight_of_joint_mammograms() -> None:
 
 def test_joint_mammograms_teach_the_student() -> None:
     step = joint_step("own")
-    losses = step(*StudentBatch(pictures(2, 0), [NONE, NONE], joint=pictures(2, 1), joint_boxes=[BOX, NONE]))
+    losses = step(StudentBatch(pictures(2, 0), [NONE, NONE], joint=pictures(2, 1), joint_boxes=[BOX, NONE]))
     losses["mammograms/box"].backward()
     assert sum(float(p.grad.abs().sum()) for p in step.detector.parameters() if p.grad is not None) > 0
 
@@ -154,7 +155,7 @@ def test_the_teacher_looks_at_the_students_slices() -> None:
     step.train()
     slices, boxes = pictures(2, 0), [BOX, NONE]
     assert not step.needs_mammograms
-    step(slices, boxes)
+    step(StudentBatch(slices, boxes))
     student, told = distiller.seen[0]
     assert student.detector is step.detector
     assert told.detector is teacher
@@ -172,13 +173,13 @@ def test_the_teacher_looks_at_mammograms_of_other_patients() -> None:
     step = StudentStep(detector(0), distiller, teacher)
     assert step.needs_mammograms
     mammograms = pictures(3, 4)
-    step(pictures(2, 0), [BOX, NONE], mammograms, [BOX] * 3)
+    step(StudentBatch(pictures(2, 0), [BOX, NONE], mammograms, [BOX] * 3))
     student, told = distiller.seen[0]
     assert len(student.features.levels["p3"]) == 2
     assert len(told.boxes) == 3
     torch.testing.assert_close(told.features.levels["p3"], teacher.features(mammograms).levels["p3"].detach())
     with pytest.raises(ValueError, match="needs a batch of mammograms"):
-        step(pictures(2, 0), [BOX, NONE])
+        step(StudentBatch(pictures(2, 0), [BOX, NONE]))
 
 
 def test_strength_scales_distillation_and_zero_skips_the_teacher() -> None:
@@ -188,7 +189,7 @@ def test_strength_scales_distillation_and_zero_skips_the_teacher() -> None:
         distiller = Recorder()
         step = StudentStep(detector(0), distiller, detector(1))
         step.train()
-        losses[strength] = step(*StudentBatch(slices, boxes, strength=strength))
+        losses[strength] = step(StudentBatch(slices, boxes, strength=strength))
         assert len(distiller.seen) == (strength > 0)
     assert "distill/recorded" not in losses[0.0]
     torch.testing.assert_close(losses[0.25]["distill/recorded"] * 4, losses[1.0]["distill/recorded"])
@@ -208,9 +209,9 @@ def test_the_teachers_head_is_run_only_when_asked_and_changes_nothing(
 
     monkeypatch.setattr(teacher, "predict", counted)
     step = StudentStep(detector(0), Recorder(), teacher, teacher_head=head)
-    losses = step(pictures(2, 0), [BOX, NONE])
+    losses = step(StudentBatch(pictures(2, 0), [BOX, NONE]))
     assert len(asked) == head
-    plain = StudentStep(detector(0), Recorder(), detector(1))(pictures(2, 0), [BOX, NONE])
+    plain = StudentStep(detector(0), Recorder(), detector(1))(StudentBatch(pictures(2, 0), [BOX, NONE]))
     assert all(torch.equal(losses[key], plain[key]) for key in plain)
 
 

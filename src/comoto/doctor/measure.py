@@ -21,10 +21,10 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import build_blank_detector
 from comoto.detectors.device import autocast
 from comoto.distill.impa import PointAlignment
-from comoto.preprocessing.grey_batch import expanded
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.preprocessing.store import PreparedStore
 from comoto.sources import open_source
+from comoto.training.batch import TeacherBatch
 from comoto.training.data import stream
 from comoto.training.steps import TeacherStep, total
 
@@ -174,7 +174,7 @@ def _steps(
     def train() -> None:
         step.train()
         with autocast(device, precision):
-            loss: Tensor = total(step(*expanded((images, boxes, 0))))
+            loss: Tensor = total(step(TeacherBatch(images, boxes, 0)))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -8,8 +8,8 @@ Shapes: B images, (rows, columns) the padded grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import torch
@@ -36,11 +36,6 @@ class GreyBatch(NamedTuple):
     def joined(batches: Sequence[GreyBatch]) -> GreyBatch:
         """Return several batches as one."""
         return GreyBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
-
-
-def expanded(batch: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the parts of a training batch, with every ``GreyBatch`` among them turned into images."""
-    return tuple(part.images() if isinstance(part, GreyBatch) else part for part in batch)
 
 
 def _on_this_machine(batch: GreyBatch) -> Tensor:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from comoto.preprocessing.grey_batch import GreyBatch
-
-Batch = tuple[Any, ...]
+Made = TypeVar("Made")
 
 _AHEAD = 2
 """Batches that a thread may be ahead."""
 
 
-def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: bool) -> Iterator[Batch]:
+def stream(make: Callable[[int], Made], steps: range, workers: int, *, pin: bool) -> Iterator[Made]:
     """Yield the batches of some steps in order, made ahead by ``workers`` threads.
 
     Threads, not processes: making a batch is copying, during which NumPy lets go of the interpreter, and
@@ -34,7 +32,7 @@ def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: boo
             yield _made(make, step, pin)
         return
     with ThreadPoolExecutor(workers, "batches") as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[Made]] = deque()
         try:
             for step in steps:
                 waiting.append(pool.submit(_made, make, step, pin))
@@ -47,8 +45,8 @@ def stream(make: Callable[[int], Batch], steps: range, workers: int, *, pin: boo
                 future.cancel()
 
 
-def _made(make: Callable[[int], Batch], step: int, pin: bool) -> Batch:
-    batch: Batch = _pinned(make(step), pin)
+def _made(make: Callable[[int], Made], step: int, pin: bool) -> Made:
+    batch: Made = _pinned(make(step), pin)
     return batch
 
 
@@ -56,8 +54,7 @@ def _pinned(part: Any, pin: bool) -> Any:
     """Return a batch, or a part of one, with its tensors page-locked if they are to be."""
     if isinstance(part, Tensor):
         return part.pin_memory() if pin else part
-    if isinstance(part, GreyBatch):
-        return GreyBatch(*(_pinned(one, pin) for one in part))
     if isinstance(part, list | tuple):
-        return type(part)(_pinned(one, pin) for one in part)
+        parts = [_pinned(one, pin) for one in part]
+        return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
     return part

@@ -20,9 +20,9 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import save_checkpoint
 from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError
-from comoto.preprocessing.grey_batch import expanded
 from comoto.progress import progress_bar, say
-from comoto.training.data import Batch, stream
+from comoto.training.batch import Batch
+from comoto.training.data import stream
 from comoto.training.environment import Environment, continued, environment
 from comoto.training.optimizer import build_optimizer, set_rates
 from comoto.training.record import STATE, RunRecord, State
@@ -39,9 +39,9 @@ class Task:
 
     Attributes:
         role: of the checkpoint.
-        step: forward(*batch) gives named losses; its detector is what is saved.
+        step: forward(batch) gives named losses; its detector is what is saved.
         groups: parameters and the peak of their learning rate, as ``optimizer.group`` makes them.
-        make_batch: step -> the arguments of ``step``.
+        make_batch: step -> what ``step`` takes, before it is expanded.
         steps_per_epoch: of the schedule.
         judge: measures the detector after an epoch and names the metric that chooses the checkpoint.
         before_epoch: finished epochs -> what the log shall say; may change what ``make_batch`` returns.
@@ -94,7 +94,7 @@ def fit(
             batches = stream(task.make_batch, steps, config.workers, pin=fabric.device.type == "cuda")
             for number, batch in zip(steps, batches, strict=True):
                 set_rates(optimizer, number, epochs, task.steps_per_epoch, config.optimizer)
-                losses = step(*expanded(fabric.to_device(batch)))
+                losses = step(fabric.to_device(batch).expanded())
                 optimizer.zero_grad()
                 fabric.backward(total(losses))
                 if config.optimizer.gradient_clip is not None:

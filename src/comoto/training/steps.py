@@ -6,7 +6,7 @@ gradients of both. Letters: B images, H x W pixels of the grid, N boxes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from comoto.detectors.base import Detector
 from comoto.detectors.device import channels_last, trains_channels_last
 from comoto.distill.base import Distiller, DistillerConfig, Side
 from comoto.distill.impa import PointAlignment
+from comoto.training.batch import StudentBatch, TeacherBatch
 from comoto.training.joint import joint_losses, mixed_features
 
 Losses = dict[str, Tensor]
@@ -31,38 +32,13 @@ class TeacherStep(nn.Module):
         if trains_channels_last(self):
             channels_last(self)
 
-    def forward(self, images: Tensor, boxes: list[Tensor], seed: int) -> Losses:
-        """Return the losses of a batch.
-
-        Args:
-            images: (B, 1, H, W), 0 to 1.
-            boxes: per image (N, 4).
-            seed: draws the background points.
-        """
-        features = self.detector.features(images)
-        losses = self.detector.losses(features, boxes)
-        alignment: Losses = self.alignment(features, boxes, torch.Generator().manual_seed(seed))
+    def forward(self, batch: TeacherBatch[Tensor]) -> Losses:
+        """Return the losses of a batch."""
+        features = self.detector.features(batch.images)
+        losses = self.detector.losses(features, batch.boxes)
+        draws = torch.Generator().manual_seed(batch.seed)
+        alignment: Losses = self.alignment(features, batch.boxes, draws)
         return losses | alignment
-
-
-class StudentBatch(NamedTuple):
-    """What one step of the student sees.
-
-    Attributes:
-        images: slices, (B, 1, H, W), 0 to 1.
-        boxes: per slice (N, 4), pixels of the grid.
-        mammograms, mammogram_boxes: of other patients, for a distiller that wants them.
-        joint, joint_boxes: mammograms in which the student detects too.
-        strength: factor on the distillation losses; at 0 neither teacher nor distiller runs.
-    """
-
-    images: Tensor
-    boxes: list[Tensor]
-    mammograms: Tensor | None = None
-    mammogram_boxes: list[Tensor] | None = None
-    joint: Tensor | None = None
-    joint_boxes: list[Tensor] | None = None
-    strength: float = 1.0
 
 
 class StudentStep(nn.Module):
@@ -102,9 +78,8 @@ class StudentStep(nn.Module):
         """Whether the distiller looks at mammograms."""
         return bool(self._teacher) and self.distiller.teacher_sees == "mammograms"
 
-    def forward(self, *parts: Any) -> Losses:
-        """Return the losses of a ``StudentBatch``, which is handed over in its parts."""
-        batch = StudentBatch(*parts)
+    def forward(self, batch: StudentBatch[Tensor]) -> Losses:
+        """Return the losses of a batch."""
         detector, joint = self.detector, None
         if batch.joint is not None and self._joint.batch_norm == "mixed":
             features, joint = mixed_features(detector, batch.images, batch.joint)
@@ -119,7 +94,7 @@ class StudentStep(nn.Module):
             losses |= {key: batch.strength * loss for key, loss in told.items()}
         return losses
 
-    def _told(self, teacher: Detector, batch: StudentBatch) -> Side:
+    def _told(self, teacher: Detector, batch: StudentBatch[Tensor]) -> Side:
         """Return what the teacher sees in the images that the distiller shows it."""
         images: Tensor | None = batch.images
         boxes: list[Tensor] | None = batch.boxes

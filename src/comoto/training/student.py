@@ -17,8 +17,8 @@ from comoto.preprocessing.balance import BalancedSampler
 from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
 from comoto.progress import say
+from comoto.training.batch import StudentBatch
 from comoto.training.cohorts import Cohort, drawn_from
-from comoto.training.data import Batch
 from comoto.training.earlier_runs import starts_from_teacher, teacher_of
 from comoto.training.first_weights import load_run
 from comoto.training.optimizer import group
@@ -83,11 +83,8 @@ class StudentBatches:
     settings: DistillerConfig
     steps_per_epoch: int
 
-    def __call__(self, step: int) -> Batch:
-        """Return the parts of the ``StudentBatch`` of a step, each kind of images as a ``GreyBatch``.
-
-        What the step does not use is not loaded.
-        """
+    def __call__(self, step: int) -> StudentBatch[GreyBatch]:
+        """Return the batch of a step; what the step does not use is not loaded."""
         images, boxes = self.slices.grey_batch(step)
         proposed = None if self.pseudo is None else self.pseudo.grey_batch(step)
         if proposed is not None:
@@ -95,7 +92,7 @@ class StudentBatches:
         strength = distill_strength(step, self.steps_per_epoch, self.settings)
         told, told_boxes = _drawn(self.lesions if strength > 0 else None, step)
         joint, joint_boxes = _drawn(self.joint, step)
-        return images, boxes, told, told_boxes, joint, joint_boxes, strength
+        return StudentBatch(images, boxes, told, told_boxes, joint, joint_boxes, strength)
 
 
 def mammogram_samplers(

@@ -17,9 +17,10 @@ from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.inference.model import Model
 from comoto.preprocessing.balance import BalancedSampler
+from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.sampling import SliceSampler
+from comoto.training.batch import TeacherBatch
 from comoto.training.cohorts import Cohort, drawn_from
-from comoto.training.data import Batch
 from comoto.training.first_weights import first_detector
 from comoto.training.loop import Task
 from comoto.training.optimizer import group
@@ -52,9 +53,9 @@ def teacher_task(config: TrainConfig, cohorts: Mapping[str, Cohort], fabric: Fab
     draws = drawn_from(list(cohorts.values()))
     sampler = BalancedSampler(draws, config.batch, config.augment, config.seed)
 
-    def make_batch(number: int) -> Batch:
+    def make_batch(number: int) -> TeacherBatch[GreyBatch]:
         images, boxes = sampler.grey_batch(number)
-        return images, boxes, number + config.seed * 1_000_003
+        return TeacherBatch(images, boxes, number + config.seed * 1_000_003)
 
     return Task(
         role="teacher",
