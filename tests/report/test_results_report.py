@@ -67,6 +67,16 @@ def test_figures_are_those_of_evaluate(manifest, tables, interval, split):
         assert model.result.record() == result.record()
 
 
+def test_a_radius_that_is_too_large_is_said_at_the_top_and_to_the_caller(manifest, tables, tmp_path, told):
+    settings = {**SETTINGS, "min_radius": 100, "bootstrap": 5}
+    page = api.write_report(tmp_path / "r.html", manifest, tables, pictures=False, **settings).read_text()
+    sentence = "a least hit radius of 100 pixels is more than a tenth of the images"
+    assert page.index(f"<strong>Warning.</strong> {manifest.name}: {sentence}") < page.index(
+        'class="verdict"'
+    )
+    assert sentence in told.readouterr().err
+
+
 def test_the_page_shows_them(manifest, tables, text):
     check_page(text)
     for table in tables.values():

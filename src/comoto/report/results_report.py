@@ -13,6 +13,7 @@ from comoto.errors import ConfigError
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.own_volumes import HitRadius, part_of
 from comoto.output_files import output_files
+from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.report.held_out import HeldOut
 from comoto.report.inputs import SPLIT_WORDS, examples, split_rows
@@ -91,7 +92,10 @@ def write_results_report(
         raise ConfigError("a report needs predictions; give a table of one model at least")
     if options.draws.replicates < 1:
         raise ConfigError("a report shows intervals; give at least 1 replicate, better 1000")
-    output_files({out: fill("results.html.j2", _page(manifest, predictions, options)).encode()}, overwrite)
+    page = _page(manifest, predictions, options)
+    output_files({out: fill("results.html.j2", page).encode()}, overwrite)
+    for warning in page["warnings"]:
+        say(f"warning: {warning}")
     return out
 
 
