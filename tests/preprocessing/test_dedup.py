@@ -199,7 +199,7 @@ def test_the_documented_remedy_renders_from_the_file_as_it_is(tmp_path, pair, ma
     """Whatever hides a change from the stamp, deleting the image's note makes the file be read again."""
     for name in ("prepare", "render"):  # the package exports the function of the one module's name
         module = sys.modules[f"comoto.preprocessing.{name}"]
-        monkeypatch.setattr(module, "stamp", lambda path: "always the same")
+        monkeypatch.setattr(module, "stamp", lambda *_: "always the same")
     absent, present = (path.with_suffix(".raw") for path in pair)
     manifest = make_manifest([{"image_id": "a", "path": str(pair[0])}])
     before = np.array(prepare(manifest, tmp_path / "store", GRID, workers=1).pixels("a"))

@@ -21,6 +21,7 @@ from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.dicom.tags import (
     CAUSES_OF_DAMAGE,
     one_error,
+    open_dicom,
     read_dataset,
     transfer_syntax_uid,
     unsupported,
@@ -113,8 +114,10 @@ def read_header(path: Path | str) -> DicomHeader:
 
 
 def _checked_header(path: Path) -> DicomHeader:
-    syntax = _transfer_syntax(path)
-    dataset, pixels = _read_dataset(path, syntax)
+    with open_dicom(path) as file:
+        syntax = _transfer_syntax(path, file)
+        dataset = read_dataset(path, file, _KEYWORDS)
+        pixels = _pixel_element(path, file, syntax, implicit=bool(dataset.original_encoding[0]))
     attributes = Attributes(path, dataset)
     layout = _layout(path, dataset, syntax)
     num_frames = integer_of(path, dataset, "NumberOfFrames", default=1)
@@ -152,22 +155,15 @@ def _checked_header(path: Path) -> DicomHeader:
     return header
 
 
-def _transfer_syntax(path: Path) -> TransferSyntax:
+def _transfer_syntax(path: Path, file: BinaryIO) -> TransferSyntax:
     """Read the file's meta information alone: a deflated file is refused before it is inflated."""
-    uid = transfer_syntax_uid(path)
+    uid = transfer_syntax_uid(path, file)
     if uid not in ACCEPTED:
         raise unsupported(path, uid)
     return ACCEPTED[uid]
 
 
-def _read_dataset(path: Path, syntax: TransferSyntax) -> tuple[Dataset, PixelElement]:
-    with path.open("rb") as file:
-        dataset = read_dataset(path, file, _KEYWORDS)
-        implicit = bool(dataset.original_encoding[0])
-        return dataset, _pixel_element(path, file, syntax, implicit)
-
-
-def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, implicit: bool) -> PixelElement:
+def _pixel_element(path: Path, file: BinaryIO, syntax: TransferSyntax, *, implicit: bool) -> PixelElement:
     """Parse the element header at which pydicom stopped (PS3.5 section 7.1)."""
     order = "<" if syntax.little_endian else ">"
     beginning = file.read(8 if implicit else 12)

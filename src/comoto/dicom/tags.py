@@ -44,19 +44,33 @@ _one_file_at_a_time = threading.RLock()
 """Catching warnings changes the state of the whole process."""
 
 
-def transfer_syntax_uid(path: Path) -> str:
-    """Read the transfer syntax from the file's meta information (PS3.10 section 7.1) and nothing else.
+def open_dicom(path: Path) -> BinaryIO:
+    """Open a file to read its attributes.
 
     Raises:
-        DicomError: there is no such file, it is not DICOM, or it does not say.
+        DicomError: there is no such file.
+        OSError: it cannot be opened.
     """
     if not path.is_file():
         raise DicomError(f"{path}: no such file")
-    with path.open("rb") as file:
-        beginning = file.read(_PREAMBLE + 4)
-        if beginning[_PREAMBLE:] != b"DICM":
-            raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)")
-        meta = file.read(_META_BYTES)
+    return path.open("rb")
+
+
+def transfer_syntax_uid(path: Path, file: BinaryIO) -> str:
+    """Read the transfer syntax from the file's meta information (PS3.10 section 7.1) and nothing else.
+
+    Args:
+        path: for messages.
+        file: at its beginning, where it is put back.
+
+    Raises:
+        DicomError: it is not DICOM, or it does not say.
+    """
+    beginning = file.read(_PREAMBLE + 4)
+    if beginning[_PREAMBLE:] != b"DICM":
+        raise DicomError(f"{path}: not a DICOM file (no 'DICM' after the preamble)")
+    meta = file.read(_META_BYTES)
+    file.seek(0)
     position = 0
     while position + 12 <= len(meta):
         group, element, kind, length = struct.unpack_from("<HH2sH", meta, position)
@@ -82,11 +96,12 @@ def read_tags(path: Path, keywords: Sequence[Any]) -> FileDataset:
     Raises:
         DicomError: not a DICOM file, damaged, or deflated (which could unpack to any size).
     """
-    uid = transfer_syntax_uid(path)
-    if uid in _INFLATED:
-        raise unsupported(path, uid)
-    with one_error(path), path.open("rb") as file:
-        return read_dataset(path, file, keywords)
+    with open_dicom(path) as file:
+        uid = transfer_syntax_uid(path, file)
+        if uid in _INFLATED:
+            raise unsupported(path, uid)
+        with one_error(path):
+            return read_dataset(path, file, keywords)
 
 
 def read_dataset(path: Path, file: BinaryIO, keywords: Sequence[Any]) -> FileDataset:

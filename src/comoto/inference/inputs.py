@@ -14,7 +14,7 @@ from comoto.errors import ComotoError, DatasetError, DicomError
 from comoto.inference.known import Known, KnownImages, known_by, known_in
 from comoto.progress import say
 from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
-from comoto.sources import Content, SourceKind, describe_source, source_files, survey
+from comoto.sources import Content, SourceKind, describe_source, look_at_file, source_files, survey
 from comoto.wording import first_few
 
 _WANTED = {
@@ -59,12 +59,14 @@ class Job:
         image_id: unique within one prediction file; the path where no manifest names the image.
         laterality: from the manifest; None where only the file is known.
         keys: (patient, study, view) of a manifest's table; None takes them from the header.
+        kind: what a look at the file told, so that it is not looked at again as long as it stays the same.
     """
 
     image_id: str
     path: Path
     laterality: Laterality | None = None
     keys: tuple[str, str, str] | None = None
+    kind: SourceKind | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return plain values that change when another image, or other keys, would be predicted on.
@@ -78,7 +80,7 @@ class Job:
             OSError: it cannot be looked at.
         """
         digest = hashlib.sha256()
-        for file in source_files(self.path):
+        for file in source_files(self.path, self.kind):
             stat = file.stat()
             times = f"{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
             digest.update(os.fsencode(file.name) + f"\0{stat.st_size}\0{times}\n".encode())
@@ -203,31 +205,31 @@ def _of_manifest(folder: Path, request: Request) -> Iterator[Job]:
     manifest = Manifest.load(folder)
     for record in (manifest if request.split is None else manifest.split(request.split)).records():
         if record.modality is request.modality:
-            yield _job(record.path, Known.of(record))
+            yield _job(record.path, look_at_file(record.path), Known.of(record))
 
 
 def _of_files(path: Path, request: Request, known: KnownImages | None, found: Inputs) -> Iterator[Job]:
     """Yield the images of a file or folder; what a manifest or the data set's tables know comes with them."""
     kinds = list(_search(path, request.modality, found) if path.is_dir() else _named(path))
     if known is None:
-        near = known_in(path, [kind.path for kind in kinds]) if path.is_dir() else {}
+        near = known_in(path, kinds) if path.is_dir() else {}
         for kind in kinds:
-            yield _job(kind.path, near.get(kind.path))
+            yield _job(kind.path, kind, near.get(kind.path))
         return
     for kind in kinds:
-        one = known.find(kind.path)
+        one = known.find(kind)
         if one is None and request.split is not None:
             found.left_out[str(kind.path)] = (
                 f"{kind.path}: not in split {request.split.value} of {known.where}"
             )
         else:
-            yield _job(kind.path, one)
+            yield _job(kind.path, kind, one)
 
 
-def _job(path: Path, known: Known | None) -> Job:
+def _job(path: Path, kind: SourceKind | None, known: Known | None) -> Job:
     if known is None:
-        return Job(str(path), path)
-    return Job(known.image_id or str(path), path, known.laterality, known.keys)
+        return Job(str(path), path, kind=kind)
+    return Job(known.image_id or str(path), path, known.laterality, known.keys, kind)
 
 
 def _named(path: Path) -> Iterator[SourceKind]:

@@ -15,7 +15,7 @@ from comoto.datasets.bcs_dbt.tables import has_path_tables, series_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import say
 from comoto.records import ImageRecord, Laterality, Manifest, Split
-from comoto.sources import read_source_header
+from comoto.sources import SourceKind, read_source_header
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ class KnownImages:
     by_series: dict[str, Known] = field(default_factory=dict)
     used: int = 0
 
-    def find(self, path: Path) -> Known | None:
+    def find(self, kind: SourceKind) -> Known | None:
         """Return what is known of a file or of a folder of slices; a file that cannot be read is unknown."""
-        found = self.by_path.get(os.path.realpath(path))
+        found = self.by_path.get(os.path.realpath(kind.path))
         if found is None and self.by_series:
             try:
-                found = self.by_series.get(read_source_header(path).series_instance_uid)
+                series = kind.series_uid or read_source_header(kind.path).series_instance_uid
+                found = self.by_series.get(series)
             except DicomError:
                 return None  # predicting on it says why
         self.used += found is not None
@@ -99,7 +100,7 @@ def known_by(manifest: Path, split: Split | None) -> KnownImages:
     return KnownImages(manifest, {os.path.realpath(one.path): Known.of(one) for one in records})
 
 
-def known_in(root: Path, paths: Sequence[Path]) -> dict[Path, Known]:
+def known_in(root: Path, kinds: Sequence[SourceKind]) -> dict[Path, Known]:
     """Return what manifests and tables on the way from a folder to the files below it know of these.
 
     Only file-path tables of BCS-DBT are looked at: other sets are known by their manifest. What was used is
@@ -107,22 +108,22 @@ def known_in(root: Path, paths: Sequence[Path]) -> dict[Path, Known]:
 
     Args:
         root: folder that was searched.
-        paths: images found in it.
+        kinds: images found in it.
     """
     places: dict[Path, list[KnownImages]] = {}
     found: dict[Path, Known] = {}
-    for path in paths:
-        for folder in (path, *path.parents):
+    for kind in kinds:
+        for folder in (kind.path, *kind.path.parents):
             if folder not in places:
                 places[folder] = _beside(folder)
-            one = next(filter(None, (known.find(path) for known in places[folder])), None)
+            one = next(filter(None, (known.find(kind) for known in places[folder])), None)
             if one is not None:
-                found[path] = one
+                found[kind.path] = one
                 break
             if folder == root:
                 break
     for known in (known for some in places.values() for known in some if known.used):
-        say(f"{known.where}: names the studies of {known.used} of {len(paths)} images, as the labels do")
+        say(f"{known.where}: names the studies of {known.used} of {len(kinds)} images, as the labels do")
     return found
 
 

@@ -211,7 +211,9 @@ def predict_volume(
         DicomError: the image cannot be read or is no volume.
     """
     job = job or Job(str(path), path)
-    found, plan, header = detect_volume(model, path, job.laterality, config or model.config.inference)
+    found, plan, header = detect_volume(
+        model, path, job.laterality, config or model.config.inference, job.kind
+    )
     patient, study, view = keys_of(job, header, plan.laterality)
     return replace(
         found,
@@ -233,7 +235,7 @@ def predict_mammogram(model: Model, job: Job) -> Detections:
     Raises:
         DicomError: the image cannot be read or is a volume.
     """
-    found, _, header = detect_mammogram(model, job.path, job.laterality)
+    found, _, header = detect_mammogram(model, job.path, job.laterality, job.kind)
     return replace(
         found.by_score(),
         image_id=job.image_id,

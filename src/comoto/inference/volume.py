@@ -18,6 +18,7 @@ from comoto.errors import DicomError
 from comoto.inference.aggregate import aggregate
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageHeader, Laterality, Modality
+from comoto.sources import SourceKind
 from comoto.sources.isolated import open_image
 from comoto.sources.parallel import frames_in_parallel
 
@@ -29,7 +30,11 @@ _END = object()
 
 
 def detect_volume(
-    model: Model, path: Path, laterality: Laterality | None, config: InferenceConfig
+    model: Model,
+    path: Path,
+    laterality: Laterality | None,
+    config: InferenceConfig,
+    kind: SourceKind | None = None,
 ) -> tuple[Detections, Plan, ImageHeader]:
     """Detect lesions in one tomosynthesis file.
 
@@ -39,6 +44,7 @@ def detect_volume(
         laterality: side of the body from a data set's table; then a volume that touches the other side is
             turned by 180 degrees. None trusts the pixels.
         config: slices to look at, and the aggregation.
+        kind: what was said of the file before, see ``open_source``.
 
     Returns:
         Detections in source pixels of the corrected orientation, how the volume was rendered, and its header.
@@ -46,7 +52,7 @@ def detect_volume(
     Raises:
         DicomError: the file cannot be read or is no volume.
     """
-    with open_image(path) as image:
+    with open_image(path, kind) as image:
         if not image.header.is_multiframe:
             raise DicomError(
                 f"{path}: a single image where a tomosynthesis volume is expected; for a mammogram add "
@@ -63,7 +69,7 @@ def detect_volume(
 
 
 def detect_mammogram(
-    model: Model, path: Path, laterality: Laterality | None
+    model: Model, path: Path, laterality: Laterality | None, kind: SourceKind | None = None
 ) -> tuple[Detections, Plan, ImageHeader]:
     """Detect lesions in one mammogram.
 
@@ -73,7 +79,7 @@ def detect_mammogram(
     Raises:
         DicomError: the file cannot be read or holds a stack.
     """
-    with open_image(path) as image:
+    with open_image(path, kind) as image:
         plan = plan_image(image, laterality, Modality.MAMMOGRAM, model.config.preprocess)
         found = model.detect([plan.render(image.frame(0, plan.halvings))])[0]
         header = image.header

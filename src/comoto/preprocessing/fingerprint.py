@@ -13,16 +13,17 @@ import hashlib
 from pathlib import Path
 
 from comoto.errors import DatasetError
-from comoto.sources import source_files
+from comoto.sources import SourceKind, source_files
 
 BLOCK = 1 << 20
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, kind: SourceKind | None = None) -> str:
     """Return the SHA-256 of an image's content, 64 hexadecimal digits; equal content, equal hash.
 
     Args:
         path: what ``comoto.sources.open_source`` opens.
+        kind: what a look at it told; see there.
 
     Raises:
         DatasetError: there is no such file or folder.
@@ -30,7 +31,7 @@ def fingerprint(path: Path) -> str:
         OSError: a file cannot be read.
     """
     digest, buffer = hashlib.sha256(), memoryview(bytearray(BLOCK))
-    for file in _files(path):
+    for file in _files(path, kind):
         digest.update(file.stat().st_size.to_bytes(8, "little"))
         with file.open("rb", buffering=0) as stream:
             while length := stream.readinto(buffer):
@@ -38,7 +39,7 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def stamp(path: Path) -> str:
+def stamp(path: Path, kind: SourceKind | None = None) -> str:
     """Return a hash of where an image lies and of its files' lengths and times: cheap, no file is opened.
 
     An equal stamp spares reading for the fingerprint; a different one proves nothing. Besides the time of
@@ -49,13 +50,13 @@ def stamp(path: Path) -> str:
         DatasetError: there is no such file or folder.
     """
     parts = [str(path)]
-    for file in _files(path):
+    for file in _files(path, kind):
         status = file.stat()
         parts.append(f"{file.name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, kind: SourceKind | None) -> list[Path]:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file())
         if not files:
@@ -63,4 +64,4 @@ def _files(path: Path) -> list[Path]:
         return files
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    return source_files(path)
+    return source_files(path, kind)

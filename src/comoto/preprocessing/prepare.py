@@ -38,6 +38,7 @@ from comoto.preprocessing.store_folder import (
 )
 from comoto.progress import say, track
 from comoto.records import ImageRecord, Manifest
+from comoto.sources import SourceKind, look_at_file
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,11 +54,13 @@ class _Seen:
     Attributes:
         stamp: of its files now.
         note: what the store knows of it, if its files have not changed since.
+        kind: what the look at it told; None for what is no DICOM file.
     """
 
     record: ImageRecord
     stamp: str
     note: ImageNote | None
+    kind: SourceKind | None
 
 
 def prepare(
@@ -187,11 +190,12 @@ def _look_at_files(records: list[ImageRecord], out: Path) -> tuple[list[_Seen], 
 
     def one(record: ImageRecord) -> _Seen | Outcome:
         try:
-            now = stamp(record.path)
+            kind = look_at_file(record.path)
+            now = stamp(record.path, kind)
         except (ComotoError, OSError) as error:
             return Outcome(record.image_id, str(error))
         note = read_note(out, record.image_id)
-        return _Seen(record, now, note if note is not None and note.stamp == now else None)
+        return _Seen(record, now, note if note is not None and note.stamp == now else None, kind)
 
     found = _in_threads(one, records, "look at the files")
     unreadable = {item.image_id: item.error or "" for item in found if isinstance(item, Outcome)}
@@ -228,7 +232,8 @@ def _render_others(seen: list[_Seen], done: set[str], how: How, work: Work) -> I
         if item.record.image_id not in done:
             by_name[planes_key(item.stamp, item.record, how.config, how.options)].append(item)
     tasks = [
-        Task(name, items[0].stamp, tuple(item.record for item in items)) for name, items in by_name.items()
+        Task(name, items[0].stamp, tuple(item.record for item in items), items[0].kind)
+        for name, items in by_name.items()
     ]
     job = partial(render, how=how)
     yield from chain.from_iterable(track(spread(job, tasks, how.out, work), "prepare", len(tasks)))

@@ -29,7 +29,7 @@ from comoto.preprocessing.planes import PlanesInfo, planes_key, sound_info, take
 from comoto.preprocessing.slices import PrepareOptions, slices_to_prepare
 from comoto.preprocessing.store_folder import WORKING, ImageNote, reopen
 from comoto.records import ImageRecord, Modality
-from comoto.sources import Source
+from comoto.sources import Source, SourceKind
 from comoto.sources.isolated import Limits, open_image, reading_within
 
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
@@ -43,11 +43,13 @@ class Task:
         name: of the marker, unlike that of any other task.
         stamp: of the image's files when the work was planned.
         records: the images that show it, at least one, of one path and one way to render it.
+        kind: what the look at the files told; see ``open_source``.
     """
 
     name: str
     stamp: str
     records: tuple[ImageRecord, ...]
+    kind: SourceKind | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def check(record: ImageRecord, num_slices: int, shape: tuple[int, int] | None = 
 def _outcomes(task: Task, how: How) -> list[Outcome]:
     """Find the planes in the store, or in another one, or render them."""
     record = task.records[0]
-    print_ = fingerprint(record.path)
+    print_ = fingerprint(record.path, task.kind)
     key = planes_key(print_, record, how.config, how.options)
     info = sound_info(how.out, key)
     for other in how.reuse:
@@ -145,7 +147,7 @@ def _outcomes(task: Task, how: How) -> list[Outcome]:
 
 def _render(task: Task, key: str, how: How) -> list[Outcome]:
     record = task.records[0]
-    with open_image(record.path) as image:
+    with open_image(record.path, task.kind) as image:
         frames = image.header.num_frames
         outcomes = [check(each, frames) for each in task.records]
         if all(outcome.error is not None for outcome in outcomes):
@@ -169,7 +171,7 @@ def _planes(task: Task, image: Source, info: PlanesInfo) -> Iterator[NDArray[np.
     for frame in image.frames(info.slice_indices.tolist(), info.plan.halvings):
         yield info.plan.render(frame)
     path = task.records[0].path
-    if stamp(path) != task.stamp:
+    if stamp(path, task.kind) != task.stamp:
         raise DatasetError(f"{path}: was changed while it was being prepared; run the same command again")
 
 

@@ -94,7 +94,7 @@ WAYS_OUT = {
 
 @dataclass(frozen=True)
 class DicomContent:
-    """What one DICOM file is.
+    """What one DICOM file is by itself; the files beside it may make it a slice of a volume.
 
     Attributes:
         content: see ``dicom_content``.
@@ -114,6 +114,12 @@ class DicomContent:
     columns: int = 0
     reason: str = ""
     tags: FileDataset | None = field(default=None, repr=False, compare=False)
+
+
+def stands_alone(found: DicomContent) -> bool:
+    """Say whether a file is an image whatever lies beside it: no slice and no capture, which may be one."""
+    is_slice = found.content is Content.SLICE or found.sop_class_uid in _CAPTURES
+    return not is_slice and found.content is not Content.UNREADABLE
 
 
 def is_dicom(path: Path) -> bool:

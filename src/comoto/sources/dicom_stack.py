@@ -80,16 +80,15 @@ class DicomStack:
 
     Args:
         folder: where the files lie.
-        files: those that belong to the volume, at least one, any order.
+        slices: what ``ordered_slices`` returned.
 
     Raises:
-        DicomError: a header cannot be read, the files are not of one volume, their order is contradictory,
-            or a slice is missing.
+        DicomError: a header cannot be read, or the headers contradict each other.
     """
 
-    def __init__(self, folder: Path, files: Sequence[DicomContent]) -> None:
+    def __init__(self, folder: Path, slices: Sequence[StackSlice]) -> None:
         self.path = folder
-        self.slices = ordered_slices(folder, files)
+        self.slices = tuple(slices)
         self.announced = max((one.announced or 0 for one in self.slices), default=0)
         if self.announced > len(self.slices):
             warn_once(
@@ -151,8 +150,12 @@ class DicomStack:
 def ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackSlice, ...]:
     """Put the files of one volume in order, from the few tags that are known of each.
 
+    Args:
+        folder: where they lie, for messages.
+        files: those that belong to the volume, at least one, any order.
+
     Raises:
-        DicomError: see ``DicomStack``.
+        DicomError: the files are not of one volume, their order is contradictory, or a slice is missing.
     """
     if len(files) > MAX_FRAMES:
         raise DicomError(

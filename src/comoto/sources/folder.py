@@ -26,6 +26,8 @@ _LISTED = 8
 _FEWEST_OF_PART = 5
 """Slices of a view or an acquisition of its own: one odd slice is no other volume, but an error of the
 export, and some writers count a new acquisition with every slice."""
+State = tuple[tuple[str, int, int, int], ...]
+"""Name, length and times of files."""
 _NO_COMPANY = frozenset({Content.VOLUME, Content.UNREADABLE})
 """What beside a stack makes it unclear which volume a folder stands for."""
 
@@ -152,18 +154,43 @@ def stack_around(path: Path) -> tuple[FolderContent, Stack] | None:
     Looking into a folder takes a few milliseconds a file, so the last ones looked into are remembered for as
     long as their files stay the same.
     """
-    try:
-        stats = [(entry.name, entry.stat()) for entry in os.scandir(path.parent) if entry.is_file()]
-    except OSError as error:
-        raise DicomError(f"{path.parent}: cannot be opened ({error.strerror or error})") from error
-    state = tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
-    content = _remembered(path.parent, state)
+    content = _remembered(path.parent, folder_state(path.parent))
     stack = content.stack_of(path)
     return None if stack is None else (content, stack)
 
 
+def folder_state(folder: Path) -> State:
+    """Return what changes when a file directly in a folder comes, goes or is replaced.
+
+    Raises:
+        DicomError: the folder cannot be opened.
+    """
+    try:
+        files = [entry for entry in os.scandir(folder) if entry.is_file()]
+        return tuple(sorted(_state(entry.name, entry.stat()) for entry in files))
+    except OSError as error:
+        raise DicomError(f"{folder}: cannot be opened ({error.strerror or error})") from error
+
+
+def file_state(path: Path) -> State:
+    """Return what changes when a file is replaced.
+
+    Raises:
+        DicomError: it cannot be looked at.
+    """
+    try:
+        return (_state(path.name, path.stat()),)
+    except OSError as error:
+        raise DicomError(f"{path}: cannot be opened ({error.strerror or error})") from error
+
+
+def _state(name: str, stat: os.stat_result) -> tuple[str, int, int, int]:
+    """The time of the last change of the entry is one that nobody can set on Linux and macOS."""
+    return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 @lru_cache(maxsize=2)
-def _remembered(folder: Path, state: tuple[tuple[str, int, int], ...]) -> FolderContent:
+def _remembered(folder: Path, state: State) -> FolderContent:
     return look_into(folder)
 
 

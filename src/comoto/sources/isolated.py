@@ -31,7 +31,7 @@ import numpy as np
 from comoto.dicom.decode import Pixels, reduced_shape
 from comoto.errors import ConfigError, DicomError
 from comoto.records import ImageHeader
-from comoto.sources.open import Source, open_source
+from comoto.sources.open import Source, SourceKind, open_source
 
 _LONGEST_TEXT = 1 << 20
 _PROGRAM = ("-m", "comoto.sources.isolated_worker")
@@ -81,14 +81,16 @@ def reading_within(limits: Limits | None) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def open_image(path: Path | str) -> Source:
+def open_image(path: Path | str, kind: SourceKind | None = None) -> Source:
     """Open an image, in a worker or here, as ``reading_within`` says; here if nothing is said.
+
+    A worker looks at the files itself, whatever ``kind`` says of them.
 
     Raises:
         DicomError: the file is refused; see ``open_source`` and ``open_isolated``.
     """
     limits = _chosen.get()
-    return open_source(path) if limits is None else open_isolated(path, limits)
+    return open_source(path, kind) if limits is None else open_isolated(path, limits)
 
 
 class IsolatedSource:

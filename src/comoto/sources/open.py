@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,9 +12,24 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
-from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
-from comoto.sources.dicom_stack import DicomStack, have_an_order, ordered_slices
-from comoto.sources.folder import FolderContent, Stack, look_into, stack_around
+from comoto.sources.dicom_content import (
+    WAYS_OUT,
+    Content,
+    DicomContent,
+    dicom_content,
+    is_dicom,
+    stands_alone,
+)
+from comoto.sources.dicom_stack import DicomStack, StackSlice, have_an_order, ordered_slices
+from comoto.sources.folder import (
+    FolderContent,
+    Stack,
+    State,
+    file_state,
+    folder_state,
+    look_into,
+    stack_around,
+)
 from comoto.sources.png import SIGNATURE, PngImage
 from comoto.sources.raw_volume import RawVolume, raw_file, read_entries
 
@@ -71,6 +86,29 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Look:
+    """What a look at an image's DICOM files told, for whoever opens it later; worthless once they changed.
+
+    Attributes:
+        found: of a file that is an image by itself, without its tags; or the slices of a stack, in order.
+        place: the file, or the folder of the slices.
+        state: of the place, from before the look.
+    """
+
+    found: DicomContent | tuple[StackSlice, ...]
+    place: Path
+    state: State
+
+    def still_holds(self) -> bool:
+        """Say whether nothing has changed at the place."""
+        try:
+            now = file_state(self.place) if isinstance(self.found, DicomContent) else folder_state(self.place)
+        except DicomError:
+            return False
+        return now == self.state
+
+
+@dataclass(frozen=True)
 class SourceKind:
     """What ``open_source`` would find at a path.
 
@@ -79,30 +117,45 @@ class SourceKind:
         content: what it holds.
         num_frames: slices of a volume, 1 for a mammogram; 0 where that is not known without opening it.
         problem: why it cannot be opened; empty if it can.
+        look: spares ``open_source`` and ``source_files`` another look; None where they have to.
     """
 
     path: Path
     content: Content
     num_frames: int
     problem: str = ""
+    look: Look | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID; empty where the look did not tell."""
+        if self.look is None:
+            return ""
+        found = self.look.found
+        return (found if isinstance(found, DicomContent) else found[0]).series_uid
 
 
-def open_source(path: Path | str) -> Source:
+def open_source(path: Path | str, kind: SourceKind | None = None) -> Source:
     """Open an image; what it is decides its content, never its name.
 
     Args:
         path: a DICOM file; a folder with one single-frame DICOM file per slice, or with one DICOM file; any
             slice of a series in a folder, which stands for its stack; a MetaImage header (``.mhd``) with its
             raw file beside it; a grey PNG.
+        kind: what a survey or ``describe_source`` said of the path, if there was one; looked at again if
+            something has changed since.
 
     Raises:
         DicomError: the file is refused, or the folder holds no image, several, or an incomplete stack; names
             the files and the way out.
     """
     path = Path(path)
+    look = None if kind is None else kind.look
+    if look is not None and look.still_holds():
+        return _open_looked_at(path, look.found)
     if path.is_dir():
         found = look_into(path).only()
-        return DicomStack(path, found.files) if isinstance(found, Stack) else _open_dicom(found)
+        return _open_stack(path, found) if isinstance(found, Stack) else _open_dicom(found)
     if not path.is_file():
         raise DicomError(f"{path}: no such file or folder")
     return _OPENERS[_format(path)](path)
@@ -136,12 +189,14 @@ def describe_source(path: Path | str) -> SourceKind:
     path = Path(path)
     try:
         if path.is_dir():
-            return _describe_found(path, look_into(path).only())
+            state = folder_state(path)
+            return _describe_found(path, look_into(path).only(), state)
         if not path.is_file():
             return SourceKind(path, Content.UNREADABLE, 0, f"{path}: no such file or folder")
         kind = _format(path)
         if kind == "dicom":
-            return _describe_file(dicom_content(path))
+            state = file_state(path)
+            return _describe_file(dicom_content(path), state)
         with _OPENERS[kind](path) as image:
             frames = image.header.num_frames
         return SourceKind(path, Content.VOLUME if frames > 1 else Content.MAMMOGRAM, frames)
@@ -149,8 +204,23 @@ def describe_source(path: Path | str) -> SourceKind:
         return SourceKind(path, Content.UNREADABLE, 0, str(error))
 
 
-def source_files(path: Path | str) -> list[Path]:
+def look_at_file(path: Path) -> SourceKind | None:
+    """Describe a DICOM file; None for a folder, another format, or what cannot be looked at."""
+    try:
+        if not (path.is_file() and is_dicom(path)):
+            return None
+        state = file_state(path)
+        return _describe_file(dicom_content(path), state)
+    except DicomError:
+        return None
+
+
+def source_files(path: Path | str, kind: SourceKind | None = None) -> list[Path]:
     """Return the files that an image is made of, sorted: what has to be copied, or looked at for changes.
+
+    Args:
+        path: of the image.
+        kind: see ``open_source``.
 
     Raises:
         DicomError: there is no such file or folder, or a MetaImage header is not one.
@@ -160,12 +230,16 @@ def source_files(path: Path | str) -> list[Path]:
         return sorted(file for file in path.iterdir() if file.is_file())
     if not path.is_file():
         raise DicomError(f"{path}: no such file or folder")
-    if not is_dicom(path) and path.suffix.lower() == ".mhd":
+    if kind is not None and kind.look is not None and kind.look.still_holds():
+        found = kind.look.found
+        return [path] if isinstance(found, DicomContent) else sorted(one.path for one in found)
+    if not is_dicom(path):
+        if path.suffix.lower() != ".mhd":
+            return [path]
         raw = raw_file(path, read_entries(path))
         return sorted({path, raw} if raw.is_file() else {path})
-    if is_dicom(path) and (around := _around(dicom_content(path))) is not None:
-        return sorted(file.path for file in around[1].files)
-    return [path]
+    around = _around(dicom_content(path))
+    return [path] if around is None else sorted(file.path for file in around[1].files)
 
 
 def _format(path: Path) -> str:
@@ -192,7 +266,19 @@ def _format(path: Path) -> str:
 def _open_dicom(found: DicomContent) -> Source:
     _refuse(found)
     around = _around(found)
-    return DicomImage(found.path) if around is None else DicomStack(found.path, around[1].files)
+    return DicomImage(found.path) if around is None else _open_stack(found.path, around[1])
+
+
+def _open_stack(path: Path, stack: Stack) -> DicomStack:
+    return DicomStack(path, ordered_slices(path, stack.files))
+
+
+def _open_looked_at(path: Path, found: DicomContent | tuple[StackSlice, ...]) -> Source:
+    """Open what needs no other look; its header is read now, for it has to be that of the pixels."""
+    if isinstance(found, DicomContent):
+        _refuse(found)
+        return DicomImage(found.path)
+    return DicomStack(path, found)
 
 
 def _around(found: DicomContent) -> tuple[FolderContent, Stack] | None:
@@ -213,30 +299,50 @@ def _refuse(found: DicomContent) -> None:
         raise DicomError(f"{found.path}: {WAYS_OUT[found.content]}")
 
 
-def _describe_file(found: DicomContent) -> SourceKind:
+def _describe_file(found: DicomContent, state: State) -> SourceKind:
+    before = None if stands_alone(found) else folder_state(found.path.parent)
     around = _around(found)
-    return _describe_found(found.path, found) if around is None else describe_stack(*around)
+    if around is None or before is None:
+        return _describe_found(found.path, found, state)
+    return describe_stack(*around, before)
 
 
-def describe_stack(content: FolderContent, stack: Stack) -> SourceKind:
-    """Describe a stack of several slices under the one path that stands for it; never raises."""
+def describe_stack(content: FolderContent, stack: Stack, state: State | None) -> SourceKind:
+    """Describe a stack of several slices under the one path that stands for it; never raises.
+
+    Args:
+        content: of the folder.
+        stack: one in it.
+        state: of the folder before it was looked into; None where that is not known.
+    """
     path = content.name_of(stack)
     try:
-        ordered_slices(path, stack.files)
+        slices = ordered_slices(path, stack.files)
     except DicomError as error:
         return SourceKind(path, Content.VOLUME, len(stack.files), str(error))
-    return SourceKind(path, Content.VOLUME, len(stack.files))
+    look = None if state is None else Look(slices, content.folder, state)
+    return SourceKind(path, Content.VOLUME, len(slices), look=look)
 
 
-def _describe_found(path: Path, found: Stack | DicomContent) -> SourceKind:
+def look_of(found: DicomContent, state: State | None) -> Look | None:
+    """Return what is kept of the look at one file; None where its neighbours may decide what it is."""
+    if state is None or not stands_alone(found):
+        return None
+    return Look(replace(found, tags=None), found.path, state)
+
+
+def _describe_found(path: Path, found: Stack | DicomContent, state: State) -> SourceKind:
+    """Describe the one image of a file or folder, whose state is given."""
     if isinstance(found, Stack):
-        count = len(ordered_slices(path, found.files))
-        return SourceKind(path, Content.VOLUME if count > 1 else Content.SLICE, count)
+        slices = ordered_slices(path, found.files)
+        content = Content.VOLUME if len(slices) > 1 else Content.SLICE
+        return SourceKind(path, content, len(slices), look=Look(slices, path, state))
+    own = tuple(one for one in state if one[0] == found.path.name)
     content = Content.MAMMOGRAM if found.content is Content.CAPTURE else found.content
     problem = f"{found.path}: {WAYS_OUT[content]}" if content in WAYS_OUT else ""
     if content is Content.UNREADABLE:
         problem = f"{found.path}: the header cannot be read ({found.reason})"
-    return SourceKind(path, content, found.num_frames, problem)
+    return SourceKind(path, content, found.num_frames, problem, look_of(found, own))
 
 
 _OPENERS: dict[str, Callable[[Path], Source]] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
-from comoto.sources.folder import FolderContent, group
-from comoto.sources.open import SourceKind, describe_source, describe_stack
+from comoto.sources.folder import FolderContent, State, folder_state, group
+from comoto.sources.open import SourceKind, describe_source, describe_stack, look_of
 from comoto.sources.walk import walk
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -48,6 +48,7 @@ def _unreadable(path: Path, reason: str) -> SourceKind:
 
 
 def _survey_folder(folder: Path, names: list[str]) -> Iterator[SourceKind]:
+    state = _state_of(folder)
     found: list[DicomContent] = []
     for path in (folder / name for name in names):
         one = _look_at(path)
@@ -56,7 +57,15 @@ def _survey_folder(folder: Path, names: list[str]) -> Iterator[SourceKind]:
         elif one is not None:
             yield one
     if found:
-        yield from _survey_dicom(group(folder, found))
+        yield from _survey_dicom(group(folder, found), state)
+
+
+def _state_of(folder: Path) -> State | None:
+    """Return the state of a folder; None where its files can be listed and not looked at."""
+    try:
+        return folder_state(folder)
+    except DicomError:
+        return None
 
 
 def _look_at(path: Path) -> DicomContent | SourceKind | None:
@@ -77,9 +86,9 @@ def _look_at(path: Path) -> DicomContent | SourceKind | None:
     return describe_source(path) if suffix in _OTHER_SUFFIXES else None
 
 
-def _survey_dicom(content: FolderContent) -> Iterator[SourceKind]:
+def _survey_dicom(content: FolderContent, state: State | None) -> Iterator[SourceKind]:
     for stack in content.volumes:
-        yield describe_stack(content, stack)
+        yield describe_stack(content, stack, state)
     if content.volumes:
         for stack in content.stacks:
             if len(stack.files) == 1:
@@ -91,8 +100,10 @@ def _survey_dicom(content: FolderContent) -> Iterator[SourceKind]:
         except DicomError as error:
             problem = str(error)
         yield SourceKind(content.folder, Content.SLICE, int(len(content.stacks) == 1), problem)
+    of_name = {one[0]: (one,) for one in state or ()}
     for one in content.others:
         problem = f"{one.path}: {WAYS_OUT[one.content]}" if one.content in WAYS_OUT else ""
         if one.content is Content.UNREADABLE:
             problem = f"{one.path}: the header cannot be read ({one.reason})"
-        yield SourceKind(one.path, one.content, one.num_frames, problem)
+        look = look_of(one, of_name.get(one.path.name))
+        yield SourceKind(one.path, one.content, one.num_frames, problem, look)

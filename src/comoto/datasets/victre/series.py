@@ -20,7 +20,7 @@ from comoto.errors import DicomError
 from comoto.records import Laterality
 from comoto.sources import open_source
 from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content
-from comoto.sources.dicom_stack import DicomStack
+from comoto.sources.dicom_stack import DicomStack, ordered_slices
 from comoto.sources.folder import Stack, group
 
 _KEYWORDS = (
@@ -179,7 +179,7 @@ def _series(item: _Item, tags: dict[str, str], *, is_alone: bool) -> Series:
     if not tags["PatientID"] or not item.first.series_uid:
         raise DicomError(f"{item.first.path}: names no patient or no series; {_DAMAGED}")
     if item.stack is not None:
-        image = DicomStack(item.path, item.stack.files)
+        image = DicomStack(item.path, ordered_slices(item.path, item.stack.files))
         if image.announced > image.num_frames:
             raise DicomError(
                 f"{item.path}: {image.num_frames} of {image.announced} slices are there; {_DAMAGED}"
