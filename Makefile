@@ -23,7 +23,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# What takes half a minute and more: kills, interruptions, damage, the whole way with names in every header.
+# What takes long: kills, interruptions, damage, studies, the whole way with names in every header. CI runs it too.
 test-slow: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
 

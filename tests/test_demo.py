@@ -159,6 +159,7 @@ def test_the_hit_radius_is_the_challenges_in_millimetres() -> None:
     assert hit_radius(DemoConfig(size="full")) == pytest.approx(100.0)
 
 
+@pytest.mark.slow
 def test_peak_memory_sees_what_is_gone_again() -> None:
     """In a process of its own: children of other tests count too, and end when they like."""
     code = """

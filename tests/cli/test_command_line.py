@@ -334,6 +334,7 @@ def in_terminal(*words):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_is_finished_and_a_rerun_continues(tmp_path):
     out = tmp_path / "sim"
     words = ["simulate", "--size", "tiny", "--mammograms", "10", "--train", "6", "--validation", "0"]

@@ -121,6 +121,7 @@ def test_a_store_of_either_kind_alone_can_be_measured(tmp_path: Path) -> None:
         assert measure.loader(store.relabelled(chosen), BatchConfig(size=2), AugmentConfig(), 0).value > 0
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_or_json(exams: Exams, teacher_run: Path) -> None:
     store = exams.stores / "vindr-mammo"
     dicom = next(exams.vindr_mammo.rglob("*.dicom"))

@@ -75,6 +75,7 @@ def test_a_frame_of_another_form_is_a_finding(fuzz, tmp_path, monkeypatch):
     assert fuzz.outcome(path).startswith("frames ")
 
 
+@pytest.mark.slow
 def test_processes_that_die_or_hang_are_findings(tmp_path):
     """A copy of the target whose reader kills its process at one file and sleeps at another."""
     (tmp_path / "fuzz").mkdir()

@@ -65,6 +65,7 @@ def test_a_volume_has_the_detections_of_torch(
     np.testing.assert_array_equal(theirs.first_slice, ours.first_slice)
 
 
+@pytest.mark.slow
 def test_fcos_with_an_inner_resize_has_the_detections_of_torch(tmp_path: Path) -> None:
     kind = (
         "detector={kind: fcos, backbone: {name: thin}, pyramid_channels: 32, coarse_levels: false, "

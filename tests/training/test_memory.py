@@ -53,6 +53,7 @@ def measured(how: str, **environment: str) -> tuple[int, int, int]:
 
 
 @glibc_only
+@pytest.mark.slow
 def test_work_done_before_finds_its_memory_again_and_leaves_it_at_the_end() -> None:
     plain, _, _ = measured("plain")
     kept, held, left = measured("kept")
@@ -66,6 +67,7 @@ def test_work_done_before_finds_its_memory_again_and_leaves_it_at_the_end() -> N
     "setting",
     [{"MALLOC_TRIM_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}],
 )
+@pytest.mark.slow
 def test_settings_of_the_user_stay(setting: dict[str, str]) -> None:
     faults, _, _ = measured("kept", **setting)
     assert faults * os.sysconf("SC_PAGESIZE") > 80 << 20

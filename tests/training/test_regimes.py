@@ -186,6 +186,7 @@ def test_student_with_everything_on_two_sets(
     assert not set(patients["tomosynthesis/self_training"]) & set(patients["tomosynthesis/validation"])
 
 
+@pytest.mark.slow
 def test_two_and_two_epochs_equal_four_with_everything_on(
     exams: Exams, teacher_run: Path, tmp_path: Path
 ) -> None:
