@@ -31,6 +31,7 @@ SMALLEST = DemoConfig(
 )
 
 
+@pytest.mark.slow
 def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.CaptureFixture[str]
 ) -> None:

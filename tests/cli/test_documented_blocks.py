@@ -7,6 +7,7 @@ of other programs the file, the options and the targets have to exist.
 import importlib.resources
 import re
 import tomllib
+from typing import Any
 
 import pytest
 from documented_blocks import Block, World, documented_blocks, make_things, tiny_presets
@@ -87,7 +88,15 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.resources, "files", lambda of: fake if of == "comoto.config" else real(of))
 
 
-@pytest.mark.parametrize(("name", "lines"), in_order(), ids=[name for name, _ in in_order()])
+def marked() -> list[Any]:
+    """Every block; the pages behind the first two are slow tests."""
+    return [
+        pytest.param(name, lines, id=name, marks=() if name.startswith(STORIES) else pytest.mark.slow)
+        for name, lines in in_order()
+    ]
+
+
+@pytest.mark.parametrize(("name", "lines"), marked())
 def test_a_block_runs(name, lines, comoto, small, things, tmp_path, monkeypatch):
     folder = tmp_path / "world"
     folder.mkdir()

@@ -55,6 +55,7 @@ def test_detections_lie_inside_the_image_highest_first(detector: Detector) -> No
         assert bool((one.scores[:-1] >= one.scores[1:]).all())
 
 
+@pytest.mark.slow
 def test_a_detector_learns_one_picture(detector: Detector) -> None:
     """Sixty steps on one square: it is found, and nothing else scores as high."""
     torch.manual_seed(1)

@@ -216,6 +216,7 @@ def left(request: pytest.FixtureRequest, untrained: Path, tmp_path_factory: pyte
     return Left(releases, out, broken, log.read_text(errors="replace"), codes)
 
 
+@pytest.mark.slow
 def test_the_inputs_carry_the_values(left: Left) -> None:
     for kind in ("whole", "wrong"):
         files = [path for path in (left.releases / kind).rglob("*") if path.is_file()]
@@ -225,6 +226,7 @@ def test_the_inputs_carry_the_values(left: Left) -> None:
         assert not tables or any(found_in(text) for path in tables for text in texts(path))
 
 
+@pytest.mark.slow
 def test_the_commands_did_their_work(left: Left) -> None:
     whole = {step: code for step, code in left.codes.items() if step.startswith("whole")}
     assert set(whole.values()) == {0}, left.console
@@ -237,10 +239,12 @@ def test_the_commands_did_their_work(left: Left) -> None:
         assert (left.folder / "whole" / name).is_file(), name
 
 
+@pytest.mark.slow
 def test_no_file_carries_a_value(left: Left) -> None:
     assert leaks(left.folder) == []
 
 
+@pytest.mark.slow
 def test_nothing_that_was_printed_carries_a_value(left: Left) -> None:
     assert "Traceback" in left.console  # --verbose shows where an error was raised
     assert found_in(left.console) == []

@@ -56,8 +56,7 @@ def test_every_batch_holds_equal_parts(stores, size, share, positives, negatives
             assert [counts[k] for k in range(3)] == expected
 
 
-@pytest.mark.parametrize("size", range(3, 12))
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize(("size", "share"), [(3, 0.0), (4, 0.25), (5, 0.5), (7, 1.0), (8, 0.25), (11, 0.5)])
 def test_no_set_gets_more_than_one_image_more(stores, size, share):
     images, boxes = balanced(stores, size=size, negative_share=share).batch(0)
     counts = Counter(owner(image) for image in images)

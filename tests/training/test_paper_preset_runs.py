@@ -54,6 +54,7 @@ def test_the_teacher_aligns_its_lesions(paper_teacher: Path) -> None:
     ],
     ids=["comoto", "image-level"],
 )
+@pytest.mark.slow
 def test_the_arms_that_distil(
     exams: Exams, stores: Path, paper_teacher: Path, tmp_path: Path, arm: list[str], key: str
 ) -> None:
