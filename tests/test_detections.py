@@ -179,14 +179,28 @@ def test_tables_of_both_kinds_are_read_again(tmp_path: Path) -> None:
 def test_a_row_that_is_no_box_is_refused_by_its_line(tmp_path: Path, row: str, reason: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(",".join(PREDICTION_COLUMNS) + "\n" + row + "\n")
-    with pytest.raises(DatasetError, match=rf"bad.csv: no box with a score and whole slices on {reason}; "):
+    with pytest.raises(DatasetError, match=rf"bad\.csv: .*{reason}\b"):
+        Detections.from_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "problem"),
+    [
+        (",".join(PREDICTION_COLUMNS), 'P,S,lcc,"1,234",2,3,4,5,6,1', "1,234"),
+        (",".join((*PREDICTION_COLUMNS, "Score")), "P,S,lcc,1,2,3,4,5,6,1,0.5", "stands twice"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path, header: str, row: str, problem: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(f"{header}\n{row}\n")
+    with pytest.raises(DatasetError, match=problem):
         Detections.from_csv(path)
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("StudyUID,View,X\nS,lcc,1\n")
-    with pytest.raises(DatasetError, match=r"columns are missing: PatientID, Width.*comoto predict"):
+    with pytest.raises(DatasetError, match=r"bad\.csv: columns 'PatientID', 'Width'.* are missing"):
         Detections.from_csv(path)
 
 

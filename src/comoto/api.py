@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from comoto.evaluation.challenge import ChallengeResult
     from comoto.evaluation.intervals import IntervalKind
     from comoto.evaluation.mammogram import MammogramResult, Rule
-    from comoto.evaluation.tables import TableSource
     from comoto.inference.model import Model
     from comoto.inference.onnx_export import ExportedModel
     from comoto.inference.predict import PredictionFiles
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from comoto.splits.file import SplitFile
     from comoto.splits.make import MadeSplit
     from comoto.study.run import StudyOutcome
+    from comoto.tables import TableSource
     from comoto.training.run import TrainResult
 
 __all__ = [

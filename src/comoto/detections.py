@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from comoto.csv_rows import lines_text, read_csv_rows, read_numbers
-from comoto.errors import DatasetError
+from comoto.csv_rows import read_csv_rows
 from comoto.output_files import write_text
 from comoto.records import PREDICTION_COLUMNS, FloatArray, IntArray
+from comoto.tables import read_table
 
 Space = Literal["source", "grid"]
 """Pixels of the image in its corrected orientation, or of the network's grid."""
@@ -30,7 +30,6 @@ MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
 
 _KEYS = ("patient_id", "study_id", "view_key")
 _UIDS = ("series_instance_uid", "sop_instance_uid")
-_EXPORT = "give a table that 'comoto predict' wrote, or one with the same columns"
 
 
 class Geometry(Protocol):
@@ -413,28 +412,22 @@ def _checked_spans(spans: Sequence[ArrayLike], number: int) -> Spans:
 
 
 def _read_table(path: Path) -> list[Detections]:
-    table = read_csv_rows(path)
-    is_volumes = "StudyUID" in table.header
+    is_volumes = "StudyUID" in read_csv_rows(path).header
     columns = PREDICTION_COLUMNS if is_volumes else MAMMOGRAM_COLUMNS
-    missing = [name for name in columns if name not in table.header]
-    if missing:
-        raise DatasetError(f"{path}: columns are missing: {', '.join(missing)}; {_EXPORT}")
-    cells = {name: [row[table.header.index(name)] for row in table.rows] for name in columns}
     names, numbers = (columns[:3], columns[3:]) if is_volumes else (columns[:1], columns[1:])
-    values = np.stack([read_numbers(cells[name]).values for name in numbers], axis=1)
+    table = read_table(path, "predictions", names, numbers)
+    values = np.stack([table.numbers[name] for name in numbers], axis=1)
     if is_volumes:
         x, width, y, height, first, depth, scores = values.T
         boxes = np.stack([x, y, x + width, y + height], axis=1)
         slices = np.stack([first, depth], axis=1)
     else:
         boxes, scores, slices = values[:, :4], values[:, 4], np.zeros((len(values), 2))
-    is_wrong = ~np.isfinite(values).all(axis=1) | (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
-    is_wrong |= (slices < 0).any(axis=1) | (slices != np.floor(slices)).any(axis=1)
-    if is_wrong.any():
-        where = lines_text(np.asarray(table.lines)[is_wrong].tolist())
-        raise DatasetError(f"{path}: no box with a score and whole slices on {where}; correct the table")
+    is_right = np.isfinite(values).all(axis=1) & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
+    is_right &= (slices >= 0).all(axis=1) & (slices == np.floor(slices)).all(axis=1)
+    table.require(is_right, "no box with a score and whole slices", "correct the table")
     rows_of: dict[tuple[str, ...], list[int]] = {}
-    for row, key in enumerate(zip(*(cells[name] for name in names), strict=True)):
+    for row, key in enumerate(zip(*(table.texts[name] for name in names), strict=True)):
         rows_of.setdefault(key, []).append(row)
     fields = _KEYS if is_volumes else ("image_id",)
     return [

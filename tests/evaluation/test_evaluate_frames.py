@@ -6,8 +6,8 @@ from challenge_cases import box, boxes, false_positive, labels, prediction, pred
 
 import comoto
 from comoto.arguments import as_table
-from comoto.evaluation.tables import read_table
 from comoto.inference.predict import PredictionFiles
+from comoto.tables import read_table
 
 
 def test_evaluate_takes_data_frames_and_gives_what_files_give(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from comoto.evaluation.tables import BoolArray, Float64Array
 from comoto.geometry.boxes import as_boxes, iou_matrix
+from comoto.tables import BoolArray, Float64Array
 
 IOUS_2D: Float64Array = np.arange(10, 51, 5) / 100
 """0.10, 0.15, ..., 0.50."""

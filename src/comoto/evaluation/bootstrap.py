@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from comoto.evaluation.froc import count_at_or_above, finite_or_none, froc_thresholds, lesion_scores
-from comoto.evaluation.tables import Float64Array
 from comoto.progress import track
 from comoto.records import IntArray
+from comoto.tables import Float64Array
 
 LEVEL = 0.95
 BAND_FPS: Float64Array = np.unique(np.concatenate([np.linspace(0.0, 8.0, 81), np.geomspace(0.05, 1.0, 21)]))

@@ -37,7 +37,7 @@ from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
 from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.side_by_side import side_by_side
-from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
+from comoto.tables import BoolArray, Float64Array, TableSource
 
 FPS_ALL = (2.0,)
 FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)

@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from comoto.errors import DatasetError
-from comoto.evaluation.tables import BoolArray, Float64Array, Table
 from comoto.records import IntArray
+from comoto.tables import BoolArray, Float64Array, Table
 
 VolumeKey = tuple[str, str]
 

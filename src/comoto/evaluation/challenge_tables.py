@@ -25,8 +25,8 @@ from comoto.evaluation.challenge_checks import (
 )
 from comoto.evaluation.depth import DepthAccount, depth_account
 from comoto.evaluation.matching import CENTER_RADIUS, hits_by_challenge_rule
-from comoto.evaluation.tables import BoolArray, Float64Array, Table, TableSource, read_table
 from comoto.records import IntArray, Manifest, Modality
+from comoto.tables import BoolArray, Float64Array, Table, TableSource, read_table
 
 _PLACE = ("X", "Width", "Y", "Height", "Z", "Depth")
 SLICE_SHARE = 0.25

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from comoto.evaluation.matching import hits_in_plane
-from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
+from comoto.tables import Float64Array
 
 MOSTLY_ALL = 0.5
 """A box that spans this share of the stack has its middle within a quarter of the stack's own middle."""

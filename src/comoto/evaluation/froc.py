@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
+from comoto.tables import Float64Array
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from comoto.evaluation.bootstrap import Interval, patient_draws, percentile_inte
 from comoto.evaluation.challenge import FPS_POSITIVE
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.paired import mean_sensitivity_positive, resampled_positive
-from comoto.evaluation.tables import Float64Array
 from comoto.progress import track
 from comoto.records import IntArray
+from comoto.tables import Float64Array
 
 Arm = Sequence[Sequence[ChallengePredictions]]
 

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
 from comoto.evaluation.bootstrap import LEVEL, Interval, ResampledFroc, percentile_band
-from comoto.evaluation.tables import Float64Array
+from comoto.tables import Float64Array
 
 IntervalKind = Literal["percentile", "bca"]
 FEW_PATIENTS = 60

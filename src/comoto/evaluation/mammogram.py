@@ -29,8 +29,8 @@ from comoto.evaluation.froc import Froc, finite_or_none, froc
 from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
 from comoto.evaluation.matching import hits_by_center, hits_by_iou
 from comoto.evaluation.side_by_side import side_by_side
-from comoto.evaluation.tables import Float64Array, Table, TableSource, read_table
 from comoto.records import IntArray, Manifest, Modality
+from comoto.tables import Float64Array, Table, TableSource, read_table
 
 Rule = Literal["iou", "center"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
+from comoto.tables import Float64Array
 
 CENTER_RADIUS = 100.0
 """Pixels within which a centre is always near enough (DBTex rule)."""

@@ -14,7 +14,7 @@ from comoto.evaluation.bootstrap import Cohort, Interval, ResampledFroc, percent
 from comoto.evaluation.challenge import FPS_POSITIVE
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.froc import Froc, froc
-from comoto.evaluation.tables import BoolArray, Float64Array
+from comoto.tables import BoolArray, Float64Array
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ import numpy as np
 
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.hierarchical import drawn_patients, mean_sensitivities, run_sensitivities
-from comoto.evaluation.tables import Float64Array
+from comoto.tables import Float64Array
 
 DIFFERENCE = 0.07
 """The published difference in the low-data setting."""

@@ -27,9 +27,9 @@ from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.froc import count_at_or_above, froc, froc_thresholds
 from comoto.evaluation.mammogram import MEAN_NAME, figure_name, read_mammogram_boxes
 from comoto.evaluation.matching import CENTER_RADIUS
-from comoto.evaluation.tables import BoolArray, Float64Array, TableSource
 from comoto.geometry.boxes import iou_matrix
 from comoto.records import Manifest, Modality
+from comoto.tables import BoolArray, Float64Array, TableSource
 
 PUBLISHED_IOU = 0.1
 PUBLISHED_FPS = (1, 2, 3, 4)

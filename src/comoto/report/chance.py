@@ -13,9 +13,9 @@ import numpy as np
 
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth, moved
 from comoto.evaluation.paired import mean_sensitivity_positive
-from comoto.evaluation.tables import Float64Array
 from comoto.records import IntArray
 from comoto.report.source_images import SearchSpace
+from comoto.tables import Float64Array
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from PIL import Image, ImageDraw, ImageFont
 from comoto.components import suggest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.evaluation.tables import TableSource
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
 from comoto.report.predicted_rows import rows_of_file, rows_of_record
 from comoto.sources import open_source
+from comoto.tables import TableSource
 
 Box = tuple[float, float, float, float]
 

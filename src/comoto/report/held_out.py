@@ -21,10 +21,10 @@ from comoto.evaluation.challenge_tables import (
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.own_volumes import HitRadius, own_volumes
 from comoto.evaluation.paired import PairedDifference, paired_difference
-from comoto.evaluation.tables import TableSource
 from comoto.records import ImageRecord, Manifest, Modality
 from comoto.report.pictures import Box
 from comoto.sources import read_source_header
+from comoto.tables import TableSource
 
 OPERATING_FIGURE = "sensitivity_at_2_fps_all"
 """The figure whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from comoto.checksums import read_json_object
 from comoto.errors import DatasetError
-from comoto.evaluation.tables import TableSource, read_table
 from comoto.inference.tables import FORMAT
 from comoto.records import ImageRecord, Manifest
 from comoto.sources import describe_source
+from comoto.tables import TableSource, read_table
 
 Keys = tuple[str, str, str]
 """Patient, study and view, as a table names an image."""

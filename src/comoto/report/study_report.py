@@ -12,7 +12,6 @@ import numpy as np
 from comoto.config import dump_yaml
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.runs import LesionSizes, RunsFroc, SizeGroup, froc_over_runs, sensitivity_by_size
-from comoto.evaluation.tables import Float64Array
 from comoto.output_files import output_files
 from comoto.progress import track
 from comoto.report.page import fill
@@ -40,6 +39,7 @@ from comoto.study.table import (
     runs_text,
     spread,
 )
+from comoto.tables import Float64Array
 
 REPORT = "report.html"
 CURVE_FPS: Float64Array = np.linspace(0.0, 5.0, 51)

@@ -11,7 +11,7 @@ from comoto.errors import DatasetError
 from comoto.evaluation.bootstrap import Band, Bootstrap, Interval
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import MammogramResult
-from comoto.evaluation.tables import Float64Array
+from comoto.tables import Float64Array
 
 FORMAT = "comoto-mammogram-evaluation-1"
 

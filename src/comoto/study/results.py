@@ -17,7 +17,6 @@ from comoto.evaluation.challenge_tables import (
     read_predictions,
     read_truth,
 )
-from comoto.evaluation.tables import Float64Array, read_table
 from comoto.progress import track
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import Grid, build_grid
@@ -33,6 +32,7 @@ from comoto.study.kept import (
     read_done,
 )
 from comoto.study.settings_check import refuse_changed_settings
+from comoto.tables import Float64Array, read_table
 
 Place = tuple[str, float, str]
 """Regime, fraction and arm: one row of the table."""
