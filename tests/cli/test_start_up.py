@@ -23,7 +23,7 @@ for arguments in json.loads(sys.argv[1]):
             code = leaving.code
     told.append([code, said.getvalue(), "torch" in sys.modules])
 import comoto.inference.predict, comoto.preprocessing, comoto.training.run
-import comoto.study.run, comoto.study.table
+import comoto.report.results_report, comoto.study.run, comoto.study.table
 print(json.dumps([told, "torch" in sys.modules]))
 """
 STUDY = """
@@ -77,6 +77,10 @@ def calls(folder: Path) -> dict[tuple[str, ...], str]:
         ): "of 2 images could be predicted on; the first: nowhere.dcm",
         ("predict", "--model", run, "--out", str(folder), volume): "is a folder; name a file in it",
         ("evaluate", "--predictions", "nowhere", "--labels", "a", "--boxes", "b"): "cannot be read",
+        (
+            *("report", "--manifest", "nowhere", "--predictions", "a=b", "--out", f"{out}.html"),
+            *("--run", run),
+        ): "nowhere",
         ("study", "run", str(folder / "study.yaml"), "--out", out): "did you mean 'batch.size'?",
         ("study", "status", "nowhere"): "nowhere: holds no study.yaml",
         ("study", "table", "nowhere"): "nowhere: holds no study.yaml",

@@ -43,7 +43,7 @@ FPS_ALL = (2.0,)
 FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)
 _ALL_NAME = "sensitivity_at_2_fps_all"
 _POSITIVE_NAMES = tuple(f"sensitivity_at_{int(fps)}_fps_positive" for fps in FPS_POSITIVE)
-_MEAN_NAME = "mean_sensitivity_positive"
+MEAN_NAME = "mean_sensitivity_positive"
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class ChallengeResult:
 
     def __repr__(self) -> str:
         return (
-            f"ChallengeResult({_MEAN_NAME} {self.mean_sensitivity_positive:.3f}: "
+            f"ChallengeResult({MEAN_NAME} {self.mean_sensitivity_positive:.3f}: "
             f"{self.num_lesions} lesions, {self.num_volumes_all} volumes, {self.num_patients} patients)"
         )
 
     @property
     def mean_sensitivity_positive(self) -> float:
         """The challenge's ranking figure."""
-        return self.metric[_MEAN_NAME]
+        return self.metric[MEAN_NAME]
 
     @property
     def sensitivity_at_2_fps_all(self) -> float:
@@ -159,7 +159,7 @@ class ChallengeResult:
             f"  patients           {self.num_patients}",
             f"  predictions        {self.num_predictions}",
             "",
-            self._line(_MEAN_NAME, "mean sensitivity, positive volumes, 1-4 FP/volume", None),
+            self._line(MEAN_NAME, "mean sensitivity, positive volumes, 1-4 FP/volume", None),
         ]
         thresholds = self.thresholds()
         for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
@@ -300,7 +300,7 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
     return {
         _ALL_NAME: float(froc_all.sensitivity_at(FPS_ALL)[0]),
         **{name: float(value) for name, value in zip(_POSITIVE_NAMES, positive, strict=True)},
-        _MEAN_NAME: float(positive.mean()),
+        MEAN_NAME: float(positive.mean()),
     }
 
 
@@ -334,7 +334,7 @@ def _bootstrap(
     intervals = {_ALL_NAME: Interval(float(low_all[0]), float(high_all[0]))}
     for place, name in enumerate(_POSITIVE_NAMES):
         intervals[name] = Interval(float(low[place]), float(high[place]))
-    intervals[_MEAN_NAME] = interval_of(
+    intervals[MEAN_NAME] = interval_of(
         at_positive[:, :last].mean(axis=1),
         float(value_positive[:last].mean()),
         None if out_positive is None else out_positive[:, :last].mean(axis=1),

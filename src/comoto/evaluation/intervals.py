@@ -66,7 +66,7 @@ class Resampling:
                 f"{text}: of 40 patients, a 95 % percentile interval held the true value in 89 to 93 % of "
                 "trials, of 20 in 85 to 88 %; --interval bca corrects most of it",
             )
-        return (f"{text}: of 20 patients, 91 to 94 % of such intervals held the true value in trials",)
+        return (f"{text}: of 20 patients, 92 to 94 % of such intervals held the true value in trials",)
 
 
 def limits(

@@ -65,7 +65,7 @@ class MammogramResult:
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        value = self.metric["mean_sensitivity"]
+        value = self.metric[MEAN_NAME]
         sizes = f"{self.froc.num_lesions} lesions, {self.froc.num_images} images"
         return f"MammogramResult(mean_sensitivity {value:.3f}: {sizes})"
 

@@ -10,7 +10,7 @@ from typing import Any
 from comoto.config import TrainConfig
 from comoto.errors import DatasetError
 from comoto.evaluation.intervals import Resampling
-from comoto.evaluation.mammogram import MammogramResult
+from comoto.evaluation.mammogram import MEAN_NAME, MammogramResult
 from comoto.evaluation.own_volumes import HitRadius
 from comoto.records import Split
 from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoFolder
@@ -32,7 +32,6 @@ from comoto.report.source_images import SourceImages
 from comoto.report.teacher_result import read_mammogram_result
 from comoto.report.training_runs import Run, runs_section
 from comoto.report.wording import Words, count, in_words, listed, share
-from comoto.training.validate import MAMMOGRAM_METRIC
 
 _WORDS = Words(
     model="student",
@@ -145,7 +144,7 @@ def teacher_section(material: DemoMaterial) -> Page:
     teacher = read_mammogram_result(path, material.demo.json("evaluation/teacher.json"))
     alt = (
         "FROC curve of the teacher on held-out mammograms; "
-        f"mean sensitivity {share(teacher.metric[MAMMOGRAM_METRIC])}."
+        f"mean sensitivity {share(teacher.metric[MEAN_NAME])}."
     )
     return {
         "teacher_froc": figure_image(froc_figure([("Teacher", teacher)]), alt),
@@ -206,7 +205,7 @@ def _steps(material: DemoMaterial) -> tuple[Step, ...]:
 
 
 def _teacher_sentence(teacher: MammogramResult) -> str:
-    interval = None if teacher.bootstrap is None else teacher.bootstrap.intervals[MAMMOGRAM_METRIC]
+    interval = None if teacher.bootstrap is None else teacher.bootstrap.intervals[MEAN_NAME]
     rule = (
         f"a hit overlaps the lesion by an IoU of at least {teacher.iou:g}"
         if teacher.rule == "iou"
@@ -214,7 +213,7 @@ def _teacher_sentence(teacher: MammogramResult) -> str:
     )
     return (
         f"Mean sensitivity at 1, 2, 3 and 4 FP per mammogram: "
-        f"{figure_text(teacher.metric[MAMMOGRAM_METRIC], interval)}; "
+        f"{figure_text(teacher.metric[MEAN_NAME], interval)}; "
         f"{count(teacher.froc.num_lesions, 'lesion')} in {count(teacher.froc.num_images, 'mammogram')}; "
         f"{rule}."
     )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comoto.evaluation.bootstrap import Interval
+from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.paired import PairedDifference
 from comoto.report.chance import ChanceLevel
 from comoto.report.held_out import Scored
 from comoto.report.wording import Words, count, in_words, share, share_interval, signed, signed_interval
 
-MEAN_FIGURE = "mean_sensitivity_positive"
+MEAN_FIGURE = MEAN_NAME
 FEW_PATIENTS = 30
 
 

@@ -27,6 +27,7 @@ from comoto.report.results_sections import (
     without_picture,
 )
 from comoto.report.source_images import SourceImages
+from comoto.report.training_runs import read_run, runs_section, seen_in_training
 from comoto.report.wording import Words, listed
 from comoto.versions import versions
 
@@ -101,14 +102,15 @@ def write_results_report(
 
 def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOptions) -> Page:
     held_out = HeldOut(part_of(manifest, options.split), predictions, options.radius, options.draws)
-    training = _Training.of(options.runs)
-    images = SourceImages(training.preprocess, opened=options.pictures)
+    runs = {title: read_run(folder) for title, folder in options.runs.items()}
+    preprocess = next((run.config.preprocess for run in runs.values()), PreprocessConfig())
+    images = SourceImages(preprocess, opened=options.pictures)
     material = Material(held_out, images, _words(options.split))
     page = headline_section(material) | froc_section(material) | pictures_section(material)
-    page |= training.page | {
+    page |= runs_section(runs) | {
         "name": manifest.name,
         "names": listed([model.title for model in held_out.models]),
-        "notices": training.seen(held_out),
+        "notices": seen_in_training(runs, (record.patient_id for record in held_out.volumes)),
         "tables": tuple(
             TableRow(
                 model.title,
@@ -145,34 +147,3 @@ def _words(split: Split | None) -> Words:
         return Words()
     word = SPLIT_WORDS[split]
     return Words(volume=f"{word} volume", patient=f"{word} patient")
-
-
-@dataclass(frozen=True)
-class _Training:
-    """The runs of a report, and their part of the page; without runs torch is not loaded.
-
-    Attributes:
-        preprocess: decides the window of the pictures.
-    """
-
-    page: Page
-    preprocess: PreprocessConfig
-    runs: Mapping[str, Any]
-
-    @staticmethod
-    def of(folders: Mapping[str, Path]) -> _Training:
-        if not folders:
-            nothing = dict.fromkeys(("cohorts", "compared", "differing", "run_texts"), ())
-            return _Training({"curves": None, **nothing}, PreprocessConfig(), {})
-        from comoto.report.training_runs import read_run, runs_section
-
-        runs = {title: read_run(folder) for title, folder in folders.items()}
-        first = next(iter(runs.values()))
-        return _Training(runs_section(runs), first.config.preprocess, runs)
-
-    def seen(self, held_out: HeldOut) -> tuple[str, ...]:
-        if not self.runs:
-            return ()
-        from comoto.report.training_runs import seen_in_training
-
-        return seen_in_training(self.runs, (record.patient_id for record in held_out.volumes))

@@ -1,4 +1,4 @@
-"""Training runs beside their results: curves, who saw which patients, settings. Needs torch."""
+"""Training runs beside their results: curves, who saw which patients, settings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from comoto.config import TrainConfig, dump_yaml
 from comoto.detectors.about import read_about
+from comoto.evaluation import challenge, mammogram
 from comoto.preprocessing.store import read_json
 from comoto.report.curves_figure import LogRows, curves_figure
 from comoto.report.pictures import figure_image
 from comoto.report.settings import differences
 from comoto.report.wording import count
 from comoto.training.log_file import LOG, read_log
-from comoto.training.validate import MAMMOGRAM_METRIC, VOLUME_METRIC
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def seen_in_training(runs: Mapping[str, Run], scored: Iterable[str]) -> tuple[st
 
 def _curves(runs: Mapping[str, Run]) -> Any:
     drawn = [
-        (title, run.rows, MAMMOGRAM_METRIC if run.role == "teacher" else VOLUME_METRIC, run.best_epoch)
+        (title, run.rows, (mammogram if run.role == "teacher" else challenge).MEAN_NAME, run.best_epoch)
         for title, run in runs.items()
         if run.rows
     ]

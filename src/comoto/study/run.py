@@ -170,9 +170,8 @@ def run_one(spec_path: str, study_process: int, not_after: float | None, allowed
     lines = (spec.folder / WORKER_LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     reason = f"killed by {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
     seconds = round(time.monotonic() - started, 1)
-    (spec.folder / ALIVE).unlink(
-        missing_ok=True
-    )  # a killed worker cannot; one of another call shows it again
+    # a killed worker leaves it behind; a worker of another call shows it again
+    (spec.folder / ALIVE).unlink(missing_ok=True)
     content = {"name": spec.name, "exit_code": code, "reason": reason, "seconds": seconds}
     write_failed(spec.folder, {**content, "last_lines": lines[-_TAIL_LINES:]})
     return "failed"

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from comoto.evaluation.bootstrap import LEVEL, Interval
+from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.hierarchical import hierarchical_difference, hierarchical_interval
 from comoto.output_files import output_files
@@ -22,7 +23,7 @@ from comoto.progress import track
 from comoto.study.grid import rule_texts
 from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pairs, nested
 
-MEAN = "mean_sensitivity_positive"
+MEAN = MEAN_NAME
 FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
 TABLE_MD, TABLE_CSV = "table.md", "table.csv"
 _FEW_SEEDS = 5

@@ -12,6 +12,7 @@ import pandas as pd
 from comoto.config import SelectionConfig, TrainConfig
 from comoto.detections import prediction_table
 from comoto.errors import DatasetError
+from comoto.evaluation import challenge, mammogram
 from comoto.evaluation.average_precision import map_2d
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
@@ -24,10 +25,10 @@ from comoto.progress import say
 from comoto.records import Manifest
 from comoto.training.cohorts import Cohort
 
-VOLUME_METRIC = "mean_sensitivity_positive"
+VOLUME_METRIC = challenge.MEAN_NAME
 VOLUME_TIE_BREAK = "sensitivity_at_2_fps_all"
 """The challenge's own: here volumes without a lesion count."""
-MAMMOGRAM_METRIC = "mean_sensitivity"
+MAMMOGRAM_METRIC = mammogram.MEAN_NAME
 MAMMOGRAM_TIE_BREAK = "sensitivity_at_0.5_fps"
 MAP_2D = "map_2d"
 
