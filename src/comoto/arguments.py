@@ -53,6 +53,12 @@ def as_paths(name: str, value: object) -> list[Path]:
     return [as_path(f"{name}[{number}]", each) for number, each in enumerate(value)]
 
 
+def named_path(text: str) -> tuple[str | None, Path]:
+    """Return name and path of ``NAME=PATH``; a path alone, which may have a = of its own, has no name."""
+    name, mark, path = text.partition("=")
+    return (name, Path(path)) if mark and not Path(text).exists() else (None, Path(text))
+
+
 def as_table(name: str, value: object) -> Path | pd.DataFrame:
     """Return a table that was given as a file or as a data frame.
 

@@ -95,18 +95,19 @@ def _named(given: Sequence[str], option: str) -> dict[str, Path]:
     Raises:
         ConfigError: a name is empty, or stands twice.
     """
+    from comoto.arguments import named_path
     from comoto.errors import ConfigError
 
     named: dict[str, Path] = {}
     for word in given:
-        name, mark, path = word.partition("=")
-        if not mark or Path(word).exists():  # a path may have a = of its own
-            name, path = Path(word).stem if Path(word).is_file() else Path(word).name, word
-        if not name.strip() or not path:
+        name, path = named_path(word)
+        if name is None:
+            name = path.stem if path.is_file() else path.name
+        if not name.strip() or word.endswith("="):
             raise ConfigError(f"{option} {word}: expected a name and a path, such as CoMoTo=comoto.csv")
         if name.strip() in named:
             raise ConfigError(
                 f"{option} {word}: '{name.strip()}' is named twice; give each a name of its own, NAME=PATH"
             )
-        named[name.strip()] = Path(path)
+        named[name.strip()] = path
     return named

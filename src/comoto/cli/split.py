@@ -75,6 +75,7 @@ def split(
     Example: comoto split manifests/bcs-dbt manifests/cmmd --fractions 0.1,0.25 --out splits/seed-0
     """
     from comoto import api
+    from comoto.arguments import named_path
     from comoto.errors import ConfigError
     from comoto.output_files import refuse_inputs_as_outputs
 
@@ -87,7 +88,7 @@ def split(
         return
     if folds is not None:
         say_unused(ctx, "with --folds", "validation" if held_out is HeldOut.VALIDATION else "test")
-    refuse_inputs_as_outputs([out], [Path(name.partition("=")[2] or name) for name in manifests or ()])
+    refuse_inputs_as_outputs([out], [named_path(text)[1] for text in manifests or ()])
     made = api.split(
         manifests or (),
         out,

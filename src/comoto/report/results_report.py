@@ -101,8 +101,8 @@ def write_results_report(
 
 
 def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOptions) -> Page:
+    runs = {title: read_run(folder) for title, folder in options.runs.items()}  # a wrong path is told first
     held_out = HeldOut(part_of(manifest, options.split), predictions, options.radius, options.draws)
-    runs = {title: read_run(folder) for title, folder in options.runs.items()}
     preprocess = next((run.config.preprocess for run in runs.values()), PreprocessConfig())
     images = SourceImages(preprocess, opened=options.pictures)
     material = Material(held_out, images, _words(options.split))

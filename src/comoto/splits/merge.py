@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
+from comoto.arguments import named_path
 from comoto.errors import DatasetError
 from comoto.records import Manifest, Modality, Split
 
@@ -80,18 +80,18 @@ def read_sources(texts: Sequence[str], *, shared_ids: bool) -> tuple[Source, ...
     sources: list[Source] = []
     unnamed: set[str] = set()
     for text in texts:
-        alias, equals, folder = text.partition("=") if not Path(text).exists() else ("", "", text)
-        manifest = Manifest.load(Path(folder if equals else text))
-        name = alias if equals else manifest.name
+        alias, folder = named_path(text)
+        manifest = Manifest.load(folder)
+        name = manifest.name if alias is None else alias
         if not name or SEPARATOR in name or "+" in name or name.strip() != name:
             raise DatasetError(f"{text}: '{name}' is no name for a data set; use letters, digits and hyphens")
-        clash = name in {source.alias for source in sources} and (not equals or name in unnamed)
+        clash = name in {source.alias for source in sources} and (alias is None or name in unnamed)
         if clash and not shared_ids:
             raise DatasetError(
                 f"{text}: two manifests are named {name}; write NAME=FOLDER with two names if they hold "
                 "different people, with one name for both if equal patient ids are the same person"
             )
-        if not equals:
+        if alias is None:
             unnamed.add(name)
         sources.append(Source(name, manifest))
     return tuple(sources)
