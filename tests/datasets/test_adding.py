@@ -35,7 +35,7 @@ def clinic_set(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     yield
     sys.modules.pop("comoto.datasets.clinic", None)
-    monkeypatch.delattr(comoto.datasets, "clinic", raising=False)
+    vars(comoto.datasets).pop("clinic", None)
 
 
 def page_tests():

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from releases_own_tables import COLUMNS, ROWS, Hospital
 from test_index_command import comoto
@@ -239,6 +240,7 @@ def test_words(tmp_path):
         "e.dcm,4,s,CC,I,train",
     )
     manifest = index(place, words="Kranial:CC,I:L")
+    pd.testing.assert_frame_equal(index(place, words={"Kranial": "CC", "I": "L"}).images, manifest.images)
     assert list(manifest.images["view_key"]) == ["lcc", "rmlo1", "lxccl", "lcc1", "lcc2"]
     assert list(manifest.images["split"]) == ["train", "validation", "test", "train", "train"]
     with pytest.raises(

@@ -25,6 +25,7 @@ from releases_victre import VictreTree
 from comoto.cli.main import _run
 from comoto.config import load_train_config
 from comoto.detectors.checkpoint import About, build_detector, save_checkpoint
+from comoto.records import Manifest
 from privacy_search import NEEDLES, TAGS, damage, found_in, give_names, leaks, texts, written_to
 from tiny_exams import TINY
 
@@ -144,6 +145,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
 class Left:
     """What the command line left behind of one release."""
 
+    name: str
     releases: Path
     folder: Path
     broken: Path
@@ -213,7 +215,7 @@ def left(request: pytest.FixtureRequest, untrained: Path, tmp_path_factory: pyte
                  "--skip-broken", "--out", out / "broken" / f"store{number}")  # fmt: skip
             call(f"broken predict {number}", "predict", broken, "--model", untrained, what,
                  "--out", out / "broken" / f"{number}.csv")  # fmt: skip
-    return Left(releases, out, broken, log.read_text(errors="replace"), codes)
+    return Left(name, releases, out, broken, log.read_text(errors="replace"), codes)
 
 
 @pytest.mark.slow
@@ -234,6 +236,7 @@ def test_the_commands_did_their_work(left: Left) -> None:
     damaged = [step for step in left.codes if step.startswith("broken predict")]
     assert [left.codes[step] for step in damaged] == [2] * 5, left.console
     assert left.console.count(f"{left.broken}: ") > 5
+    assert Manifest.load(left.folder / "whole" / "manifest").name == left.name  # splits join sets by it
     for name in ("manifest/images.parquet", "manifest/summary.txt", "store/store.json", "page.html",
                  "predictions.csv", "predictions.json"):  # fmt: skip
         assert (left.folder / "whole" / name).is_file(), name

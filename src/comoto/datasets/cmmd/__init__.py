@@ -149,8 +149,7 @@ def _require_images(
     there = {(image.patient, image.side) for image in images}
     absent = [f"{patient} {side}" for patient, side in labels.classes if (patient, side) not in there]
     what = f"breasts of {labels.path.name}"
-    if not allow_missing:
-        refuse_missing(root, what, absent, len(labels.classes), allow_missing)
+    refuse_missing(root, what, absent, len(labels.classes), allow_missing)
     if absent:
         ledger.drop(f"{labels.path.name}: {len(absent)} breasts have no image on disk: {', '.join(absent)}")
 

@@ -135,9 +135,6 @@ class _Collected:
     seen: set[str] = field(default_factory=set)
     clipped: int = 0
 
-    def drop(self, reason: str, key: str) -> None:
-        self.ledger.drop_of(reason, key)
-
 
 def _names_first(reason: str, keys: Sequence[str]) -> str:
     return f"{first_few(keys)}: {reason}"
@@ -188,12 +185,12 @@ def _loaded(folders: OmidbFolders, client: str, found: _Collected) -> tuple[dict
     for kind, folder in (("imagedb", folders.data), ("nbss", folders.nbss)):
         path = client_json(folder, client, kind)
         if path is None:
-            found.drop(f"there is no {kind}_*.json of the client in {folder}", client)
+            found.ledger.drop_of(f"there is no {kind}_*.json of the client in {folder}", client)
             return ()
         try:
             loaded.append(load_json(path))
         except DatasetError as error:
-            found.drop(f"the client cannot be read: {error}", client)
+            found.ledger.drop_of(f"the client cannot be read: {error}", client)
             return ()
     return tuple(loaded)
 
@@ -214,7 +211,7 @@ def _images_of(
     episodes = parse_episodes(nbss)
     studies = imagedb.get("STUDIES")
     if not isinstance(studies, dict) or not studies:
-        found.drop("the client has no studies in IMAGEDB", client)
+        found.ledger.drop_of("the client has no studies in IMAGEDB", client)
         return
     of_client = client_status(episodes)
     for study, content in studies.items():
@@ -222,7 +219,7 @@ def _images_of(
             continue
         episode = _episode_of(content, episodes)
         if episode is None:
-            found.drop(
+            found.ledger.drop_of(
                 "the study belongs to no episode of NBSS, so nobody knows its state", f"{client}/{study}"
             )
             continue
@@ -232,7 +229,7 @@ def _images_of(
             listed_here.add(f"{sop}.dcm")
             yield _Image(client, study, sop, marks, episode, of_client, files)
         for name in sorted(name for name in files - listed_here if name.endswith(".dcm")):
-            found.drop("the file is not in IMAGEDB", f"{client}/{study}/{name}")
+            found.ledger.drop_of("the file is not in IMAGEDB", f"{client}/{study}/{name}")
 
 
 def _sops(study: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -256,23 +253,23 @@ def _episode_of(study: Mapping[str, Any], episodes: Mapping[str, Episode]) -> Ep
 def _take(folders: OmidbFolders, image: _Image, options: OmidbOptions, found: _Collected) -> None:
     """Add one image with its lesions, or the reason why not."""
     if image.sop in found.seen:
-        found.drop("the image is listed twice; the first is taken", image.key)
+        found.ledger.drop_of("the image is listed twice; the first is taken", image.key)
         return
     found.seen.add(image.sop)
     try:
         header = _header(folders, image)
     except (DatasetError, DicomError) as error:
-        found.drop(f"cannot be read: {error}", image.key)
+        found.ledger.drop_of(f"cannot be read: {error}", image.key)
         return
     if header is None:
-        found.drop(_MISSING, image.key)
+        found.ledger.drop_of(_MISSING, image.key)
         return
     reason = _refused(header, options, found)
     if reason is None and f"{image.sop}.dcm" not in image.study_files:
         reason = _MISSING
     if reason is not None:
         if reason:
-            found.drop(reason, image.key)
+            found.ledger.drop_of(reason, image.key)
         return
     _add(folders, image, header, options, found)
 
@@ -323,17 +320,17 @@ def _add(
     marks = parse_marks(image.marks, header.laterality, image.episode)
     counted = [mark for mark in marks if options.count(mark, side)]
     if not marks and side in _CANCER and options.unmarked == "drop":
-        found.drop(
+        found.ledger.drop_of(
             f"the breast is {side}, but nobody marked where (--set unmarked=keep takes it as healthy)",
             image.key,
         )
         return
     if counted and header.is_tomosynthesis:
-        found.drop("a mark on a tomosynthesis object names no slice", image.key)
+        found.ledger.drop_of("a mark on a tomosynthesis object names no slice", image.key)
         return
     boxes = [box for mark in counted if (box := mark.on_image(header.rows, header.columns)) is not None]
     if len(boxes) < len(counted):
-        found.drop(
+        found.ledger.drop_of(
             "a mark's box is below a pixel, no number or outside of the image, so a lesion is lost", image.key
         )
         return

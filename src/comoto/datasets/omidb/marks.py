@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from comoto.datasets.omidb.nbss import Episode, lesion_number
-from comoto.datasets.reading.boxes import LEAST_SIDE
+from comoto.datasets.reading.boxes import LEAST_SIDE, Box, clipped
 from comoto.records import Laterality
 
 _FLAGS = {
@@ -64,18 +64,17 @@ class Mark:
         box: x1, y1, x2, y2 with sorted corners, not clipped; None if the corners are no numbers.
     """
 
-    box: tuple[float, float, float, float] | None
+    box: Box | None
     categories: tuple[str, ...]
     conspicuity: str
 
-    def on_image(self, rows: int, columns: int) -> tuple[float, float, float, float] | None:
+    def on_image(self, rows: int, columns: int) -> Box | None:
         """Return the box inside the image, half-open; None if less than a pixel of it is."""
-        if self.box is None:
+        inside = None if self.box is None else clipped(self.box, rows, columns)
+        if inside is None:
             return None
-        x1, y1, x2, y2 = self.box
-        inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(columns)), min(y2, float(rows))
-        large = min(inside[2] - inside[0], inside[3] - inside[1]) >= LEAST_SIDE
-        return inside if large else None
+        x1, y1, x2, y2 = inside
+        return inside if min(x2 - x1, y2 - y1) >= LEAST_SIDE else None
 
 
 def parse_marks(value: Any, side: Laterality, episode: Episode) -> list[Mark]:

@@ -121,11 +121,7 @@ def _table(place: Path) -> Table:
 
 def _selected(table: Table, options: OmidbSelectionOptions, ledger: Ledger) -> pd.DataFrame:
     rows = table.rows
-    table.refuse(
-        ~rows["type"].isin(list(TYPES)),
-        f"type is none of {', '.join(TYPES)}",
-        "correct the table",
-    )
+    table.words("type", tuple(TYPES))
     keep = rows["type"].isin(list(options.types))
     if options.scanner:
         keep &= rows["scanner"].isin(list(options.scanner))

@@ -16,12 +16,15 @@ from comoto.errors import ConfigError
 
 
 def _parse_words(value: Any) -> Any:
-    """Return ``D:R,I:L`` as a dictionary with lower-case keys.
+    """Return ``D:R,I:L``, or a dictionary, as a dictionary with lower-case keys.
 
     Raises:
         ConfigError: it is written otherwise.
     """
-    return dict(_meanings(value)) if isinstance(value, str) else value
+    pairs = dict(_meanings(value)) if isinstance(value, str) else value
+    if not isinstance(pairs, Mapping):
+        return value
+    return {str(theirs).lower(): ours for theirs, ours in pairs.items()}
 
 
 def _meanings(text: str) -> Iterator[tuple[str, str]]:
@@ -29,7 +32,7 @@ def _meanings(text: str) -> Iterator[tuple[str, str]]:
         theirs, colon, ours = (piece.strip() for piece in part.partition(":"))
         if not (theirs and colon and ours):
             raise ConfigError(f"--set words: '{part}'; expected your_word:our_word, such as D:R")
-        yield theirs.lower(), ours
+        yield theirs, ours
 
 
 class CsvOptions(AllowMissing):

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import get_annotations, signature
+from inspect import get_annotations, signature, unwrap
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -23,7 +23,7 @@ from comoto.datasets.reading.about import DatasetAbout
 from comoto.errors import ConfigError
 
 _OF_MANY = ("tables", "categories", "allow_missing")
-"""Options that several readers have, so that one who names them knows what they are."""
+"""Options with a switch of their own, which readers without them take off; nothing is near to them."""
 
 _WORD_OF_CHOICE = re.compile(r"'([^']*)'")
 
@@ -109,7 +109,7 @@ def options_of(reader: Any) -> type[ReaderOptions] | None:
     if "options" not in signature(reader).parameters:
         return None
     try:
-        found: Any = get_annotations(_unwrapped(reader), eval_str=True)["options"]
+        found: Any = get_annotations(unwrap(reader), eval_str=True)["options"]
     except (KeyError, NameError) as error:
         raise ConfigError(f"{reader.__module__}: the type of 'options' is not known ({error})") from error
     if not (isinstance(found, type) and issubclass(found, ReaderOptions)):
@@ -158,7 +158,8 @@ def describe_options(kind: type[ReaderOptions]) -> Iterator[Option]:
     """Yield the options in the order of their class."""
     for setting in list_settings(kind.model_construct()):
         value = kind.model_fields[setting.key].default
-        default = "" if value in (None, (), False) or value == {} else _plain(value)
+        says_nothing = value is None or value is False or value in ((), {})
+        default = "" if says_nothing else _plain(value)
         yield Option(setting.key.replace("_", "-"), _values(setting), default, setting.meaning)
 
 
@@ -175,10 +176,6 @@ def require_known(dataset: str, excluded: Sequence[str], known: Collection[str])
             hint = f" (there is a '{near[0]}')" if near else ""
             raise ConfigError(f"{dataset}: exclude={word}: no image of that name is in the tables{hint}")
     return (f"left out wholly, as asked for: {', '.join(excluded)}",) if excluded else ()
-
-
-def _unwrapped(reader: Any) -> Any:
-    return _unwrapped(reader.__wrapped__) if hasattr(reader, "__wrapped__") else reader
 
 
 def _values(setting: Setting) -> str:
