@@ -34,10 +34,10 @@ from PIL import Image
 
 import comoto
 from comoto.config import PreprocessConfig
-from comoto.preprocessing.plan import plan_image
+from comoto.errors import DicomError
 from comoto.records import ImageRecord, Manifest, Split
 from comoto.report.froc_figure import froc_figure
-from comoto.sources import open_source
+from comoto.report.source_images import SourceImages
 
 LESION, DETECTION = "#50dc64", "#ff9628"
 PALETTE = 128
@@ -82,17 +82,15 @@ class Demo:
 
 
 def volume_tiles(demo: Demo) -> list[Tile]:
-    """The median hit on three of its slices, a miss, and the surest false alarm."""
+    """The median hit on three of its slices, a miss, and the surest false alarm, as far as there are any."""
     evaluation, rows = demo.evaluation(STUDENT), demo.predictions(STUDENT)
     threshold = evaluation["thresholds"]["sensitivity_at_1_fps_positive"]
     kept = rows[rows["Score"] >= threshold]
     scores = [(each["best_score"] or 0.0, (each["StudyUID"], each["View"])) for each in evaluation["lesions"]]
     hits = sorted(each for each in scores if each[0] >= threshold)
-    hit = hits[len(hits) // 2][1]
-    missed = next(key for score, key in scores if score < threshold)
+    missed = next((key for score, key in scores if score < threshold), None)
     normal = [key for key, record in demo.volumes.items() if not record.lesions]
     alarms = kept[[key in normal for key in zip(kept["StudyUID"], kept["View"], strict=True)]]
-    worst = alarms.loc[alarms["Score"].idxmax()]
 
     def tile(title: str, key: tuple[str, str], index: int) -> Tile:
         own = kept[(kept["StudyUID"] == key[0]) & (kept["View"] == key[1])]
@@ -102,21 +100,25 @@ def volume_tiles(demo: Demo) -> list[Tile]:
         ]
         return Tile(title, demo.volumes[key], index, boxes)
 
-    central, count = int(demo.volumes[hit].lesions[0].slice_index or 0), demo.volumes[hit].num_slices
-    lowest, highest = max(central - count // 4, 0), min(central + count // 4, count - 1)
-    lesion_at = int(demo.volumes[missed].lesions[0].slice_index or 0)
-    middle = int(worst["Z"] + worst["Depth"] // 2)
-    return [
-        tile(f"slice {lowest} of 0-{count - 1}", hit, lowest),
-        tile(f"slice {central}: a hit", hit, central),
-        tile(f"slice {highest}", hit, highest),
-        tile("a miss", missed, lesion_at),
-        tile("a false positive", (worst["StudyUID"], worst["View"]), middle),
-    ]
+    tiles = []
+    if hits:
+        hit = hits[len(hits) // 2][1]
+        central, count = int(demo.volumes[hit].lesions[0].slice_index or 0), demo.volumes[hit].num_slices
+        lowest, highest = max(central - count // 4, 0), min(central + count // 4, count - 1)
+        tiles.append(tile(f"slice {lowest} of 0-{count - 1}", hit, lowest))
+        tiles.append(tile(f"slice {central}: a hit", hit, central))
+        tiles.append(tile(f"slice {highest}", hit, highest))
+    if missed is not None:
+        tiles.append(tile("a miss", missed, int(demo.volumes[missed].lesions[0].slice_index or 0)))
+    if len(alarms):
+        worst = alarms.loc[alarms["Score"].idxmax()]
+        middle = int(worst["Z"] + worst["Depth"] // 2)
+        tiles.append(tile("a false positive", (worst["StudyUID"], worst["View"]), middle))
+    return tiles
 
 
-def mammogram_tile(demo: Demo) -> Tile:
-    """The median hit of the teacher."""
+def mammogram_tiles(demo: Demo) -> list[Tile]:
+    """The median hit of the teacher, if it has one."""
     evaluation, rows = demo.evaluation("teacher"), demo.predictions("teacher")
     threshold = evaluation["thresholds"]["sensitivity_at_1_fps"]
     hits = sorted(
@@ -124,28 +126,27 @@ def mammogram_tile(demo: Demo) -> Tile:
         for each in evaluation["lesions"]
         if (each["best_score"] or 0.0) >= threshold
     )
+    if not hits:
+        return []
     image_id = hits[len(hits) // 2][1]
     own = rows[(rows["image_id"] == image_id) & (rows["score"] >= threshold)]
     boxes = [(row.x1, row.y1, row.x2, row.y2, row.score) for row in own.itertuples()]
-    return Tile("mammogram", demo.mammograms[image_id], 0, boxes)
-
-
-def pixels(tile: Tile) -> np.ndarray:
-    """The slice in its corrected orientation, 0 to 1 by its window."""
-    with open_source(tile.record.path) as image:
-        plan = plan_image(image, tile.record.laterality, tile.record.modality, PreprocessConfig())
-        low, high = plan.window
-        upright = np.asarray(plan.upright(image.frame(tile.slice_index)), dtype=np.float64)
-    return np.clip((upright - low) / (high - low), 0, 1)
+    return [Tile("mammogram", demo.mammograms[image_id], 0, boxes)]
 
 
 def detections_figure(tiles: Sequence[Tile]) -> Figure:
     """All tiles side by side; lesions green, detections orange with their scores."""
     figure = Figure(figsize=(2.1 * len(tiles), 4.45), dpi=120, facecolor="black")
     FigureCanvasAgg(figure)
+    images = SourceImages(PreprocessConfig())
     figure.subplots_adjust(left=0.003, right=0.997, bottom=0.003, top=0.93, wspace=0.02)
-    for panel, tile in zip(figure.subplots(1, len(tiles)), tiles, strict=True):
-        panel.imshow(pixels(tile), cmap="gray", vmin=0, vmax=1, extent=_extent(tile), interpolation="bicubic")
+    for panel, tile in zip(figure.subplots(1, len(tiles), squeeze=False)[0], tiles, strict=True):
+        image = images.slice(tile.record, tile.slice_index)
+        if image is None:
+            raise DicomError(images.unreadable[tile.record.image_id])
+        rows, columns = image.shape
+        edges = (0, columns, rows, 0)  # pixel k spans k to k + 1
+        panel.imshow(image, cmap="gray", vmin=0, vmax=255, extent=edges, interpolation="bicubic")
         panel.set_title(tile.title, color="white", fontsize=11)
         panel.axis("off")
         for *box, score in tile.detections:
@@ -156,12 +157,6 @@ def detections_figure(tiles: Sequence[Tile]) -> Figure:
             here = lesion.slice_index in (None, tile.slice_index)
             _box(panel, lesion.box_xyxy, LESION, "-" if here else ":")
     return figure
-
-
-def _extent(tile: Tile) -> tuple[float, float, float, float]:
-    """Edges of the image, so that pixel k spans k to k + 1."""
-    rows, columns = pixels(tile).shape
-    return 0, columns, rows, 0
 
 
 def _box(panel: Any, box: Sequence[float], color: str, style: str) -> None:
@@ -187,19 +182,14 @@ def report(demo: Demo, browser: str, out: Path) -> None:
 
 def froc(demo: Demo) -> Figure:
     """The FROC curves of the students, with their bands."""
-    truth = demo.root / "evaluation" / "labels.csv", demo.root / "evaluation" / "boxes.csv"
-    radius = demo.evaluation(STUDENT)["min_radius"]
-    return froc_figure(
-        [
-            (
-                title,
-                comoto.evaluate(
-                    demo.root / "predictions" / f"{name}.csv", *truth, bootstrap=1000, min_radius=radius
-                ),
-            )
-            for title, name in STUDENTS.items()
-        ]
-    )
+    how = {
+        "manifest": demo.root / "manifests" / VOLUMES,
+        "split": "test",
+        "bootstrap": 1000,
+        "min_radius": demo.evaluation(STUDENT)["min_radius"],
+    }
+    tables = {title: demo.root / "predictions" / f"{name}.csv" for title, name in STUDENTS.items()}
+    return froc_figure([(title, comoto.evaluate(table, **how)) for title, table in tables.items()])
 
 
 def save_greys(figure: Figure, path: Path) -> None:
@@ -231,17 +221,17 @@ def screenshot(page: Path, out: Path, browser: str) -> None:
     reduce(out)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("demo", type=Path, help="folder of a finished demo")
     parser.add_argument("--out", type=Path, default=Path("pictures"))
     parser.add_argument("--browser", help="command of Chromium, for the report")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.out.mkdir(parents=True, exist_ok=True)
     demo = Demo(arguments.demo)
-    figure = detections_figure([mammogram_tile(demo), *volume_tiles(demo)])
+    figure = detections_figure([*mammogram_tiles(demo), *volume_tiles(demo)])
     save_greys(figure, arguments.out / "detections.png")
     froc(demo).savefig(arguments.out / "froc.png")
     reduce(arguments.out / "froc.png")

@@ -1,6 +1,8 @@
 import json
 import re
+import runpy
 import shutil
+from pathlib import Path
 
 import pytest
 from html_page import check_page
@@ -199,3 +201,13 @@ def test_students_of_different_patients_are_refused(copied, name):
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="trained on different patients"):
         write_report(copied)
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_documentation_are_made_from_such_a_folder(demo_folder, tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "demo_pictures.py"
+    pictures = runpy.run_path(str(script))
+    (tmp_path / "out").mkdir()
+    pictures["main"]([str(demo_folder), "--out", str(tmp_path / "out")])
+    for name in ("detections.png", "froc.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
