@@ -741,7 +741,10 @@ def write_report(
         bootstrap: replicates over patients, at least 1.
         seed: of the bootstrap and of the random baseline.
         interval: ``percentile``, or ``bca``, which is corrected for few patients.
-        pictures: False opens no image: no pictures, and no random baseline.
+        pictures: False decodes no image: no pictures, no random baseline, and sizes of lesions in pixels
+            unless ``min_radius`` is in millimetres. Headers are read only to see whether ``min_radius`` fits
+            the images, as ``evaluate`` does: of at most 20 volumes, or, if it is in millimetres, of all with
+            a lesion.
         overwrite: replace an existing file.
 
     Returns:

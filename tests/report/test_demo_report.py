@@ -57,6 +57,9 @@ def test_what_the_page_must_say(text):
         assert re.search(r"cannot tell .* and .* apart|excludes zero", verdict)
         assert title in verdict
         assert "Pretraining" in verdict
+    few = re.findall(r"<strong>Warning.</strong> (\d+ patients are few for an interval)", text)
+    assert len(few) == 1
+    assert text.index(few[0]) < text.index(verdicts[0])
     assert "with several comparisons, one may exclude zero by chance" in text
     assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 4
     assert text.count('<div class="score">') == 4 + 3
@@ -150,6 +153,18 @@ def test_an_evaluation_without_intervals_is_refused(copied):
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="has no bootstrap; evaluate again with --bootstrap"):
         write_report(copied)
+
+
+@pytest.mark.parametrize(("key", "told"), [("replicates", "51 replicates, seed 0"), ("seed", "seed 1")])
+def test_evaluations_with_different_draws_are_refused(copied, key, told):
+    path = copied / "evaluation/comoto.json"
+    content = json.loads(path.read_text())
+    content["bootstrap"][key] += 1
+    path.write_text(json.dumps(content))
+    message = f"comoto.json: intervals of .*{told}, but those of pretraining.json are of 50, seed 0"
+    with pytest.raises(DatasetError, match=message):
+        write_report(copied)
+    assert not (copied / "report.html").exists()
 
 
 def test_a_strange_demo_file_is_refused(copied):

@@ -1,7 +1,11 @@
 """``comoto report`` on simulated volumes and made-up predictions: what it says, and what it does without."""
 
+import html
 import json
+import os
 import re
+import sys
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,14 +17,27 @@ from comoto import api
 from comoto.cli.main import _run
 from comoto.config import PreprocessConfig
 from comoto.errors import ConfigError, DatasetError
+from comoto.evaluation import own_volumes
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.own_volumes import HitRadius
 from comoto.records import PREDICTION_COLUMNS, Manifest, Modality
-from comoto.report import held_out, source_images
+from comoto.report import source_images
 from comoto.report.held_out import HeldOut
+from comoto.sources import read_source_header
 
 RADIUS = 5.3
 SETTINGS = {"min_radius": RADIUS, "bootstrap": 40, "seed": 3}
+_opens: Counter[str] = Counter()
+_watched: list[str] = []
+
+
+def _note(event, arguments):
+    if event == "open" and _watched and isinstance(arguments[0], str | bytes | os.PathLike):
+        path = os.fsdecode(arguments[0])
+        _opens[path] += path.startswith(_watched[0]) and path.endswith(".dcm")
+
+
+sys.addaudithook(_note)  # stays for the life of the process, and does nothing where nothing is watched
 
 
 def rows_of(manifest, found_share):
@@ -83,7 +100,8 @@ def test_the_page_shows_them(manifest, tables, text):
         content = json.loads(api.evaluate(table, manifest=manifest, **SETTINGS).to_json())
         for name, (low, high) in content["bootstrap"]["intervals"].items():
             assert f"{content[name]:.2f} ({low:.2f} to {high:.2f})" in text
-        assert all(re.sub("&#?[a-z0-9]+;", "", line)[:40] in text for line in content["warnings"])
+        assert content["warnings"]
+        assert all(html.escape(line) in text for line in content["warnings"])
     assert text.count('<div class="score">') == 2 + 1
     assert "Other minus One &lt;b&gt;" in text
     assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 2
@@ -99,11 +117,45 @@ def test_the_page_shows_them(manifest, tables, text):
 def test_sizes_are_in_pixels_unless_all_files_say_how_large_one_is(manifest, tables, monkeypatch, text):
     assert "Longer side of the box, pixels" in text
     assert re.search(r"<li>\w+, \d+ x \d+ pixels, slice \d+</li>", text)
-    monkeypatch.setattr(held_out, "read_source_header", lambda _: SimpleNamespace(spacing_mm=(0.5, 2.0)))
+    asked = headers_say(monkeypatch, (0.5, 2.0))
     lesion = HeldOut(manifest, tables, HitRadius(RADIUS), Resampling(1)).lesions[0]
     x1, y1, x2, y2 = lesion.box_xyxy
     assert lesion.sides == ((x2 - x1) * 2.0, (y2 - y1) * 0.5)
     assert " mm, slice " in lesion.text
+    assert asked == Counter(record.path for record in manifest.records() if record.lesions)
+
+
+def headers_say(monkeypatch, spacing):
+    """Let every file have one spacing; return how often each was asked."""
+    asked = Counter()
+
+    def header(path):
+        asked[path] += 1
+        return SimpleNamespace(spacing_mm=spacing, rows=2000, columns=2000)
+
+    monkeypatch.setattr(own_volumes, "read_source_header", header)
+    return asked
+
+
+def test_a_header_is_read_once_whatever_is_asked_of_it(manifest, tables, tmp_path, monkeypatch):
+    """Its spacing for the radius and for sizes, its shape for whether the radius fits."""
+    paths = [record.path for record in manifest.records() if record.lesions]
+    radius = f"{RADIUS / 2}mm"
+    for pictures in (True, False):
+        asked = headers_say(monkeypatch, (0.5, 0.5))
+        settings = {**SETTINGS, "min_radius": radius, "bootstrap": 2, "pictures": pictures}
+        text = api.write_report(tmp_path / f"{pictures}.html", manifest, tables, **settings).read_text(
+            encoding="utf-8"
+        )
+        assert asked == Counter(paths)
+        assert f"at least {RADIUS / 2:.1f} mm ({RADIUS:g} source pixels)" in text
+        assert "Longer side of the box, mm" in text
+    assert "Sizes of lesions are in mm." in text
+    asked = headers_say(monkeypatch, (0.5, 0.5))
+    monkeypatch.setattr(own_volumes, "_LOOKED_AT", 3)
+    plain = HeldOut(manifest, tables, HitRadius(RADIUS), Resampling(1), in_mm=False)
+    assert asked == Counter(paths[:3])
+    assert all(lesion.spacing is None for lesion in plain.lesions)
 
 
 def test_an_equal_box_is_one_lesion_and_the_next_keep_their_numbers(manifest, tables):
@@ -126,38 +178,45 @@ def test_a_mammogram_with_the_names_of_a_volume_is_passed_over(manifest, tables)
     assert found.models[0].detections == plain.models[0].detections
 
 
-def opened_by(monkeypatch, work):
-    """Return the files that are opened for pictures."""
-    opened, real = [], source_images.open_source
+@pytest.fixture
+def opened_by(exams):
+    """Return a function that tells how often each image file is opened by a call."""
 
-    def note(path):
-        opened.append(path)
-        return real(path)
+    def opened(work):
+        _opens.clear()
+        work()
+        return +_opens
 
-    monkeypatch.setattr(source_images, "open_source", note)
-    work()
-    return set(opened)
+    _watched.append(str(exams.bcs_dbt))
+    yield opened
+    _watched.clear()
 
 
-def test_only_volumes_that_matter_are_opened(manifest, tables, tmp_path, monkeypatch):
+def test_only_volumes_that_matter_are_opened(manifest, tables, tmp_path, opened_by):
     alone = {"one": tables["Other"]}
-    opened = opened_by(
-        monkeypatch, lambda: api.write_report(tmp_path / "a.html", manifest, alone, **SETTINGS)
-    )
+    opened = set(opened_by(lambda: api.write_report(tmp_path / "a.html", manifest, alone, **SETTINGS)))
     records = list(manifest.records())
-    normal = {record.path for record in records if not record.lesions}
-    assert {record.path for record in records if record.lesions} <= opened
+    normal = {str(record.path) for record in records if not record.lesions}
+    assert {str(record.path) for record in records if record.lesions} <= opened
     assert len(normal & opened) <= 2 + 6  # two examples, and as many false positives as are shown
-    assert (
-        opened_by(
-            monkeypatch,
-            lambda: api.write_report(tmp_path / "b.html", manifest, alone, pictures=False, **SETTINGS),
-        )
-        == set()
-    )
+
+
+def test_without_pictures_no_more_is_opened_than_to_evaluate(
+    manifest, tables, tmp_path, monkeypatch, opened_by
+):
+    """Headers of the first volumes with a lesion, once each: how large the images are."""
+    monkeypatch.setattr(own_volumes, "_LOOKED_AT", 3)
+    alone = {"one": tables["Other"]}
+    paths = [record.path for record in manifest.records() if record.lesions]
+    headers = opened_by(lambda: [read_source_header(path) for path in paths[:3]])
+    assert len(headers) == 3 < len(paths)
+    assert opened_by(lambda: api.evaluate(alone["one"], manifest=manifest, **SETTINGS)) == headers
+    out = tmp_path / "b.html"
+    assert opened_by(lambda: api.write_report(out, manifest, alone, pictures=False, **SETTINGS)) == headers
     text = (tmp_path / "b.html").read_text(encoding="utf-8")
     check_page(text)
     assert "asked for without pictures" in text
+    assert "Sizes of lesions are in pixels." in text
     assert "chance not known" in text
     assert '<svg class="picture"' not in text
     assert "Side by side" not in text
@@ -180,6 +239,52 @@ def test_without_a_file_its_picture_is_missing_and_the_page_says_so(manifest, ta
     assert '<svg class="picture"' in text
     assert '<div class="nothing">no picture</div>' in text
     assert f"<h4>{record.patient_id}, " not in text.split('id="findings"')[0]
+
+
+@pytest.mark.parametrize("interval", ["percentile", "bca"])
+def test_few_patients_are_said_once_and_as_evaluate_says_it(manifest, tables, tmp_path, interval):
+    settings = {**SETTINGS, "interval": interval, "bootstrap": 5}
+    page = api.write_report(tmp_path / "r.html", manifest, tables, pictures=False, **settings)
+    text = page.read_text(encoding="utf-8")
+    (told,) = Resampling(5, 3, interval).warnings(manifest.images["patient_id"].nunique())
+    assert text.count(f"<strong>Warning.</strong> {html.escape(told)}") == 1
+    assert ("percentile" in told) == (interval == "percentile")
+    assert "too narrow" not in text
+
+
+def test_a_slice_that_several_sections_show_is_decoded_once(manifest, tables, tmp_path, monkeypatch):
+    decoded, real = Counter(), source_images._windowed
+    monkeypatch.setattr(source_images, "_windowed", lambda *given: counted(real(*given)))
+
+    def counted(pixels):
+        decoded[pixels.tobytes()] += 1
+        return pixels
+
+    def page():
+        decoded.clear()
+        written = api.write_report(tmp_path / "a.html", manifest, tables, overwrite=True, **SETTINGS)
+        return written.read_text(encoding="utf-8")
+
+    text = page()
+    assert set(decoded.values()) == {1}
+    monkeypatch.setattr(source_images, "KEPT_BYTES", 0)
+    assert page() == text
+    assert max(decoded.values()) >= 3  # an example, side by side, and a close-up of each model
+
+
+def test_what_is_kept_of_slices_has_an_end(manifest, monkeypatch):
+    record = next(manifest.records())
+    images = source_images.SourceImages(PreprocessConfig())
+    first = images.slice(record, 0)
+    monkeypatch.setattr(source_images, "KEPT_BYTES", 2 * first.nbytes)
+    assert images.slice(record, 0) is first
+    second = images.slice(record, 1)
+    images.slice(record, 0)
+    images.slice(record, 2)
+    assert images.slice(record, 0) is first
+    assert images.slice(record, 1) is not second
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 1
 
 
 def test_a_slice_beyond_the_volume_is_shown_at_its_end(manifest, tables):

@@ -49,7 +49,10 @@ def report(
     ] = "percentile",
     no_pictures: Annotated[
         bool,
-        typer.Option("--no-pictures", help="Open no image: no pictures, and no random baseline."),
+        typer.Option(
+            "--no-pictures",
+            help="Decode no image, read few headers: no pictures, no random baseline, sizes in pixels.",
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,9 @@ _RADIUS = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|px|pixels)?\s*", re.IGNORE
 _ALIKE = 0.01
 _LOOKED_AT = 20
 """Headers that are read to find out how large the images are."""
+
+Spacing = tuple[float, float]
+"""Height and width of a source pixel in mm."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,61 @@ class HitRadius:
         return self.value
 
 
+class Headers:
+    """What files say about themselves; each is asked once, and not before somebody wants to know.
+
+    Args:
+        paths: of the files by ``image_id``, in the order in which they are asked.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self.paths = paths
+        self._read: dict[str, ImageHeader | ComotoError] = {}
+
+    def of(self, image_id: str) -> ImageHeader:
+        """Return what one file says.
+
+        Raises:
+            ComotoError: it cannot be read.
+        """
+        if image_id not in self._read:
+            try:
+                self._read[image_id] = read_source_header(self.paths[image_id])
+            except ComotoError as error:
+                self._read[image_id] = error
+        found = self._read[image_id]
+        if isinstance(found, ComotoError):
+            raise found
+        return found
+
+    def shapes(self, most: int) -> list[tuple[int, int]]:
+        """Return (rows, columns) of the first files, without those that cannot be read.
+
+        A manifest may be here without its images.
+        """
+        shapes = []
+        for image_id in islice(self.paths, most):
+            try:
+                header = self.of(image_id)
+            except ComotoError:
+                continue
+            shapes.append((header.rows, header.columns))
+        return shapes
+
+    def spacings(self) -> dict[str, Spacing]:
+        """Return the size of a pixel by ``image_id``; of none if it is not known of all."""
+        found: dict[str, Spacing] = {}
+        for image_id in self.paths:
+            try:
+                spacing = self.of(image_id).spacing_mm
+            except ComotoError:
+                return {}
+            if spacing is None:
+                return {}
+            found[image_id] = spacing
+        return found
+
+
 @dataclass(frozen=True)
 class OwnVolumes:
     """What ``evaluate`` takes, from a manifest.
@@ -71,12 +131,22 @@ class OwnVolumes:
         labels, boxes: the challenge's tables.
         min_radius: in pixels.
         warnings: what is odd about the radius.
+        headers: of the volumes with a lesion.
     """
 
     labels: pd.DataFrame
     boxes: pd.DataFrame
     min_radius: float
     warnings: tuple[str, ...]
+    headers: Headers = field(repr=False)
+
+    @cached_property
+    def spacings(self) -> dict[str, Spacing]:
+        """Size of a pixel of the volumes with a lesion by ``image_id``; of none if it is not known of all.
+
+        The first look reads those of their headers that were not needed before.
+        """
+        return self.headers.spacings()
 
 
 def part_of(manifest: Manifest, split: Split | None) -> Manifest:
@@ -113,21 +183,20 @@ def own_volumes(manifest: Manifest, radius: HitRadius) -> OwnVolumes:
         )
     labels, boxes = challenge_tables(volumes)
     with_lesion = volumes.images[volumes.images["image_id"].isin(volumes.lesions["image_id"])]
-    paths = [Path(path) for path in with_lesion["path"]]
-    pixels = _in_pixels(radius.value, paths) if radius.in_mm else radius.value
-    shapes = [(header.rows, header.columns) for header in _headers(paths[:_LOOKED_AT])]
-    problem = radius_problem(pixels, shapes)
+    headers = Headers(dict(zip(with_lesion["image_id"], map(Path, with_lesion["path"]), strict=True)))
+    pixels = _in_pixels(radius.value, headers) if radius.in_mm else radius.value
+    problem = radius_problem(pixels, headers.shapes(_LOOKED_AT))
     warnings = () if problem is None else (f"{manifest.name}: {problem}; choose another --min-radius",)
-    return OwnVolumes(labels, boxes, pixels, warnings)
+    return OwnVolumes(labels, boxes, pixels, warnings, headers)
 
 
-def _in_pixels(millimetres: float, paths: list[Path]) -> float:
+def _in_pixels(millimetres: float, headers: Headers) -> float:
     """Return a radius in pixels, where the pixels of all images are alike."""
     given = f"--min-radius {millimetres:g}mm"
     radii = []
-    for path in paths:
+    for image_id, path in headers.paths.items():
         try:
-            spacing = read_source_header(path).spacing_mm
+            spacing = headers.of(image_id).spacing_mm
         except ComotoError as error:
             raise ConfigError(f"{given}: the size of a pixel cannot be read: {error}") from error
         if spacing is None:
@@ -141,12 +210,3 @@ def _in_pixels(millimetres: float, paths: list[Path]) -> float:
             "of different size; evaluate them apart, or give the radius in pixels"
         )
     return float(np.mean(radii))
-
-
-def _headers(paths: list[Path]) -> Iterator[ImageHeader]:
-    """Yield the headers that can be read: a manifest may be here without its images."""
-    for path in paths:
-        try:
-            yield read_source_header(path)
-        except ComotoError:
-            continue

@@ -90,12 +90,12 @@ def held_out_of(demo: DemoFolder) -> HeldOut:
     """
     stored = {name: demo.json(f"evaluation/{name}.json") for name in STUDENTS}
     tables = {title: demo.file(f"predictions/{name}.csv") for name, title in STUDENTS.items()}
-    draws = [_draws(demo.file(f"evaluation/{name}.json"), content) for name, content in stored.items()]
+    draws = _same_draws({demo.file(f"evaluation/{name}.json"): each for name, each in stored.items()})
     held_out = HeldOut(
         demo.manifest(TOMOSYNTHESIS).split(Split.TEST),
         tables,
         HitRadius(demo.about.min_hit_radius),
-        draws[0],
+        draws,
         (demo.about.pixel_mm, demo.about.pixel_mm),
     )
     for (name, content), model in zip(stored.items(), held_out.models, strict=True):
@@ -106,6 +106,24 @@ def held_out_of(demo: DemoFolder) -> HeldOut:
                     f"{tables[model.title]} gives {value}; evaluate the predictions again"
                 )
     return held_out
+
+
+def _same_draws(evaluations: dict[Path, dict[str, Any]]) -> Resampling:
+    """Return how the intervals of all evaluations were made.
+
+    Raises:
+        DatasetError: two of them were made differently.
+    """
+    draws = {path: _draws(path, content) for path, content in evaluations.items()}
+    first, expected = next(iter(draws.items()))
+    for path, found in draws.items():
+        if found != expected:
+            raise DatasetError(
+                f"{path}: intervals of {found.replicates} replicates, seed {found.seed}, but those of "
+                f"{first.name} are of {expected.replicates}, seed {expected.seed}; evaluate all students "
+                "with the same --bootstrap and --seed"
+            )
+    return expected
 
 
 def _draws(path: Path, evaluation: dict[str, Any]) -> Resampling:
@@ -156,7 +174,7 @@ def stages_section(material: DemoMaterial) -> Page:
     """Run times and memory; what is missing is known when everything else is done."""
     return {
         "stages": stage_table(material.demo.about.stages),
-        "without_picture": without_picture(material.results.images),
+        "without_picture": without_picture(material.results),
         "notices": (),
         "versions": material.demo.about.versions or "not noted",
     }

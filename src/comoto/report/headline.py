@@ -10,10 +10,9 @@ from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.paired import PairedDifference
 from comoto.report.chance import ChanceLevel
 from comoto.report.held_out import Scored
-from comoto.report.wording import Words, count, in_words, share, share_interval, signed, signed_interval
+from comoto.report.wording import Words, in_words, share, share_interval, signed, signed_interval
 
 MEAN_FIGURE = MEAN_NAME
-FEW_PATIENTS = 30
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ def headline(
     models: Sequence[Scored],
     chances: Sequence[ChanceLevel],
     differences: Sequence[PairedDifference],
-    positive_patients: int,
     words: Words,
 ) -> Headline:
     """Put the result into words.
@@ -64,7 +62,6 @@ def headline(
         models: the reference, then the others.
         chances: of the same models; none where they are not known.
         differences: each of the others minus the reference.
-        positive_patients: patients with a lesion.
         words: what things are called.
 
     Raises:
@@ -85,7 +82,7 @@ def headline(
         chance_sentences=tuple(
             chance_sentence(model.title, mean_interval(model), chance) for model, chance in pairs
         ),
-        caution=caution(positive_patients, len(compared), reference, words),
+        caution=caution(len(compared), reference, words),
     )
 
 
@@ -123,11 +120,10 @@ def chance_sentence(title: str, interval: Interval, chance: ChanceLevel) -> str:
     )
 
 
-def caution(positive_patients: int, num_differences: int, reference: str, words: Words) -> str:
+def caution(num_differences: int, reference: str, words: Words) -> str:
     """Say what the intervals do not cover.
 
     Args:
-        positive_patients: patients with a lesion.
         num_differences: comparisons with the reference that are looked at.
         reference: title of the model that each other is compared with.
         words: what things are called.
@@ -141,12 +137,6 @@ def caution(positive_patients: int, num_differences: int, reference: str, words:
             f" {in_words(num_differences).capitalize()} differences are looked at, each with an interval of "
             "its own: with several comparisons, one may exclude zero by chance. All of them share this one "
             f"run of {reference}, so a lucky or unlucky run of it moves every difference."
-        )
-    if positive_patients < FEW_PATIENTS:
-        have = "has" if positive_patients == 1 else "have"
-        text += (
-            f" With only {count(positive_patients, words.patient)} who {have} a lesion, percentile "
-            "intervals tend to be too narrow."
         )
     return text
 

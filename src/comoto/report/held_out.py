@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from comoto.errors import ComotoError
 from comoto.evaluation.bootstrap import Bootstrap
 from comoto.evaluation.challenge import ChallengeResult, score
 from comoto.evaluation.challenge_tables import (
@@ -19,17 +17,14 @@ from comoto.evaluation.challenge_tables import (
     read_truth,
 )
 from comoto.evaluation.intervals import Resampling
-from comoto.evaluation.own_volumes import HitRadius, own_volumes
+from comoto.evaluation.own_volumes import HitRadius, OwnVolumes, Spacing, own_volumes
 from comoto.evaluation.paired import PairedDifference, paired_difference
 from comoto.records import ImageRecord, Manifest, Modality
 from comoto.report.pictures import Box
-from comoto.sources import read_source_header
 from comoto.tables import TableSource
 
 OPERATING_FIGURE = "sensitivity_at_2_fps_all"
 """The figure whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""
-Spacing = tuple[float, float]
-"""Height and width of a source pixel in mm."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,8 @@ class HeldOutLesion:
     """One lesion; its number is the lesion number of ``ChallengePredictions.hit_lesion``.
 
     Attributes:
-        spacing: None where the size of a pixel is not known of every volume with a lesion: sizes are in
-            pixels then.
+        spacing: None where the size of a pixel is not known of every volume with a lesion, or was not looked
+            for: sizes are in pixels then.
     """
 
     number: int
@@ -160,6 +155,8 @@ class HeldOut:
         radius: least hit radius.
         draws: how intervals are made.
         spacing: of a pixel, where the files do not say it.
+        in_mm: whether the files of all volumes with a lesion are asked how large a pixel is; those that a
+            radius in millimetres asks are in any case.
 
     Attributes:
         truth: volumes and lesions as arrays.
@@ -180,6 +177,8 @@ class HeldOut:
         radius: HitRadius,
         draws: Resampling,
         spacing: Spacing | None = None,
+        *,
+        in_mm: bool = True,
     ) -> None:
         own = own_volumes(manifest, radius)
         self.truth: ChallengeTruth = read_truth(own.labels, own.boxes, own.min_radius)
@@ -187,7 +186,7 @@ class HeldOut:
         self.volumes = tuple(
             record for record in manifest.records() if record.modality is Modality.TOMOSYNTHESIS
         )
-        self.lesions = self._lesions(own.boxes, spacing)
+        self.lesions = self._lesions(own, spacing, in_mm or radius.in_mm)
         self.models = tuple(
             self._scored(title, table, draws, own.warnings) for title, table in predictions.items()
         )
@@ -205,11 +204,11 @@ class HeldOut:
             for other in others
         )
 
-    def _lesions(self, boxes: pd.DataFrame, spacing: Spacing | None) -> tuple[HeldOutLesion, ...]:
+    def _lesions(self, own: OwnVolumes, spacing: Spacing | None, in_mm: bool) -> tuple[HeldOutLesion, ...]:
         """Return the lesions, with sizes in mm if all of them can have that; of equal boxes there is one."""
         records = [self.volumes[number] for number in self.truth.lesion_volume]
-        spacings = _spacings(records) if spacing is None else {each.image_id: spacing for each in records}
-        rows = boxes.iloc[self.truth.lesion_line].to_dict("records")
+        spacings = own.spacings if spacing is None and in_mm else {}
+        rows = own.boxes.iloc[self.truth.lesion_line].to_dict("records")
         return tuple(
             HeldOutLesion(
                 number=number,
@@ -217,7 +216,7 @@ class HeldOut:
                 box_xyxy=_box(row["X"], row["Width"], row["Y"], row["Height"]),
                 slice_index=int(row["Slice"]),
                 category=str(row["Class"]),
-                spacing=spacings.get(record.image_id),
+                spacing=spacings.get(record.image_id, spacing),
             )
             for number, (record, row) in enumerate(zip(records, rows, strict=True))
         )
@@ -247,22 +246,6 @@ class HeldOut:
                 falling, found.places[falling].tolist(), strict=True
             )
         )
-
-
-def _spacings(records: Iterable[ImageRecord]) -> dict[str, Spacing]:
-    """Return the size of a pixel by ``image_id``; of none if it is not known of all."""
-    found: dict[str, Spacing] = {}
-    for record in records:
-        if record.image_id in found:
-            continue
-        try:
-            spacing = read_source_header(record.path).spacing_mm
-        except ComotoError:  # the page is made without files too
-            return {}
-        if spacing is None:
-            return {}
-        found[record.image_id] = spacing
-    return found
 
 
 def _box(left: float, width: float, top: float, height: float) -> Box:

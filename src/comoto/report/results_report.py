@@ -43,7 +43,8 @@ class ReportOptions:
         runs: run folders whose training is shown, by title.
         radius: least hit radius.
         draws: how intervals are made; at least one replicate.
-        pictures: false opens no image: no pictures, and no random baseline.
+        pictures: false decodes no image: no pictures, no random baseline, and sizes in pixels unless the
+            radius is in millimetres.
     """
 
     split: Split | None
@@ -102,11 +103,14 @@ def write_results_report(
 
 def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOptions) -> Page:
     runs = {title: read_run(folder) for title, folder in options.runs.items()}  # a wrong path is told first
-    held_out = HeldOut(part_of(manifest, options.split), predictions, options.radius, options.draws)
+    scored = part_of(manifest, options.split)
+    held_out = HeldOut(scored, predictions, options.radius, options.draws, in_mm=options.pictures)
     preprocess = next((run.config.preprocess for run in runs.values()), PreprocessConfig())
     images = SourceImages(preprocess, opened=options.pictures)
     material = Material(held_out, images, _words(options.split))
-    page = headline_section(material) | froc_section(material) | pictures_section(material)
+    page = headline_section(material) | froc_section(material)
+    page |= {"data_sets": (_volumes(manifest, held_out, images),)}  # mostly the slices of the next section
+    page |= pictures_section(material)
     page |= runs_section(runs) | {
         "name": manifest.name,
         "names": listed([model.title for model in held_out.models]),
@@ -121,7 +125,6 @@ def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOp
             for model in held_out.models
         ),
         "num_volumes": len(held_out.volumes),
-        "data_sets": (_volumes(manifest, held_out, images),),
         "versions": versions(),
     }
     if images.unreadable:
@@ -129,7 +132,7 @@ def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOp
         _log.warning(
             "no picture of %d images, which cannot be read; the first: %s", len(images.unreadable), first
         )
-    return page | {"without_picture": without_picture(images)}
+    return page | {"without_picture": without_picture(material)}
 
 
 def _volumes(manifest: Manifest, held_out: HeldOut, images: SourceImages) -> dict[str, Any]:

@@ -81,12 +81,11 @@ def headline_section(material: Material) -> Page:
     models, truth = held_out.models, held_out.truth
     result = models[0].result
     chances = _chance_levels(material)
-    positive_patients = len({int(truth.volume_patient[volume]) for volume in truth.lesion_volume})
     return {
         "words": words,
         "num_models": in_words(len(models)),
         "titles": tuple(model.title for model in models),
-        "headline": headline(models, chances, held_out.differences(), positive_patients, words),
+        "headline": headline(models, chances, held_out.differences(), words),
         "denominators": (
             f"{count(result.num_lesions, 'lesion')} in {count(result.num_volumes_positive, 'volume')}; "
             f"{count(result.num_volumes_all, words.volume)} of {count(result.num_patients, 'patient')} "
@@ -128,10 +127,15 @@ def pictures_section(material: Material) -> Page:
     }
 
 
-def without_picture(images: SourceImages) -> str:
+def without_picture(material: Material) -> str:
     """Say why pictures are missing; empty if none is."""
+    images = material.images
     if not images.opened:
-        return "This page was asked for without pictures, and no image was opened for it."
+        unit = "pixels" if material.held_out.lesions[0].spacing is None else "mm"
+        return (
+            "This page was asked for without pictures: no image was decoded for it, and no headers were read "
+            f"but those that tell whether the hit radius fits the images. Sizes of lesions are in {unit}."
+        )
     ids = sorted(images.unreadable)
     if not ids:
         return ""

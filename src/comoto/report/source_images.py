@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from comoto.sources import Source, open_source
 
 ByteImage = NDArray[np.uint8]
 Seen = TypeVar("Seen")
+KEPT_BYTES = 128 * 2**20
+"""Of slices that were shown, for those that are shown again: 27 of 2457 x 1996 pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class SearchSpace:
 class SourceImages:
     """Slices in source pixels, the frame of reference of annotations and predictions.
 
-    A page is made without the images that cannot be read; ``unreadable`` names them.
+    A page is made without the images that cannot be read; ``unreadable`` names them. Sections show the same
+    slices: those shown last are kept, as far as ``KEPT_BYTES`` go.
 
     Args:
         config: the ``preprocess`` section of a run, so that the window is the one that the network saw.
@@ -49,11 +53,13 @@ class SourceImages:
     def __init__(self, config: PreprocessConfig, *, opened: bool = True) -> None:
         self._config = config
         self._plans: dict[str, Plan] = {}
+        self._kept: OrderedDict[tuple[str, int], ByteImage] = OrderedDict()
+        self._kept_bytes = 0
         self.opened = opened
         self.unreadable: dict[str, str] = {}
 
     def slice(self, record: ImageRecord, index: int) -> ByteImage | None:
-        """Return one slice of an image, uint8 (H, W), or None if it cannot be read.
+        """Return one slice of an image, uint8 (H, W), read-only, or None if it cannot be read.
 
         Args:
             record: a mammogram has slice 0 only.
@@ -65,7 +71,15 @@ class SourceImages:
             frame = image.frame(min(max(index, 0), image.num_frames - 1))
             return _windowed(plan.upright(frame), plan.window)
 
-        return self._seen(record, look)
+        key = (record.image_id, index)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        pixels = self._seen(record, look)
+        if pixels is not None:
+            pixels.flags.writeable = False
+            self._keep(key, pixels)
+        return pixels
 
     def search_space(self, record: ImageRecord) -> SearchSpace | None:
         """Find the breast of a volume; None if it cannot be read."""
@@ -91,6 +105,13 @@ class SourceImages:
         except ComotoError as error:
             self.unreadable[record.image_id] = str(error)
             return None
+
+    def _keep(self, key: tuple[str, int], pixels: ByteImage) -> None:
+        """Keep a slice, and let go of those that were not shown for longest."""
+        self._kept[key] = pixels
+        self._kept_bytes += pixels.nbytes
+        while self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
 
     def _plan(self, image: Source, record: ImageRecord) -> Plan:
         if record.image_id not in self._plans:
