@@ -38,7 +38,7 @@ def import_checkpoint(
 
     Example: comoto import-checkpoint best.pt --role student --out runs/published
     """
-    from comoto.api import import_checkpoint as run
+    from comoto import api
 
-    imported = run(file, out, role=role.value, overrides=settings or [])
+    imported = api.import_checkpoint(file, out, role=role.value, overrides=settings or [])
     typer.echo(f"{imported.run}: a {role.value} on {imported.resnet}, for 'comoto predict --model'")

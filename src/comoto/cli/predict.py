@@ -83,11 +83,11 @@ def predict(
 
     Example: comoto predict --model runs/student --out predictions.csv volume.dcm folder/
     """
-    from comoto.api import predict as run
+    from comoto import api
 
     given = {"aggregation.kind": aggregation, "slice_step": slice_step}
     _refuse_twice(given, settings or [])
-    written = run(
+    written = api.predict(
         model,
         inputs,
         out,

@@ -1,0 +1,229 @@
+"""What came out: pictures, figures, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from comoto.api.given import loaded_manifest, named_split
+from comoto.arguments import AnyPath, as_path, as_path_or_none, as_table, wrong_type
+from comoto.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+    from comoto.detections import Detections
+    from comoto.evaluation.challenge import ChallengeResult
+    from comoto.evaluation.intervals import IntervalKind
+    from comoto.evaluation.mammogram import MammogramResult, Rule
+    from comoto.records import Manifest
+    from comoto.tables import TableSource
+
+
+def draw(
+    image: AnyPath,
+    *,
+    manifest: Manifest | AnyPath | None = None,
+    slice_index: int | None = None,
+    laterality: str | None = None,
+    predictions: AnyPath | pd.DataFrame | None = None,
+    min_score: float = 0.0,
+) -> Image.Image:
+    """Draw one slice with its lesions (green) and detections (orange) (``comoto draw``).
+
+    Args:
+        image: an image file or a folder of slices; with ``manifest`` an ``image_id`` of it.
+        manifest: from ``index``, or the folder it was saved in; it knows the lesions.
+        slice_index: 0-based; the slice of the first lesion or strongest detection if not given, else the
+            middle one.
+        laterality: side of the body, ``L`` or ``R``, where no manifest knows it; a volume that is stored the
+            other way round is turned.
+        predictions: table that ``predict`` wrote; with ``manifest`` also a data frame.
+        min_score: detections below are not drawn.
+
+    Returns:
+        A picture in the corrected orientation; ``.save("slice.png")`` writes it, ``numpy.asarray`` makes an
+        array of it.
+    """
+    from comoto.records import Laterality
+    from comoto.report import draw as drawing
+
+    if manifest is not None:
+        if laterality is not None:
+            raise ConfigError("laterality: the manifest knows the side of the body; leave one of them out")
+        table = None if predictions is None else as_table("predictions", predictions)
+        if not isinstance(image, str):
+            raise wrong_type("image", image, "an image_id of the manifest (text)")
+        return drawing.draw_record(loaded_manifest(manifest), image, slice_index, table, min_score)
+    if laterality not in (None, "L", "R"):
+        raise ConfigError(f"laterality={laterality!r}: expected 'L' or 'R'")
+    side = None if laterality is None else Laterality(laterality)
+    found = as_path_or_none("predictions", predictions)  # the twin beside it says what is of this file
+    return drawing.draw_file(as_path("image", image), slice_index, side, found, min_score)
+
+
+def evaluate(
+    predictions: AnyPath | pd.DataFrame | Sequence[Detections],
+    labels: AnyPath | pd.DataFrame | None = None,
+    boxes: AnyPath | pd.DataFrame | None = None,
+    *,
+    manifest: Manifest | AnyPath | None = None,
+    split: str | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+    min_radius: float | str = 100.0,
+    interval: IntervalKind = "percentile",
+    published_metric: bool = False,
+) -> ChallengeResult:
+    """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
+
+    Args:
+        predictions: the challenge's submission file, from any program, its rows as a data frame, or what
+            ``predict_volume`` found in each volume.
+        labels: one row a volume, as released with BCS-DBT; a file or a data frame.
+        boxes: one row a lesion, as released with BCS-DBT; a file or a data frame.
+        manifest: in place of ``labels`` and ``boxes``: from ``index``, or the folder it was saved in.
+        split: with ``manifest``: ``train``, ``validation`` or ``test``; all volumes if None.
+        bootstrap: replicates over patients; 0 gives no intervals.
+        seed: of the bootstrap.
+        min_radius: least hit radius in pixels; the challenge's is 100. With ``manifest`` also in millimetres,
+            such as ``"8.5mm"``.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
+        published_metric: also score with the published code's metric, to see what its defects are worth.
+    """
+    from comoto.evaluation import challenge
+    from comoto.evaluation.intervals import Resampling
+    from comoto.evaluation.own_volumes import HitRadius, own_volumes
+    from comoto.evaluation.published import published_challenge_metric
+
+    radius = HitRadius.parse(min_radius)
+    warnings: tuple[str, ...] = ()
+    volumes: TableSource
+    lesions: TableSource
+    if manifest is not None and labels is None and boxes is None:
+        own = own_volumes(_split_of(manifest, split), radius)
+        volumes, lesions, pixels, warnings = own.labels, own.boxes, own.min_radius, own.warnings
+    elif manifest is None and labels is not None and boxes is not None and split is None:
+        volumes, lesions, pixels = as_table("labels", labels), as_table("boxes", boxes), radius.pixels()
+    else:
+        raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
+    found = _predictions(predictions, volumes=True)
+    draws = Resampling(bootstrap, seed, interval)
+    result = challenge.evaluate(found, volumes, lesions, draws, min_radius=pixels)
+    result = replace(result, warnings=(*warnings, *result.warnings))
+    if published_metric:
+        return replace(result, published=published_challenge_metric(found, volumes, lesions, pixels))
+    return result
+
+
+def evaluate_mammograms(
+    predictions: AnyPath | pd.DataFrame | Sequence[Detections],
+    manifest: Manifest | AnyPath,
+    *,
+    split: str | None = None,
+    rule: Rule = "iou",
+    iou: float = 0.1,
+    bootstrap: int = 0,
+    seed: int = 0,
+    interval: IntervalKind = "percentile",
+    published_metric: bool = False,
+) -> MammogramResult:
+    """Draw the FROC of predictions on mammograms (``comoto evaluate --mammogram-predictions``).
+
+    Args:
+        predictions: what ``predict`` wrote with ``mammograms=True``, or any table, as a file or a data frame,
+            with the columns image_id, x1, y1, x2, y2, score.
+        manifest: from ``index``, or the folder it was saved in; all its lesions count.
+        split: ``train``, ``validation`` or ``test``: predictions on images of other splits are refused.
+        rule: what a hit is: ``iou``, or ``center`` of the prediction inside the lesion's box.
+        iou: least overlap of a hit.
+        bootstrap: replicates over patients; 0 gives no intervals.
+        seed: of the bootstrap.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
+        published_metric: also score with the published code's metric, to see what its defects are worth.
+    """
+    from comoto.evaluation import mammogram
+    from comoto.evaluation.intervals import Resampling
+    from comoto.evaluation.published import published_on_manifest
+
+    images, found = _split_of(manifest, split), _predictions(predictions, volumes=False)
+    draws = Resampling(bootstrap, seed, interval)
+    result = mammogram.evaluate_mammograms(found, images, rule, iou, bootstrap=draws)
+    if published_metric:
+        return replace(result, published=published_on_manifest(found, images))
+    return result
+
+
+def write_report(
+    out: AnyPath,
+    manifest: Manifest | AnyPath,
+    predictions: Mapping[str, AnyPath],
+    *,
+    split: str | None = None,
+    runs: Mapping[str, AnyPath] | None = None,
+    min_radius: float | str = 100.0,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    interval: IntervalKind = "percentile",
+    pictures: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Write one page on what one or several models found in a manifest's volumes (``comoto report``).
+
+    The figures are those of ``evaluate`` with the same arguments.
+
+    Args:
+        out: the HTML file, which needs nothing else.
+        manifest: from ``index``, or the folder it was saved in; its files are opened for pictures.
+        predictions: the challenge's submission file of each model by the name it gets on the page; every
+            other model is compared with the first one.
+        split: ``train``, ``validation`` or ``test``; all volumes if None.
+        runs: run folders whose training is shown, by name; the first decides the window of the pictures.
+        min_radius: least hit radius in pixels, or in millimetres such as ``"8.5mm"``; the challenge's is 100.
+        bootstrap: replicates over patients, at least 1.
+        seed: of the bootstrap and of the random baseline.
+        interval: ``percentile``, or ``bca``, which is corrected for few patients.
+        pictures: False decodes no image: no pictures, no random baseline, and sizes of lesions in pixels
+            unless ``min_radius`` is in millimetres. Headers are read only to see whether ``min_radius`` fits
+            the images, as ``evaluate`` does: of at most 20 volumes, or, if it is in millimetres, of all with
+            a lesion.
+        overwrite: replace an existing file.
+
+    Returns:
+        ``out``.
+    """
+    from comoto.evaluation.intervals import Resampling
+    from comoto.evaluation.own_volumes import HitRadius
+    from comoto.report.results_report import ReportOptions, write_results_report
+
+    options = ReportOptions(
+        split=named_split(split),
+        runs={name: as_path(f"runs[{name!r}]", folder) for name, folder in (runs or {}).items()},
+        radius=HitRadius.parse(min_radius),
+        draws=Resampling(bootstrap, seed, interval),
+        pictures=pictures,
+    )
+    tables = {name: as_path(f"predictions[{name!r}]", table) for name, table in predictions.items()}
+    return write_results_report(
+        as_path("out", out), loaded_manifest(manifest), tables, options, overwrite=overwrite
+    )
+
+
+def _predictions(
+    given: AnyPath | pd.DataFrame | Sequence[Detections], *, volumes: bool
+) -> Path | pd.DataFrame:
+    from comoto.detections import Detections, mammogram_table, prediction_table
+
+    images = [given] if isinstance(given, Detections) else given
+    if isinstance(images, list | tuple) and all(isinstance(one, Detections) for one in images):
+        return (prediction_table if volumes else mammogram_table)(images)
+    return as_table("predictions", given)
+
+
+def _split_of(manifest: Manifest | AnyPath, split: str | None) -> Manifest:
+    from comoto.evaluation.own_volumes import part_of
+
+    return part_of(loaded_manifest(manifest), named_split(split))

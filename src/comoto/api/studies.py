@@ -1,0 +1,68 @@
+"""Many runs, compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from comoto.arguments import AnyPath, as_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from comoto.study.run import StudyOutcome
+
+
+def run_study(
+    study: AnyPath,
+    out: AnyPath,
+    *,
+    workers: int = 2,
+    backend: Literal["loky", "threading", "ray", "dask"] = "loky",
+    address: str | None = None,
+) -> StudyOutcome:
+    """Run what is not complete of a study (``comoto study run``).
+
+    Args:
+        study: the study file, docs/studies.md.
+        out: the study's folder; the same call continues there.
+        workers: runs at a time.
+        backend: what spreads the runs: processes, threads, or a cluster.
+        address: of a running Ray or Dask cluster; None starts one on this machine.
+
+    Returns:
+        How every run stands; ``.count("failed")``. A run that failed does not raise.
+    """
+    from comoto.study import run as studies
+    from comoto.study.config import load_study
+
+    options = studies.StudyOptions(workers, backend, address)
+    return studies.run_study(load_study(as_path("study", study)), as_path("out", out), options)
+
+
+def study_table(
+    folder: AnyPath,
+    *,
+    rule: str = "",
+    reference: str | None = None,
+    bootstrap: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare the arms of a study (``comoto study table``).
+
+    Args:
+        folder: the study's.
+        rule: one of the study's further rules from slices to volumes; "" is the students' own.
+        reference: arm that the others are compared with; the study's if not given.
+        bootstrap: replicates of the intervals; the study's if not given.
+        seed: of the replicates.
+
+    Returns:
+        One row an arm, regime and fraction: means, standard deviations over runs, and differences to the
+        reference and to the first regime with their intervals; nothing is written.
+    """
+    from comoto.study.results import read_results
+    from comoto.study.table import frame, summarise
+
+    return frame(
+        summarise(read_results(as_path("folder", folder), bootstrap, rule=rule, reference=reference), seed)
+    )
