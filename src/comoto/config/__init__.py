@@ -1,6 +1,6 @@
 """Typed configuration: models, presets, overrides."""
 
-from comoto.config.explain import explain, plain_problem
+from comoto.config.explain import explain
 from comoto.config.load import PRESETS, config_hash, flat_settings, load_train_config, override
 from comoto.config.models import (
     AggregationConfig,
@@ -45,6 +45,5 @@ __all__ = [
     "load_train_config",
     "override",
     "parse_yaml",
-    "plain_problem",
     "read_yaml",
 ]

@@ -32,7 +32,7 @@ def explain(model: type[BaseModel], error: ValidationError, content: Mapping[str
         elif name:
             lines.append(f"configuration key '{name}': {plain_problem(problem)}")
         else:
-            lines.append(problem["msg"].removeprefix("Value error, "))
+            lines.append(own_words(problem))
     return "; ".join(dict.fromkeys(lines))
 
 
@@ -44,7 +44,7 @@ def plain_problem(problem: Mapping[str, Any]) -> str:
     """
     value, key = problem["input"], str(problem["loc"][-1])
     path = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
+    message = own_words(problem)
     if problem["type"] in ("tuple_type", "list_type"):
         message = f"Input should be a list, such as [{short(value)}]"
     elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
@@ -56,6 +56,23 @@ def plain_problem(problem: Mapping[str, Any]) -> str:
     elif problem["type"] == "path_type":
         message = "Input should be a path, a number in quotes"
     return f"{message} (got {short(repr(value))})"
+
+
+def first_problem(error: ValidationError, whole: str = "") -> str:
+    """Say what is wrong first, after the place where it is.
+
+    Args:
+        error: of a file or a call that no user writes key by key.
+        whole: what the place is called if it is no single one.
+    """
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or whole
+    return f"{where}: {own_words(problem)}" if where else own_words(problem)
+
+
+def own_words(problem: Mapping[str, Any]) -> str:
+    """Return what a validator said, without what pydantic puts before it."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def all_keys(model: type[BaseModel], content: Mapping[str, Any]) -> list[str]:

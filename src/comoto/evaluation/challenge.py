@@ -37,7 +37,7 @@ from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
 from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.side_by_side import side_by_side
-from comoto.tables import BoolArray, Float64Array, TableSource
+from comoto.tables import Float64Array, TableSource
 
 FPS_ALL = (2.0,)
 FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)
@@ -272,16 +272,11 @@ def challenge_metric(
     return metric_of(*_curves(truth, read_predictions(predictions, truth)))
 
 
-def _on_positive(truth: ChallengeTruth, found: ChallengePredictions) -> BoolArray:
-    """(N,) whether a prediction lies on a volume with a box."""
-    return (found.volume >= 0) & truth.is_positive[found.volume]
-
-
 def _curves(truth: ChallengeTruth, found: ChallengePredictions) -> tuple[Froc, Froc]:
     num_lesions = len(truth.lesion_volume)
     # The challenge takes the thresholds of all predictions for both figures.
     thresholds = froc_thresholds(found.scores, found.hit_lesion)
-    kept = _on_positive(truth, found)
+    kept = found.on_positive(truth)
     return (
         froc(found.scores, found.hit_lesion, num_lesions, len(truth.volumes), thresholds),
         froc(
@@ -304,23 +299,28 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
     }
 
 
+def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
+    """Return the curve over the volumes with a box, ready for draws of patients."""
+    kept = found.on_positive(truth)
+    cohort = Cohort(
+        num_patients=len(truth.patients),
+        detection_patient=found.patient[kept],
+        lesion_patient=truth.volume_patient[truth.lesion_volume],
+        image_patient=truth.volume_patient[truth.is_positive],
+    )
+    return ResampledFroc(found.scores[kept], found.hit_lesion[kept], cohort)
+
+
 def _bootstrap(
     truth: ChallengeTruth, found: ChallengePredictions, draws: Resampling, curves: tuple[Froc, Froc]
 ) -> Bootstrap:
-    lesion_patient = truth.volume_patient[truth.lesion_volume]
     num_patients = len(truth.patients)
-    kept = _on_positive(truth, found)
-    curve_all = ResampledFroc(
-        found.scores,
-        found.hit_lesion,
-        Cohort(num_patients, found.patient, lesion_patient, truth.volume_patient),
-    )
-    curve_positive = ResampledFroc(
-        found.scores[kept],
-        found.hit_lesion[kept],
-        Cohort(num_patients, found.patient[kept], lesion_patient, truth.volume_patient[truth.is_positive]),
-    )
-    wanted = [(curve_all, _with_band(FPS_ALL)), (curve_positive, _with_band(FPS_POSITIVE))]
+    lesion_patient = truth.volume_patient[truth.lesion_volume]
+    cohort = Cohort(num_patients, found.patient, lesion_patient, truth.volume_patient)
+    wanted = [
+        (ResampledFroc(found.scores, found.hit_lesion, cohort), _with_band(FPS_ALL)),
+        (resampled_positive(found, truth), _with_band(FPS_POSITIVE)),
+    ]
     at_all, at_positive = resample(wanted, num_patients, draws.replicates, draws.seed)
     value_all, value_positive = (
         curve.sensitivity_at(fps) for curve, (_, fps) in zip(curves, wanted, strict=True)

@@ -105,6 +105,10 @@ class ChallengePredictions:
     depth: DepthAccount = field(default_factory=DepthAccount.nothing)
     places: Float64Array = field(default_factory=lambda: np.empty((0, 6)))
 
+    def on_positive(self, truth: ChallengeTruth) -> BoolArray:
+        """(N,) whether a prediction lies on a volume with a box."""
+        return (self.volume >= 0) & truth.is_positive[self.volume]
+
 
 def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:
     """Read the labels and the boxes of one split.

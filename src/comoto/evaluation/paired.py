@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from comoto.evaluation.bootstrap import Cohort, Interval, ResampledFroc, percentile_interval, resample
-from comoto.evaluation.challenge import FPS_POSITIVE
+from comoto.evaluation.bootstrap import Interval, percentile_interval, resample
+from comoto.evaluation.challenge import FPS_POSITIVE, resampled_positive
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.froc import Froc, froc
-from comoto.tables import BoolArray, Float64Array
+from comoto.tables import Float64Array
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,8 @@ def mean_sensitivity_positive(found: ChallengePredictions, truth: ChallengeTruth
     return float(positive_froc(found, truth).sensitivity_at(FPS_POSITIVE).mean())
 
 
-def _on_positive(found: ChallengePredictions, truth: ChallengeTruth) -> BoolArray:
-    """(N,) whether a prediction lies on a volume with a box."""
-    return (found.volume >= 0) & truth.is_positive[found.volume]
-
-
 def positive_froc(found: ChallengePredictions, truth: ChallengeTruth) -> Froc:
     """Return the curve over the volumes with a box."""
-    kept = _on_positive(found, truth)
+    kept = found.on_positive(truth)
     num_volumes = int(truth.is_positive.sum())
     return froc(found.scores[kept], found.hit_lesion[kept], len(truth.lesion_volume), num_volumes)
-
-
-def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
-    """Return the curve over the volumes with a box, ready for draws of patients."""
-    kept = _on_positive(found, truth)
-    cohort = Cohort(
-        num_patients=len(truth.patients),
-        detection_patient=found.patient[kept],
-        lesion_patient=truth.volume_patient[truth.lesion_volume],
-        image_patient=truth.volume_patient[truth.is_positive],
-    )
-    return ResampledFroc(found.scores[kept], found.hit_lesion[kept], cohort)

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.optimize import brentq
 
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.hierarchical import drawn_patients, mean_sensitivities, run_sensitivities
@@ -160,7 +161,7 @@ def needed(
     Raises:
         ValueError: no difference is wanted, or ``power`` does not lie between 0.05 and 1.
     """
-    if difference == 0.0 or not 0.05 < power < 1.0:
+    if difference == 0.0 or not 2 * _NORMAL.cdf(-_Z) < power < 1.0:  # 0.05, the test's own share of errors
         raise ValueError(f"needed for a difference above 0 and a power in (0.05, 1): {difference}, {power}")
     most = abs(difference) / _shift(power)
     rows = []
@@ -174,12 +175,5 @@ def needed(
 
 
 def _shift(power: float) -> float:
-    """Return x with Phi(x - z) + Phi(-x - z) = power, by bisection; the left side rises with x."""
-    low, high = 0.0, 20.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        if _NORMAL.cdf(middle - _Z) + _NORMAL.cdf(-middle - _Z) < power:
-            low = middle
-        else:
-            high = middle
-    return high
+    """Return x with Phi(x - z) + Phi(-x - z) = power; the left side rises with x."""
+    return float(brentq(lambda x: _NORMAL.cdf(x - _Z) + _NORMAL.cdf(-x - _Z) - power, 0.0, 20.0, xtol=1e-14))

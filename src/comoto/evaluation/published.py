@@ -46,7 +46,7 @@ def published_challenge_metric(
     """
     truth = read_truth(labels, boxes, min_radius)
     found = read_predictions(predictions, truth)
-    kept = (found.volume >= 0) & truth.is_positive[found.volume]
+    kept = found.on_positive(truth)
     num_lesions = len(truth.lesion_volume)
     thresholds = froc_thresholds(found.scores, found.hit_lesion)
     return metric_of(

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from comoto.checksums import read_json_object
+from comoto.config.explain import first_problem
 from comoto.config.models import Positive
 from comoto.errors import DatasetError
 from comoto.preprocessing.store import read_json
@@ -90,11 +91,8 @@ class DemoFolder:
         try:
             self.about = DemoAbout.model_validate(read_demo_json(path))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise DatasetError(
-                f"{path}: {where}: {first['msg']}; run 'comoto demo' again into a new folder"
-            ) from error
+            problem = first_problem(error, "the file")
+            raise DatasetError(f"{path}: {problem}; run 'comoto demo' again into a new folder") from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file that has to be there.

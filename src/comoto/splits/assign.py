@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
+from comoto.config.explain import first_problem
 from comoto.config.models import StrictModel
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Split
@@ -60,10 +61,7 @@ def split_plan(**settings: Any) -> SplitPlan:
     try:
         return SplitPlan(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = " ".join(str(key) for key in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"split: {f'{where}: ' if where else ''}{message}") from error
+        raise ConfigError(f"split: {first_problem(error)}") from error
 
 
 def unused_shares(patients: pd.DataFrame, plan: SplitPlan) -> list[str]:

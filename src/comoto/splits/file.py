@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import ValidationError, field_validator, model_validator
 
+from comoto.config.explain import first_problem
 from comoto.config.models import StrictModel
 from comoto.errors import ConfigError, DatasetError
 from comoto.output_files import write_json
@@ -223,9 +224,6 @@ def load_split_file(path: Path) -> SplitFile:
         content = json.loads(path.read_text(encoding="utf-8"))
         return SplitFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise DatasetError(f"{path}: {f'{where}: ' if where else ''}{message}; {_MADE_AGAIN}") from error
+        raise DatasetError(f"{path}: {first_problem(error)}; {_MADE_AGAIN}") from error
     except (ValueError, RecursionError) as error:  # not JSON, or not text
         raise DatasetError(f"{path}: not a split file ({error}); {_MADE_AGAIN}") from error

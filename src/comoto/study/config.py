@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from comoto.components import short, suggest
-from comoto.config import PRESETS, StrictModel, dump_yaml, plain_problem, read_yaml
+from comoto.config import PRESETS, StrictModel, dump_yaml, read_yaml
+from comoto.config.explain import own_words, plain_problem
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
 from comoto.study.kept import STUDY
@@ -212,7 +213,7 @@ def _explain(error: ValidationError) -> str:
         elif name:
             lines.append(f"key '{name}': {plain_problem(problem)}")
         else:
-            lines.append(problem["msg"].removeprefix("Value error, "))
+            lines.append(own_words(problem))
     return "; ".join(lines)
 
 

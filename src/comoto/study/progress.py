@@ -114,14 +114,13 @@ def watch(grid: Grid, out: Path, workers: int) -> Iterator[None]:
 
 @contextmanager
 def _live_table(grid: Grid, out: Path, workers: int) -> Iterator[None]:
-    with Live(look(grid, out).table(workers), console=Console(stderr=True), auto_refresh=False) as live:
-
-        def show() -> None:
-            live.update(look(grid, out).table(workers), refresh=True)
-
-        with _repeated(show, _LOOK_EVERY):
-            yield
-        show()
+    with Live(
+        console=Console(stderr=True),
+        refresh_per_second=1 / _LOOK_EVERY,
+        get_renderable=lambda: look(grid, out).table(workers),
+    ) as live:
+        live.refresh()  # else the first look is one period late
+        yield
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from comoto.components import short, suggest
+from comoto.config.explain import own_words
 from comoto.config.listing import Setting, list_settings
 from comoto.config.models import Count, StrictModel
 from comoto.datasets.reading.about import DatasetAbout
@@ -190,7 +191,7 @@ def _plain(value: Any) -> str:
 
 def _problem(problem: dict[str, Any], known: Mapping[str, Setting]) -> str:
     """Say what is wrong with one option."""
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = own_words(problem)
     if not problem["loc"]:
         return message
     key = str(problem["loc"][0])
