@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from comoto.dicom.decode import HALVING_CODECS, Pixels, check_stream, decode_frame, halvings_of
 from comoto.dicom.frames import locate_frames
 from comoto.dicom.header import DicomHeader, read_header
+from comoto.dicom.source import Source
 from comoto.errors import DicomError
 from comoto.records import Laterality
 
 __all__ = ["DicomHeader", "DicomImage", "Pixels", "read_header", "touching_side"]
 
 
-class DicomImage:
+class DicomImage(Source):
     """One DICOM file with its frames within reach; only the frame in use is in memory.
 
     Threads may share an image: reading bytes is locked, decoding is not. A process opens its own.
@@ -31,19 +29,18 @@ class DicomImage:
 
     Args:
         path: a DICOM file.
-        volume: refuse a file with a single frame.
         header: what ``read_header`` has said about it already.
 
     Raises:
-        DicomError: the header is refused (see ``read_header``), the file is cut, its fragments do not make
-            the number of frames that the header states, or it is no volume where one is wanted.
+        DicomError: the header is refused (see ``read_header``), the file is cut, or its fragments do not make
+            the number of frames that the header states.
     """
 
-    def __init__(self, path: Path | str, volume: bool = False, header: DicomHeader | None = None) -> None:
+    header: DicomHeader
+
+    def __init__(self, path: Path | str, header: DicomHeader | None = None) -> None:
         self.path = Path(path)
         self.header = header or read_header(self.path)
-        if volume:
-            self.header.require_volume()
         self._lock = threading.Lock()
         self._file = self.path.open("rb")
         try:
@@ -51,20 +48,6 @@ class DicomImage:
         except BaseException:
             self._file.close()
             raise
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames; 1 for a mammogram."""
-        return self.header.num_frames
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of every frame."""
-        return self.header.rows, self.header.columns
-
-    def require_volume(self) -> None:
-        """Check that the file is a stack of slices; raises DicomError if it is not."""
-        self.header.require_volume()
 
     @cached_property
     def reductions(self) -> int:
@@ -99,11 +82,6 @@ class DicomImage:
         number = self._in_file(index)
         return decode_frame(self.header, number, self._stored(number), reduce)
 
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Decode frames one after the other; all of them, in order, if no indices are given."""
-        for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index, reduce)
-
     def _in_file(self, index: int) -> int:
         """Return the number in the file of a slice."""
         return index if self.header.frame_order is None else self.header.frame_order[index]
@@ -115,14 +93,6 @@ class DicomImage:
     def close(self) -> None:
         """Close the file; the header stays readable."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def touching_side(frame: Pixels) -> Laterality:

@@ -1,8 +1,8 @@
 """Images as they lie on disk, whatever their format: header first, then frame by frame."""
 
+from comoto.dicom.source import Source
 from comoto.sources.dicom_content import Content
 from comoto.sources.open import (
-    Source,
     SourceKind,
     describe_source,
     look_at_file,

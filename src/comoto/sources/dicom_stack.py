@@ -7,12 +7,12 @@ contradicts itself is refused, with the names of the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import FileDataset
@@ -22,6 +22,7 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.grey import middle_window
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
 from comoto.dicom.read import DicomImage
+from comoto.dicom.source import Source
 from comoto.dicom.tags import one_error
 from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
@@ -68,7 +69,7 @@ class StackSlice:
     rescale: tuple[float, float]
 
 
-class DicomStack:
+class DicomStack(Source):
     """One volume of single-frame files; only the frame in use is in memory, no file stays open.
 
     Attributes:
@@ -100,17 +101,7 @@ class DicomStack:
         self.header = _header_of(folder, self._headers)
         _check_size(self.header)
 
-    @property
-    def num_frames(self) -> int:
-        """Number of slices."""
-        return len(self.slices)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of every frame."""
-        return self.header.rows, self.header.columns
-
-    @property
+    @cached_property
     def reductions(self) -> int:
         """How often the files can halve a frame while they decode it; as the first slice says."""
         with self._open(0) as image:
@@ -129,22 +120,6 @@ class DicomStack:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
         with self._open(index) as image:
             return image.frame(0, reduce)
-
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Decode slices one after the other; all of them, in order, if no indices are given."""
-        for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index, reduce)
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def ordered_slices(folder: Path, files: Sequence[DicomContent]) -> tuple[StackSlice, ...]:

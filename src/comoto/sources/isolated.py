@@ -19,19 +19,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from comoto.dicom.decode import Pixels, reduced_shape
+from comoto.dicom.source import Source
 from comoto.errors import ConfigError, DicomError
 from comoto.records import ImageHeader
-from comoto.sources.open import Source, SourceKind, open_source
+from comoto.sources.open import SourceKind, open_source
 
 _LONGEST_TEXT = 1 << 20
 _PROGRAM = ("-m", "comoto.sources.isolated_worker")
@@ -93,7 +93,7 @@ def open_image(path: Path | str, kind: SourceKind | None = None) -> Source:
     return open_source(path, kind) if limits is None else open_isolated(path, limits)
 
 
-class IsolatedSource:
+class IsolatedSource(Source):
     """A ``Source`` whose file is open in another process. Threads may share it; they take turns.
 
     Attributes:
@@ -101,6 +101,8 @@ class IsolatedSource:
         header: what it says about itself, checked.
         reductions: see ``Source``.
     """
+
+    reductions = 0
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path
@@ -113,16 +115,6 @@ class IsolatedSource:
             self.reductions = int(content["reductions"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._broken(f"sent no header ({error!r})") from error
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames; 1 for a mammogram."""
-        return self.header.num_frames
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of every frame."""
-        return self.header.rows, self.header.columns
 
     def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Return one frame, see ``Source``.
@@ -137,11 +129,6 @@ class IsolatedSource:
                 raise self._broken("sent no pixels")
         return pixels
 
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Return frames one after the other; all of them, in order, if no indices are given."""
-        for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index, reduce)
-
     def close(self) -> None:
         """Give the worker back; the header stays readable."""
         with self._lock, contextlib.suppress(DicomError):
@@ -149,14 +136,6 @@ class IsolatedSource:
                 self._ask({"do": "close"}, (0, 0))
                 _give_back(self._worker)
                 self._worker = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _ask(self, request: dict[str, Any], shape: tuple[int, int]) -> tuple[dict[str, Any], Pixels | None]:
         if self._worker is None:

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from comoto.dicom.decode import Pixels
+from comoto.dicom.source import Source
 from comoto.dicom.tags import without_values
 from comoto.errors import ComotoError
 from comoto.records import ImageHeader
-from comoto.sources.open import Source, open_source, source_files
+from comoto.sources.open import open_source, source_files
 
 _HEADER_FIELDS = [field.name for field in fields(ImageHeader)]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
-from comoto.dicom.decode import Pixels
 from comoto.dicom.read import DicomImage, read_header
+from comoto.dicom.source import Source
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 from comoto.sources.dicom_content import (
@@ -35,54 +33,6 @@ from comoto.sources.raw_volume import RawVolume, raw_file, read_entries
 
 _BEGINNING = 4096
 """Bytes in which a MetaImage header has its ``DimSize``."""
-
-
-class Source(Protocol):
-    """An open image; only the frames in use are in memory. A context manager.
-
-    Attributes:
-        path: the file or folder.
-        header: what it says about itself, checked.
-    """
-
-    path: Path
-
-    @property
-    def header(self) -> ImageHeader:
-        """What the image says about itself."""
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames; 1 for a mammogram."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of every frame."""
-
-    @property
-    def reductions(self) -> int:
-        """How often the format can halve both sides of a frame while it decodes; 0 where it cannot."""
-
-    def frame(self, index: int, reduce: int = 0) -> Pixels:
-        """Return one frame, uint8 or uint16 (rows, columns), MONOCHROME1 inverted, rescale not applied.
-
-        Args:
-            index: 0-based.
-            reduce: at most ``reductions``; each halving rounds odd sides up, and value k of a side is centred
-                on full pixel ``2**reduce * k`` (as the wavelets of JPEG 2000 are), not between two pixels.
-        """
-
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Return frames one after the other; all of them, in order, if no indices are given."""
-
-    def close(self) -> None:
-        """Release the files; the header stays readable."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from comoto.dicom.decode import Pixels
-from comoto.sources.open import Source
+from comoto.dicom.source import Source
 
 MOST_THREADS = 8
 """More would hold more frames at a time than a volume needs to keep a network busy."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import imagecodecs
 import numpy as np
 
 from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_SIDE
+from comoto.dicom.source import Source
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 
@@ -22,7 +20,7 @@ _COLOUR_TYPES = {2: "colour", 3: "a palette", 4: "grey with transparency", 6: "c
 _DAMAGED = "the file is damaged; copy or download it again"
 
 
-class PngImage:
+class PngImage(Source):
     """One grey picture; it is decoded when its frame is asked for.
 
     Attributes:
@@ -36,21 +34,6 @@ class PngImage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header = read_png_header(path)
-
-    @property
-    def num_frames(self) -> int:
-        """Always 1."""
-        return 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the picture."""
-        return self.header.rows, self.header.columns
-
-    @property
-    def reductions(self) -> int:
-        """Always 0."""
-        return 0
 
     def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Decode the picture; see ``Source.frame``.
@@ -69,22 +52,6 @@ class PngImage:
         if pixels.shape != self.shape or pixels.dtype.itemsize * 8 != self.header.bits_allocated:
             raise DicomError(f"{self.path}: decodes to {pixels.shape} {pixels.dtype}; {_DAMAGED}")
         return np.array(pixels, dtype=np.uint8 if self.header.bits_allocated == 8 else np.uint16)
-
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Return the frames asked for; the only one, if no indices are given."""
-        for index in (0,) if indices is None else indices:
-            yield self.frame(index, reduce)
-
-    def close(self) -> None:
-        """Do nothing: the file is not kept open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_png_header(path: Path) -> ImageHeader:

@@ -27,18 +27,18 @@ ones are shifted by half their range. There is no window.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, MAX_SIDE
+from comoto.dicom.source import Source
 from comoto.errors import DicomError
 from comoto.records import ImageHeader
 
@@ -84,7 +84,7 @@ class RawLayout:
     spacing_mm: tuple[float, float] | None
 
 
-class RawVolume:
+class RawVolume(Source):
     """A raw file, mapped into memory; only the frame in use is copied.
 
     Attributes:
@@ -111,21 +111,6 @@ class RawVolume:
         self.is_inverted = self.layout.is_projection and _air_is_bright(self._planes[0])
         self.header = _header(path, self.layout, self._scale, self.is_inverted)
 
-    @property
-    def num_frames(self) -> int:
-        """Number of frames; 1 for a mammogram or a C-view."""
-        return self.header.num_frames
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of every frame."""
-        return self.header.rows, self.header.columns
-
-    @property
-    def reductions(self) -> int:
-        """Always 0."""
-        return 0
-
     def frame(self, index: int, reduce: int = 0) -> Pixels:
         """Return one frame; see ``Source.frame``.
 
@@ -142,22 +127,9 @@ class RawVolume:
             np.subtract(np.iinfo(pixels.dtype).max, pixels, out=pixels)
         return pixels
 
-    def frames(self, indices: Iterable[int] | None = None, reduce: int = 0) -> Iterator[Pixels]:
-        """Return frames one after the other; all of them, in order, if no indices are given."""
-        for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index, reduce)
-
     def close(self) -> None:
         """Let go of the raw file; the header stays readable."""
         self._planes = np.empty((0, 0, 0), self.layout.dtype)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
