@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from comoto.config import InferenceConfig
 from comoto.dicom.read import DicomImage
 from comoto.errors import CheckpointError, ConfigError, DatasetError, DicomError, OutputExistsError
 from comoto.inference import predict as predict_room
-from comoto.inference.volume import ahead, slice_indices
+from comoto.inference.volume import slice_indices
 from comoto.records import PREDICTION_COLUMNS, Manifest, Split
 from dicom_files import texture, write_dicom
 from tiny_exams import Exams
@@ -263,38 +262,6 @@ def test_what_failed_is_in_the_twin_of_an_interrupted_run(
     assert "a single image where a tomosynthesis volume is expected" in failed["reason"]
     files = api.predict(student_run, [single, first, second], tmp_path / "p.csv")
     assert (files.num_images, [path for path, _ in files.failed]) == (2, [str(single)])
-
-
-def test_memory_does_not_grow_with_the_number_of_slices() -> None:
-    """Frames are made no further ahead than asked for, whatever their number."""
-    alive: list[int] = []
-
-    def frames(number: int):  # type: ignore[no-untyped-def]
-        for k in range(number):
-            alive.append(k)
-            yield np.zeros((256, 256), np.float32)
-
-    peaks = []
-    for number in (20, 200):
-        alive.clear()
-        tracemalloc.start()
-        for seen, _ in enumerate(ahead(frames(number), 4), start=1):
-            assert len(alive) <= seen + 4
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert len(alive) == number
-    assert peaks[1] < 1.5 * peaks[0]
-
-
-def test_an_error_while_decoding_arrives() -> None:
-    def broken():  # type: ignore[no-untyped-def]
-        yield 1
-        raise DicomError("frame 1 is damaged")
-
-    items = ahead(broken(), 3)
-    assert next(items) == 1
-    with pytest.raises(DicomError, match="frame 1 is damaged"):
-        next(items)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +14,15 @@ from comoto.config import InferenceConfig
 from comoto.detections import Detections
 from comoto.errors import DicomError
 from comoto.inference.aggregate import aggregate
+from comoto.prefetch import prefetch
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import ImageHeader, Laterality, Modality
 from comoto.sources import SourceKind
 from comoto.sources.isolated import open_image
-from comoto.sources.parallel import frames_in_parallel
+from comoto.sources.parallel import decoding_threads
 
 if TYPE_CHECKING:
     from comoto.inference.model import Model
-
-Item = TypeVar("Item")
-_END = object()
 
 
 def detect_volume(
@@ -60,9 +56,12 @@ def detect_volume(
             )
         plan = plan_image(image, laterality, Modality.TOMOSYNTHESIS, model.config.preprocess)
         indices = slice_indices(image.header.num_frames, config.slice_step)
-        frames = frames_in_parallel(image, indices, plan.halvings)
-        rendered = ((k, plan.render(frame)) for k, frame in zip(indices, frames, strict=True))
-        found = detect_slices(model, ahead(rendered, 2 * config.batch_size), config.batch_size)
+
+        def rendered(index: int) -> tuple[int, NDArray[np.uint8]]:
+            return index, plan.render(image.frame(index, plan.halvings))
+
+        slices = prefetch(rendered, indices, decoding_threads(), 2 * config.batch_size)
+        found = detect_slices(model, slices, config.batch_size)
         result = aggregate(found, image.header.num_frames, config.aggregation)
         header = image.header
     return result.to_source(plan).clipped(plan.source_shape), plan, header
@@ -101,19 +100,3 @@ def detect_slices(
 def slice_indices(num_slices: int, step: int) -> list[int]:
     """Return every ``step``-th slice, centred so that both ends are left out alike."""
     return list(range((num_slices - 1) % step // 2, num_slices, step))
-
-
-def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """Compute up to ``depth`` items ahead in a thread, so that decoding and the network overlap.
-
-    An exception of ``items`` is raised where the item would have come.
-    """
-    iterator = iter(items)
-    pool = ThreadPoolExecutor(max_workers=1)
-    try:
-        pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
-        while (item := pending.popleft().result()) is not _END:
-            pending.append(pool.submit(next, iterator, _END))
-            yield cast(Item, item)
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -19,6 +18,7 @@ from typing import TypeVar
 from comoto.config import PreprocessConfig
 from comoto.errors import ComotoError, DatasetError
 from comoto.output_files import write_json
+from comoto.prefetch import prefetch
 from comoto.preprocessing.fingerprint import stamp
 from comoto.preprocessing.planes import planes_files, planes_key, sound_info
 from comoto.preprocessing.render import How, Outcome, Task, check, render
@@ -27,6 +27,7 @@ from comoto.preprocessing.spread import Work, spread
 from comoto.preprocessing.store import FORMAT, PreparedStore, read_settings
 from comoto.preprocessing.store_folder import (
     BROKEN,
+    READERS,
     ImageNote,
     alone,
     finish,
@@ -44,7 +45,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LISTED = 10
-_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -241,10 +241,7 @@ def _render_others(seen: list[_Seen], done: set[str], how: How, work: Work) -> I
 
 def _in_threads(one: Callable[[Item], Result], items: list[Item], label: str) -> list[Result]:
     """Return the result of each item; threads, for the time goes into the disk and into hashing."""
-    if not items:
-        return []
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(track(pool.map(one, items), label, len(items)))
+    return list(track(prefetch(one, items, READERS), label, len(items))) if items else []
 
 
 def _in_order(broken: dict[str, str], records: list[ImageRecord], *, keep_paths: bool) -> dict[str, str]:

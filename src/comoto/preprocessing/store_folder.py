@@ -23,6 +23,8 @@ LOCK = "lock"
 WORKING = "working"
 """Folder of markers: what is being rendered."""
 BROKEN = "broken.json"
+READERS = 8
+"""Threads that read files where the time goes into the disk and into hashing."""
 _OURS = {"images", "planes", "manifest", BROKEN, WORKING, LOCK}
 _INDEX_FORMAT = "comoto-index-2"
 _IMAGE_FORMAT = "comoto-image-2"

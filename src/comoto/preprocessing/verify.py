@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from comoto.errors import DatasetError
+from comoto.prefetch import prefetch
 from comoto.preprocessing.planes import MEND, is_plane, map_planes, planes_files, read_info
 from comoto.preprocessing.store import FORMAT, PreparedStore, image_file, read_index, read_settings
-from comoto.preprocessing.store_folder import read_note_file
+from comoto.preprocessing.store_folder import READERS, read_note_file
 from comoto.progress import track
 from comoto.records import Manifest
 
-_READERS = 8
 Result = TypeVar("Result")
 
 
@@ -62,9 +61,8 @@ def verify_store(folder: Path) -> StoreCheck:
         damage.extend(_note_damage(folder, name, (index or {}).get(name)))
     there = {path.stem for path in (folder / "planes").glob("*/*.json")}
     keys = sorted(there | set((index or {}).values()))
-    with ThreadPoolExecutor(_READERS) as pool:
-        checks = pool.map(lambda key: list(_planes_damage(folder, key)), keys)
-        damage.extend(chain.from_iterable(track(checks, "check planes", len(keys))))
+    checks = prefetch(lambda key: list(_planes_damage(folder, key)), keys, READERS)
+    damage.extend(chain.from_iterable(track(checks, "check planes", len(keys))))
     return StoreCheck(len(names), tuple(damage), is_sealed=True)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 
 from comoto.dicom.decode import Pixels
 from comoto.dicom.source import Source
+from comoto.prefetch import prefetch
 
 MOST_THREADS = 8
 """More would hold more frames at a time than a volume needs to keep a network busy."""
@@ -18,6 +16,11 @@ MOST_THREADS = 8
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def decoding_threads() -> int:
+    """Return how many frames are decoded at a time: one a core, up to ``MOST_THREADS``."""
+    return min(available_cores(), MOST_THREADS)
 
 
 def frames_in_parallel(
@@ -37,19 +40,8 @@ def frames_in_parallel(
     Raises:
         DicomError: where the frame would have come.
     """
-    wanted = iter(range(image.num_frames) if indices is None else indices)
-    threads = threads or min(available_cores(), MOST_THREADS)
+    wanted = range(image.num_frames) if indices is None else indices
+    threads = threads or decoding_threads()
     if threads == 1:
-        yield from image.frames(wanted, reduce)
-        return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        waiting: deque[Future[Pixels]] = deque(
-            pool.submit(image.frame, index, reduce) for index in islice(wanted, 2 * threads)
-        )
-        while waiting:
-            frame = waiting.popleft().result()
-            waiting.extend(pool.submit(image.frame, index, reduce) for index in islice(wanted, 1))
-            yield frame
-    finally:
-        pool.shutdown(cancel_futures=True)
+        return image.frames(wanted, reduce)
+    return prefetch(lambda index: image.frame(index, reduce), wanted, threads)

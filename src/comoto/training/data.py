@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-Made = TypeVar("Made")
+from comoto.prefetch import prefetch
 
-_AHEAD = 2
-"""Batches that a thread may be ahead."""
+Made = TypeVar("Made")
 
 
 def stream(make: Callable[[int], Made], steps: range, workers: int, *, pin: bool) -> Iterator[Made]:
@@ -27,27 +24,7 @@ def stream(make: Callable[[int], Made], steps: range, workers: int, *, pin: bool
         workers: threads; 0 makes each batch when it is needed.
         pin: page-lock the tensors, for faster copies to a GPU.
     """
-    if not workers:
-        for step in steps:
-            yield _made(make, step, pin)
-        return
-    with ThreadPoolExecutor(workers, "batches") as pool:
-        waiting: deque[Future[Made]] = deque()
-        try:
-            for step in steps:
-                waiting.append(pool.submit(_made, make, step, pin))
-                if len(waiting) > _AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _made(make: Callable[[int], Made], step: int, pin: bool) -> Made:
-    batch: Made = _pinned(make(step), pin)
-    return batch
+    return prefetch(lambda step: _pinned(make(step), pin), steps, workers)
 
 
 def _pinned(part: Any, pin: bool) -> Any:
