@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import write_text
 from comoto.progress import duration, say
-from comoto.report.demo_folder import FORMAT, read_demo_json
+from comoto.report.demo_folder import FORMAT, Stage, read_demo_json
 from comoto.report.demo_report import REPORT, write_report
 from comoto.simulation import simulate, sized
 from comoto.versions import versions
@@ -85,19 +85,6 @@ class DemoConfig(StrictModel):
 
 
 @dataclass
-class Stage:
-    """What a stage took.
-
-    Attributes:
-        peak_mib: highest resident memory of this process and its children together.
-    """
-
-    name: str
-    seconds: float
-    peak_mib: float
-
-
-@dataclass
 class Notebook:
     """``demo.json``: settings and finished stages."""
 
@@ -117,12 +104,13 @@ class Notebook:
         started = time.monotonic()
         with peak_memory() as peak:
             work()
-        self.stages.append(Stage(name, round(time.monotonic() - started, 1), round(peak[0])))
+        seconds = round(time.monotonic() - started, 1)
+        self.stages.append(Stage(name=name, seconds=seconds, peak_mib=round(peak[0])))
         self.write()
 
     def write(self) -> None:
         """Replace ``demo.json``."""
-        content = {"format": FORMAT, **self.about, "stages": [asdict(stage) for stage in self.stages]}
+        content = {"format": FORMAT, **self.about, "stages": [stage.model_dump() for stage in self.stages]}
         write_sealed_json(self.path, content)
 
 

@@ -124,6 +124,7 @@ def test_the_same_folder_gives_the_same_page(demo_folder, text):
         "runs/mixed-batches/config.yaml",
         "evaluation/mixed-batches.json",
         "evaluation/teacher.json",
+        "predictions/teacher.csv",
         "runs/comoto/checkpoint.json",
         "manifests/bcs-dbt/manifest.json",
     ],
@@ -135,23 +136,32 @@ def test_an_unfinished_folder_is_refused(copied, name):
     assert not (copied / "report.html").exists()
 
 
-def test_predictions_of_another_evaluation_are_refused(copied):
-    path = copied / "evaluation/comoto.json"
+@pytest.mark.parametrize(
+    ("name", "figure"), [("comoto", "mean_sensitivity_positive"), ("teacher", "mean_sensitivity")]
+)
+def test_predictions_of_another_evaluation_are_refused(copied, name, figure):
+    path = copied / f"evaluation/{name}.json"
     content = json.loads(path.read_text())
-    content["mean_sensitivity_positive"] = 0.123
+    content[figure] = 0.123
     path.write_text(json.dumps(content))
-    with pytest.raises(
-        DatasetError, match=r"comoto.json: mean_sensitivity_positive is 0.123, but .*comoto.csv"
-    ):
+    with pytest.raises(DatasetError, match=rf"{name}.json: {figure} is 0.123, but .*{name}.csv gives"):
         write_report(copied)
 
 
-def test_an_evaluation_without_intervals_is_refused(copied):
-    path = copied / "evaluation/comoto.json"
+@pytest.mark.parametrize("bootstrap", [None, {"replicates": 50}])
+@pytest.mark.parametrize("name", ["comoto", "teacher"])
+def test_an_evaluation_without_intervals_is_refused(copied, name, bootstrap):
+    path = copied / f"evaluation/{name}.json"
     content = json.loads(path.read_text())
-    content["bootstrap"] = None
+    content["bootstrap"] = bootstrap
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="has no bootstrap; evaluate again with --bootstrap"):
+        write_report(copied)
+
+
+def test_an_evaluation_of_something_else_is_refused(copied):
+    (copied / "evaluation/teacher.json").write_text('{"format": "x"}')
+    with pytest.raises(DatasetError, match=r"teacher.json: not an evaluation of the demo"):
         write_report(copied)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,24 +12,12 @@ from comoto.report.wording import of_total
 SIZE_GROUPS = 3
 
 
-@dataclass(frozen=True)
-class BreakdownRow:
-    """One group: its name, and for each model how many of its lesions are found."""
+def breakdowns(held_out: HeldOut) -> dict[str, dict[str, list[str]]]:
+    """Split the test lesions by what is known of them; a property with one value only is left out.
 
-    name: str
-    found: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Breakdown:
-    """Groups by one property."""
-
-    title: str
-    rows: tuple[BreakdownRow, ...]
-
-
-def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
-    """Split the test lesions by what is known of them; a property with one value only is left out."""
+    Returns:
+        For each property and group how many of its lesions each model finds.
+    """
     lesions = held_out.lesions
     unit = "pixels" if lesions[0].spacing is None else "mm"  # a truth without a lesion is refused
     groups = {
@@ -38,11 +25,11 @@ def breakdowns(held_out: HeldOut) -> tuple[Breakdown, ...]:
         "Finding": _grouped(lesions, lambda lesion: lesion.category),
         "View": _grouped(lesions, lambda lesion: lesion.record.view.value),
     }
-    return tuple(
-        Breakdown(title, tuple(_row(held_out, name, each) for name, each in by_name.items()))
+    return {
+        title: {name: _found(held_out, each) for name, each in by_name.items()}
         for title, by_name in groups.items()
         if len(by_name) > 1
-    )
+    }
 
 
 def size_groups(lesions: tuple[HeldOutLesion, ...]) -> dict[str, list[HeldOutLesion]]:
@@ -65,7 +52,6 @@ def _grouped(
     return {each: [lesion for lesion in lesions if name(lesion) == each] for each in names}
 
 
-def _row(held_out: HeldOut, name: str, lesions: list[HeldOutLesion]) -> BreakdownRow:
+def _found(held_out: HeldOut, lesions: list[HeldOutLesion]) -> list[str]:
     numbers = {lesion.number for lesion in lesions}
-    found = (len(numbers & model.reported_lesions) for model in held_out.models)
-    return BreakdownRow(name, tuple(of_total(each, len(lesions)) for each in found))
+    return [of_total(len(numbers & model.reported_lesions), len(lesions)) for model in held_out.models]

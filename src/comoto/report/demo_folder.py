@@ -5,13 +5,14 @@ The parts that the report reads::
     exams/bcs-dbt, exams/vindr-mammo      simulated DICOM files and tables
     manifests/<data set>                  what ``comoto index`` made of them
     runs/teacher, runs/<student>
-    predictions/<student>.csv             on the test volumes
+    predictions/<name>.csv                of the students on the test volumes, teacher.csv on mammograms
     evaluation/<student>.json             the challenge's figures with bootstrap; teacher.json on mammograms
     demo.json                             see ``DemoAbout``
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from comoto.checksums import read_json_object
 from comoto.config.explain import first_problem
-from comoto.config.models import Positive
+from comoto.config.models import Positive, StrictModel
 from comoto.errors import DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
-from comoto.report.demo_stages import Stage
 from comoto.report.training_runs import Run, read_run
+from comoto.report.wording import mebibytes, seconds
 from comoto.training.log_file import LOG
 
 FORMAT = "comoto-demo-2"
@@ -38,6 +39,15 @@ STUDENTS = {
 }
 """Folder name and title of each student; the first is the reference that each other is compared with."""
 MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"
+
+
+class Stage(StrictModel):
+    """What one step of the demo took."""
+
+    name: str
+    seconds: Annotated[float, Field(ge=0)]
+    peak_mib: Annotated[int | float, Field(ge=0)] | None
+    """Highest resident memory of the demo and its child processes together; None where not measured."""
 
 
 class DemoAbout(BaseModel):
@@ -130,3 +140,22 @@ class DemoFolder:
             self.file(f"runs/{name}/{file}") for file in ("config.yaml", "checkpoint.json", "split.json", LOG)
         ]
         return read_run(files[0].parent)
+
+
+def stage_table(stages: Sequence[Stage]) -> dict[str, Any]:
+    """Return the stages in words, their sum, and each one's share of the longest, for a bar."""
+    longest = max((stage.seconds for stage in stages), default=0.0) or 1.0
+    peaks = [stage.peak_mib for stage in stages if stage.peak_mib is not None]
+    return {
+        "rows": [
+            {
+                "name": stage.name,
+                "seconds": seconds(stage.seconds),
+                "percent": round(100 * stage.seconds / longest, 1),
+                "peak": "" if stage.peak_mib is None else mebibytes(stage.peak_mib),
+            }
+            for stage in stages
+        ],
+        "total": seconds(sum(stage.seconds for stage in stages)),
+        "peak": mebibytes(max(peaks)) if peaks else "",
+    }

@@ -10,11 +10,17 @@ from typing import Any
 from comoto.config import TrainConfig
 from comoto.errors import DatasetError
 from comoto.evaluation.intervals import Resampling
-from comoto.evaluation.mammogram import MEAN_NAME, MammogramResult
+from comoto.evaluation.mammogram import MEAN_NAME, MammogramResult, evaluate_mammograms
 from comoto.evaluation.own_volumes import HitRadius
 from comoto.records import Split
-from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoFolder
-from comoto.report.demo_stages import stage_table
+from comoto.report.demo_folder import (
+    MAMMOGRAMS,
+    STUDENTS,
+    TEACHER,
+    TOMOSYNTHESIS,
+    DemoFolder,
+    stage_table,
+)
 from comoto.report.froc_figure import froc_figure
 from comoto.report.held_out import HeldOut
 from comoto.report.inputs import examples, split_rows
@@ -29,7 +35,6 @@ from comoto.report.results_sections import (
     without_picture,
 )
 from comoto.report.source_images import SourceImages
-from comoto.report.teacher_result import read_mammogram_result
 from comoto.report.training_runs import Run, runs_section
 from comoto.report.wording import Words, count, in_words, listed, share
 
@@ -62,14 +67,6 @@ class DemoMaterial:
     runs: dict[str, Run]
 
 
-@dataclass(frozen=True)
-class Step:
-    """What was done in one step, and a line for each part of it."""
-
-    text: str
-    parts: tuple[str, ...] = ()
-
-
 def read_material(folder: Path) -> DemoMaterial:
     """Open a demo folder.
 
@@ -99,13 +96,37 @@ def held_out_of(demo: DemoFolder) -> HeldOut:
         (demo.about.pixel_mm, demo.about.pixel_mm),
     )
     for (name, content), model in zip(stored.items(), held_out.models, strict=True):
-        for figure, value in model.result.metric.items():
-            if content.get(figure) != value:
-                raise DatasetError(
-                    f"{demo.file(f'evaluation/{name}.json')}: {figure} is {content.get(figure)}, but "
-                    f"{tables[model.title]} gives {value}; evaluate the predictions again"
-                )
+        path = demo.file(f"evaluation/{name}.json")
+        _refuse_other_figures(path, content, tables[model.title], model.result.metric)
     return held_out
+
+
+def _teacher_result(demo: DemoFolder) -> MammogramResult:
+    """Score the teacher on the held-out mammograms likewise.
+
+    Raises:
+        DatasetError: a file is missing, damaged, or does not belong to the others.
+    """
+    path, content = demo.file("evaluation/teacher.json"), demo.json("evaluation/teacher.json")
+    table, held_out = demo.file("predictions/teacher.csv"), demo.manifest(MAMMOGRAMS).split(Split.TEST)
+    if content.get("rule") != "center":
+        raise DatasetError(
+            f"{path}: not an evaluation of the demo; run 'comoto demo' again into a new folder"
+        )
+    result = evaluate_mammograms(table, held_out, "center", bootstrap=_draws(path, content))
+    _refuse_other_figures(path, content, table, result.metric)
+    return result
+
+
+def _refuse_other_figures(
+    path: Path, evaluation: dict[str, Any], table: Path, metric: dict[str, float]
+) -> None:
+    for figure, value in metric.items():
+        if evaluation.get(figure) != value:
+            raise DatasetError(
+                f"{path}: {figure} is {evaluation.get(figure)}, but {table} gives {value}; evaluate the "
+                "predictions again"
+            )
 
 
 def _same_draws(evaluations: dict[Path, dict[str, Any]]) -> Resampling:
@@ -128,7 +149,7 @@ def _same_draws(evaluations: dict[Path, dict[str, Any]]) -> Resampling:
 
 def _draws(path: Path, evaluation: dict[str, Any]) -> Resampling:
     about = evaluation.get("bootstrap")
-    if not isinstance(about, dict):
+    if not isinstance(about, dict) or not {"replicates", "seed"} <= set(about):
         raise DatasetError(f"{path}: has no bootstrap; evaluate again with --bootstrap 1000")
     return Resampling(int(about["replicates"]), int(about["seed"]))
 
@@ -158,8 +179,7 @@ def training_section(material: DemoMaterial) -> Page:
 
 def teacher_section(material: DemoMaterial) -> Page:
     """The teacher on held-out mammograms."""
-    path = material.demo.file("evaluation/teacher.json")
-    teacher = read_mammogram_result(path, material.demo.json("evaluation/teacher.json"))
+    teacher = _teacher_result(material.demo)
     alt = (
         "FROC curve of the teacher on held-out mammograms; "
         f"mean sensitivity {share(teacher.metric[MEAN_NAME])}."
@@ -201,7 +221,8 @@ def student_sentence(title: str, config: TrainConfig) -> str:
     return f"The student {title} {listed([_STARTS[config.init], *(taught or [_ALONE])])}."
 
 
-def _steps(material: DemoMaterial) -> tuple[Step, ...]:
+def _steps(material: DemoMaterial) -> list[tuple[str, list[str]]]:
+    """Say what was done, step by step, with a line for each part of a step."""
     runs = material.runs
     teacher = runs[TEACHER].patients.get("mammograms/train", [])
     training = material.demo.manifest(TOMOSYNTHESIS).split(Split.TRAIN).images["patient_id"].nunique()
@@ -211,27 +232,22 @@ def _steps(material: DemoMaterial) -> tuple[Step, ...]:
             f"{material.demo.root / 'runs'}: the students were trained on different patients and cannot be "
             "compared; run 'comoto demo' again into a new folder"
         )
-    return (
-        Step(f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}."),
-        Step(
+    return [
+        (f"A teacher was trained on simulated mammograms of {count(len(teacher), 'patient')}.", []),
+        (
             f"{in_words(len(STUDENTS)).capitalize()} students were trained on the same {len(used)} of "
             f"{training} simulated tomosynthesis training patients.",
-            tuple(student_sentence(title, runs[name].config) for name, title in STUDENTS.items()),
+            [student_sentence(title, runs[name].config) for name, title in STUDENTS.items()],
         ),
-        Step("Each student then read the test volumes from DICOM, without a mammogram beside them."),
-    )
+        ("Each student then read the test volumes from DICOM, without a mammogram beside them.", []),
+    ]
 
 
 def _teacher_sentence(teacher: MammogramResult) -> str:
     interval = None if teacher.bootstrap is None else teacher.bootstrap.intervals[MEAN_NAME]
-    rule = (
-        f"a hit overlaps the lesion by an IoU of at least {teacher.iou:g}"
-        if teacher.rule == "iou"
-        else "a hit has its centre inside the lesion's box"
-    )
     return (
         f"Mean sensitivity at 1, 2, 3 and 4 FP per mammogram: "
         f"{figure_text(teacher.metric[MEAN_NAME], interval)}; "
         f"{count(teacher.froc.num_lesions, 'lesion')} in {count(teacher.froc.num_images, 'mammogram')}; "
-        f"{rule}."
+        "a hit has its centre inside the lesion's box."
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from comoto.records import ImageRecord
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Scored
 from comoto.report.inputs import view_name
-from comoto.report.pictures import Box, Mark, Picture, picture, region_around
+from comoto.report.pictures import Box, Mark, picture, region_around
 from comoto.report.side_by_side import kind_of
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count, of_total
@@ -21,35 +20,13 @@ _CLOSE_UP_ROWS, _THUMB_ROWS = 384, 256
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A close-up and the whole slice, if the image can be read, and what there is to say."""
-
-    pair: tuple[Picture, ...]
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FindingGroup:
-    """Findings of one kind."""
-
-    title: str
-    rule: str
-    findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
-class ModelFindings:
-    """What one model found, missed and invented."""
-
-    title: str
-    summary: str
-    groups: tuple[FindingGroup, ...]
+Finding = dict[str, Any]
+"""``pair``: a close-up and the whole slice, if the image can be read; ``lines``: what there is to say."""
 
 
 def findings_of(
     model: Scored, held_out: HeldOut, images: SourceImages, volumes: str = "volume"
-) -> ModelFindings:
+) -> dict[str, Any]:
     """Show hits, misses and false positives of one model; ``volumes`` is what one of them is called."""
     reported = model.reported_lesions
     strongest = _strongest_hits(model)
@@ -61,25 +38,25 @@ def findings_of(
     misplaced = sum(found.in_plane >= 0 for found in every_false)
     show = _Show(held_out, images)
     groups = (
-        FindingGroup(
+        (
             f"Lesions found: {of_total(len(hits), len(held_out.lesions))}",
             _shown(hits, "spread evenly from the highest to the lowest score"),
-            tuple(show.hit(found) for found in evenly(hits, MOST_EACH)),
+            [show.hit(found) for found in evenly(hits, MOST_EACH)],
         ),
-        FindingGroup(
+        (
             f"Lesions found in the plane at another depth: {of_total(len(elsewhere), len(held_out.lesions))}",
             _shown(list(elsewhere), "spread evenly from the highest to the lowest score"),
-            tuple(show.other_depth(found) for found in evenly(list(elsewhere.values()), MOST_EACH)),
+            [show.other_depth(found) for found in evenly(list(elsewhere.values()), MOST_EACH)],
         ),
-        FindingGroup(
+        (
             f"Lesions missed: {of_total(len(missed), len(held_out.lesions))}",
             _shown(missed, "spread evenly over the table"),
-            tuple(show.miss(lesion, strongest.get(lesion.number)) for lesion in evenly(missed, MOST_EACH)),
+            [show.miss(lesion, strongest.get(lesion.number)) for lesion in evenly(missed, MOST_EACH)],
         ),
-        FindingGroup(
+        (
             f"False positives: {len(every_false)} in {count(len(false), 'volume')}",
             _shown(false, "the highest scores, one a volume"),
-            tuple(show.false_positive(found) for found in false[:MOST_EACH]),
+            [show.false_positive(found) for found in false[:MOST_EACH]],
         ),
     )
     summary = (
@@ -88,7 +65,11 @@ def findings_of(
         f"false positives, {of_total(misplaced, len(every_false))} lie over an annotated lesion at another "
         "depth."
     )
-    return ModelFindings(model.title, summary, groups)
+    return {
+        "title": model.title,
+        "summary": summary,
+        "groups": [{"title": title, "rule": rule, "findings": found} for title, rule, found in groups],
+    }
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
@@ -130,10 +111,7 @@ class _Show:
 
     def hit(self, found: Detection) -> Finding:
         lesion = self._held_out.lesions[found.lesion]
-        lines = (
-            f"score {found.score:.2f}, {found.place}",
-            lesion.text,
-        )
+        lines = (f"score {found.score:.2f}, {found.place}", lesion.text)
         mark = Mark(found.box_xyxy, "hit")
         return self._finding(found.record, found.slice_index, lesion.box_xyxy, [mark], lines)
 
@@ -169,11 +147,11 @@ class _Show:
         told = (f"{record.patient_id}, {view_name(record)}", *lines)
         pixels = self._images.slice(record, index)
         if pixels is None:
-            return Finding((), told)
+            return {"pair": (), "lines": told}
         annotated = [Mark(lesion.box_xyxy, "lesion") for lesion in self._held_out.lesions_of(record)]
         every = [*annotated, *marks]
         about = f"{view_name(record)}: {', '.join(lines)}."
         region = region_around(center, pixels.shape)
         close_up = picture(pixels, every, f"Close-up, {about}", region, _CLOSE_UP_ROWS)
         whole = picture(pixels, every, f"Whole slice, {about}", most_rows=_THUMB_ROWS)
-        return Finding((close_up, whole), told)
+        return {"pair": (close_up, whole), "lines": told}

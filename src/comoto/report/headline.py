@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.challenge import MEAN_NAME
@@ -15,47 +15,12 @@ from comoto.report.wording import Words, in_words, share, share_interval, signed
 MEAN_FIGURE = MEAN_NAME
 
 
-@dataclass(frozen=True)
-class Score:
-    """One model's figure with what it is to be read against; ``chance`` is empty where it is not known."""
-
-    title: str
-    mean: str
-    interval: str
-    chance: str
-    chance_range: str
-
-
-@dataclass(frozen=True)
-class DifferenceCard:
-    """How much higher one model's figure is than the reference's."""
-
-    title: str
-    value: str
-    interval: str
-
-
-@dataclass(frozen=True)
-class Headline:
-    """Texts of the first screen; a difference and a verdict for each model but the reference.
-
-    ``draws`` is 0 where chance is not known.
-    """
-
-    scores: tuple[Score, ...]
-    differences: tuple[DifferenceCard, ...]
-    draws: int
-    verdicts: tuple[str, ...]
-    chance_sentences: tuple[str, ...]
-    caution: str
-
-
 def headline(
     models: Sequence[Scored],
     chances: Sequence[ChanceLevel],
     differences: Sequence[PairedDifference],
     words: Words,
-) -> Headline:
+) -> dict[str, Any]:
     """Put the result into words.
 
     Args:
@@ -64,6 +29,10 @@ def headline(
         differences: each of the others minus the reference.
         words: what things are called.
 
+    Returns:
+        Texts by name; a difference and a verdict for each model but the reference. ``draws`` is 0 where
+        chance is not known.
+
     Raises:
         ValueError: the numbers of models, chance levels and differences do not fit each other.
     """
@@ -71,19 +40,23 @@ def headline(
     pairs = list(zip(models, chances, strict=True)) if chances else []
     known: Sequence[ChanceLevel | None] = chances or [None] * len(models)
     compared = list(zip(others, differences, strict=True))
-    return Headline(
-        scores=tuple(map(_score, models, known)),
-        differences=tuple(
-            DifferenceCard(f"{title} minus {reference}", signed(each.value), signed_interval(each.interval))
+    return {
+        "scores": list(map(_score, models, known)),
+        "differences": [
+            {
+                "title": f"{title} minus {reference}",
+                "value": signed(each.value),
+                "interval": signed_interval(each.interval),
+            }
             for title, each in compared
-        ),
-        draws=chances[0].draws if chances else 0,
-        verdicts=tuple(verdict(each, title, reference, words) for title, each in compared),
-        chance_sentences=tuple(
+        ],
+        "draws": chances[0].draws if chances else 0,
+        "verdicts": [verdict(each, title, reference, words) for title, each in compared],
+        "chance_sentences": [
             chance_sentence(model.title, mean_interval(model), chance) for model, chance in pairs
-        ),
-        caution=caution(len(compared), reference, words),
-    )
+        ],
+        "caution": caution(len(compared), reference, words),
+    }
 
 
 def mean_interval(model: Scored) -> Interval:
@@ -141,11 +114,12 @@ def caution(num_differences: int, reference: str, words: Words) -> str:
     return text
 
 
-def _score(model: Scored, chance: ChanceLevel | None) -> Score:
-    return Score(
-        title=model.title,
-        mean=share(model.result.mean_sensitivity_positive),
-        interval=share_interval(mean_interval(model)),
-        chance="" if chance is None else share(chance.mean),
-        chance_range="" if chance is None else f"{share(chance.lowest)} to {share(chance.highest)}",
-    )
+def _score(model: Scored, chance: ChanceLevel | None) -> dict[str, str]:
+    """Return a model's figure with what it is to be read against; empty where chance is not known."""
+    return {
+        "title": model.title,
+        "mean": share(model.result.mean_sensitivity_positive),
+        "interval": share_interval(mean_interval(model)),
+        "chance": "" if chance is None else share(chance.mean),
+        "chance_range": "" if chance is None else f"{share(chance.lowest)} to {share(chance.highest)}",
+    }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split, View
-from comoto.report.pictures import Mark, Picture, picture
+from comoto.report.pictures import Mark, picture
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count
 
@@ -15,44 +15,24 @@ WITH_LESION, WITHOUT_LESION = 6, 2
 SPLIT_WORDS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
 
-@dataclass(frozen=True)
-class SplitRow:
-    """Counts of one split."""
-
-    split: str
-    patients: int
-    images: int
-    images_with_lesion: int
-    lesions: int
-
-
-@dataclass(frozen=True)
-class Example:
-    """One picture with the text under it."""
-
-    picture: Picture
-    caption: str
-
-
-def split_rows(manifest: Manifest) -> tuple[SplitRow, ...]:
+def split_rows(manifest: Manifest) -> list[dict[str, Any]]:
     """Count patients, images and lesions of each split that is there."""
-    rows = []
-    for split in Split:
-        part = manifest.split(split)
-        if len(part):
-            rows.append(
-                SplitRow(
-                    split=SPLIT_WORDS[split],
-                    patients=int(part.images["patient_id"].nunique()),
-                    images=len(part),
-                    images_with_lesion=int(part.lesions["image_id"].nunique()),
-                    lesions=len(part.lesions),
-                )
-            )
-    return tuple(rows)
+    parts = {split: manifest.split(split) for split in Split}
+    return [
+        {
+            "split": split.value,
+            "word": SPLIT_WORDS[split],
+            "patients": part.images["patient_id"].nunique(),
+            "images": len(part),
+            "images_with_lesion": part.lesions["image_id"].nunique(),
+            "lesions": len(part.lesions),
+        }
+        for split, part in parts.items()
+        if len(part)
+    ]
 
 
-def examples(records: Sequence[ImageRecord], images: SourceImages, kind: str = "") -> tuple[Example, ...]:
+def examples(records: Sequence[ImageRecord], images: SourceImages, kind: str = "") -> list[dict[str, Any]]:
     """Show the first images that can be read, one a patient: six with a lesion, then two without.
 
     Args:
@@ -66,7 +46,7 @@ def examples(records: Sequence[ImageRecord], images: SourceImages, kind: str = "
     for few, most in ((positive, WITH_LESION), (negative, WITHOUT_LESION)):
         readable = (each for record in few if (each := _example(record, images, kind)) is not None)
         shown += list(islice(readable, most))
-    return tuple(shown)
+    return shown
 
 
 def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[Mark]:
@@ -94,8 +74,8 @@ def _one_a_patient(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return list(first.values())
 
 
-def _example(record: ImageRecord, images: SourceImages, kind: str) -> Example | None:
-    index = _slice_to_show(record, images)
+def _example(record: ImageRecord, images: SourceImages, kind: str) -> dict[str, Any] | None:
+    index = (record.lesions[0].slice_index or 0) if record.lesions else images.middle(record)
     pixels = images.slice(record, index)
     if pixels is None:
         return None
@@ -105,10 +85,4 @@ def _example(record: ImageRecord, images: SourceImages, kind: str) -> Example | 
     thing = "Mammogram" if record.modality is Modality.MAMMOGRAM else "Tomosynthesis slice"
     alt = f"{thing}, {kind}{view_name(record)}{where}, {found}."
     caption = f"{view_name(record)}{where}: {found} ({record.label})"
-    return Example(picture(pixels, marks, alt), caption)
-
-
-def _slice_to_show(record: ImageRecord, images: SourceImages) -> int:
-    if record.lesions:
-        return record.lesions[0].slice_index or 0
-    return images.middle(record)
+    return {"picture": picture(pixels, marks, alt), "caption": caption}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,10 @@ from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.slices import PrepareOptions
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import track
-from comoto.records import FloatArray, ImageRecord, IntArray, Manifest, Modality, Split
+from comoto.records import FloatArray, ImageRecord, IntArray, Manifest, Modality
+from comoto.report.inputs import split_rows
 from comoto.report.page import fill
-from comoto.report.pictures import Box, Mark, Picture, picture, region_around
+from comoto.report.pictures import Box, Mark, picture, region_around
 from comoto.report.wording import count
 
 _CLOSE_UPS = 3
@@ -39,31 +39,8 @@ _LOOK_SLICES = PrepareOptions(slices="sampled", step=8, reach=_REACH)
 """How images of a manifest are prepared to be looked at; with the default settings otherwise."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One picture of a case and what stands below it."""
-
-    picture: Picture
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image of the store.
-
-    Attributes:
-        title: image id and what it is.
-        facts: how it was prepared, name and value.
-        notes: what was odd about it.
-        whole: whole planes.
-        around: close-ups of each lesion through the slices, a row a lesion.
-    """
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    whole: tuple[Shown, ...]
-    around: tuple[tuple[Shown, ...], ...]
+Shown = dict[str, Any]
+"""``picture`` of a case, and ``lines`` that stand below it."""
 
 
 def inspect_folder(folder: Path, out: Path, cases: int, seed: int, *, overwrite: bool = False) -> Path:
@@ -133,20 +110,13 @@ def choose(records: Sequence[ImageRecord], cases: int, seed: int) -> list[str]:
 def _summary(store: PreparedStore) -> dict[str, Any]:
     infos = {name: store.info(name) for name in store.image_ids}
     planes = sum(len(info.slice_indices) for info in infos.values())
-    records = [store.record(name) for name in store.image_ids]
-    rows = []
-    for split in Split:
-        own = [record for record in records if record.split is split]
-        if own:
-            with_lesion = sum(bool(record.lesions) for record in own)
-            rows.append((split.value, len({record.patient_id for record in own}), len(own), with_lesion))
     notes = [f"{name}: {note}" for name, info in infos.items() for note in info.plan.notes]
     windows = Counter(info.plan.window_source for info in infos.values())
     return {
         "name": store.manifest.name,
         "holds": f"{count(len(store), 'image')}, {count(planes, 'plane')}, "
         f"grid {store.config.rows} x {store.config.columns}",
-        "splits": rows,
+        "splits": split_rows(store.manifest),
         "windows": ", ".join(f"{number} {_WINDOWS[source]}" for source, number in sorted(windows.items())),
         "left_out": [note for note in store.manifest.notes if note.startswith("left out ")],
         "notes": notes[:_LISTED_NOTES],
@@ -162,19 +132,24 @@ _WINDOWS = {
 }
 
 
-def _case(store: PreparedStore, name: str) -> Case:
+def _case(store: PreparedStore, name: str) -> dict[str, Any]:
+    """Show an image: whole planes, and close-ups of each lesion through the slices, a row a lesion."""
     record, info = store.record(name), store.info(name)
     boxes, slices = store.lesions_on_grid(name)
     planes = _planes_to_show(info.slice_indices, info.num_slices, slices, record)
-    whole = tuple(_whole(store, record, int(plane), boxes, slices) for plane in planes)
-    around = tuple(
-        _around(store, record, box, int(position))
-        for box, position in list(zip(boxes, slices, strict=True))[:_CLOSE_UPS]
-    )
     kind = "volume" if record.modality is Modality.TOMOSYNTHESIS else "mammogram"
     what = count(len(record.lesions), "lesion") if record.lesions else "no lesion"
     title = f"{name}: {kind}, {record.view_key}, {record.split.value}, {record.label}, {what}"
-    return Case(title, _facts(store, record, info.plan, len(boxes)), info.plan.notes, whole, around)
+    return {
+        "title": title,
+        "facts": _facts(store, record, info.plan, len(boxes)),
+        "notes": info.plan.notes,
+        "whole": [_whole(store, record, int(plane), boxes, slices) for plane in planes],
+        "around": [
+            _around(store, record, box, int(position))
+            for box, position in list(zip(boxes, slices, strict=True))[:_CLOSE_UPS]
+        ],
+    }
 
 
 def _planes_to_show(
@@ -200,10 +175,10 @@ def _whole(
     ]
     place = _place(store, record, index)
     alt = f"{record.image_id}, {place}, {count(len(marks), 'box', 'boxes')}"
-    return Shown(picture(store.plane(record.image_id, plane), marks, alt), (place,))
+    return {"picture": picture(store.plane(record.image_id, plane), marks, alt), "lines": [place]}
 
 
-def _around(store: PreparedStore, record: ImageRecord, box: FloatArray, position: int) -> tuple[Shown, ...]:
+def _around(store: PreparedStore, record: ImageRecord, box: FloatArray, position: int) -> list[Shown]:
     """Return close-ups of a lesion through the slices within reach, its own one in the middle."""
     indices, num_slices = store.slice_indices(record.image_id), store.num_slices(record.image_id)
     wanted = [position + step * _REACH * num_slices for step in _STEPS] if num_slices > 1 else [position]
@@ -214,8 +189,9 @@ def _around(store: PreparedStore, record: ImageRecord, box: FloatArray, position
         place = _place(store, record, index) + (", annotated" if index == position else "")
         alt = f"{record.image_id}, close-up, {place}"
         mark = Mark(_box(box), "lesion" if index == position else "other")
-        shown.append(Shown(picture(pixels, [mark], alt, region_around(_box(box), pixels.shape)), (place,)))
-    return tuple(shown)
+        close_up = picture(pixels, [mark], alt, region_around(_box(box), pixels.shape))
+        shown.append({"picture": close_up, "lines": [place]})
+    return shown
 
 
 def _place(store: PreparedStore, record: ImageRecord, index: int) -> str:

@@ -54,16 +54,6 @@ class ReportOptions:
     pictures: bool
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """One table of predictions among the inputs."""
-
-    title: str
-    file: str
-    predictions: int
-    volumes: int
-
-
 def write_results_report(
     out: Path,
     manifest: Manifest,
@@ -115,15 +105,15 @@ def _page(manifest: Manifest, predictions: Mapping[str, Path], options: ReportOp
         "name": manifest.name,
         "names": listed([model.title for model in held_out.models]),
         "notices": seen_in_training(runs, (record.patient_id for record in held_out.volumes)),
-        "tables": tuple(
-            TableRow(
-                model.title,
-                predictions[model.title].name,
-                model.result.num_predictions,
-                model.result.num_volumes_predicted,
-            )
+        "tables": [
+            {
+                "title": model.title,
+                "file": predictions[model.title].name,
+                "predictions": model.result.num_predictions,
+                "volumes": model.result.num_volumes_predicted,
+            }
             for model in held_out.models
-        ),
+        ],
         "num_volumes": len(held_out.volumes),
         "versions": versions(),
     }

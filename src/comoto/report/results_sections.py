@@ -50,31 +50,6 @@ class Material:
     words: Words
 
 
-@dataclass(frozen=True)
-class FigureRow:
-    """One figure in words, with value and interval per column."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class DepthRow:
-    """What the depth of one model's boxes is worth.
-
-    Attributes:
-        title: of the model.
-        span: slices that a box on a volume with a lesion spans, as a share of the stack; median over boxes.
-        mean: the model's mean sensitivity.
-        in_the_middle: the same with every box put at the middle slice of its volume.
-    """
-
-    title: str
-    span: str
-    mean: str
-    in_the_middle: str
-
-
 def headline_section(material: Material) -> Page:
     """The figures, the differences, chance, and what they are made of."""
     held_out, words = material.held_out, material.words
@@ -108,10 +83,10 @@ def froc_section(material: Material) -> Page:
     )
     return {
         "froc": figure_image(froc_figure([(model.title, model.result) for model in models]), alt),
-        "figures": tuple(
-            FigureRow(name, tuple(_with_interval(model, key) for model in models))
+        "figures": {
+            name: [figure_text(model.result.metric[key], model.bootstrap.intervals[key]) for model in models]
             for key, name in _FIGURES.items()
-        ),
+        },
         "warnings": tuple(dict.fromkeys(text for model in models for text in model.result.warnings)),
     }
 
@@ -151,10 +126,6 @@ def figure_text(value: float, interval: Interval | None) -> str:
     return share(value) if interval is None else f"{share(value)} ({share_interval(interval)})"
 
 
-def _with_interval(model: Scored, figure: str) -> str:
-    return figure_text(model.result.metric[figure], model.bootstrap.intervals[figure])
-
-
 def _radius_text(held_out: HeldOut) -> str:
     """Return the least hit radius, in mm too where the size of a pixel is known."""
     pixels = held_out.min_radius
@@ -165,14 +136,19 @@ def _radius_text(held_out: HeldOut) -> str:
     return f"{' to '.join(ends)} mm ({pixels:g} source pixels)"
 
 
-def _depth_row(model: Scored, truth: ChallengeTruth) -> DepthRow:
+def _depth_row(model: Scored, truth: ChallengeTruth) -> dict[str, str]:
+    """Say what the depth of one model's boxes is worth.
+
+    ``span`` is the share of the stack that a box on a volume with a lesion spans, the median over boxes;
+    ``in_the_middle`` the mean sensitivity with every box put at the middle slice of its volume.
+    """
     span = model.found.depth.spanned_share
-    return DepthRow(
-        title=model.title,
-        span=NOT_KNOWN if math.isnan(span) else f"{100 * span:.0f} %",
-        mean=share(model.result.mean_sensitivity_positive),
-        in_the_middle=share(mean_in_the_middle(model.found, truth)),
-    )
+    return {
+        "title": model.title,
+        "span": NOT_KNOWN if math.isnan(span) else f"{100 * span:.0f} %",
+        "mean": share(model.result.mean_sensitivity_positive),
+        "in_the_middle": share(mean_in_the_middle(model.found, truth)),
+    }
 
 
 def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from comoto.preprocessing.breast import find_breast
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion
 from comoto.report.inputs import lesion_marks, view_name
-from comoto.report.pictures import Kind, Mark, Picture, picture, region_with
+from comoto.report.pictures import Kind, Mark, picture, region_with
 from comoto.report.source_images import ByteImage, SourceImages
 from comoto.report.wording import count
 
@@ -16,24 +16,7 @@ MOST_VOLUMES = 6
 STRONGEST = 3
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One picture of a row, with a line per box."""
-
-    title: str
-    picture: Picture
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One volume: a panel for the annotation and one for each model."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
-
-def comparisons(held_out: HeldOut, images: SourceImages) -> tuple[Comparison, ...]:
+def comparisons(held_out: HeldOut, images: SourceImages) -> list[dict[str, Any]]:
     """Show the first six volumes with a lesion that can be read, one a patient, in the order of the table.
 
     The order of the table knows nothing of the results, so nothing is picked to please.
@@ -46,10 +29,11 @@ def comparisons(held_out: HeldOut, images: SourceImages) -> tuple[Comparison, ..
         for lesion in chosen.values()
         if (pixels := images.slice(lesion.record, lesion.slice_index)) is not None
     )
-    return tuple(islice(readable, MOST_VOLUMES))
+    return list(islice(readable, MOST_VOLUMES))
 
 
-def _comparison(held_out: HeldOut, lesion: HeldOutLesion, pixels: ByteImage) -> Comparison:
+def _comparison(held_out: HeldOut, lesion: HeldOutLesion, pixels: ByteImage) -> dict[str, Any]:
+    """Return a row of pictures: one with the annotation, and one for each model, with a line per box."""
     record, index = lesion.record, lesion.slice_index
     strongest = {model.title: model.detections_on(record)[:STRONGEST] for model in held_out.models}
     lesions = held_out.lesions_of(record)
@@ -59,31 +43,18 @@ def _comparison(held_out: HeldOut, lesion: HeldOutLesion, pixels: ByteImage) -> 
     region = region_with((left, top, right, bottom), boxes, pixels.shape)
     marks = lesion_marks(record.lesions, index)
     alt = f"Slice {index} of {view_name(record)} with the annotated lesions."
-    lines = tuple(each.text for each in lesions)
-    panels = [Panel("Annotation", picture(pixels, marks, alt, region), lines)]
+    annotated = picture(pixels, marks, alt, region)
+    panels = [{"title": "Annotation", "picture": annotated, "lines": [each.text for each in lesions]}]
+    unlabelled = [Mark(mark.box_xyxy, mark.kind) for mark in marks]
     for title, several in strongest.items():
-        drawn = _detected(title, several, marks)
-        panels.append(Panel(title, picture(pixels, drawn.marks, drawn.alt, region), drawn.lines))
-    return Comparison(f"{record.patient_id}, {view_name(record)}, slice {index}", tuple(panels))
-
-
-@dataclass(frozen=True)
-class _Detected:
-    """What one model says of a slice, to draw and to read."""
-
-    marks: list[Mark]
-    lines: tuple[str, ...]
-    alt: str
-
-
-def _detected(title: str, strongest: list[Detection], annotation: list[Mark]) -> _Detected:
-    marks = [Mark(mark.box_xyxy, mark.kind) for mark in annotation]
-    numbered = list(enumerate(strongest, start=1))
-    for place, found in reversed(numbered):  # the strongest is drawn last, on top
-        marks.append(Mark(found.box_xyxy, kind_of(found), str(place)))
-    lines = tuple(_line(place, found) for place, found in numbered) or ("no detection",)
-    alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
-    return _Detected(marks, lines, alt)
+        numbered = list(enumerate(several, start=1))
+        lines = [_line(place, found) for place, found in numbered] or ["no detection"]
+        alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
+        # the strongest is drawn last, on top
+        boxes_of = [Mark(found.box_xyxy, kind_of(found), str(place)) for place, found in reversed(numbered)]
+        drawn = picture(pixels, [*unlabelled, *boxes_of], alt, region)
+        panels.append({"title": title, "picture": drawn, "lines": lines})
+    return {"title": f"{record.patient_id}, {view_name(record)}, slice {index}", "panels": panels}
 
 
 def kind_of(found: Detection) -> Kind:

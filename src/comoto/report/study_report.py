@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,31 +45,6 @@ CURVE_FPS: Float64Array = np.linspace(0.0, 5.0, 51)
 """FP rates at which the curves of the runs are averaged."""
 SIZE_GROUPS = 3
 SIZES_FPS = 2.0
-
-
-@dataclass(frozen=True)
-class TableLine:
-    """A row of the table in words."""
-
-    regime: str
-    patients: str
-    arm: str
-    runs: str
-    mean: str
-    figures: tuple[str, ...]
-    difference: str
-    is_sure: bool
-    between: str
-    regime_matters: bool
-
-
-@dataclass(frozen=True)
-class ArmLine:
-    """What distinguishes an arm."""
-
-    name: str
-    teacher: str
-    settings: str
 
 
 def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...]) -> Path:
@@ -122,19 +96,20 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
     }
 
 
-def _line(row: Row) -> TableLine:
-    return TableLine(
-        regime=row.regime,
-        patients=percent(row.fraction),
-        arm=row.arm,
-        runs=runs_text(row),
-        mean=spread(row.mean[MEAN], row.sd[MEAN]),
-        figures=tuple(spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN),
-        difference=_two_lines(row.comparison),
-        is_sure=row.comparison is not None and row.comparison.is_sure,
-        between=_two_lines(row.between),
-        regime_matters=row.between is not None and row.between.is_sure,
-    )
+def _line(row: Row) -> dict[str, Any]:
+    """Return a row of the table in words."""
+    return {
+        "regime": row.regime,
+        "patients": percent(row.fraction),
+        "arm": row.arm,
+        "runs": runs_text(row),
+        "mean": spread(row.mean[MEAN], row.sd[MEAN]),
+        "figures": [spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN],
+        "difference": _two_lines(row.comparison),
+        "is_sure": row.comparison is not None and row.comparison.is_sure,
+        "between": _two_lines(row.between),
+        "regime_matters": row.between is not None and row.between.is_sure,
+    }
 
 
 def _two_lines(found: Comparison | None) -> str:
@@ -142,10 +117,11 @@ def _two_lines(found: Comparison | None) -> str:
     return difference_text(found).strip("*").replace(" [", "\n[")
 
 
-def _arm(name: str, results: StudyResults) -> ArmLine:
+def _arm(name: str, results: StudyResults) -> dict[str, str]:
+    """Say what distinguishes an arm."""
     arm = results.study.arms[name]
     teacher = {None: "none", True: "with ImPA", False: "without ImPA"}[arm.impa]
-    return ArmLine(name, teacher, ", ".join(arm.settings) or "none of its own")
+    return {"name": name, "teacher": teacher, "settings": ", ".join(arm.settings) or "none of its own"}
 
 
 def _curves(results: StudyResults) -> dict[Place, RunsFroc]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from comoto.config import TrainConfig, dump_yaml
+from comoto.config import TrainConfig, dump_yaml, flat_settings
 from comoto.detectors.about import read_about
 from comoto.evaluation import challenge, mammogram
 from comoto.preprocessing.store import read_json
 from comoto.report.curves_figure import LogRows, curves_figure
 from comoto.report.pictures import figure_image
-from comoto.report.settings import differences
 from comoto.report.wording import count
 from comoto.training.log_file import LOG, read_log
 
@@ -37,24 +36,6 @@ class Run:
     patients: dict[str, list[str]]
     best_epoch: int
     rows: LogRows
-
-
-@dataclass(frozen=True)
-class CohortRow:
-    """Patients that one run saw in one kind of images."""
-
-    run: str
-    images: str
-    training: int
-    choosing: int
-
-
-@dataclass(frozen=True)
-class RunText:
-    """One run in the settings: its title and its YAML."""
-
-    title: str
-    yaml: str
 
 
 def read_run(folder: Path) -> Run:
@@ -89,7 +70,18 @@ def runs_section(runs: Mapping[str, Run]) -> dict[str, Any]:
         "cohorts": _cohorts(runs),
         "compared": tuple(students),
         "differing": differences([run.config for run in students.values()]),
-        "run_texts": tuple(RunText(title, run.config_text) for title, run in runs.items()),
+        "run_texts": {title: run.config_text for title, run in runs.items()},
+    }
+
+
+def differences(configs: Sequence[TrainConfig]) -> dict[str, list[str]]:
+    """Return the settings in which at least one of the runs differs: its value in each, by dotted key."""
+    settings = [flat_settings(config.model_dump(mode="json")) for config in configs]
+    missing = object()
+    return {
+        key: [str(flat.get(key, "not set")) for flat in settings]
+        for key in dict.fromkeys(key for flat in settings for key in flat)
+        if any(flat.get(key, missing) != settings[0].get(key, missing) for flat in settings)
     }
 
 
@@ -125,12 +117,13 @@ def _curves(runs: Mapping[str, Run]) -> Any:
     return figure_image(curves_figure(drawn), alt)
 
 
-def _cohorts(runs: Mapping[str, Run]) -> tuple[CohortRow, ...]:
+def _cohorts(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """Count the patients that each run saw in each kind of images."""
     rows = []
     for title, run in runs.items():
         for images in dict.fromkeys(key.split("/")[0] for key in run.patients):
             training, choosing = (
                 len(run.patients.get(f"{images}/{part}", [])) for part in ("train", "validation")
             )
-            rows.append(CohortRow(title, images, training, choosing))
-    return tuple(rows)
+            rows.append({"run": title, "images": images, "training": training, "choosing": choosing})
+    return rows
