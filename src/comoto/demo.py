@@ -22,6 +22,7 @@ import psutil
 from comoto import api
 from comoto.checksums import write_sealed_json
 from comoto.config import StrictModel, override
+from comoto.defaults import REPLICATES, WORKERS
 from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import write_text
@@ -79,8 +80,8 @@ class DemoConfig(StrictModel):
     validation: int = 12
     test: int = 48
     fraction: float = 0.25
-    bootstrap: int = 1000
-    workers: int = 2
+    bootstrap: int = REPLICATES
+    workers: int = WORKERS
     settings: tuple[str, ...] = ()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from comoto.api.given import loaded_manifest, named_split
 from comoto.arguments import AnyPath, as_path, as_path_or_none, as_paths, as_settings
+from comoto.defaults import PRESET, WORKERS
 
 if TYPE_CHECKING:
     from comoto.downloads.run import DownloadPlan
@@ -26,7 +27,7 @@ def simulate(
     size: str = "demo",
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
-    workers: int = 2,
+    workers: int = WORKERS,
 ) -> SimulatedPaths:
     """Simulate patients in the formats of BCS-DBT and VinDr-Mammo (``comoto simulate``).
 
@@ -213,9 +214,9 @@ def prepare(
     manifest: Manifest | AnyPath,
     out: AnyPath,
     *,
-    preset: str = "small",
+    preset: str = PRESET,
     overrides: Sequence[str] = (),
-    workers: int = 2,
+    workers: int = WORKERS,
     options: PrepareOptions | None = None,
     skip_broken: bool = False,
     work: Work | None = None,

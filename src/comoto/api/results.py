@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from comoto.api.given import loaded_manifest, named_split
 from comoto.arguments import AnyPath, as_path, as_path_or_none, as_table, wrong_type
+from comoto.defaults import HIT_IOU, HIT_RADIUS, REPLICATES
 from comoto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def evaluate(
     split: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
-    min_radius: float | str = 100.0,
+    min_radius: float | str = HIT_RADIUS,
     interval: IntervalKind = "percentile",
     published_metric: bool = False,
 ) -> ChallengeResult:
@@ -125,7 +126,7 @@ def evaluate_mammograms(
     *,
     split: str | None = None,
     rule: Rule = "iou",
-    iou: float = 0.1,
+    iou: float = HIT_IOU,
     bootstrap: int = 0,
     seed: int = 0,
     interval: IntervalKind = "percentile",
@@ -164,8 +165,8 @@ def write_report(
     *,
     split: str | None = None,
     runs: Mapping[str, AnyPath] | None = None,
-    min_radius: float | str = 100.0,
-    bootstrap: int = 1000,
+    min_radius: float | str = HIT_RADIUS,
+    bootstrap: int = REPLICATES,
     seed: int = 0,
     interval: IntervalKind = "percentile",
     pictures: bool = True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from comoto.arguments import AnyPath, as_path
+from comoto.defaults import WORKERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ def run_study(
     study: AnyPath,
     out: AnyPath,
     *,
-    workers: int = 2,
+    workers: int = WORKERS,
     backend: Literal["loky", "threading", "ray", "dask"] = "loky",
     address: str | None = None,
 ) -> StudyOutcome:

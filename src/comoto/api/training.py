@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from comoto.arguments import AnyPath, as_path, as_paths, as_settings
+from comoto.defaults import PRESET
 from comoto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _train_config(
             return override(saved_config(resumed), as_settings("overrides", overrides), values)
         if not values:
             raise ConfigError(f"{resumed}: no run to resume here; name its folder, or what to train on")
-    chosen = "small" if preset is None else as_path("preset", preset)
+    chosen = PRESET if preset is None else as_path("preset", preset)
     return load_train_config(chosen, as_settings("overrides", overrides), role, values)
 
 

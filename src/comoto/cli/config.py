@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from comoto.cli.options import complete_preset, say_unused
+from comoto.defaults import PRESET
 
 app = typer.Typer(help="Look up settings.")
 
@@ -24,7 +25,7 @@ SetOption = Annotated[
 
 
 @app.command("show")
-def show(preset: PresetArgument = "small", role: RoleOption = "student", settings: SetOption = None) -> None:
+def show(preset: PresetArgument = PRESET, role: RoleOption = "student", settings: SetOption = None) -> None:
     """Print the whole configuration that a preset stands for, as YAML.
 
     Saved as a file, it is a preset of its own.
@@ -40,7 +41,7 @@ def show(preset: PresetArgument = "small", role: RoleOption = "student", setting
 @app.command("keys")
 def keys(
     ctx: typer.Context,
-    preset: PresetArgument = "small",
+    preset: PresetArgument = PRESET,
     role: RoleOption = "student",
     settings: SetOption = None,
     markdown: Annotated[

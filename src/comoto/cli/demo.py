@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from comoto.defaults import WORKERS
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path(
         "demo-output"
     ),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other patients.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = WORKERS,
 ) -> None:
     """Run the main job on simulated exams, up to a report.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from comoto.cli.options import complete_split, say_unused
+from comoto.defaults import HIT_IOU, HIT_RADIUS
 
 if TYPE_CHECKING:
     from comoto.evaluation import ChallengeResult, MammogramResult
@@ -43,7 +44,10 @@ def evaluate(
     iou: Annotated[
         float | None,
         typer.Option(
-            "--iou", min=0.000001, max=1.0, help="Least overlap of a hit on mammograms; 0.1 if not given."
+            "--iou",
+            min=0.000001,
+            max=1.0,
+            help=f"Least overlap of a hit on mammograms; {HIT_IOU:g} if not given.",
         ),
     ] = None,
     min_radius: Annotated[
@@ -51,8 +55,8 @@ def evaluate(
         typer.Option(
             "--min-radius",
             metavar="PIXELS|MMmm",
-            help="Least hit radius on volumes. 100 is the challenge's, for pixels of about 0.085 mm; with "
-            "--manifest also as 8.5mm.",
+            help=f"Least hit radius on volumes. {HIT_RADIUS:g} is the challenge's, for pixels of about "
+            "0.085 mm; with --manifest also as 8.5mm.",
         ),
     ] = None,
     published_metric: Annotated[
@@ -111,7 +115,7 @@ def evaluate(
             manifest,
             split=split,
             rule=rule or "iou",
-            iou=0.1 if iou is None else iou,
+            iou=HIT_IOU if iou is None else iou,
             bootstrap=bootstrap,
             seed=seed,
             interval=interval,
@@ -128,7 +132,7 @@ def evaluate(
             bootstrap=bootstrap,
             seed=seed,
             interval=interval,
-            min_radius=100.0 if min_radius is None else min_radius,
+            min_radius=HIT_RADIUS if min_radius is None else min_radius,
             published_metric=published_metric,
         )
     else:

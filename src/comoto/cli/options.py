@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from comoto.components import AGGREGATORS, DATASETS
+from comoto.defaults import PRESETS
 
 INDEX_SWITCHES = {
     "dataset": "the first word",
@@ -96,7 +97,7 @@ def complete_dataset() -> list[str]:
 
 def complete_preset() -> list[str]:
     """Return presets for shell completion."""
-    return ["demo", "small", "full", "paper"]
+    return list(PRESETS)
 
 
 def complete_size() -> list[str]:

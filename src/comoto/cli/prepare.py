@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from comoto.cli.options import complete_preset, say_unused
+from comoto.defaults import PRESET, SLICE_REACH, SLICE_STEP, WORKERS
 
 
 class Spread(StrEnum):
@@ -38,7 +39,7 @@ def prepare(
             autocompletion=complete_preset,
             help="demo, small, full, paper, or a YAML file; its 'preprocess' section counts.",
         ),
-    ] = "small",
+    ] = PRESET,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,7 +48,7 @@ def prepare(
             help="preprocess.KEY=VALUE, may be repeated.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = WORKERS,
     backend: Annotated[
         Spread, typer.Option(help="What spreads the images: processes of this machine, or a cluster.")
     ] = Spread.PROCESSES,
@@ -59,13 +60,15 @@ def prepare(
         Slices,
         typer.Option(help="sampled: every n-th slice and all slices near lesions; saves disk on large sets."),
     ] = Slices.ALL,
-    step: Annotated[int, typer.Option(min=1, help="With --slices sampled: every how many slices.")] = 4,
+    step: Annotated[
+        int, typer.Option(min=1, help="With --slices sampled: every how many slices.")
+    ] = SLICE_STEP,
     reach: Annotated[
         float,
         typer.Option(
             min=0, max=1, help="With --slices sampled: share of the slices around a lesion to keep."
         ),
-    ] = 0.1,
+    ] = SLICE_REACH,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out files that cannot be read, with a note.")
     ] = False,

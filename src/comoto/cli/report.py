@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from comoto.cli.options import complete_split
+from comoto.defaults import HIT_RADIUS, REPLICATES
 
 
 def report(
@@ -38,10 +39,11 @@ def report(
         str,
         typer.Option(
             metavar="PIXELS|MMmm",
-            help="Least hit radius, such as 8.5mm. 100 is the challenge's, for pixels of about 0.085 mm.",
+            help=f"Least hit radius, such as 8.5mm. {HIT_RADIUS:g} is the challenge's, for pixels of about "
+            "0.085 mm.",
         ),
-    ] = "100",
-    bootstrap: Annotated[int, typer.Option(min=1, help="Replicates for 95 % intervals.")] = 1000,
+    ] = f"{HIT_RADIUS:g}",
+    bootstrap: Annotated[int, typer.Option(min=1, help="Replicates for 95 % intervals.")] = REPLICATES,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of the random baseline.")] = 0,
     interval: Annotated[
         Literal["percentile", "bca"],

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from comoto.cli.options import complete_size
+from comoto.defaults import WORKERS
 
 
 def simulate(
@@ -40,7 +41,7 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Another seed than 0 makes other patients.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = WORKERS,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from comoto.cli.options import say_unused
+from comoto.defaults import TEST_SHARE, VALIDATION_SHARE
 
 
 class HeldOut(StrEnum):
@@ -34,13 +35,15 @@ def split(
     validation: Annotated[
         float | None,
         typer.Option(
-            help="Share of the patients, where a set has no official validation split; 0.15 if not given."
+            help="Share of the patients, where a set has no official validation split; "
+            f"{VALIDATION_SHARE:g} if not given."
         ),
     ] = None,
     test: Annotated[
         float | None,
         typer.Option(
-            help="Share of the patients, where a set has no official split; 0 for none, 0.15 if not given."
+            help="Share of the patients, where a set has no official split; 0 for none, "
+            f"{TEST_SHARE:g} if not given."
         ),
     ] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Number of folds, in place of shares.")] = None,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from comoto.defaults import WORKERS
+
 app = typer.Typer(help="Compare ways of training, with intervals.")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")]
@@ -42,7 +44,7 @@ def init(out: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file 
 def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
     out: Annotated[Path, typer.Option("--out", help="The study's folder; the same call continues there.")],
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs at a time.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs at a time.")] = WORKERS,
     backend: Annotated[
         Literal["loky", "threading", "ray", "dask"],
         typer.Option("--backend", help="What spreads the runs: processes, threads, or a cluster."),

@@ -1,7 +1,7 @@
 """Typed configuration: models, presets, overrides."""
 
 from comoto.config.explain import explain
-from comoto.config.load import PRESETS, config_hash, flat_settings, load_train_config, override
+from comoto.config.load import config_hash, flat_settings, load_train_config, override
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -20,6 +20,7 @@ from comoto.config.models import (
     TrainConfig,
 )
 from comoto.config.yaml_text import dump_yaml, parse_yaml, read_yaml
+from comoto.defaults import PRESETS
 
 __all__ = [
     "PRESETS",

@@ -17,17 +17,17 @@ from comoto.components import allow_typed, short, suggest
 from comoto.config.explain import explain
 from comoto.config.models import TrainConfig
 from comoto.config.yaml_text import parse_yaml, read_yaml
+from comoto.defaults import PRESET, PRESETS
 from comoto.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-PRESETS = ("demo", "small", "full", "paper")
 _SECTIONS = ("common", "teacher", "student")
 _DEEPEST_KEY = 20
 
 
 def load_train_config(
-    preset: str | Path = "small",
+    preset: str | Path = PRESET,
     overrides: Sequence[str] = (),
     role: str = "student",
     values: Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from comoto import components
+from comoto.defaults import HIT_RADIUS, SLICE_REACH, VALIDATION_SHARE
 from comoto.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -65,7 +66,7 @@ class BatchConfig(StrictModel):
     """Images a step."""
     negative_share: Share = 0.5
     """Share of the batch that shows no lesion: background slices of positive volumes and normal images."""
-    slice_reach: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    slice_reach: Annotated[float, Field(ge=0, le=0.5)] = SLICE_REACH
     """A positive slice lies within this share of the volume's slices of the annotated one."""
     negative_distance: Annotated[float, Field(ge=0, le=1)] = 0.25
     """A background slice lies farther than this share of the slices from every lesion of its volume."""
@@ -198,7 +199,7 @@ class SelectionConfig(StrictModel):
     """Every how many slices of the validation volumes are looked at."""
     max_images: Count = 200
     """Validation images looked at, at most."""
-    min_hit_radius: Positive = 100.0
+    min_hit_radius: Positive = HIT_RADIUS
     """Least radius, in source pixels, within which a detection hits a lesion; 100 is the DBTex challenge's
     value for pixels of about 0.085 mm and means nothing on coarser ones. At most a tenth of the images'
     shorter side is taken."""
@@ -218,7 +219,7 @@ class DataConfig(StrictModel):
     split_file: Path | None = None
     """A ``split.json`` that ``comoto split`` wrote: it names who trains, who validates and the patients of a
     fraction, in place of the data set's splits, ``validation_share`` and the seed."""
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = VALIDATION_SHARE
     """Share of the training patients held out, where the data set names no validation split."""
 
     @field_validator("mammograms", mode="before")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from comoto.defaults import HIT_RADIUS
 from comoto.evaluation.bootstrap import (
     BAND_FPS,
     Band,
@@ -35,7 +36,6 @@ from comoto.evaluation.challenge_tables import (
 from comoto.evaluation.depth import DepthAccount
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
-from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.tables import Float64Array, TableSource
 
@@ -176,10 +176,10 @@ class ChallengeResult:
                 "sensitivity is held",
             ]
         lines += ["", f"depth: {self.depth.text()}"]
-        if self.min_radius != CENTER_RADIUS:
+        if self.min_radius != HIT_RADIUS:
             lines += [
                 "",
-                f"least hit radius {self.min_radius:g} pixels; the challenge's is {CENTER_RADIUS:g}",
+                f"least hit radius {self.min_radius:g} pixels; the challenge's is {HIT_RADIUS:g}",
             ]
         if self.published is not None:
             lines += side_by_side(self.metric, self.published)
@@ -210,7 +210,7 @@ def evaluate(
     boxes: TableSource,
     bootstrap: int | Resampling = 0,
     seed: int = 0,
-    min_radius: float = CENTER_RADIUS,
+    min_radius: float = HIT_RADIUS,
 ) -> ChallengeResult:
     """Evaluate predictions on volumes by the rules of the DBTex challenge.
 
@@ -265,7 +265,7 @@ def score(
 
 
 def challenge_metric(
-    predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS
+    predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS
 ) -> dict[str, float]:
     """Return the challenge's six figures by their official names; arguments and errors as ``evaluate``."""
     truth = read_truth(labels, boxes, min_radius)

@@ -13,6 +13,7 @@ from itertools import repeat
 import numpy as np
 import pandas as pd
 
+from comoto.defaults import HIT_RADIUS
 from comoto.errors import DatasetError
 from comoto.evaluation.challenge_checks import VolumeKey as VolumeKey
 from comoto.evaluation.challenge_checks import (
@@ -24,7 +25,7 @@ from comoto.evaluation.challenge_checks import (
     prediction_warnings,
 )
 from comoto.evaluation.depth import DepthAccount, depth_account
-from comoto.evaluation.matching import CENTER_RADIUS, hits_by_challenge_rule
+from comoto.evaluation.matching import hits_by_challenge_rule
 from comoto.records import IntArray, Manifest, Modality
 from comoto.tables import BoolArray, Float64Array, Table, TableSource, read_table
 
@@ -110,7 +111,7 @@ class ChallengePredictions:
         return (self.volume >= 0) & truth.is_positive[self.volume]
 
 
-def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS) -> ChallengeTruth:
+def read_truth(labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS) -> ChallengeTruth:
     """Read the labels and the boxes of one split.
 
     Args:

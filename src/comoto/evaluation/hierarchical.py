@@ -22,6 +22,7 @@ from itertools import chain
 
 import numpy as np
 
+from comoto.defaults import REPLICATES
 from comoto.evaluation.bootstrap import Interval, patient_draws, percentile_interval
 from comoto.evaluation.challenge import FPS_POSITIVE, resampled_positive
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
@@ -64,7 +65,7 @@ class HierarchicalEstimate:
 
 
 def hierarchical_difference(
-    a: Arm, b: Arm, truth: ChallengeTruth, bootstrap: int = 1000, seed: int = 0
+    a: Arm, b: Arm, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
 ) -> HierarchicalEstimate:
     """Compare the mean sensitivity at 1 to 4 false positives per positive volume, ``a`` minus ``b``.
 
@@ -91,7 +92,7 @@ def hierarchical_difference(
 
 
 def hierarchical_interval(
-    arm: Arm, truth: ChallengeTruth, bootstrap: int = 1000, seed: int = 0
+    arm: Arm, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
 ) -> HierarchicalEstimate:
     """Return the mean sensitivity of one arm; arguments and errors as ``hierarchical_difference``."""
     drawn = mean_sensitivities(arm, truth, drawn_patients(truth, bootstrap, seed))

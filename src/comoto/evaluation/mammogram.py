@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from comoto.defaults import HIT_IOU
 from comoto.errors import DatasetError
 from comoto.evaluation.bootstrap import (
     BAND_FPS,
@@ -135,7 +136,7 @@ def mammogram_froc(
     lesions: TableSource,
     image_ids: Sequence[str],
     rule: Rule = "iou",
-    iou: float = 0.1,
+    iou: float = HIT_IOU,
 ) -> Froc:
     """Draw the FROC of detections on mammograms.
 
@@ -158,7 +159,7 @@ def evaluate_mammograms(
     detections: TableSource,
     manifest: Manifest,
     rule: Rule = "iou",
-    iou: float = 0.1,
+    iou: float = HIT_IOU,
     bootstrap: int | Resampling = 0,
     seed: int = 0,
 ) -> MammogramResult:

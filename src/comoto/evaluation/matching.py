@@ -11,9 +11,6 @@ import numpy as np
 from comoto.records import IntArray
 from comoto.tables import Float64Array
 
-CENTER_RADIUS = 100.0
-"""Pixels within which a centre is always near enough (DBTex rule)."""
-
 
 def same_image_pairs(detection_image: IntArray, lesion_image: IntArray) -> tuple[IntArray, IntArray]:
     """Pair every detection with every lesion of its image.

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from comoto.defaults import HIT_RADIUS
 from comoto.errors import ComotoError, ConfigError, DatasetError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.hit_radius import millimetre_radius, radius_problem
-from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.records import ImageHeader, Manifest, Modality, Split
 from comoto.sources import read_source_header
 
@@ -37,7 +37,7 @@ class HitRadius:
         in_mm: whether ``value`` is in millimetres, else in pixels.
     """
 
-    value: float = CENTER_RADIUS
+    value: float = HIT_RADIUS
     in_mm: bool = False
 
     @staticmethod

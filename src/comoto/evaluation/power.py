@@ -37,6 +37,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import brentq
 
+from comoto.defaults import REPLICATES
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.hierarchical import drawn_patients, mean_sensitivities, run_sensitivities
 from comoto.tables import Float64Array
@@ -97,7 +98,7 @@ def difference_variance(
     a: Sequence[ChallengePredictions],
     b: Sequence[ChallengePredictions],
     truth: ChallengeTruth,
-    bootstrap: int = 1000,
+    bootstrap: int = REPLICATES,
     seed: int = 0,
 ) -> DifferenceVariance:
     """Estimate the variances from the runs of two arms.

@@ -20,13 +20,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from comoto.defaults import HIT_RADIUS
 from comoto.errors import DatasetError
 from comoto.evaluation.average_precision import MAX_DETECTIONS, greedy_hits
 from comoto.evaluation.challenge import metric_of
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.froc import count_at_or_above, froc, froc_thresholds
 from comoto.evaluation.mammogram import MEAN_NAME, figure_name, read_mammogram_boxes
-from comoto.evaluation.matching import CENTER_RADIUS
 from comoto.geometry.boxes import iou_matrix
 from comoto.records import Manifest, Modality
 from comoto.tables import BoolArray, Float64Array, TableSource
@@ -36,7 +36,7 @@ PUBLISHED_FPS = (1, 2, 3, 4)
 
 
 def published_challenge_metric(
-    predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = CENTER_RADIUS
+    predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS
 ) -> dict[str, float]:
     """Return the challenge's six figures as the published code computes them.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from comoto.config import PreprocessConfig
+from comoto.defaults import WORKERS
 from comoto.errors import ComotoError, DatasetError
 from comoto.output_files import write_json
 from comoto.prefetch import prefetch
@@ -69,7 +70,7 @@ def prepare(
     config: PreprocessConfig,
     options: PrepareOptions | None = None,
     *,
-    workers: int = 2,
+    workers: int = WORKERS,
     skip_broken: bool = False,
 ) -> PreparedStore:
     """Render every image of a manifest into a store: ``prepare_with`` without its rarer choices."""

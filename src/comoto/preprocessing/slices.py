@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from comoto.config import StrictModel
+from comoto.defaults import SLICE_REACH, SLICE_STEP
 from comoto.records import IntArray
 
 
@@ -18,8 +19,8 @@ class PrepareOptions(StrictModel):
 
     slices: Literal["all", "sampled"] = "all"
     """``sampled``: every ``step``-th slice, and all slices within ``reach`` of a lesion."""
-    step: Annotated[int, Field(ge=1)] = 4
-    reach: Annotated[float, Field(ge=0, le=1)] = 0.1
+    step: Annotated[int, Field(ge=1)] = SLICE_STEP
+    reach: Annotated[float, Field(ge=0, le=1)] = SLICE_REACH
     """Share of the volume's slices; at least the ``batch.slice_reach`` of the training that will follow."""
 
 

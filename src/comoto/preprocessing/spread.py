@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from comoto.backends import Backend, joblib_backend
+from comoto.defaults import WORKERS
 from comoto.errors import ConfigError
 from comoto.preprocessing.render import Outcome, Task
 from comoto.preprocessing.store_folder import WORKING
@@ -39,7 +40,7 @@ class Work:
         isolate: decode every file in a process with these limits (``comoto.sources.isolated``).
     """
 
-    workers: int = 2
+    workers: int = WORKERS
     backend: Backend = "loky"
     address: str | None = None
     skip_broken: bool = False

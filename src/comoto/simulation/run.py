@@ -14,6 +14,7 @@ import numpy as np
 
 from comoto.backends import joblib_backend
 from comoto.checksums import read_json_object, write_sealed_json
+from comoto.defaults import WORKERS
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
 from comoto.output_files import PART
@@ -62,7 +63,7 @@ class SimulatedPaths:
     vindr_mammo: Path
 
 
-def simulate(out: Path, config: SimulateConfig, workers: int = 2) -> SimulatedPaths:
+def simulate(out: Path, config: SimulateConfig, workers: int = WORKERS) -> SimulatedPaths:
     """Simulate a tomosynthesis and a mammography data set in the formats of the real ones.
 
     The bytes depend on ``config`` alone. A run that was interrupted continues where it stopped; the tables

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from comoto.config.explain import first_problem
 from comoto.config.models import StrictModel
+from comoto.defaults import TEST_SHARE, VALIDATION_SHARE
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Split
 
@@ -27,10 +28,10 @@ class SplitPlan(StrictModel):
     """How patients are dealt out."""
 
     seed: Annotated[int, Field(ge=0)] = 0
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    validation: Annotated[float, Field(gt=0, lt=1)] = VALIDATION_SHARE
     """Share of the patients of a set that has no official validation split; of its training patients where
     it has an official test split."""
-    test: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    test: Annotated[float, Field(ge=0, lt=1)] = TEST_SHARE
     """Share of the patients of a set that has no official split."""
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Annotated[int, Field(ge=0)] | None = None

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from comoto.components import short, suggest
 from comoto.config import PRESETS, StrictModel, dump_yaml, read_yaml
 from comoto.config.explain import own_words, plain_problem
+from comoto.defaults import HIT_RADIUS, PRESET
 from comoto.errors import ConfigError
 from comoto.output_files import write_text
 from comoto.study.kept import STUDY
@@ -91,7 +92,7 @@ class StudyConfig(StrictModel):
     """What is compared with what; docs/studies.md explains each key."""
 
     name: Name
-    preset: str = "small"
+    preset: str = PRESET
     settings: Settings = ()
     """Of every run."""
     teacher_settings: Settings = ()
@@ -115,7 +116,7 @@ class StudyConfig(StrictModel):
     predicted under each, and the table can be made for any of them."""
     reference: Name = "pretraining"
     """The arm that all others are compared with."""
-    min_hit_radius: Annotated[float, Field(gt=0)] = 100.0
+    min_hit_radius: Annotated[float, Field(gt=0)] = HIT_RADIUS
     """Least hit radius in source pixels, for validation and test."""
     bootstrap: Annotated[int, Field(ge=1)] = 2000
     """Replicates of the intervals in the table."""

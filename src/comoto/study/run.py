@@ -26,6 +26,7 @@ from joblib import Parallel, delayed
 from comoto.backends import Backend, joblib_backend
 from comoto.components import allow_code, allowed_code
 from comoto.config import config_hash
+from comoto.defaults import WORKERS
 from comoto.errors import ConfigError, OutputExistsError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.locks import hold
@@ -66,7 +67,7 @@ class StudyOptions:
         keep_states: keep what only a resumed training needs, about three times the weights a run.
     """
 
-    workers: int = 2
+    workers: int = WORKERS
     backend: Backend = "loky"
     address: str | None = None
     only: tuple[str, ...] = ()

@@ -1,0 +1,21 @@
+"""Values that settings, calls and commands share: each stands here once."""
+
+PRESETS = ("demo", "small", "full", "paper")
+PRESET = "small"
+"""The one that is taken where none is named."""
+WORKERS = 2
+"""Images, or runs of a study, at a time."""
+VALIDATION_SHARE = 0.15
+"""Of the training patients, where a set names no validation split."""
+TEST_SHARE = 0.15
+"""Of the patients, where a set names no split at all."""
+SLICE_STEP = 4
+"""Every how many slices away from lesions, where not all are prepared."""
+SLICE_REACH = 0.1
+"""Share of a volume's slices that are near a lesion."""
+HIT_RADIUS = 100.0
+"""Source pixels within which a centre is always near enough: the DBTex challenge's rule."""
+HIT_IOU = 0.1
+"""Overlap from which on a box hits a lesion on a mammogram."""
+REPLICATES = 1000
+"""Of a bootstrap that is not asked for by number."""
