@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comoto.geometry import area, centers, clip_boxes, iou_matrix, visible_boxes
+from comoto.geometry import area, centers, clip_boxes, iou_matrix, iou_pairs, visible_boxes
 
 SIDE = 24
 
@@ -41,6 +41,7 @@ def test_iou_by_hand():
 
 def test_boxes_without_area_overlap_nothing():
     assert iou_matrix([[3, 3, 3, 3]], [[3, 3, 3, 3], [0, 0, 9, 9]]).tolist() == [[0, 0]]
+    assert iou_pairs([[3, 3, 3, 3]] * 2, [[3, 3, 3, 3], [0, 0, 9, 9]]).tolist() == [0, 0]
 
 
 def test_empty_lists_keep_their_axes():
@@ -57,6 +58,8 @@ def test_iou_equals_counted_pixels(first, second):
             a, b = painted(one), painted(other)
             counted[i, j] = (a & b).sum() / (a | b).sum()
     assert iou_matrix(first, second) == pytest.approx(counted)
+    row, column = np.indices(counted.shape).reshape(2, -1)
+    assert iou_pairs(first[row], second[column]) == pytest.approx(counted.ravel())
 
 
 def test_clip_by_hand_and_leaves_its_input_alone():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from comoto.geometry.boxes import centers, iou_pairs
 from comoto.records import IntArray
 from comoto.tables import Float64Array
 
@@ -131,7 +132,7 @@ def hits_by_iou(
         (N,) lesion that a detection hits, -1 for none.
     """
     detection, lesion = same_image_pairs(detection_image, lesion_image)
-    overlap = _pairwise_iou(detection_boxes[detection], lesion_boxes[lesion])
+    overlap = iou_pairs(detection_boxes[detection], lesion_boxes[lesion])
     fits = overlap >= least_iou
     return cheapest(detection[fits], lesion[fits], -overlap[fits], len(detection_image))
 
@@ -147,22 +148,8 @@ def hits_by_center(
     Shapes and result as in ``hits_by_iou``.
     """
     detection, lesion = same_image_pairs(detection_image, lesion_image)
-    center = _centers(detection_boxes)[detection]
+    center = centers(detection_boxes)[detection]
     box = lesion_boxes[lesion]
     fits = np.asarray(((center >= box[:, :2]) & (center < box[:, 2:])).all(axis=1))
-    distance = np.sqrt(((center - _centers(lesion_boxes)[lesion]) ** 2).sum(axis=1))
+    distance = np.sqrt(((center - centers(lesion_boxes)[lesion]) ** 2).sum(axis=1))
     return cheapest(detection[fits], lesion[fits], distance[fits], len(detection_image))
-
-
-def _centers(boxes: Float64Array) -> Float64Array:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2.0
-
-
-def _pairwise_iou(one: Float64Array, other: Float64Array) -> Float64Array:
-    """Intersection over union of boxes (P, 4) in pairs; 0 where the boxes only touch."""
-    low = np.maximum(one[:, :2], other[:, :2])
-    high = np.minimum(one[:, 2:], other[:, 2:])
-    shared = np.clip(high - low, 0.0, None).prod(axis=1)
-    area_one = (one[:, 2:] - one[:, :2]).prod(axis=1)
-    area_other = (other[:, 2:] - other[:, :2]).prod(axis=1)
-    return np.asarray(shared / (area_one + area_other - shared), dtype=np.float64)

@@ -1,6 +1,6 @@
 """Reversible steps that move an image and its boxes together, and box arithmetic. NumPy only."""
 
-from comoto.geometry.boxes import area, centers, clip_boxes, iou_matrix, visible_boxes
+from comoto.geometry.boxes import area, centers, clip_boxes, iou_matrix, iou_pairs, visible_boxes
 from comoto.geometry.steps import (
     Chain,
     Crop,
@@ -26,6 +26,7 @@ __all__ = [
     "chain_from_json",
     "clip_boxes",
     "iou_matrix",
+    "iou_pairs",
     "step_from_json",
     "visible_boxes",
 ]

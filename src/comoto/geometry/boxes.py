@@ -25,8 +25,7 @@ def as_boxes(boxes: ArrayLike) -> Float64Array:
 def area(boxes_xyxy: ArrayLike) -> Float64Array:
     """Return areas (N,) in square pixels; a box turned inside out has area 0."""
     boxes = as_boxes(boxes_xyxy)
-    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    return np.asarray(sides[:, 0] * sides[:, 1])
+    return _area(boxes[:, :2], boxes[:, 2:])
 
 
 def centers(boxes_xyxy: ArrayLike) -> Float64Array:
@@ -37,13 +36,25 @@ def centers(boxes_xyxy: ArrayLike) -> Float64Array:
 
 def iou_matrix(first_xyxy: ArrayLike, second_xyxy: ArrayLike) -> Float64Array:
     """Return intersection over union of every pair, (N, M); two boxes without area give 0."""
-    first, second = as_boxes(first_xyxy), as_boxes(second_xyxy)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.clip(high - low, 0, None)  # (N, M, 2)
-    shared = sides[..., 0] * sides[..., 1]
-    union = area(first)[:, None] + area(second)[None, :] - shared
+    return _iou(as_boxes(first_xyxy)[:, None], as_boxes(second_xyxy)[None])
+
+
+def iou_pairs(first_xyxy: ArrayLike, second_xyxy: ArrayLike) -> Float64Array:
+    """Return intersection over union of the boxes that stand in the same row of both, (N,)."""
+    return _iou(as_boxes(first_xyxy), as_boxes(second_xyxy))
+
+
+def _iou(first: Float64Array, second: Float64Array) -> Float64Array:
+    """Return intersection over union of boxes (..., 4) of broadcastable shapes."""
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    shared = _area(low, high)
+    union = _area(first[..., :2], first[..., 2:]) + _area(second[..., :2], second[..., 2:]) - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _area(low: Float64Array, high: Float64Array) -> Float64Array:
+    sides = np.clip(high - low, 0, None)
+    return np.asarray(sides[..., 0] * sides[..., 1])
 
 
 def clip_boxes(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> Float64Array:

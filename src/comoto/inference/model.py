@@ -18,6 +18,7 @@ from comoto.detectors.base import BoxTensors, Detector
 from comoto.detectors.checkpoint import load_checkpoint
 from comoto.detectors.device import autocast, channels_last, choose_device, resolve_precision
 from comoto.errors import CheckpointError
+from comoto.geometry import clip_boxes
 from comoto.preprocessing.plan import pad
 
 
@@ -65,9 +66,7 @@ class Model:
         found = self.found(torch.from_numpy(batch).unsqueeze(1))
         results = []
         for image, one in zip(images, found, strict=True):
-            height, width = image.shape
-            boxes = one.boxes_xyxy.float().cpu().numpy()
-            boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+            boxes = clip_boxes(one.boxes_xyxy.float().cpu().numpy(), image.shape).astype(np.float32)
             real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
             scores = one.scores.float().cpu().numpy()[real]
             if not np.isfinite(scores).all():

@@ -15,7 +15,7 @@ import pandas as pd
 
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.about import DatasetAbout
-from comoto.datasets.reading.boxes import CORNERS, LEAST_SIDE
+from comoto.datasets.reading.boxes import CORNERS, LEAST_SIDE, parts_inside
 from comoto.datasets.reading.file_names import find_name, names_in
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.missing import refuse_missing
@@ -310,10 +310,7 @@ def _tables(table: Table, rows: pd.DataFrame, ledger: Ledger) -> tuple[pd.DataFr
 def _lesions(table: Table, rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Return the boxes of the rows with a lesion, clipped to their PNG."""
     lesions = rows[rows["has_lesion"]].copy()
-    clipped = lesions[CORNERS].copy()
-    for low, high, size in (("x1", "x2", "columns"), ("y1", "y2", "rows")):
-        clipped[low] = lesions[low].clip(lower=0)
-        clipped[high] = lesions[high].clip(upper=lesions[size])
+    clipped = parts_inside(lesions[CORNERS], lesions["columns"], lesions["rows"])
     changed = list(lesions.index[(clipped != lesions[CORNERS]).any(axis=1)])
     if changed:
         ledger.note(f"{table.path.name}: {len(changed)} boxes clipped to the crop ({lines_text(changed)})")

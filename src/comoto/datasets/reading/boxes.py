@@ -70,12 +70,10 @@ def clip_to_image(
     only.refuse((width <= 0) | (height <= 0), "the box is empty", way_out)
     small = (width < LEAST_SIDE - _NEARLY) | (height < LEAST_SIDE - _NEARLY)
     only.refuse(small, "the box is smaller than a pixel", way_out)
-    clipped = boxes.copy()
+    clipped = parts_inside(boxes, columns, rows)
     outside = pd.Series(False, index=boxes.index)
     mostly_outside = pd.Series(False, index=boxes.index)
-    for low, high, size in (("x1", "x2", columns), ("y1", "y2", rows)):
-        clipped[low] = boxes[low].clip(lower=0)
-        clipped[high] = boxes[high].clip(upper=size)
+    for low, high in (("x1", "x2"), ("y1", "y2")):
         inside = clipped[high] - clipped[low]
         outside |= inside <= 0
         mostly_outside |= (inside < _LEAST_INSIDE * (boxes[high] - boxes[low])) | (
@@ -88,6 +86,16 @@ def clip_to_image(
     only.refuse(outside, "the box lies wholly outside of its image", way_out + swapped)
     only.refuse(mostly_outside, "the box lies for the greater part outside of its image", way_out + swapped)
     return clipped, (*_clipped_note(table, boxes, clipped), *_whole_note(table, clipped, columns, rows))
+
+
+def parts_inside(boxes: pd.DataFrame, columns: pd.Series[int], rows: pd.Series[int]) -> pd.DataFrame:
+    """Return the parts of boxes inside their images, as ``clip_to_image``; nothing is refused.
+
+    A box wholly outside comes inside out.
+    """
+    x1, y1, x2, y2 = (boxes[name] for name in CORNERS)
+    low = {"x1": x1.clip(lower=0), "y1": y1.clip(lower=0)}
+    return boxes.assign(**low, x2=x2.clip(upper=columns), y2=y2.clip(upper=rows))
 
 
 def counted_once(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from comoto.geometry.boxes import Float64Array, area
+from comoto.geometry.boxes import Float64Array, area, iou_pairs
 from comoto.records import FloatArray, IntArray
 
 _SLACK = 1e-4
@@ -35,9 +35,8 @@ class Overlap:
     def __init__(self, boxes_xyxy: FloatArray, iou: float) -> None:
         self._iou = iou
         self._exact = boxes_xyxy.astype(np.float64)
-        self._area = area(self._exact)
         self._sides = tuple(np.ascontiguousarray(side, dtype=np.float32) for side in boxes_xyxy.T)
-        self._area32 = (self._area * iou).astype(np.float32)
+        self._area32 = (area(self._exact) * iou).astype(np.float32)
         self._factor = np.float32((1.0 + iou) * (1.0 + _SLACK))
         size = np.maximum(self._exact[:, 2:] - self._exact[:, :2], 0.0)
         self._center = (self._exact[:, 2:] + self._exact[:, :2]) / 2
@@ -125,13 +124,7 @@ class Overlap:
 
     def _certain(self, boxes: IntArray, others: IntArray) -> IntArray:
         """Return which pairs overlap, in the arithmetic of ``iou_matrix``."""
-        one, other = self._exact[boxes], self._exact[others]
-        sides = np.clip(np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2]), 0, None)
-        shared = sides[:, 0] * sides[:, 1]
-        union = self._area[boxes] + self._area[others] - shared
-        return np.flatnonzero(
-            np.divide(shared, union, out=np.zeros_like(shared), where=union > 0) > self._iou
-        )
+        return np.flatnonzero(iou_pairs(self._exact[boxes], self._exact[others]) > self._iou)
 
     def _reaches(self, size: Float64Array) -> Float64Array:
         """Return how far (N, 2) the centre of an overlapping box can lie.
