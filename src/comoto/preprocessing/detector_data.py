@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.preprocessing.breast import small_copy
+from comoto.preprocessing.window import to_bytes, windowed
 from comoto.records import ImageHeader, Modality
 
 CurveKind = Literal["log", "linear"]
@@ -102,8 +103,7 @@ def air_is_bright(intensity: NDArray[Any]) -> bool | None:
     low, high = (float(value) for value in np.percentile(small, (1, 99)))
     if high <= low:
         return None
-    grey = np.rint(np.clip((small - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
-    grey = np.asarray(cv2.medianBlur(grey, _BLUR), dtype=np.uint8)
+    grey = np.asarray(cv2.medianBlur(to_bytes(windowed(small, low, high)), _BLUR), dtype=np.uint8)
     _, bright = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     owners = {half for strip in (bright[:, :columns], bright[:, -columns:]) for half in _owner(strip)}
     if len(owners) == 1:

@@ -23,7 +23,7 @@ from comoto.preprocessing.breast import Breast, find_breast
 from comoto.preprocessing.detector_data import DetectorCurve, detector_curve
 from comoto.preprocessing.padding import Padding, find_padding
 from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
-from comoto.preprocessing.window import WindowSource, choose_window, frame_window
+from comoto.preprocessing.window import WindowSource, choose_window, frame_window, to_bytes, windowed
 from comoto.records import FloatArray, ImageHeader, Laterality, Modality
 from comoto.sources import Source
 from comoto.sources.lie import Lie, volume_lie
@@ -92,16 +92,16 @@ class Plan:
         frame = self._shades(frame)
         low, high = frame_window(frame) if self.window_source == "frame" else self.window
         if self.halvings and frame.shape == reduced_shape(self.stored_shape, self.halvings):
-            reduced = _windowed(frame, low, high)
-            return _bytes(onto_grid(reduced, self.orient, self.to_grid, self.halvings))
+            reduced = windowed(frame, low, high)
+            return to_bytes(onto_grid(reduced, self.orient, self.to_grid, self.halvings))
         array = self.orient.image(frame)
         steps = self.to_grid.steps
         if steps and isinstance(steps[0], Crop):  # windowing is done pixel by pixel, so only on what is kept
             array, steps = steps[0].image(array), steps[1:]
-        grey = _windowed(array, low, high)
+        grey = windowed(array, low, high)
         for step in steps:
             grey = step.image(grey)
-        return _bytes(grey)
+        return to_bytes(grey)
 
     def upright(self, frame: Image) -> Image:
         """Return a stored frame (H, W) in its corrected orientation, in the values that ``window`` means."""
@@ -234,17 +234,6 @@ def pad(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
 def _shades(frame: Image, curve: DetectorCurve | None, padding: Padding | None) -> Image:
     shades = frame if curve is None else curve.values(frame)
     return shades if padding is None else padding.blackened(frame, shades)
-
-
-def _windowed(frame: Image, low: float, high: float) -> NDArray[np.float32]:
-    grey = np.array(frame, dtype=np.float32, order="C")
-    grey -= low
-    grey *= 255.0 / (high - low)
-    return np.clip(grey, 0, 255, out=grey)
-
-
-def _bytes(grey: NDArray[np.float32]) -> ByteImage:
-    return np.asarray(np.rint(grey), dtype=np.uint8)
 
 
 def _sampled(header: ImageHeader) -> list[int]:

@@ -79,6 +79,19 @@ def frame_window(frame: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+def windowed(frame: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Return a new array of values from 0 to 255: ``low`` and less becomes 0, ``high`` and more 255."""
+    grey = np.array(frame, dtype=np.float32, order="C")
+    grey -= low
+    grey *= 255.0 / (high - low)
+    return np.clip(grey, 0, 255, out=grey)
+
+
+def to_bytes(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return values from 0 to 255 rounded to whole ones."""
+    return np.asarray(np.rint(grey), dtype=np.uint8)
+
+
 def choose_window(
     header: ImageHeader, modality: Modality, prefer: WindowSource, values: NDArray[Any]
 ) -> Window:

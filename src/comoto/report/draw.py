@@ -21,6 +21,7 @@ from comoto.components import suggest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.preprocessing.plan import Plan, plan_image
+from comoto.preprocessing.window import to_bytes, windowed
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
 from comoto.report.predicted_rows import rows_of_file, rows_of_record
 from comoto.sources import open_source
@@ -173,9 +174,7 @@ def _caption(name: str, index: int, num_slices: int, modality: Modality, plan: P
 
 def _compose(plan: Plan, frame: NDArray[Any], marks: Sequence[Mark], caption: str) -> Image.Image:
     """Window and scale the slice, and draw marks and caption over it."""
-    low, high = plan.window
-    source = np.ascontiguousarray(plan.upright(frame), dtype=np.float32)
-    grey = np.rint(np.clip((source - low) * (255.0 / (high - low)), 0, 255)).astype(np.uint8)
+    grey = to_bytes(windowed(plan.upright(frame), *plan.window))
     rows, columns = grey.shape
     scale = min(max(1.0, _FEWEST_ROWS / rows), _MOST_ROWS / rows)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))

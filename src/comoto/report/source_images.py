@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from comoto.config import PreprocessConfig
 from comoto.errors import ComotoError
 from comoto.preprocessing.breast import Breast, find_breast
 from comoto.preprocessing.plan import Plan, plan_image
+from comoto.preprocessing.window import to_bytes, windowed
 from comoto.records import ImageRecord
 from comoto.sources import Source, open_source
 
@@ -69,7 +70,7 @@ class SourceImages:
         def look(image: Source) -> ByteImage:
             plan = self._plan(image, record)
             frame = image.frame(min(max(index, 0), image.num_frames - 1))
-            return _windowed(plan.upright(frame), plan.window)
+            return to_bytes(windowed(plan.upright(frame), *plan.window))
 
         key = (record.image_id, index)
         if key in self._kept:
@@ -118,9 +119,3 @@ class SourceImages:
             plan = plan_image(image, record.laterality, record.modality, self._config)
             self._plans[record.image_id] = plan
         return self._plans[record.image_id]
-
-
-def _windowed(frame: NDArray[Any], window: tuple[float, float]) -> ByteImage:
-    low, high = window
-    grey = (frame.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.asarray(np.rint(np.clip(grey, 0.0, 255.0)), dtype=np.uint8)
