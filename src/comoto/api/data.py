@@ -169,14 +169,7 @@ def split(
     shares = {"validation": validation, "test": test}
     named = {name: share for name, share in shares.items() if share is not None}
     plans = [
-        split_plan(
-            seed=seed,
-            folds=folds,
-            fold=number,
-            held_out=held_out,
-            official=official,
-            **named,
-        )
+        split_plan(seed=seed, folds=folds, fold=number, held_out=held_out, official=official, **named)
         for number in numbers
     ]
     folder = as_path_or_none("out", out)

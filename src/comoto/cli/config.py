@@ -6,22 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from comoto.cli.options import complete_preset, say_unused
+from comoto.cli.options import ANY_PRESET, complete_preset, say_unused, set_option
 from comoto.defaults import PRESET
 
 app = typer.Typer(help="Look up settings.")
 
 PresetArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="[PRESET]", autocompletion=complete_preset, help="demo, small, full, paper, or a YAML file."
-    ),
+    str, typer.Argument(metavar="[PRESET]", autocompletion=complete_preset, help=f"{ANY_PRESET}.")
 ]
 RoleOption = Annotated[Literal["teacher", "student"], typer.Option("--role", help="Whose settings.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as for comoto train; repeatable."),
-]
+SetOption = Annotated[list[str] | None, set_option("Change one setting, as for comoto train; repeatable.")]
 
 
 @app.command("show")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import WorkersOption
 from comoto.defaults import WORKERS
 
 
@@ -16,7 +17,7 @@ def demo(
         "demo-output"
     ),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other patients.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = WORKERS,
+    workers: WorkersOption = WORKERS,
 ) -> None:
     """Run the main job on simulated exams, up to a report.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_preset
+from comoto.cli.options import ANY_PRESET, preset_option
 
 
 def doctor(
@@ -19,12 +19,7 @@ def doctor(
         Path | None, typer.Option(help="Run folder whose network is measured; the preset's if not given.")
     ] = None,
     dicom: Annotated[Path | None, typer.Option(help="One of your image files, to decode.")] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete_preset, help="Network and grid: demo, small, full, paper, or a YAML file."
-        ),
-    ] = "full",
+    preset: Annotated[str, preset_option(f"Network and grid: {ANY_PRESET}.")] = "full",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure disk, decoder, loader and network.

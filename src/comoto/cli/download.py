@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_split
+from comoto.cli.options import split_option
 
 
 def download(
@@ -20,10 +20,7 @@ def download(
     normals: Annotated[
         int, typer.Option(min=0, help="Patients without any finding, of each split (bcs-dbt).")
     ] = 0,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(autocompletion=complete_split, help="Only this official split; repeatable."),
-    ] = None,
+    split: Annotated[list[str] | None, split_option("Only this official split; repeatable.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the data set; downloads/DATASET if not given.")
     ] = None,

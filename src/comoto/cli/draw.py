@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from comoto.cli.options import say_unused
-
-
-class Side(StrEnum):
-    """Side of the patient's body."""
-
-    LEFT = "L"
-    RIGHT = "R"
+from comoto.cli.options import overwrite_option, say_unused
 
 
 def draw(
@@ -39,10 +31,10 @@ def draw(
     ] = None,
     min_score: Annotated[float, typer.Option(help="Detections below are not drawn.")] = 0.0,
     laterality: Annotated[
-        Side | None,
+        Literal["L", "R"] | None,
         typer.Option(help="With IMAGE: side of the body; a volume stored the other way round is turned."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    overwrite: Annotated[bool, overwrite_option("an existing picture")] = False,
 ) -> None:
     """Draw a slice, its lesions and its detections.
 
@@ -60,9 +52,8 @@ def draw(
     if predictions is None:
         say_unused(ctx, "without --predictions", "min_score")
     if file is not None and manifest is None and image is None:
-        side = None if laterality is None else laterality.value
         picture = api.draw(
-            file, slice_index=slice_index, laterality=side, predictions=predictions, min_score=min_score
+            file, slice_index=slice_index, laterality=laterality, predictions=predictions, min_score=min_score
         )
     elif file is None and manifest is not None and image is not None and laterality is None:
         picture = api.draw(

@@ -3,85 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from comoto.cli.options import complete_split, say_unused
+from comoto.cli.options import IntervalOption, SplitOption, overwrite_option, say_unused
 from comoto.defaults import HIT_IOU, HIT_RADIUS
 
 if TYPE_CHECKING:
     from comoto.evaluation import ChallengeResult, MammogramResult
 
 
+PredictionsOption = Annotated[
+    Path | None, typer.Option("--predictions", help="CSV of volume predictions, DBTex columns.")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Labels CSV of one split: every volume is a row.")
+]
+BoxesOption = Annotated[
+    Path | None, typer.Option("--boxes", help="Boxes CSV of the same split: every lesion is a row.")
+]
+MammogramPredictionsOption = Annotated[
+    Path | None,
+    typer.Option("--mammogram-predictions", help="CSV with image_id, x1, y1, x2, y2, score instead."),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option("--manifest", help="Manifest folder with the lesions, in place of labels and boxes."),
+]
+RuleOption = Annotated[
+    Literal["iou", "center"] | None,
+    typer.Option("--rule", help="What a hit is on mammograms; iou if not given."),
+]
+IouOption = Annotated[
+    float | None,
+    typer.Option(
+        "--iou",
+        min=0.000001,
+        max=1.0,
+        help=f"Least overlap of a hit on mammograms; {HIT_IOU:g} if not given.",
+    ),
+]
+MinRadiusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--min-radius",
+        metavar="PIXELS|MMmm",
+        help=f"Least hit radius on volumes. {HIT_RADIUS:g} is the challenge's, for pixels of about "
+        "0.085 mm; with --manifest also as 8.5mm.",
+    ),
+]
+PublishedMetricOption = Annotated[
+    bool,
+    typer.Option(
+        "--published-metric",
+        help="Also print the published code's metric beside this one, to see what its defects are worth.",
+    ),
+]
+BootstrapOption = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
+]
+JsonPathOption = Annotated[
+    Path | None, typer.Option("--json", help="Write figures, curves and thresholds here.")
+]
+FigureOption = Annotated[Path | None, typer.Option("--figure", help="Draw the FROC: .png, .svg or .pdf.")]
+
+
 def evaluate(
     ctx: typer.Context,
-    predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="CSV of volume predictions, DBTex columns.")
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="Labels CSV of one split: every volume is a row.")
-    ] = None,
-    boxes: Annotated[
-        Path | None, typer.Option("--boxes", help="Boxes CSV of the same split: every lesion is a row.")
-    ] = None,
-    mammogram_predictions: Annotated[
-        Path | None,
-        typer.Option("--mammogram-predictions", help="CSV with image_id, x1, y1, x2, y2, score instead."),
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option("--manifest", help="Manifest folder with the lesions, in place of labels and boxes."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", autocompletion=complete_split, help="Only this split of the manifest."),
-    ] = None,
-    rule: Annotated[
-        Literal["iou", "center"] | None,
-        typer.Option("--rule", help="What a hit is on mammograms; iou if not given."),
-    ] = None,
-    iou: Annotated[
-        float | None,
-        typer.Option(
-            "--iou",
-            min=0.000001,
-            max=1.0,
-            help=f"Least overlap of a hit on mammograms; {HIT_IOU:g} if not given.",
-        ),
-    ] = None,
-    min_radius: Annotated[
-        str | None,
-        typer.Option(
-            "--min-radius",
-            metavar="PIXELS|MMmm",
-            help=f"Least hit radius on volumes. {HIT_RADIUS:g} is the challenge's, for pixels of about "
-            "0.085 mm; with --manifest also as 8.5mm.",
-        ),
-    ] = None,
-    published_metric: Annotated[
-        bool,
-        typer.Option(
-            "--published-metric",
-            help="Also print the published code's metric beside this one, to see what its defects are worth.",
-        ),
-    ] = False,
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
-    ] = 0,
+    predictions: PredictionsOption = None,
+    labels: LabelsOption = None,
+    boxes: BoxesOption = None,
+    mammogram_predictions: MammogramPredictionsOption = None,
+    manifest: ManifestOption = None,
+    split: SplitOption = None,
+    rule: RuleOption = None,
+    iou: IouOption = None,
+    min_radius: MinRadiusOption = None,
+    published_metric: PublishedMetricOption = False,
+    bootstrap: BootstrapOption = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
-    interval: Annotated[
-        Literal["percentile", "bca"],
-        typer.Option("--interval", help="Kind of interval; bca is corrected for few patients."),
-    ] = "percentile",
-    json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write figures, curves and thresholds here.")
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the FROC: .png, .svg or .pdf.")
-    ] = None,
+    interval: IntervalOption = "percentile",
+    json_path: JsonPathOption = None,
+    figure: FigureOption = None,
     log_axis: Annotated[bool, typer.Option("--log-axis", help="Logarithmic FP axis in the figure.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Annotated[bool, overwrite_option("existing outputs")] = False,
 ) -> None:
     """Score predictions: FROC, sensitivities, intervals.
 
@@ -105,44 +111,33 @@ def evaluate(
 
         check_figure_path(figure)
     _say_unused_together(ctx, bootstrap, rule, figure)
-    result: ChallengeResult | MammogramResult
+    how: dict[str, Any] = {
+        "split": split,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "interval": interval,
+        "published_metric": published_metric,
+    }
     tables = labels is not None and boxes is not None and manifest is None and split is None
     own_volumes = manifest is not None and labels is None and boxes is None
+    result: ChallengeResult | MammogramResult
     if mammogram_predictions is not None and own_volumes and predictions is None and manifest is not None:
+        scored = mammogram_predictions
         _say_unused({"--min-radius": min_radius}, "volumes")
-        result = api.evaluate_mammograms(
-            mammogram_predictions,
-            manifest,
-            split=split,
-            rule=rule or "iou",
-            iou=HIT_IOU if iou is None else iou,
-            bootstrap=bootstrap,
-            seed=seed,
-            interval=interval,
-            published_metric=published_metric,
-        )
+        hit: dict[str, Any] = {"rule": rule or "iou", "iou": HIT_IOU if iou is None else iou}
+        result = api.evaluate_mammograms(scored, manifest, **hit, **how)
     elif predictions is not None and mammogram_predictions is None and (tables or own_volumes):
+        scored = predictions
         _say_unused({"--rule": rule, "--iou": iou}, "mammograms")
-        result = api.evaluate(
-            predictions,
-            labels,
-            boxes,
-            manifest=manifest,
-            split=split,
-            bootstrap=bootstrap,
-            seed=seed,
-            interval=interval,
-            min_radius=HIT_RADIUS if min_radius is None else min_radius,
-            published_metric=published_metric,
-        )
+        radius = HIT_RADIUS if min_radius is None else min_radius
+        result = api.evaluate(scored, labels, boxes, manifest=manifest, min_radius=radius, **how)
     else:
         raise ConfigError(
             "give --predictions with --labels and --boxes, or with --manifest and perhaps --split (volumes), "
             "or --mammogram-predictions with --manifest, perhaps --split (mammograms)"
         )
     typer.echo(result.summary())
-    scored = predictions or mammogram_predictions
-    contents = _contents(result, scored.stem if scored else "", json_path, figure, log_axis=log_axis)
+    contents = _contents(result, scored.stem, json_path, figure, log_axis=log_axis)
     output_files(contents, overwrite)
     for path in contents:
         typer.echo(f"wrote {path}")

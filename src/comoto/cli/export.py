@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import overwrite_option
+
 app = typer.Typer(help="Write a trained model for other programs.")
 
 
@@ -19,7 +21,7 @@ def export() -> None:
 def onnx(
     model: Annotated[Path, typer.Option("--model", help="Run folder of 'comoto train'.")],
     out: Annotated[Path, typer.Option("--out", help="The ONNX file to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Annotated[bool, overwrite_option("the file if it exists")] = False,
 ) -> None:
     """Write the network of a run as one ONNX file.
 

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class Role(StrEnum):
-    """What the checkpoint was trained on."""
-
-    teacher = "teacher"
-    student = "student"
+from comoto.cli.options import set_option
 
 
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What the published code saved (.pt, .pth).")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     role: Annotated[
-        Role, typer.Option("--role", help="teacher: trained on mammograms; student: on tomosynthesis.")
+        Literal["teacher", "student"],
+        typer.Option("--role", help="teacher: trained on mammograms; student: on tomosynthesis."),
     ],
     settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Where it differs from the preset paper; repeatable.",
-        ),
+        list[str] | None, set_option("Where it differs from the preset paper; repeatable.")
     ] = None,
 ) -> None:
     """Make a run folder of a published checkpoint.
@@ -40,5 +30,5 @@ def import_checkpoint(
     """
     from comoto import api
 
-    imported = api.import_checkpoint(file, out, role=role.value, overrides=settings or [])
-    typer.echo(f"{imported.run}: a {role.value} on {imported.resnet}, for 'comoto predict --model'")
+    imported = api.import_checkpoint(file, out, role=role, overrides=settings or [])
+    typer.echo(f"{imported.run}: a {role} on {imported.resnet}, for 'comoto predict --model'")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import INDEX_SWITCHES, complete_dataset
+from comoto.cli.options import INDEX_SWITCHES, complete_dataset, overwrite_option
 from comoto.errors import ConfigError
 
 
@@ -16,9 +16,7 @@ def index(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET",
-            autocompletion=complete_dataset,
-            help="A name that 'comoto datasets' lists.",
+            metavar="DATASET", autocompletion=complete_dataset, help="A name that 'comoto datasets' lists."
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set as downloaded.")],
@@ -44,7 +42,7 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what would be left out, instead of listing it.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier manifest.")] = False,
+    overwrite: Annotated[bool, overwrite_option("an earlier manifest")] = False,
 ) -> None:
     """List the images and lesions of a data set, checked.
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from comoto.cli.options import overwrite_option
+
 
 def inspect(
     folder: Annotated[Path, typer.Argument(help="Folder written by 'comoto prepare', or by 'comoto index'.")],
     out: Annotated[Path, typer.Option(help="The page, an HTML file that needs nothing else.")],
     cases: Annotated[int, typer.Option(min=1, help="Images to show, half of them with lesions.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
+    overwrite: Annotated[bool, overwrite_option("an existing page")] = False,
 ) -> None:
     """Show random prepared images with their boxes.
 

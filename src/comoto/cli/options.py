@@ -1,4 +1,4 @@
-"""What the commands share: the verbose switch, the log, and names to complete."""
+"""What the commands share: options, names to complete, the verbose switch and the log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -118,3 +119,36 @@ def complete_aggregation() -> list[str]:
 def complete_device() -> list[str]:
     """Return devices for shell completion."""
     return ["auto", "cpu", "cuda"]
+
+
+def overwrite_option(what: str) -> Any:
+    """Return ``--overwrite``, which replaces ``what``."""
+    return typer.Option("--overwrite", help=f"Replace {what}.")
+
+
+def preset_option(meaning: str) -> Any:
+    """Return ``--preset``, whose names are completed."""
+    return typer.Option("--preset", autocompletion=complete_preset, help=meaning)
+
+
+def set_option(meaning: str) -> Any:
+    """Return ``--set KEY=VALUE``, which may be repeated."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=meaning)
+
+
+def split_option(meaning: str) -> Any:
+    """Return ``--split``, whose names are completed."""
+    return typer.Option("--split", autocompletion=complete_split, help=meaning)
+
+
+ANY_PRESET = f"{', '.join(PRESETS)}, or a YAML file"
+
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+IsolateOption = Annotated[
+    bool, typer.Option("--isolate", help="Decode in a process with limits; for unknown files.")
+]
+SplitOption = Annotated[str | None, split_option("Only this split of the manifest.")]
+IntervalOption = Annotated[
+    Literal["percentile", "bca"],
+    typer.Option("--interval", help="Kind of interval; bca is corrected for few patients."),
+]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from comoto.cli.options import complete_aggregation, complete_device, complete_split
+from comoto.cli.options import IsolateOption, complete_aggregation, complete_device, set_option, split_option
+
+if TYPE_CHECKING:
+    from comoto.inference.predict import PredictionFiles
 
 _NAMED = 5
 
@@ -24,14 +27,7 @@ def predict(
     ],
     model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            autocompletion=complete_split,
-            help="Only this split of a manifest.",
-        ),
-    ] = None,
+    split: Annotated[str | None, split_option("Only this split of a manifest.")] = None,
     manifest: Annotated[
         Path | None,
         typer.Option("--manifest", help="Gives the files that are named or found their ids and keys."),
@@ -51,28 +47,17 @@ def predict(
         int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change an inference setting, such as batch_size=4."),
+        list[str] | None, set_option("Change an inference setting, such as batch_size=4.")
     ] = None,
-    isolate: Annotated[
-        bool,
-        typer.Option("--isolate", help="Decode in a process with limits; for unknown files."),
-    ] = False,
+    isolate: IsolateOption = False,
     safe_csv: Annotated[
-        bool,
-        typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas."),
+        bool, typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas.")
     ] = False,
     other_modality: Annotated[
-        bool,
-        typer.Option("--other-modality", help="Allow a teacher on volumes, or a student on mammograms."),
+        bool, typer.Option("--other-modality", help="Allow a teacher on volumes, or a student on mammograms.")
     ] = False,
     device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            autocompletion=complete_device,
-            help="auto, cpu or cuda.",
-        ),
+        str, typer.Option("--device", autocompletion=complete_device, help="auto, cpu or cuda.")
     ] = "auto",
 ) -> None:
     """Find lesions in tomosynthesis volumes.
@@ -101,6 +86,15 @@ def predict(
         other_modality=other_modality,
         device=device,
     )
+    _tell(written)
+
+
+def _tell(written: PredictionFiles) -> None:
+    """Say what was written.
+
+    Raises:
+        DicomError: an image could not be read.
+    """
     more = "" if written.safe is None else f", for spreadsheets {written.safe}"
     typer.echo(f"{written.num_images} images: {written.table} and {written.twin}{more}")
     if written.left_out:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_split
+from comoto.cli.options import IntervalOption, SplitOption, overwrite_option
 from comoto.defaults import HIT_RADIUS, REPLICATES
 
 
@@ -32,9 +32,7 @@ def report(
             metavar="NAME=RUN", help="Run folder whose training curves and settings are shown; repeatable."
         ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(autocompletion=complete_split, help="Only this split of the manifest.")
-    ] = None,
+    split: SplitOption = None,
     min_radius: Annotated[
         str,
         typer.Option(
@@ -45,10 +43,7 @@ def report(
     ] = f"{HIT_RADIUS:g}",
     bootstrap: Annotated[int, typer.Option(min=1, help="Replicates for 95 % intervals.")] = REPLICATES,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of the random baseline.")] = 0,
-    interval: Annotated[
-        Literal["percentile", "bca"],
-        typer.Option(help="Kind of interval; bca is corrected for few patients."),
-    ] = "percentile",
+    interval: IntervalOption = "percentile",
     no_pictures: Annotated[
         bool,
         typer.Option(
@@ -56,7 +51,7 @@ def report(
             help="Decode no image, read few headers: no pictures, no random baseline, sizes in pixels.",
         ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
+    overwrite: Annotated[bool, overwrite_option("an existing page")] = False,
 ) -> None:
     """Write a page on what models found in volumes.
 

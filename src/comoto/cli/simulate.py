@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import complete_size
+from comoto.cli.options import WorkersOption, complete_size, set_option
 from comoto.defaults import WORKERS
 
 
@@ -41,14 +41,9 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Another seed than 0 makes other patients.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = WORKERS,
+    workers: WorkersOption = WORKERS,
     settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any other setting, such as traps.rotated_share=0.5. May be repeated.",
-        ),
+        list[str] | None, set_option("Any other setting, such as traps.rotated_share=0.5. May be repeated.")
     ] = None,
 ) -> None:
     """Simulate patients: DICOM files and their tables.

@@ -115,8 +115,7 @@ def table(
     bootstrap: BootstrapOption = None,
     seed: SeedOption = 0,
     rule: Annotated[
-        str,
-        typer.Option("--rule", help="One of the study's further rules from slices to volumes."),
+        str, typer.Option("--rule", help="One of the study's further rules from slices to volumes.")
     ] = "",
     reference: Annotated[
         str | None, typer.Option("--reference", help="Arm to compare with; the study's if not given.")

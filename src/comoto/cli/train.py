@@ -7,22 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from comoto.cli.options import complete_preset
+from comoto.cli.options import ANY_PRESET, preset_option, set_option
+from comoto.defaults import PRESET
 
 app = typer.Typer(help="Train a teacher or a student.")
 
-PresetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--preset",
-        autocompletion=complete_preset,
-        help="demo, small, full, paper, or a YAML file; small, or what the resumed run has.",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as batch.size=4; repeatable."),
-]
+PresetOption = Annotated[str | None, preset_option(f"{ANY_PRESET}; {PRESET}, or what the resumed run has.")]
+SetOption = Annotated[list[str] | None, set_option("Change one setting, such as batch.size=4; repeatable.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, with its settings.")]
 InitOption = Annotated[
