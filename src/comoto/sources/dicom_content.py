@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from pydicom import misc
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
@@ -16,7 +17,6 @@ from pydicom.tag import BaseTag, Tag
 from comoto.dicom.tags import CAUSES_OF_DAMAGE, is_defect, read_tags, without_values
 from comoto.errors import DicomError
 
-_DICOM_MAGIC_OFFSET = 128
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _MAMMOGRAPHY = (f"{_STORAGE}1.2", f"{_STORAGE}1.2.1")
 _TOMOSYNTHESIS = f"{_STORAGE}13.1.3"
@@ -129,9 +129,7 @@ def is_dicom(path: Path) -> bool:
         DicomError: the file cannot be opened.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(_DICOM_MAGIC_OFFSET)
-            return file.read(4) == b"DICM"
+        return bool(misc.is_dicom(path))
     except OSError as error:
         raise DicomError(f"{path}: cannot be opened ({error.strerror or error})") from error
 

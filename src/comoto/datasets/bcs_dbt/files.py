@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pydicom.misc import is_dicom
 
 from comoto.datasets.reading.file_names import require_text
 from comoto.datasets.reading.missing import refuse_missing
@@ -33,7 +34,6 @@ _STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-(DBT-S\d+)-.*$")
 _SERIES_FOLDER = re.compile(r"^(\d+)\.\d+-(?:.*-)?(\d{5})$")
 _UID_NAME = re.compile(r"^(?:.*[_ ])?(\d+(?:\.\d+){5,})$")
 _SUFFIXES = (".dcm", ".dicom")
-_MAGIC_AT, _MAGIC = 128, b"DICM"
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ def _is_dicom(path: Path) -> bool:
         return True
     if suffix and not suffix[1:].isdigit():  # the last part of a UID looks like a suffix
         return False
-    with path.open("rb") as file:
-        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+    return bool(is_dicom(path))
 
 
 def _descriptive_keys(volumes: pd.DataFrame) -> dict[tuple[str, ...], str]:
