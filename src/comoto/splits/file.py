@@ -162,7 +162,10 @@ class SplitFile(StrictModel):
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a split file's content without its own ``hash``."""
+    """Return the SHA-256 of a split file's content without its own ``hash``.
+
+    Not ``content_sha256``, which spaces the text otherwise: users have split files with this one.
+    """
     rest = {key: value for key, value in content.items() if key != "hash"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
