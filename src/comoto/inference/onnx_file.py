@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from comoto import __version__
+from comoto.checksums import file_sha256
 from comoto.config import PRESETS, TrainConfig, config_hash, load_train_config
 from comoto.detectors.about import About
 from comoto.detectors.checkpoint import Checkpoint, without_initial_weights
@@ -25,11 +26,14 @@ FORMAT = "comoto-onnx-1"
 NOTICE = "research software, not a medical device"
 INPUT = "images"
 """float32 (batch, 1, rows, columns), 0 to 1."""
-SEAL = "comoto_sha256"
 NO_FILE_OF_OURS = "is not what 'comoto export onnx' wrote, or was cut or changed since; export it again"
 
-_METADATA_PROPS = 14
-"""Number of that field in ONNX's ModelProto."""
+_SEAL_BEGINS = b"\x72\x51\x0a\x0dcomoto_sha256\x12\x40"
+"""An entry of ``metadata_props`` up to its value, as protocol buffers code it.
+
+Field 14 of ONNX's ModelProto, of 81 bytes: field 1, the key, of 13 bytes, and field 2, of the 64 digits that
+follow. Messages that follow each other are merged, so an entry may stand at the end of the file.
+"""
 _HEX_DIGITS = 64
 _ROLES: dict[str, Literal["teacher", "student"]] = {"teacher": "teacher", "student": "student"}
 
@@ -109,7 +113,7 @@ def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
 
 def seal(path: Path) -> str:
     """Append the hash of a file's bytes as one more entry of its metadata, and return it."""
-    sha256 = _sha256(path, path.stat().st_size)
+    sha256 = file_sha256(path)
     with path.open("ab") as file:
         file.write(_seal_entry(sha256))
     return sha256
@@ -123,41 +127,16 @@ def check_seal(path: Path) -> str:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; 'comoto export onnx' writes one of a run folder")
-    length = len(_seal_entry("0" * _HEX_DIGITS))
-    size = path.stat().st_size - length
-    if size <= 0:
-        raise CheckpointError(f"{path}: {NO_FILE_OF_OURS}")
-    with path.open("rb") as file:
-        file.seek(size)
-        entry = file.read(length)
-    sha256 = _sha256(path, size)
-    if entry != _seal_entry(sha256):
+    content = memoryview(path.read_bytes())
+    end = max(0, len(content) - len(_SEAL_BEGINS) - _HEX_DIGITS)
+    sha256 = hashlib.sha256(content[:end]).hexdigest()
+    if content[end:] != _seal_entry(sha256):
         raise CheckpointError(f"{path}: {NO_FILE_OF_OURS}")
     return sha256
 
 
 def _seal_entry(sha256: str) -> bytes:
-    """Return one entry of ``metadata_props`` in the coding of protocol buffers.
-
-    Messages that follow each other are merged, so an entry may stand at the end of the file.
-    """
-    entry = _field(1, SEAL.encode()) + _field(2, sha256.encode())
-    return _field(_METADATA_PROPS, entry)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a field of at most 127 bytes: then its length is one byte."""
-    return bytes([number << 3 | 2, len(content)]) + content
-
-
-def _sha256(path: Path, size: int) -> str:
-    """Return the hash of the first ``size`` bytes of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(size, 1 << 20))):
-            digest.update(block)
-            size -= len(block)
-    return digest.hexdigest()
+    return _SEAL_BEGINS + sha256.encode("ascii")
 
 
 def preset_of(config: TrainConfig, role: str) -> str:
