@@ -8,7 +8,7 @@ from releases_cmmd import LAYOUTS, CmmdTree, Image, outline
 
 from comoto import api
 from comoto.cli.main import run
-from comoto.datasets.cmmd.breast_side import leaning_side
+from comoto.datasets.cmmd.files import leaning_side
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
 from dicom_files import breast

@@ -8,6 +8,7 @@ import pytest
 
 from comoto.datasets.bcs_dbt.tables import KEY, read_bcs_dbt_tables, volume_ids
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once
+from comoto.datasets.reading.ledger import Ledger
 from comoto.records import Split
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "real"
@@ -20,7 +21,7 @@ def tables():
 
 
 def test_train_labels(tables):
-    volumes = tables[Split.TRAIN].labels.volumes
+    volumes = tables[Split.TRAIN].labels.rows
     assert len(volumes) == 19148
     assert volumes["PatientID"].nunique() == 4362
     assert volumes["StudyUID"].nunique() == 4838
@@ -46,7 +47,7 @@ def test_train_labels(tables):
 
 
 def test_train_boxes(tables):
-    boxes = tables[Split.TRAIN].boxes.boxes
+    boxes = tables[Split.TRAIN].boxes.rows
     assert len(boxes) == 224
     assert boxes["category"].value_counts().to_dict() == {"benign": 137, "cancer": 87}
     assert int(boxes["architectural_distortion"].sum()) == 77
@@ -68,9 +69,9 @@ def test_train_boxes(tables):
 
 
 def test_boxes_are_exactly_on_the_positive_volumes(tables):
-    labels = tables[Split.TRAIN].labels.volumes
+    labels = tables[Split.TRAIN].labels.rows
     positive = labels[labels["label"].isin(["benign", "cancer"])]
-    boxes = tables[Split.TRAIN].boxes.boxes
+    boxes = tables[Split.TRAIN].boxes.rows
     assert set(boxes[KEY].itertuples(index=False, name=None)) == set(
         positive[KEY].itertuples(index=False, name=None)
     )
@@ -85,7 +86,7 @@ def test_boxes_are_exactly_on_the_positive_volumes(tables):
 def test_paths(tables, split, rows, patients, studies, tails):
     assert tables[split].labels is None
     assert tables[split].boxes is None
-    volumes = tables[split].paths.volumes
+    volumes = tables[split].paths.rows
     assert len(volumes) == rows
     assert volumes["PatientID"].nunique() == patients
     assert volumes["StudyUID"].nunique() == studies
@@ -101,7 +102,7 @@ def test_descriptive_layout_is_resolved_for_every_real_path(tables):
     from comoto.datasets.reading.tables import read_table
 
     for split in (Split.VALIDATION, Split.TEST):
-        volumes = tables[split].paths.volumes
+        volumes = tables[split].paths.rows
         keys = _descriptive_keys(volumes)
         raw = read_table(tables[split].paths.table.path, ["descriptive_path"]).rows["descriptive_path"]
         resolved = [keys.get(_descriptive_key(Path("/data") / text)) for text in raw]
@@ -111,9 +112,9 @@ def test_descriptive_layout_is_resolved_for_every_real_path(tables):
 
 
 def test_no_patient_is_in_two_splits(tables):
-    train = set(tables[Split.TRAIN].labels.volumes["PatientID"])
-    validation = set(tables[Split.VALIDATION].paths.volumes["PatientID"])
-    test = set(tables[Split.TEST].paths.volumes["PatientID"])
+    train = set(tables[Split.TRAIN].labels.rows["PatientID"])
+    validation = set(tables[Split.VALIDATION].paths.rows["PatientID"])
+    test = set(tables[Split.TEST].paths.rows["PatientID"])
     assert not train & validation
     assert not train & test
     assert not validation & test
@@ -125,10 +126,10 @@ def test_no_box_of_the_release_is_odd(tables):
         rows = [tuple(row) for row in csv.reader(file)][1:]
     assert len(rows) == len(set(rows)) == 224
     found = tables[Split.TRAIN].boxes
-    boxes = found.boxes.assign(image_id=volume_ids(found.boxes))
-    kept, notes = counted_once(found.table, boxes)
-    assert (len(kept), notes) == (224, ())
+    boxes = found.rows.assign(image_id=volume_ids(found.rows))
+    ledger = Ledger()
+    assert len(counted_once(found.table, boxes, ledger)) == 224
     big = pd.Series(10_000, index=boxes.index)
-    clipped, notes = clip_to_image(found.table, boxes[CORNERS], big, big)
+    clipped = clip_to_image(found.table, boxes[CORNERS], big, big, "", ledger)
     assert clipped.equals(boxes[CORNERS])
-    assert notes == ()
+    assert ledger.notes == ()

@@ -6,11 +6,10 @@ from typing import ClassVar, Literal
 import pytest
 
 from comoto.config.models import Count
-from comoto.datasets.reading.about import DatasetAbout
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.reading.options import (
     AllowMissing,
+    DatasetAbout,
     LowerSeveral,
     Option,
     Words,

@@ -17,7 +17,7 @@ from rights import without_rights
 NO_VOLUMES = pd.DataFrame(columns=["PatientID", "StudyUID", "series_uid", "series_number"])
 WALKS = {
     "dicom_files": lambda root: list(dicom_files(root)),
-    "bcs-dbt": lambda root: locate_volumes(root, NO_VOLUMES),
+    "bcs-dbt": lambda root: locate_volumes(root, NO_VOLUMES, Ledger()),
     "inbreast": _outlines_on_disk,
     "tsynth": lambda root: find_cases(root, TOMOSYNTHESIS, "case", Ledger()),
     "cmmd": find_outlines,

@@ -65,7 +65,7 @@ def test_ea1141_leaves_out_what_nobody_reads_here(tmp_path):
 @pytest.mark.skipif(not TABLES.is_dir(), reason="the real tables are not part of the project")
 @pytest.mark.parametrize(("split", "volumes"), [(Split.VALIDATION, 1163), (Split.TEST, 1721)])
 def test_every_volume_of_the_real_tables_is_in_the_index(split, volumes):
-    paths = read_bcs_dbt_tables(TABLES)[split].paths.volumes
+    paths = read_bcs_dbt_tables(TABLES)[split].paths.rows
     index = read_index("breast_cancer_screening_dbt")
     found = paths.merge(index, on="series_uid", how="inner", validate="one_to_one")
     assert len(found) == volumes
@@ -75,7 +75,7 @@ def test_every_volume_of_the_real_tables_is_in_the_index(split, volumes):
 @pytest.mark.skipif(not TABLES.is_dir(), reason="the real tables are not part of the project")
 def test_patients_with_a_lesion_are_a_hundredth_of_bcs_dbt():
     """The training patients with a box: 101 of 4,362 patients, 1.6 % of the bytes of the collection."""
-    boxes = read_bcs_dbt_tables(TABLES)[Split.TRAIN].boxes.boxes
+    boxes = read_bcs_dbt_tables(TABLES)[Split.TRAIN].boxes.rows
     patients = set(boxes["PatientID"])
     index = read_index("breast_cancer_screening_dbt")
     own = index[index["patient_id"].isin(patients)]

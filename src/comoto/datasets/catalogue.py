@@ -6,8 +6,7 @@ A data set that is read says so itself, in the class of its reader's options.
 from __future__ import annotations
 
 from comoto.components import DATASETS, allow_typed, resolve, suggest
-from comoto.datasets.reading.about import DatasetAbout
-from comoto.datasets.reading.options import Option, ReaderOptions, describe_options, options_of
+from comoto.datasets.reading.options import DatasetAbout, Option, ReaderOptions, describe_options, options_of
 from comoto.errors import ConfigError
 
 _WITHOUT_READER = (

@@ -11,6 +11,7 @@ import pandas as pd
 from comoto.components import suggest
 from comoto.datasets.bcs_dbt.tables import KEY, read_bcs_dbt_tables
 from comoto.datasets.cbis_ddsm.tables import KINDS, read_case_tables
+from comoto.datasets.reading.ledger import Ledger
 from comoto.downloads.select import LESION, NORMAL, OTHER
 from comoto.downloads.web_tables import WebTable
 from comoto.errors import ConfigError, DatasetError
@@ -60,9 +61,7 @@ def _bcs_dbt(folder: Path, index: pd.DataFrame, splits: tuple[Split, ...]) -> pd
             continue
         if tables.labels is None or tables.paths is None:
             raise DatasetError(f"{folder}: no labels or no file-paths table of {split.value}")
-        volumes = tables.labels.volumes.merge(
-            tables.paths.volumes, on=KEY, how="inner", validate="one_to_one"
-        )
+        volumes = tables.labels.rows.merge(tables.paths.rows, on=KEY, how="inner", validate="one_to_one")
         label = volumes.groupby("PatientID")["label"]
         worst = label.agg(
             lambda words: (
@@ -84,7 +83,7 @@ def _bcs_dbt(folder: Path, index: pd.DataFrame, splits: tuple[Split, ...]) -> pd
 
 def _cbis_ddsm(folder: Path, index: pd.DataFrame, splits: tuple[Split, ...]) -> pd.DataFrame:
     """Mammograms, crops and masks; a patient in the test of one kind is test, as ``comoto index`` has it."""
-    rows = read_case_tables(folder, KINDS).rows
+    rows = read_case_tables(folder, KINDS, Ledger())
     in_test = set(rows["patient_id"][rows["split"] == Split.TEST.value])
     long = pd.concat(
         [

@@ -14,22 +14,19 @@ from typing import Literal
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.bcs_dbt.files import LocatedVolumes, locate_volumes, require_found
+from comoto.datasets.bcs_dbt.files import locate_volumes, require_found
 from comoto.datasets.bcs_dbt.tables import (
     IMAGE_REMEDY,
     KEY,
-    BoxTable,
-    LabelTable,
-    PathTable,
+    ParsedTable,
     SplitTables,
     labelled_volumes,
     read_bcs_dbt_tables,
     volume_ids,
 )
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once
 from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.options import AllowMissing, Words, require_known
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Words, require_known
 from comoto.datasets.reading.tables import Table
 from comoto.dicom.read import DicomHeader, read_header
 from comoto.errors import DatasetError
@@ -44,7 +41,7 @@ class _SplitContent:
     """One split, joined: ``volumes`` of labels and paths, and the boxes (None: no lesion anywhere)."""
 
     volumes: pd.DataFrame
-    boxes: BoxTable | None
+    boxes: ParsedTable | None
 
 
 class BcsDbtOptions(AllowMissing):
@@ -107,8 +104,7 @@ def read_bcs_dbt(root: Path, options: BcsDbtOptions) -> Manifest:
         ledger.note(*require_known("bcs-dbt", options.exclude, labelled_volumes(folder)))
     contents = _contents(folder, read_bcs_dbt_tables(folder, options.exclude), ledger)
     wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
-    located = locate_volumes(root, wanted)
-    ledger.drop(*located.dropped)
+    located = locate_volumes(root, wanted, ledger)
     require_found(root, wanted, located, options.allow_missing)
     images, lesions = [], []
     for split, content in contents.items():
@@ -142,14 +138,10 @@ def _contents(folder: Path, tables: dict[Split, SplitTables], ledger: Ledger) ->
 
 
 def _present(
-    split: Split,
-    volumes: pd.DataFrame,
-    located: LocatedVolumes,
-    options: BcsDbtOptions,
-    ledger: Ledger,
+    split: Split, volumes: pd.DataFrame, located: dict[str, Path], options: BcsDbtOptions, ledger: Ledger
 ) -> pd.DataFrame:
     """Return the volumes that are on disk and wanted, and say what was left out."""
-    present = volumes[volumes["series_uid"].isin(list(located.paths))]
+    present = volumes[volumes["series_uid"].isin(list(located))]
     if len(present) < len(volumes):
         absent = len(volumes) - len(present)
         ledger.drop(f"{split}: {absent} of {len(volumes)} volumes, because they are not on disk")
@@ -161,19 +153,19 @@ def _present(
 
 
 def _joined(
-    split: Split, labels: LabelTable, paths: PathTable, boxes: BoxTable | None, ledger: Ledger
+    split: Split, labels: ParsedTable, paths: ParsedTable, boxes: ParsedTable | None, ledger: Ledger
 ) -> _SplitContent:
-    volumes = labels.volumes.merge(paths.volumes, on=KEY, how="left", validate="one_to_one")
-    volumes.index = labels.volumes.index
+    volumes = labels.rows.merge(paths.rows, on=KEY, how="left", validate="one_to_one")
+    volumes.index = labels.rows.index
     labels.table.refuse(
         volumes["series_uid"].isna(),
         f"the volume has no row in {paths.table.path.name}",
         "use tables of the same release",
     )
     labelled = pd.MultiIndex.from_frame(volumes[KEY])
-    unlabelled = ~pd.MultiIndex.from_frame(paths.volumes[KEY]).isin(labelled)
+    unlabelled = ~pd.MultiIndex.from_frame(paths.rows[KEY]).isin(labelled)
     if unlabelled.any():
-        lines = list(paths.volumes.index[unlabelled])
+        lines = list(paths.rows.index[unlabelled])
         ledger.drop(f"{paths.table.path.name}: no label for the volume, in {lines_text(lines)}")
     positive = volumes["label"].isin(_WITH_LESION)
     if boxes is None and positive.any():
@@ -182,34 +174,32 @@ def _joined(
             f"table of the {split} split beside it; download it, or lesions would pass for healthy tissue"
         )
     if boxes is not None:
-        ledger.note(*_disagreements(labels, volumes, positive, boxes))
+        _note_disagreements(labels, volumes, positive, boxes, ledger)
     return _SplitContent(volumes, boxes)
 
 
-def _disagreements(
-    labels: LabelTable, volumes: pd.DataFrame, positive: pd.Series[bool], boxes: BoxTable
-) -> list[str]:
+def _note_disagreements(
+    labels: ParsedTable, volumes: pd.DataFrame, positive: pd.Series[bool], boxes: ParsedTable, ledger: Ledger
+) -> None:
     """Say where labels and boxes do not tell the same; in the release they do."""
-    boxed = pd.MultiIndex.from_frame(volumes[KEY]).isin(pd.MultiIndex.from_frame(boxes.boxes[KEY]))
-    notes = []
+    boxed = pd.MultiIndex.from_frame(volumes[KEY]).isin(pd.MultiIndex.from_frame(boxes.rows[KEY]))
     for wrong, what in (
         (positive & ~boxed, "is benign or cancer but has no box"),
         (~positive & boxed, "has a box but is neither benign nor cancer"),
     ):
         lines = list(volumes.index[wrong])
         if lines:
-            notes.append(f"{labels.table.path.name}: the volume {what} in {lines_text(lines)}")
-    return notes
+            ledger.note(f"{labels.table.path.name}: the volume {what} in {lines_text(lines)}")
 
 
 def _boxes(
-    content: _SplitContent, present: pd.DataFrame, located: LocatedVolumes, ledger: Ledger
+    content: _SplitContent, present: pd.DataFrame, located: dict[str, Path], ledger: Ledger
 ) -> pd.DataFrame:
     """Return the boxes of the present volumes, clipped, with ``image_id`` and the real ``num_slices``."""
     if content.boxes is None:
         return pd.DataFrame({name: [] for name in [*LESION_COLUMNS, "num_slices"]})
     table = content.boxes.table
-    boxes = content.boxes.boxes.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
+    boxes = content.boxes.rows.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
     boxes = boxes.set_index("line").sort_index()
     series = list(dict.fromkeys(boxes["series_uid"]))
     headers = _headers(series, located)
@@ -226,14 +216,11 @@ def _boxes(
         "download the volumes of these rows again",
     )
     of_boxes.refuse(boxes["slice_index"] >= frames, "Slice is beyond the last frame", "correct the table")
-    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows, IMAGE_REMEDY)
-    boxes[CORNERS] = clipped
+    boxes[CORNERS] = clip_to_image(table, boxes[CORNERS], columns, rows, IMAGE_REMEDY, ledger)
     boxes["num_slices"] = frames
     boxes["image_id"] = volume_ids(boxes)
     _refuse_two_classes(table, boxes)
-    boxes, repeated = counted_once(table, boxes)
-    ledger.note(*notes, *repeated)
-    return boxes
+    return counted_once(table, boxes, ledger)
 
 
 def _refuse_two_classes(table: Table, boxes: pd.DataFrame) -> None:
@@ -244,11 +231,11 @@ def _refuse_two_classes(table: Table, boxes: pd.DataFrame) -> None:
     )
 
 
-def _headers(series: list[str], located: LocatedVolumes) -> dict[str, DicomHeader]:
+def _headers(series: list[str], located: dict[str, Path]) -> dict[str, DicomHeader]:
     if not series:
         return {}
     tracked = track(series, "read headers of volumes with a box", len(series))
-    return {uid: _header(located.paths[uid], uid) for uid in tracked}
+    return {uid: _header(located[uid], uid) for uid in tracked}
 
 
 def _header(path: Path, series_uid: str) -> DicomHeader:
@@ -263,7 +250,7 @@ def _header(path: Path, series_uid: str) -> DicomHeader:
 
 
 def _images(
-    split: Split, volumes: pd.DataFrame, boxes: pd.DataFrame, located: LocatedVolumes
+    split: Split, volumes: pd.DataFrame, boxes: pd.DataFrame, located: dict[str, Path]
 ) -> pd.DataFrame:
     image_ids = volume_ids(volumes)
     num_slices = boxes.groupby("image_id")["num_slices"].first()
@@ -278,7 +265,7 @@ def _images(
             "view": volumes["view"],
             "split": split.value,
             "label": volumes["label"],
-            "path": [str(located.paths[uid]) for uid in volumes["series_uid"]],
+            "path": [str(located[uid]) for uid in volumes["series_uid"]],
             "num_slices": image_ids.map(num_slices).astype("Int64"),
         }
     )

@@ -16,15 +16,14 @@ DICOM files do. The shadow files of archives made on a Mac (``__MACOSX``, ``._1-
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 from pydicom.misc import is_dicom
 
 from comoto.datasets.reading.file_names import require_text
-from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.reading.walk import walk_files
 from comoto.dicom.read import read_header
 from comoto.errors import DatasetError, DicomError
@@ -36,28 +35,16 @@ _UID_NAME = re.compile(r"^(?:.*[_ ])?(\d+(?:\.\d+){5,})$")
 _SUFFIXES = (".dcm", ".dicom")
 
 
-@dataclass(frozen=True)
-class LocatedVolumes:
-    """Files found for the volumes of the tables.
-
-    Attributes:
-        paths: by Series Instance UID.
-        dropped: files that are no volume of the tables, or could not be read.
-    """
-
-    paths: dict[str, Path]
-    dropped: tuple[str, ...]
-
-
-def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
+def locate_volumes(root: Path, volumes: pd.DataFrame, ledger: Ledger) -> dict[str, Path]:
     """Find the file of each volume; the tree is walked once.
 
     Args:
         root: any folder above the images.
         volumes: the columns PatientID, StudyUID, series_uid and series_number.
+        ledger: gets files that are no volume of the tables, or could not be read.
 
     Returns:
-        The files that were found; volumes without a file are absent.
+        The files that were found by Series Instance UID; volumes without a file are absent.
 
     Raises:
         DatasetError: two files claim to be the same volume.
@@ -74,18 +61,25 @@ def locate_volumes(root: Path, volumes: pd.DataFrame) -> LocatedVolumes:
             _claim(paths, uid, path)
         else:
             (unclear if named is None else strange).append(path)
-    dropped: tuple[str, ...] = ()
+    unread: list[str] = []
     if wanted - set(paths):
-        dropped = _locate_by_header(unclear, wanted, paths, strange)
+        unread = _locate_by_header(unclear, wanted, paths, strange)
     else:
         strange.extend(unclear)
-    return LocatedVolumes(paths, (*_strangers(root, strange), *dropped))
+    if strange:
+        count = "1 DICOM file is" if len(strange) == 1 else f"{len(strange)} DICOM files are"
+        example = min(strange).relative_to(root)
+        ledger.drop(f"{root}: {count} in no table that was read, such as {example}")
+    if unread:
+        count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
+        ledger.drop(f"{count} could not be read, such as {unread[0]}")
+    return paths
 
 
 def _locate_by_header(
     files: Sequence[Path], wanted: set[str], paths: dict[str, Path], strange: list[Path]
-) -> tuple[str, ...]:
-    """Claim the files whose headers name a wanted series; say which could not be read."""
+) -> list[str]:
+    """Claim the files whose headers name a wanted series; return why others could not be read."""
     unread: list[str] = []
     tracked = track(files, "read headers of files whose folders do not name them", len(files))
     for path in tracked if files else ():
@@ -98,18 +92,7 @@ def _locate_by_header(
             _claim(paths, uid, path)
         else:
             strange.append(path)
-    if not unread:
-        return ()
-    count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
-    return (f"{count} could not be read, such as {unread[0]}",)
-
-
-def _strangers(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
-    """Say which files are in no table that was read."""
-    if not files:
-        return ()
-    count = "1 DICOM file is" if len(files) == 1 else f"{len(files)} DICOM files are"
-    return (f"{root}: {count} in no table that was read, such as {min(files).relative_to(root)}",)
+    return unread
 
 
 def _named_series(path: Path, wanted: set[str]) -> str | None:
@@ -168,16 +151,16 @@ def _descriptive_key(path: Path) -> tuple[str, ...]:
     return patient, study_match.group(1), series_match.group(1), series_match.group(2)
 
 
-def require_found(root: Path, volumes: pd.DataFrame, located: LocatedVolumes, allow_missing: bool) -> None:
-    """Check that every volume has a file, or at least one if volumes may be missing.
+def require_found(root: Path, volumes: pd.DataFrame, located: Collection[str], allow_missing: bool) -> None:
+    """Check that every volume has a file, or at least one if volumes may be missing; ``located`` are series.
 
     Raises:
         DatasetError: naming how many have none, the first few and the ways out.
     """
-    if not located.paths:
+    if not located:
         raise DatasetError(
             f"{root}: none of the {len(volumes)} volumes of the tables is here; is it the right folder?"
         )
-    absent = volumes[~volumes["series_uid"].isin(list(located.paths))]
+    absent = volumes[~volumes["series_uid"].isin(list(located))]
     names = [f"{row.PatientID} {row.StudyUID} {row.View}" for row in absent.itertuples(index=False)]
     refuse_missing(root, "volumes of the tables", names, len(volumes), allow_missing)

@@ -33,54 +33,20 @@ _VIEW = re.compile(r"^(l|r)(cc|mlo)(\d*)$")
 
 
 @dataclass(frozen=True)
-class LabelTable:
-    """Labels of one split.
-
-    Attributes:
-        table: as read.
-        volumes: one row per volume: the key, ``laterality``, ``view`` and ``label`` (lower case).
-    """
+class ParsedTable:
+    """A table as it was read, and a row of what each of its rows means; the index is the line."""
 
     table: Table
-    volumes: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class BoxTable:
-    """Boxes of one split.
-
-    Attributes:
-        table: as read.
-        boxes: one row per box: the key, ``x1, y1, x2, y2`` (half-open, source pixels, not clipped),
-            ``slice_index``, ``category``, ``architectural_distortion`` (absent column: False) and
-            ``num_slices`` (absent column: missing).
-    """
-
-    table: Table
-    boxes: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class PathTable:
-    """File paths of one split.
-
-    Attributes:
-        table: as read.
-        volumes: one row per volume: the key, ``series_uid``, and ``series_number`` of the descriptive
-            layout (missing where that path is not like it).
-    """
-
-    table: Table
-    volumes: pd.DataFrame
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class SplitTables:
     """What a folder holds for one split; None where a table is absent."""
 
-    labels: LabelTable | None
-    boxes: BoxTable | None
-    paths: PathTable | None
+    labels: ParsedTable | None
+    boxes: ParsedTable | None
+    paths: ParsedTable | None
 
 
 def read_bcs_dbt_tables(folder: Path, excluded: Collection[str] = ()) -> dict[Split, SplitTables]:
@@ -140,7 +106,7 @@ def series_keys(folder: Path) -> dict[str, VolumeKey]:
         if kind != "file-paths":
             continue
         table = _paths(path, ())
-        rows = table.volumes.assign(laterality=_with_view(table.table)["laterality"])
+        rows = table.rows.assign(laterality=_with_view(table.table)["laterality"])
         for row in rows[[*KEY, "laterality", "series_uid"]].itertuples(index=False):
             patient, study, view, laterality, series = map(str, row)
             keys[series] = VolumeKey(patient, study, view, laterality)
@@ -187,7 +153,8 @@ def _read(path: Path, columns: Sequence[str], excluded: Collection[str]) -> Tabl
     return table.without(volume_ids(table.rows), excluded)
 
 
-def _labels(path: Path, excluded: Collection[str]) -> LabelTable:
+def _labels(path: Path, excluded: Collection[str]) -> ParsedTable:
+    """Return a row per volume: the key, ``laterality``, ``view`` and ``label`` (lower case)."""
     table = _read(path, LABELS, excluded)
     table.unique(KEY)
     volumes = _with_view(table)
@@ -196,10 +163,15 @@ def _labels(path: Path, excluded: Collection[str]) -> LabelTable:
     wrong = ~flags.isin([0, 1]).all(axis=1) | (flags.sum(axis=1) != 1)
     table.refuse(wrong, f"not exactly one of {', '.join(LABELS)} is 1", "correct the table")
     volumes["label"] = [str(name).lower() for name in flags.idxmax(axis=1)]
-    return LabelTable(table, volumes)
+    return ParsedTable(table, volumes)
 
 
-def _boxes(path: Path, excluded: Collection[str]) -> BoxTable:
+def _boxes(path: Path, excluded: Collection[str]) -> ParsedTable:
+    """Return a row per box.
+
+    The key, ``x1, y1, x2, y2`` (half-open, source pixels, not clipped), ``slice_index``, ``category``,
+    ``architectural_distortion`` (absent column: False) and ``num_slices`` (absent column: missing).
+    """
     table = _read(path, ["Slice", "X", "Y", "Width", "Height", "Class"], excluded)
     boxes = _with_view(table)
     left, top, width, height = (table.integers(name) for name in ("X", "Y", "Width", "Height"))
@@ -222,10 +194,11 @@ def _boxes(path: Path, excluded: Collection[str]) -> BoxTable:
     table.refuse(beyond, "Slice is not between 0 and VolumeSlices - 1", IMAGE_REMEDY)
     differs = boxes.groupby(KEY)["num_slices"].transform("nunique") > 1
     table.refuse(differs, "VolumeSlices differs within one volume", "correct the table")
-    return BoxTable(table, boxes)
+    return ParsedTable(table, boxes)
 
 
-def _paths(path: Path, excluded: Collection[str]) -> PathTable:
+def _paths(path: Path, excluded: Collection[str]) -> ParsedTable:
+    """Return a row per volume: the key, ``series_uid``, and ``series_number`` of the descriptive layout."""
     table = _read(path, ["descriptive_path", "classic_path"], excluded)
     table.unique(KEY)
     volumes = _with_view(table)[KEY]
@@ -237,7 +210,7 @@ def _paths(path: Path, excluded: Collection[str]) -> PathTable:
     volumes["series_number"] = descriptive.str.extract(_SERIES_NUMBER, expand=False)
     repeated = volumes["series_uid"].duplicated(keep=False)
     table.refuse(repeated, "the same series stands more than once", "download the table again")
-    return PathTable(table, volumes)
+    return ParsedTable(table, volumes)
 
 
 def _with_view(table: Table) -> pd.DataFrame:
@@ -256,10 +229,10 @@ def _with_view(table: Table) -> pd.DataFrame:
 def _check_boxes_have_labels(tables: SplitTables) -> None:
     if tables.boxes is None or tables.labels is None:
         return
-    known = pd.MultiIndex.from_frame(tables.labels.volumes[KEY])
-    unknown = ~pd.MultiIndex.from_frame(tables.boxes.boxes[KEY]).isin(known)
+    known = pd.MultiIndex.from_frame(tables.labels.rows[KEY])
+    unknown = ~pd.MultiIndex.from_frame(tables.boxes.rows[KEY]).isin(known)
     tables.boxes.table.refuse(
-        pd.Series(unknown, index=tables.boxes.boxes.index),
+        pd.Series(unknown, index=tables.boxes.rows.index),
         f"the volume has no row in {tables.labels.table.path.name}",
         "use tables of the same release",
     )

@@ -12,21 +12,21 @@ from typing import Literal
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.cbis_ddsm.files import LocatedSeries, locate_series
+from comoto.datasets.cbis_ddsm.files import locate_series
 from comoto.datasets.cbis_ddsm.masks import ASPECT_TOLERANCE, MaskBox, MaskJob, find_mask
 from comoto.datasets.cbis_ddsm.tables import KEY, KINDS, PATHOLOGIES, read_case_tables
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.options import AllowMissing, Processes
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Processes
 from comoto.datasets.reading.views import view_keys
 from comoto.datasets.reading.walk import for_each
 from comoto.errors import DatasetError
 from comoto.records import Manifest, Modality, Split
 
-NAME = "cbis-ddsm"
 _WITHOUT_CALLBACK = "BENIGN_WITHOUT_CALLBACK"
+
+Files = dict[str, tuple[Path, ...]]
+"""By Series Instance UID."""
 
 
 class CbisDdsmOptions(AllowMissing):
@@ -80,25 +80,22 @@ def read_cbis_ddsm(root: Path, options: CbisDdsmOptions) -> Manifest:
     root = Path(root).absolute()
     kinds = KINDS if options.kind == "both" else (options.kind,)
     ledger = Ledger()
-    read = read_case_tables(options.tables or root, kinds)
-    ledger.drop(*read.dropped)
-    rows = _one_split_a_patient(read.rows, ledger)
+    rows = _one_split_a_patient(read_case_tables(options.tables or root, kinds, ledger), ledger)
     if options.kind != "both":
         other = "calcifications" if options.kind == "mass" else "masses"
         ledger.note(f"only the {options.kind} tables are read: {other} on these films are not marked")
-    located = locate_series(root, rows, options.workers)
-    ledger.drop(*located.dropped)
-    present = _present(root, rows, located, options.allow_missing, ledger)
-    boxes = for_each(find_mask, _jobs(present, located), "boxes from masks", options.workers)
+    files = locate_series(root, rows, options.workers, ledger)
+    present = _present(root, rows, files, options.allow_missing, ledger)
+    boxes = for_each(find_mask, _jobs(present, files), "boxes from masks", options.workers)
     rows = present.assign(
         **{corner: [found.box[k] for found in boxes] for k, corner in enumerate(CORNERS)},
         reason=[found.reason for found in boxes],
         size=[found.size_text for found in boxes],
     )
-    ledger.note(*_mask_notes(present, boxes))
+    _note_masks(present, boxes, ledger)
     whole = _same_films_joined(_whole_images(rows, ledger), ledger)
     lesions = _lesions(whole, options.without_callback, ledger)
-    return Manifest(NAME, _images(whole, located), lesions, ledger.notes, ledger.dropped)
+    return Manifest(options.about.name, _images(whole, files), lesions, ledger.notes, ledger.dropped)
 
 
 def _one_split_a_patient(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
@@ -116,10 +113,10 @@ def _one_split_a_patient(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def _present(
-    root: Path, rows: pd.DataFrame, located: LocatedSeries, allow_missing: bool, ledger: Ledger
+    root: Path, rows: pd.DataFrame, files: Files, allow_missing: bool, ledger: Ledger
 ) -> pd.DataFrame:
     """Return the rows of mammograms that are on disk with a candidate for every mask."""
-    on_disk = list(located.files)
+    on_disk = list(files)
     has_roi = rows["crop_series"].isin(on_disk) | rows["mask_series"].isin(on_disk)
     incomplete = rows["image_series"][~(rows["image_series"].isin(on_disk) & has_roi)]
     absent = rows["image_series"].isin(incomplete)
@@ -131,13 +128,13 @@ def _present(
     return rows[~absent].reset_index(drop=True)
 
 
-def _jobs(rows: pd.DataFrame, located: LocatedSeries) -> list[MaskJob]:
+def _jobs(rows: pd.DataFrame, files: Files) -> list[MaskJob]:
     jobs = []
     for row in rows.itertuples(index=False):
         image, series = str(row.image_series), dict.fromkeys((str(row.mask_series), str(row.crop_series)))
-        candidates = tuple((path, uid) for uid in series for path in located.files.get(uid, ()))
-        absent = tuple(uid for uid in series if uid not in located.files)
-        jobs.append(MaskJob(image, located.files[image], candidates, absent))
+        candidates = tuple((path, uid) for uid in series for path in files.get(uid, ()))
+        absent = tuple(uid for uid in series if uid not in files)
+        jobs.append(MaskJob(image, files[image], candidates, absent))
     return jobs
 
 
@@ -147,7 +144,7 @@ def _whole_images(rows: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     left_out = rows["image_series"].isin(failed["image_series"])
     if left_out.all():
         raise DatasetError(
-            f"{NAME}: no mammogram has a box for every abnormality; first: {failed['reason'].iloc[0]}"
+            f"cbis-ddsm: no mammogram has a box for every abnormality; first: {failed['reason'].iloc[0]}"
         )
     ledger.drop(
         *(
@@ -207,7 +204,7 @@ def _lesions(rows: pd.DataFrame, without_callback: str, ledger: Ledger) -> pd.Da
     return lesions[~repeated]
 
 
-def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
+def _images(rows: pd.DataFrame, files: Files) -> pd.DataFrame:
     worst = rows["pathology"].map(PATHOLOGIES.index).groupby(rows["image_series"]).min()
     images = rows.drop_duplicates("image_series")
     return pd.DataFrame(
@@ -221,26 +218,17 @@ def _images(rows: pd.DataFrame, located: LocatedSeries) -> pd.DataFrame:
             "view": images["view"],
             "split": images["split"],
             "label": images["image_series"].map(worst).map(lambda rank: PATHOLOGIES[rank]),
-            "path": [str(located.files[uid][0]) for uid in images["image_series"]],
+            "path": [str(files[uid][0]) for uid in images["image_series"]],
             "num_slices": 1,
         }
     )
 
 
-def _mask_notes(rows: pd.DataFrame, boxes: list[MaskBox]) -> tuple[str, ...]:
+def _note_masks(rows: pd.DataFrame, boxes: list[MaskBox], ledger: Ledger) -> None:
     """Say where a mask was scaled or was not the file that its description names."""
-    notes: list[str] = []
-    chosen = pd.Series([found.reason == "" for found in boxes], index=rows.index, dtype=bool)
-    for attribute, what in (
-        (
-            "is_scaled",
-            f"masks of another size with the mammogram's aspect ({ASPECT_TOLERANCE:.0%}) are scaled",
-        ),
-        ("misnamed", "Series Descriptions do not tell mask and crop apart, size and pixel values do"),
-    ):
-        is_so = (
-            pd.Series([getattr(found, attribute) for found in boxes], index=rows.index, dtype=bool) & chosen
-        )
-        for source, found in rows[is_so].groupby("source", sort=False):
-            notes.append(f"{source}: {what}, in {lines_text(found['line'])}")
-    return tuple(notes)
+    scaled = f"masks of another size with the mammogram's aspect ({ASPECT_TOLERANCE:.0%}) are scaled"
+    misnamed = "Series Descriptions do not tell mask and crop apart, size and pixel values do"
+    for attribute, what in (("is_scaled", scaled), ("misnamed", misnamed)):
+        is_so = [found.reason == "" and getattr(found, attribute) for found in boxes]
+        for source, found in rows.loc[is_so].groupby("source", sort=False):
+            ledger.note(f"{source}: {what}, in {lines_text(found['line'])}")

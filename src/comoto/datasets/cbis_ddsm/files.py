@@ -13,39 +13,33 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.walk import dicom_files, for_each
 from comoto.errors import DatasetError, DicomError
 from comoto.sources import read_source_header
 
 _UID_FOLDER = re.compile(r"^\d+(\.\d+){5,}$")
 _TAIL = 5
+_BY_HEADER = "read headers of files whose folders do not name them"
 
 
-@dataclass(frozen=True)
-class LocatedSeries:
-    """Files of the series that the tables name.
-
-    Attributes:
-        files: by Series Instance UID, in the order of their names.
-        dropped: files that could not be read.
-    """
-
-    files: dict[str, tuple[Path, ...]]
-    dropped: tuple[str, ...]
-
-
-def locate_series(root: Path, rows: pd.DataFrame, workers: int | None) -> LocatedSeries:
+def locate_series(
+    root: Path, rows: pd.DataFrame, workers: int | None, ledger: Ledger
+) -> dict[str, tuple[Path, ...]]:
     """Find the files of every series; the tree is walked once.
 
     Args:
         root: any folder above the images.
-        rows: of ``CaseTables``.
+        rows: of ``read_case_tables``.
         workers: processes, for files whose folders do not say what they are.
+        ledger: gets files that could not be read.
+
+    Returns:
+        Files by Series Instance UID, in the order of their names.
 
     Raises:
         DatasetError: a series lies in two folders.
@@ -61,12 +55,18 @@ def locate_series(root: Path, rows: pd.DataFrame, workers: int | None) -> Locate
             files[uid].append(path)
         elif not _UID_FOLDER.match(folder):
             unclear.append(path)
-    dropped = _by_header(unclear, cases, files, workers) if unclear and set(cases) - set(files) else ()
+    if unclear and set(cases) - set(files):
+        found_by_header = for_each(_series_uid, unclear, _BY_HEADER, workers)
+        for path, (uid, error) in zip(unclear, found_by_header, strict=True):
+            if error is not None:
+                ledger.drop(error)
+            elif uid in cases:
+                files[uid].append(path)
     for uid, found in files.items():
         folders = sorted({path.parent for path in found})
         if len(folders) > 1:
             raise DatasetError(f"{folders[0]} and {folders[1]} hold the same series {uid}; keep one of them")
-    return LocatedSeries({uid: tuple(found) for uid, found in files.items()}, dropped)
+    return {uid: tuple(found) for uid, found in files.items()}
 
 
 def _cases_of_series(rows: pd.DataFrame) -> dict[str, str]:
@@ -89,19 +89,6 @@ def _tail_key(path: Path) -> tuple[str, str]:
     if len(path.parts) < 4 or "-" not in path.parent.name:
         return "", ""
     return path.parts[-4], path.parent.name.rpartition("-")[2]
-
-
-def _by_header(
-    paths: list[Path], cases: dict[str, str], files: dict[str, list[Path]], workers: int | None
-) -> tuple[str, ...]:
-    dropped: list[str] = []
-    found = for_each(_series_uid, paths, "read headers of files whose folders do not name them", workers)
-    for path, (uid, error) in zip(paths, found, strict=True):
-        if error is not None:
-            dropped.append(error)
-        elif uid in cases:
-            files[uid].append(path)
-    return tuple(dropped)
 
 
 def _series_uid(path: Path) -> tuple[str, str | None]:

@@ -8,11 +8,11 @@ read, and every field is stripped. A line number here is the line on which a row
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.errors import DatasetError
 from comoto.records import Split
@@ -40,37 +40,25 @@ _COLUMNS = (
 _PATH_PARTS = 4
 
 
-@dataclass(frozen=True)
-class CaseTables:
-    """What the tables say.
+def read_case_tables(folder: Path, kinds: tuple[str, ...], ledger: Ledger) -> pd.DataFrame:
+    """Read the tables of the kinds that are wanted; those that are not there are dropped.
 
-    Attributes:
-        rows: one an abnormality, with the columns source (name of the table), line, kind, split, patient_id,
-            side, view, abnormality, pathology, case (folder of the mammogram) and image_series; roi_case,
-            crop_series and mask_series say where crop and mask lie, in an order that cannot be trusted.
-        dropped: tables that are not there.
-    """
-
-    rows: pd.DataFrame
-    dropped: tuple[str, ...]
-
-
-def read_case_tables(folder: Path, kinds: tuple[str, ...]) -> CaseTables:
-    """Read the tables of the kinds that are wanted.
+    Returns:
+        A row an abnormality, with the columns source (name of the table), line, kind, split, patient_id,
+        side, view, abnormality, pathology, case (folder of the mammogram) and image_series; roi_case,
+        crop_series and mask_series say where crop and mask lie, in an order that cannot be trusted.
 
     Raises:
         DatasetError: none is there, one is twice there, or one is wrong.
     """
     found = _find_tables(folder)
     rows: list[pd.DataFrame] = []
-    dropped: list[str] = []
     for kind in kinds:
         for word, split in _SPLITS.items():
             path = found.get((kind, word))
             if path is None:
-                dropped.append(
-                    f"{kind}_case_description_{word}_set.csv: not in {folder}; its cases are left out"
-                )
+                name = f"{kind}_case_description_{word}_set.csv"
+                ledger.drop(f"{name}: not in {folder}; its cases are left out")
             else:
                 rows.append(_read_cases(path, kind, split))
     if not rows:
@@ -79,7 +67,7 @@ def read_case_tables(folder: Path, kinds: tuple[str, ...]) -> CaseTables:
             f"{folder}: no {names} here; download the tables from the collection's page, or name their "
             "folder with --tables"
         )
-    return CaseTables(pd.concat(rows, ignore_index=True), tuple(dropped))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _find_tables(folder: Path) -> dict[tuple[str, str], Path]:

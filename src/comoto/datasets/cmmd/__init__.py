@@ -16,16 +16,13 @@ from typing import Literal
 from comoto.datasets.cmmd.files import CmmdImage, find_images
 from comoto.datasets.cmmd.outlines import OutlineFile, find_outlines, read_outlines
 from comoto.datasets.cmmd.tables import BreastLabels, read_labels, read_reading
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import Box, clipped
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.options import AllowMissing, Processes
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Processes
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError
 from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
 
-NAME = "cmmd"
 UNLABELLED = "unlabelled"
 """Label of images of a breast without a row in the clinical table."""
 
@@ -91,11 +88,9 @@ def read_cmmd(root: Path, options: CmmdOptions) -> Manifest:
     root = Path(root).absolute()
     folder = options.tables or root
     ledger = Ledger()
-    labels = read_labels(folder)
-    ledger.note(*labels.notes)
-    found, dropped = find_images(root, options.side == "pixels", options.workers)
-    ledger.drop(*dropped)
-    ledger.note(*_side_notes(found))
+    labels = read_labels(folder, ledger)
+    found = find_images(root, options.side == "pixels", options.workers, ledger)
+    _note_sides(found, ledger)
     labels = _moved_to_imaged_breast(labels, found, ledger)
     _require_images(root, labels, found, options.allow_missing, ledger)
     places = [folder] if folder == root else [folder, root]
@@ -104,15 +99,15 @@ def read_cmmd(root: Path, options: CmmdOptions) -> Manifest:
     lesions = _match(outlines, found, ledger)
     _add_normal_views(next(filter(None, map(read_reading, places)), {}), found, lesions)
     kept = [image for image in found if image.path not in lesions.refused]
-    ledger.note(*_lesion_notes(lesions, outlines, labels))
+    _note_lesions(lesions, outlines, labels, ledger)
     if outlines and options.images == "annotated":
-        ledger.note(_left_out(kept, lesions))
+        _note_left_out(kept, lesions, ledger)
         kept = [image for image in kept if image.path in lesions.boxes]
     if not kept:
         first = "".join(f" ({line})" for line in ledger.dropped[before : before + 1])
         raise DatasetError(f"{root}: no image is left{first}; read all of them with --set images=all")
-    ledger.note(*_label_notes(kept, labels))
-    return Manifest.from_records(NAME, _records(kept, labels, lesions), ledger.notes, ledger.dropped)
+    _note_labels(kept, labels, ledger)
+    return Manifest.from_records("cmmd", _records(kept, labels, lesions), ledger.notes, ledger.dropped)
 
 
 def _moved_to_imaged_breast(
@@ -230,44 +225,45 @@ def _records(images: Sequence[CmmdImage], labels: BreastLabels, lesions: _Lesion
         )
 
 
-def _side_notes(images: Sequence[CmmdImage]) -> list[str]:
+def _note_sides(images: Sequence[CmmdImage], ledger: Ledger) -> None:
     swapped = [image for image in images if image.tag and image.tag != image.side]
     mirrored = [image for image in images if image.leaning and image.leaning != image.side]
     untagged = sum(not image.tag for image in images)
-    notes = ["no official split: every patient is in the training part"]
+    ledger.note("no official split: every patient is in the training part")
     if swapped:
-        notes.append(
+        ledger.note(
             f"{len(swapped)} images lean on the other side than their laterality tag says, the pixels decide "
             f"which breast it is: {_named(swapped)}"
         )
     if mirrored:
-        notes.append(
+        ledger.note(
             f"{len(mirrored)} images lean on the other side than their laterality tag says, but the tag "
             f"alone gives each breast one image of a view: stored mirrored: {_named(mirrored)}"
         )
     if untagged:
-        notes.append(f"{untagged} images have no laterality tag, the pixels decide which breast it is")
-    return notes
+        ledger.note(f"{untagged} images have no laterality tag, the pixels decide which breast it is")
 
 
 def _named(images: Sequence[CmmdImage]) -> str:
     return ", ".join(f"{image.patient} {image.word} (tag {image.tag})" for image in images)
 
 
-def _lesion_notes(lesions: _Lesions, outlines: Sequence[OutlineFile], labels: BreastLabels) -> list[str]:
+def _note_lesions(
+    lesions: _Lesions, outlines: Sequence[OutlineFile], labels: BreastLabels, ledger: Ledger
+) -> None:
     if not outlines:
-        return [
+        ledger.note(
             "no annotation files of TOMPEI-CMMD (*_AnnotationFile.json): labels of whole breasts, no "
             "lesions; not to be used as images of healthy tissue"
-        ]
-    notes = []
+        )
+        return
     if lesions.by_tag:
-        notes.append(
+        ledger.note(
             "annotation files whose side fits the laterality tag of their image and not its pixels: "
             f"{', '.join(lesions.by_tag)}"
         )
     if lesions.num_normal:
-        notes.append(f"{lesions.num_normal} MLO views were read as Normal by TOMPEI-CMMD: no lesion")
+        ledger.note(f"{lesions.num_normal} MLO views were read as Normal by TOMPEI-CMMD: no lesion")
     elsewhere = [
         f"{file.patient} {file.side}"
         for file in outlines
@@ -275,35 +271,32 @@ def _lesion_notes(lesions: _Lesions, outlines: Sequence[OutlineFile], labels: Br
         and (file.patient, "R" if file.side == "L" else "L") in labels.classes
     ]
     if elsewhere:
-        notes.append(
+        ledger.note(
             f"breasts with a lesion and without a row in {labels.path.name}, which has the other breast; the "
             f"row may be of the wrong side: {', '.join(elsewhere)}"
         )
     if lesions.num_clipped:
-        notes.append(f"{lesions.num_clipped} boxes clipped to the image")
-    return notes
+        ledger.note(f"{lesions.num_clipped} boxes clipped to the image")
 
 
-def _left_out(images: Sequence[CmmdImage], lesions: _Lesions) -> str:
+def _note_left_out(images: Sequence[CmmdImage], lesions: _Lesions, ledger: Ledger) -> None:
     without = Counter(image.word for image in images if image.path not in lesions.boxes)
     counts = ", ".join(f"{number} {word}" for word, number in sorted(without.items())) or "none"
-    return (
+    ledger.note(
         f"images that TOMPEI-CMMD did not look at are not taken, a lesion on them has no box: {counts} "
         "(images=all takes them as healthy)"
     )
 
 
-def _label_notes(images: Sequence[CmmdImage], labels: BreastLabels) -> list[str]:
+def _note_labels(images: Sequence[CmmdImage], labels: BreastLabels, ledger: Ledger) -> None:
     without = sum((image.patient, image.side) not in labels.classes for image in images)
     views = Counter((image.patient, image.side, image.word) for image in images)
     repeated = sorted(
         {f"{patient} {side}-{word}" for (patient, side, word), count in views.items() if count > 1}
     )
-    notes = []
     if without:
-        notes.append(
+        ledger.note(
             f"{without} images are of a breast without a row in {labels.path.name}: labelled '{UNLABELLED}'"
         )
     if repeated:
-        notes.append(f"more than one image of a view: {', '.join(repeated)}")
-    return notes
+        ledger.note(f"more than one image of a view: {', '.join(repeated)}")

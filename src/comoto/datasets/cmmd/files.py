@@ -11,18 +11,24 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from comoto.datasets.cmmd.breast_side import leaning_side
+import numpy as np
+
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.views import parse_side, parse_view
 from comoto.datasets.reading.walk import dicom_files, for_each
+from comoto.dicom.decode import Pixels
 from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DatasetError, DicomError
 from comoto.records import Laterality, View
 from comoto.sources import open_source, read_source_header
 
 _PATIENT = re.compile(r"^D[12]-\d{4}$")
+_STRIP_SHARE = 0.05
+_CLEARLY = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,34 +59,36 @@ class CmmdImage:
     shape: tuple[int, int] = (0, 0)
 
 
-def find_images(root: Path, by_pixels: bool, workers: int | None) -> tuple[list[CmmdImage], tuple[str, ...]]:
+def find_images(root: Path, by_pixels: bool, workers: int | None, ledger: Ledger) -> list[CmmdImage]:
     """Read every DICOM file below root.
 
     Args:
         root: any folder above the images.
         by_pixels: the pixels decide the side; if not, the tags, and no pixels are read.
         workers: processes.
+        ledger: gets what was left out.
 
     Returns:
-        The images by patient and SOP Instance UID, and what was left out.
+        The images by patient and SOP Instance UID.
 
     Raises:
         DatasetError: there is no image of CMMD, or one is twice there.
     """
     paths = list(dicom_files(root))
     label = "sides from pixels" if by_pixels else "read headers"
-    found = for_each(_with_pixels if by_pixels else _tags_only, paths, label, workers)
+    found = for_each(partial(_image, by_pixels=by_pixels), paths, label, workers)
     images = sorted(
         (image for image in found if not image.error), key=lambda image: (image.patient, image.sop)
     )
-    dropped = tuple(image.error for image in found if image.error)
+    dropped = [image.error for image in found if image.error]
+    ledger.drop(*dropped)
     if not images:
         first = f"; first: {dropped[0]}" if dropped else ""
         raise DatasetError(f"{root}: no image of CMMD is here{first}; is it the right folder?")
     for image, following in pairwise(images):
         if image.sop and image.sop == following.sop:
             raise DatasetError(f"{image.path} and {following.path} are the same image; keep one of them")
-    return _with_one_image_a_view(images), dropped
+    return _with_one_image_a_view(images)
 
 
 def _with_one_image_a_view(images: list[CmmdImage]) -> list[CmmdImage]:
@@ -108,14 +116,6 @@ def _is_repeated(images: list[CmmdImage], members: list[int]) -> bool:
 def _is_torn(images: list[CmmdImage], members: list[int]) -> bool:
     sides, tags = {images[k].side for k in members}, {images[k].tag for k in members}
     return len(sides) > 1 and len(tags) == 1 and "" not in tags
-
-
-def _with_pixels(path: Path) -> CmmdImage:
-    return _image(path, by_pixels=True)
-
-
-def _tags_only(path: Path) -> CmmdImage:
-    return _image(path, by_pixels=False)
 
 
 def _image(path: Path, by_pixels: bool) -> CmmdImage:
@@ -159,3 +159,24 @@ def _view_meaning(path: Path) -> str:
 def _leaning(path: Path) -> Laterality | None:
     with open_source(path) as source:
         return leaning_side(source.frame(0))
+
+
+def leaning_side(frame: Pixels) -> Laterality | None:
+    """Return the side of the image that the chest wall is on; None where neither side clearly wins.
+
+    The mean grey value above air in the outermost 5 % of the columns must be twice that of the other side.
+    Unlike ``comoto.dicom.read.touching_side`` it does not decide a tie, and a burnt-in letter or a bright
+    last column does not decide it either.
+
+    Args:
+        frame: (rows, columns), air darker than breast; left breasts lean left.
+    """
+    width = max(1, round(_STRIP_SHARE * frame.shape[1]))
+    air = float(np.percentile(frame, 1))
+    left = float(frame[:, :width].mean()) - air
+    right = float(frame[:, -width:].mean()) - air
+    if left > 0 and left >= _CLEARLY * right:
+        return Laterality.LEFT
+    if right > 0 and right >= _CLEARLY * left:
+        return Laterality.RIGHT
+    return None

@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import lines_text
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
@@ -44,16 +45,16 @@ class BreastLabels:
     Attributes:
         path: the table.
         classes: ``Malignant`` or ``Benign`` by (patient, side).
-        notes: rows that contradict each other.
     """
 
     path: Path
     classes: dict[tuple[str, str], str]
-    notes: tuple[str, ...]
 
 
-def read_labels(folder: Path) -> BreastLabels:
+def read_labels(folder: Path, ledger: Ledger) -> BreastLabels:
     """Read ``CMMD_clinicaldata_revision.xlsx``, or a CSV of that name, which is preferred.
+
+    Rows that contradict each other are noted.
 
     Raises:
         DatasetError: it is missing or wrong, or it is a sheet and openpyxl is not installed.
@@ -71,10 +72,10 @@ def read_labels(folder: Path) -> BreastLabels:
         if earlier != word:
             contradicting.append(int(line))
             classes[str(patient), str(side)] = CLASSES[0]
-    if not contradicting:
-        return BreastLabels(path, classes, ())
-    what = "a breast is both benign and malignant, malignant is taken"
-    return BreastLabels(path, classes, (f"{path.name}: {what}, in {lines_text(contradicting)}",))
+    if contradicting:
+        what = "a breast is both benign and malignant, malignant is taken"
+        ledger.note(f"{path.name}: {what}, in {lines_text(contradicting)}")
+    return BreastLabels(path, classes)
 
 
 def read_reading(folder: Path) -> dict[tuple[str, str], str]:

@@ -16,17 +16,15 @@ import pandas as pd
 from comoto.config.models import Count
 from comoto.datasets.inbreast.files import locate_images
 from comoto.datasets.inbreast.outlines import FINDINGS, Finding, Region, read_regions
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import box_of_points, clipped, grown
 from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.options import AllowMissing, Several
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Several
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
 from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
 from comoto.sources import read_source_header
 
-NAME = "inbreast"
 _SUSPICIOUS = ("4", "5", "6")
 
 
@@ -94,17 +92,15 @@ def read_inbreast(root: Path, options: InbreastOptions) -> Manifest:
         DatasetError: the table is missing or wrong, images are not on disk, or no outline is.
     """
     root = Path(root).absolute()
-    located = locate_images(root, options.tables or root, options.allow_missing)
     ledger = Ledger()
-    ledger.note(*located.notes)
-    ledger.drop(*located.dropped)
-    boxes = _boxes(located.rows, options)
+    located = locate_images(root, options.tables or root, options.allow_missing, ledger)
+    boxes = _boxes(located, options)
     ledger.drop(*boxes.unusable.values())
-    rows = located.rows[~located.rows["name"].isin(list(boxes.unusable))]
+    rows = located[~located["name"].isin(list(boxes.unusable))]
     if rows.empty:
-        raise DatasetError(f"{NAME}: no image can be used; first: {next(iter(boxes.unusable.values()))}")
-    ledger.note(*_notes(rows, boxes, options))
-    return Manifest.from_records(NAME, _records(rows, boxes), ledger.notes, ledger.dropped)
+        raise DatasetError(f"inbreast: no image can be used; first: {next(iter(boxes.unusable.values()))}")
+    _note(rows, boxes, options, ledger)
+    return Manifest.from_records("inbreast", _records(rows, boxes), ledger.notes, ledger.dropped)
 
 
 def _boxes(rows: pd.DataFrame, options: InbreastOptions) -> _Boxes:
@@ -123,10 +119,10 @@ def _boxes(rows: pd.DataFrame, options: InbreastOptions) -> _Boxes:
 
 def _wanted(path: Path, boxes: _Boxes, chosen: tuple[str, ...]) -> list[Region]:
     """Return the regions that count as lesions; a name that is not known counts as unnamed."""
-    content = read_regions(path)
-    boxes.oddities += content.oddities
+    regions, oddities = read_regions(path)
+    boxes.oddities += oddities
     wanted = []
-    for region in content.regions:
+    for region in regions:
         if region.finding is None:
             boxes.unknown[region.name] += 1
         finding = region.finding or "unnamed"
@@ -174,14 +170,14 @@ def _records(rows: pd.DataFrame, boxes: _Boxes) -> Iterator[ImageRecord]:
         )
 
 
-def _notes(rows: pd.DataFrame, boxes: _Boxes, options: InbreastOptions) -> list[str]:
-    notes = ["no official split: every patient is in the training part"]
+def _note(rows: pd.DataFrame, boxes: _Boxes, options: InbreastOptions, ledger: Ledger) -> None:
+    ledger.note("no official split: every patient is in the training part")
     if boxes.left_out:
         counts = ", ".join(f"{boxes.left_out[word]} {word}" for word in FINDINGS if boxes.left_out[word])
-        notes.append(f"regions that are not taken as lesions: {counts} (findings={','.join(options.chosen)})")
+        ledger.note(f"regions that are not taken as lesions: {counts} (findings={','.join(options.chosen)})")
     if boxes.unknown:
         counts = ", ".join(f"'{name}' {number}" for name, number in sorted(boxes.unknown.items()))
-        notes.append(f"regions with a name that is not known count as unnamed: {counts}")
+        ledger.note(f"regions with a name that is not known count as unnamed: {counts}")
     without = rows[rows["xml"] == ""]
     if len(without):
         suspicious = without["name"][without["birads"].str[:1].isin(_SUSPICIOUS)]
@@ -190,12 +186,12 @@ def _notes(rows: pd.DataFrame, boxes: _Boxes, options: InbreastOptions) -> list[
             if len(suspicious)
             else ""
         )
-        notes.append(f"{len(without)} images have no XML file and count as without a finding{more}")
+        ledger.note(f"{len(without)} images have no XML file and count as without a finding{more}")
     blank = rows["name"][rows["birads"] == ""]
     if len(blank):
-        notes.append(f"Bi-Rads is blank, the label is 'BI-RADS unknown': {', '.join(blank)}")
+        ledger.note(f"Bi-Rads is blank, the label is 'BI-RADS unknown': {', '.join(blank)}")
     if boxes.num_clipped:
-        notes.append(f"{boxes.num_clipped} boxes clipped to the image")
+        ledger.note(f"{boxes.num_clipped} boxes clipped to the image")
     if boxes.num_grown:
-        notes.append(f"{boxes.num_grown} boxes enlarged to {options.min_size} pixels")
-    return [*notes, *boxes.oddities]
+        ledger.note(f"{boxes.num_grown} boxes enlarged to {options.min_size} pixels")
+    ledger.note(*boxes.oddities)

@@ -7,14 +7,13 @@ the DICOM names alone: ``<File Name>_<key>_MG_<side>_<view>_ANON.dcm``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.tables import Table, read_table
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.tables import read_table
 from comoto.datasets.reading.walk import dicom_files, walk_files
 from comoto.errors import DatasetError
 
@@ -24,24 +23,12 @@ _DICOM_NAME = re.compile(r"^(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON\.dcm$", re
 _VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "MLO"}
 
 
-@dataclass(frozen=True)
-class InbreastFiles:
-    """The rows that have an image on disk.
-
-    Attributes:
-        rows: one an image, with name (of the table), patient, study, laterality, view, word (the table's
-            view), birads, path and xml (empty if there is none); the index is the line in the table.
-        notes: names and table that do not say the same.
-        dropped: files without a row, rows without a file.
-    """
-
-    rows: pd.DataFrame
-    notes: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
-def locate_images(root: Path, tables: Path, allow_missing: bool) -> InbreastFiles:
+def locate_images(root: Path, tables: Path, allow_missing: bool, ledger: Ledger) -> pd.DataFrame:
     """Read the table and find the DICOM and XML file of every row.
+
+    Returns:
+        The rows that have an image on disk: name (of the table), patient, study, laterality, view, word (the
+        table's view), birads, path and xml (empty if there is none); the index is the line in the table.
 
     Raises:
         DatasetError: the table is missing or wrong, images are not on disk, a name carries no patient key, or
@@ -61,18 +48,26 @@ def locate_images(root: Path, tables: Path, allow_missing: bool) -> InbreastFile
     )
     rows["view"] = rows["word"].map(lambda word: _VIEWS.get(str(word).upper(), "other"))
     images, outlines = _images_on_disk(root), _outlines_on_disk(root)
-    dropped = [
-        f"{file.name}: no row in {TABLE}"
-        for files in ({name: found[0] for name, found in images.items()}, outlines)
-        for name, file in files.items()
-        if name not in set(rows["name"])
-    ]
-    present, missing = _present(root, table, rows, images, allow_missing)
+    absent = ~rows["name"].isin(list(images))
+    missing = rows["name"][absent].tolist()
+    refuse_missing(root, f"images of {TABLE}", missing, len(rows), allow_missing, way_out="copy them")
+    if missing:
+        ledger.drop(f"{path.name}: image not on disk, in {lines_text(rows.index[absent])}")
+    known = set(rows["name"])
+    ledger.drop(
+        *(
+            f"{file.name}: no row in {TABLE}"
+            for files in ({name: found[0] for name, found in images.items()}, outlines)
+            for name, file in files.items()
+            if name not in known
+        )
+    )
     if not outlines:
         raise DatasetError(
             f"{root}: no XML file of an image of {TABLE} is here, so every lesion would pass for healthy "
             "tissue; put the folder AllXML of the release beside AllDICOMs"
         )
+    present = rows[~absent]
     found = [images[str(name)] for name in present["name"]]
     present = present.assign(
         path=[str(match[0]) for match in found],
@@ -80,7 +75,17 @@ def locate_images(root: Path, tables: Path, allow_missing: bool) -> InbreastFile
         xml=[str(outlines.get(str(name), "")) for name in present["name"]],
     )
     present["study"] = present["patient"] + "_" + present["date"]
-    return InbreastFiles(present, _contradictions(path, present, images), (*missing, *dropped))
+    contradictions = [
+        int(line)
+        for line, laterality, view, match in zip(
+            present.index, present["laterality"], present["view"], found, strict=True
+        )
+        if (laterality, view) != (match[2], _VIEWS.get(match[3], "other"))
+    ]
+    if contradictions:
+        what = "side or view is not that of the DICOM name, the table is taken"
+        ledger.note(f"{path.name}: {what}, in {lines_text(contradictions)}")
+    return present
 
 
 def _find_table(folder: Path) -> Path:
@@ -122,35 +127,3 @@ def _outlines_on_disk(root: Path) -> dict[str, Path]:
             if other != path:
                 raise DatasetError(f"{other} and {path} are outlines of the same image; keep one of them")
     return found
-
-
-def _present(
-    root: Path,
-    table: Table,
-    rows: pd.DataFrame,
-    images: dict[str, tuple[Path, str, str, str]],
-    allow_missing: bool,
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    absent = ~rows["name"].isin(list(images))
-    names = rows["name"][absent].tolist()
-    refuse_missing(root, f"images of {TABLE}", names, len(rows), allow_missing, way_out="copy them")
-    lines = rows.index[absent]
-    return rows[~absent], (
-        (f"{table.path.name}: image not on disk, in {lines_text(lines)}",) if names else ()
-    )
-
-
-def _contradictions(
-    path: Path, rows: pd.DataFrame, images: dict[str, tuple[Path, str, str, str]]
-) -> tuple[str, ...]:
-    lines = [
-        int(line)
-        for line, name, laterality, view in zip(
-            rows.index, rows["name"], rows["laterality"], rows["view"], strict=True
-        )
-        if (laterality, view) != (images[str(name)][2], _VIEWS.get(images[str(name)][3], "other"))
-    ]
-    if not lines:
-        return ()
-    what = "side or view is not that of the DICOM name, the table is taken"
-    return (f"{path.name}: {what}, in {lines_text(lines)}",)

@@ -51,16 +51,8 @@ class Region:
     points: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True)
-class RegionFile:
-    """The regions of one image, and what is odd about the file."""
-
-    regions: tuple[Region, ...]
-    oddities: tuple[str, ...]
-
-
-def read_regions(path: Path) -> RegionFile:
-    """Read one property list.
+def read_regions(path: Path) -> tuple[list[Region], list[str]]:
+    """Read one property list: the regions of one image, and what is odd about the file.
 
     Declarations of XML entities are refused by the parser, so a small file cannot grow in memory.
 
@@ -82,7 +74,7 @@ def read_regions(path: Path) -> RegionFile:
             oddities.append(f"{path.name}: NumberOfROIs says {stated}, {len(listed)} are there")
         for number, region in enumerate(listed, start=1):
             regions.append(_region(path, number, region, oddities))
-    return RegionFile(tuple(regions), tuple(oddities))
+    return regions, oddities
 
 
 def finding_of(name: str) -> str | None:

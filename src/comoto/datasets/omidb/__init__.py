@@ -32,10 +32,8 @@ from comoto.datasets.omidb.marks import (
     parse_marks,
 )
 from comoto.datasets.omidb.nbss import STATUSES, Episode, Status, client_status, parse_date, parse_episodes
-from comoto.datasets.reading.about import DatasetAbout
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.options import AllowMissing, LowerSeveral, Words
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, LowerSeveral, Words
 from comoto.datasets.reading.views import view_keys
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track

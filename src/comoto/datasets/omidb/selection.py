@@ -14,12 +14,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from comoto.csv_rows import lines_text
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, LEAST_SIDE, parts_inside
 from comoto.datasets.reading.file_names import find_name, names_in
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.options import AllowMissing, Several, Words
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Several, Words
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.datasets.reading.views import parse_side, parse_view, view_keys
 from comoto.errors import DatasetError, DicomError

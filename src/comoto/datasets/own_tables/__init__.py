@@ -5,7 +5,6 @@ The contract with the user is ``docs/datasets/csv.md``. What the tables do not s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from comoto.datasets.own_tables.columns import (
 )
 from comoto.datasets.own_tables.files import locate_files, named, table_files
 from comoto.datasets.own_tables.images import (
-    ImageTable,
     fill_from_headers,
     merged_rows,
     parse_images,
@@ -50,7 +48,6 @@ class _Tables:
 
     images: Table
     lesions: Table | None
-    notes: tuple[str, ...]
 
     @property
     def is_one(self) -> bool:
@@ -74,26 +71,19 @@ def read_table_csv(root: Path, options: CsvOptions) -> Manifest:
     """
     root = Path(root).absolute()
     ledger = Ledger()
-    found = _read_tables((options.tables or root).absolute(), options)
-    found = _without_excluded(found, options.exclude)
-    parsed, marked, notes = _parse(found, options)
-    ledger.note(*notes)
-    located = locate_files(root, parsed.table, parsed.images["path"], options.allow_missing, ledger)
-    present = parsed.images.loc[located.index].assign(path=located)
+    found = _read_tables((options.tables or root).absolute(), options, ledger)
+    found = _without_excluded(found, options.exclude, ledger)
+    table, images, marked = _parse(found, options, ledger)
+    located = locate_files(root, table, images["path"], options.allow_missing, ledger)
+    present = images.loc[located.index].assign(path=located)
     boxed = present["image_id"].isin(marked["image_id"])
-    complete, more_notes, unread = fill_from_headers(
-        ImageTable(parsed.table, present, parsed.notes), boxed, options
-    )
-    ledger.note(*more_notes)
-    ledger.drop(*unread)
-    if complete.empty and not parsed.images.empty:
-        raise DatasetError(f"{parsed.table.path}: no image of it can be read; the first: {unread[0]}")
-    placed, box_notes = _placed(found, marked, complete, options)
-    ledger.note(*box_notes, *_unused_note(found, complete, options))
+    complete = fill_from_headers(table, present, boxed, options, ledger)
+    placed = _placed(found, marked, complete, options, ledger)
+    _note_unused(found, complete, options, ledger)
     return Manifest("csv", _manifest_images(complete, placed), placed, ledger.notes, ledger.dropped)
 
 
-def _unused_note(found: _Tables, images: pd.DataFrame, options: CsvOptions) -> tuple[str, ...]:
+def _note_unused(found: _Tables, images: pd.DataFrame, options: CsvOptions, ledger: Ledger) -> None:
     """Say which options the user gave that these tables have no use for."""
     given = [name for name in ("boxes", "boxes_on", "corners", "first_slice") if options.given(name)]
     volumes = bool((images["modality"] == Modality.TOMOSYNTHESIS.value).any())
@@ -102,48 +92,47 @@ def _unused_note(found: _Tables, images: pd.DataFrame, options: CsvOptions) -> t
         if options.boxes_on == "corrected" and not volumes:
             needless.add("boxes_on")
         given = [name for name in given if name in needless]
-    if not given:
-        return ()
-    words = ", ".join(f"{name.replace('_', '-')}={getattr(options, name)}" for name in given)
-    return (f"not used, because the tables say nothing that it is about: --set {words}",)
+    if given:
+        words = ", ".join(f"{name.replace('_', '-')}={getattr(options, name)}" for name in given)
+        ledger.note(f"not used, because the tables say nothing that it is about: --set {words}")
 
 
-def _without_excluded(found: _Tables, excluded: tuple[str, ...]) -> _Tables:
+def _without_excluded(found: _Tables, excluded: tuple[str, ...], ledger: Ledger) -> _Tables:
     """Return the tables without the rows of images that the user leaves out wholly."""
     if not excluded:
         return found
     key = "image_id" if "image_id" in found.images.rows else "path"
     names = found.images.rows[key]
-    note = require_known("csv", excluded, [*names, *written_paths(names)])
+    ledger.note(*require_known("csv", excluded, [*names, *written_paths(names)]))
     left_out = {*excluded, *written_paths(pd.Series(excluded, dtype="string"))}
     images = found.images.without(written_paths(names), left_out).without(names, left_out)
     if found.lesions is None or found.is_one:
-        return _Tables(images, images if found.is_one else None, (*found.notes, *note))
+        return _Tables(images, images if found.is_one else None)
     rows = found.lesions.rows
     gone = set(written_paths(found.images.rows["path"])) - set(written_paths(images.rows["path"]))
     own = rows["image_id"] if "image_id" in rows else written_paths(rows.get("path", names[:0]))
     spelt = as_spelt(own.dropna(), {*names, *written_paths(names), *gone})
-    lesions = found.lesions.without(own.replace(spelt), left_out | gone)
-    return _Tables(images, lesions, (*found.notes, *note))
+    return _Tables(images, found.lesions.without(own.replace(spelt), left_out | gone))
 
 
-def _parse(found: _Tables, options: CsvOptions) -> tuple[ImageTable, pd.DataFrame, tuple[str, ...]]:
-    """Return images, boxes with their image_id, and notes."""
+def _parse(found: _Tables, options: CsvOptions, ledger: Ledger) -> tuple[Table, pd.DataFrame, pd.DataFrame]:
+    """Return the images as a table and parsed, and boxes with their image_id."""
     table = found.images
-    key = "image_id" if "image_id" in table.rows else "path"
-    parsed = parse_images(merged_rows(table, key) if found.is_one else table, options)
-    notes = (*found.notes, *parsed.notes)
+    if found.is_one:
+        table = merged_rows(table, "image_id" if "image_id" in table.rows else "path")
+    images = parse_images(table, options, ledger)
     if found.lesions is None:
-        return parsed, pd.DataFrame(columns=[*LESION_COLUMNS]), notes
-    boxes, more_notes = parse_lesions(found.lesions, options)
-    boxes["image_id"] = _image_ids(found.lesions, boxes, parsed)
-    return parsed, boxes, (*notes, *more_notes)
+        return table, images, pd.DataFrame(columns=[*LESION_COLUMNS])
+    boxes = parse_lesions(found.lesions, options, ledger)
+    boxes["image_id"] = _image_ids(found.lesions, boxes, images, table.path.name)
+    return table, images, boxes
 
 
-def _image_ids(lesions: Table, boxes: pd.DataFrame, parsed: ImageTable) -> pd.Series[str]:
+def _image_ids(
+    lesions: Table, boxes: pd.DataFrame, images: pd.DataFrame, images_table: str
+) -> pd.Series[str]:
     """Return the image of each box, found by image_id or by path."""
     rows = lesions.rows.loc[boxes.index]
-    images = parsed.images
     key = next((name for name in ("image_id", "path") if name in rows), None)
     if key is None:
         raise DatasetError(
@@ -154,18 +143,17 @@ def _image_ids(lesions: Table, boxes: pd.DataFrame, parsed: ImageTable) -> pd.Se
     known = pd.Series(images["image_id"].to_numpy(), index=images[key].to_numpy(), dtype="string")
     spelt = keys.map(as_spelt(keys.dropna(), known.index))
     Table(lesions.path, rows).refuse(
-        spelt.isna(), f"{key} is not in {parsed.table.path.name}", f"use the {key} of the images table"
+        spelt.isna(), f"{key} is not in {images_table}", f"use the {key} of the images table"
     )
     return spelt.map(known).astype("string")
 
 
 def _placed(
-    found: _Tables, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    found: _Tables, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions, ledger: Ledger
+) -> pd.DataFrame:
     if found.lesions is None or boxes.empty:
-        return pd.DataFrame({name: [] for name in LESION_COLUMNS}), ()
-    by_id = images.set_index("image_id")
-    return place_lesions(found.lesions, boxes, by_id, options)
+        return pd.DataFrame({name: [] for name in LESION_COLUMNS})
+    return place_lesions(found.lesions, boxes, images.set_index("image_id"), options, ledger)
 
 
 def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
@@ -179,28 +167,26 @@ def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFram
     )
 
 
-def _read_tables(place: Path, options: CsvOptions) -> _Tables:
+def _read_tables(place: Path, options: CsvOptions, ledger: Ledger) -> _Tables:
     images_path, lesions_path = _table_paths(place, options.images, options.lesions)
     form = CsvForm(options.encoding, options.delimiter, settable=True)
     whole = read_table(images_path, form=form)
     read = [whole]
     of_boxes = box_names(options.boxes)
     names = IMAGE_NAMES if lesions_path else IMAGE_NAMES | of_boxes
-    table, ignored = renamed(whole, names, options.columns, "images")
+    table = renamed(whole, names, options.columns, "images", ledger)
     _require_path(table, whole)
-    notes = _ignored_note(table, ignored)
     lesion_table = table if lesions_path is None and has_boxes(table) and options.lesions != _NONE else None
     if lesions_path is not None:
         other = read_table(lesions_path, form=form)
         read.append(other)
-        lesion_table, ignored = renamed(other, KEY_NAMES | of_boxes, options.columns, "lesions")
-        notes = (*notes, *_ignored_note(lesion_table, ignored))
+        lesion_table = renamed(other, KEY_NAMES | of_boxes, options.columns, "lesions", ledger)
     require_used(options.columns, read)
     if lesion_table is None:
-        notes = (*notes, "no table of lesions: every image counts as without lesion")
+        ledger.note("no table of lesions: every image counts as without lesion")
     elif lesion_table.rows.empty:
-        notes = (*notes, f"{lesion_table.path.name}: has no rows: every image counts as without lesion")
-    return _Tables(table, lesion_table, notes)
+        ledger.note(f"{lesion_table.path.name}: has no rows: every image counts as without lesion")
+    return _Tables(table, lesion_table)
 
 
 def _require_path(table: Table, whole: Table) -> None:
@@ -211,10 +197,6 @@ def _require_path(table: Table, whole: Table) -> None:
         )
     if table.rows.empty:
         raise DatasetError(f"{table.path}: has no rows below its header; write one for each image")
-
-
-def _ignored_note(table: Table, ignored: Sequence[str]) -> tuple[str, ...]:
-    return (f"{table.path.name}: columns not used: {', '.join(ignored)}",) if ignored else ()
 
 
 def _table_paths(place: Path, images: str | None, lesions: str | None) -> tuple[Path, Path | None]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from comoto.components import suggest
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table
 from comoto.errors import ConfigError, DatasetError
 
@@ -91,15 +92,16 @@ def parse_mapping(value: Any) -> dict[str, str]:
 
 
 def renamed(
-    table: Table, names: Mapping[str, Sequence[str]], chosen: Mapping[str, str], kind: str
-) -> tuple[Table, tuple[str, ...]]:
-    """Return the known columns under our names, and the names of the other ones.
+    table: Table, names: Mapping[str, Sequence[str]], chosen: Mapping[str, str], kind: str, ledger: Ledger
+) -> Table:
+    """Return the known columns under our names.
 
     Args:
         table: as it was read.
         names: columns that the table may have, with other names for them.
         chosen: the user's ``parse_mapping``; it wins.
         kind: ``images`` or ``lesions``, for ``chosen`` with that prefix.
+        ledger: gets a note of the other columns.
 
     Raises:
         DatasetError: the user names a column that is not there, or two columns mean the same.
@@ -120,7 +122,10 @@ def renamed(
         if wanted is not None:
             found[ours] = wanted
     rows = table.rows[list(found.values())].set_axis(list(found), axis=1)
-    return replace(table, rows=rows), tuple(name for name in header if name not in found.values())
+    ignored = [name for name in header if name not in found.values()]
+    if ignored:
+        ledger.note(f"{table.path.name}: columns not used: {', '.join(ignored)}")
+    return replace(table, rows=rows)
 
 
 def require_used(chosen: Mapping[str, str], tables: Sequence[Table]) -> None:

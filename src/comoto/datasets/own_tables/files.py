@@ -10,8 +10,7 @@ import pandas as pd
 
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.file_names import find_name, names_in, near_name, require_text
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.reading.tables import Table
 
 

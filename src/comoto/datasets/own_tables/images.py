@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import pandas as pd
 from comoto.csv_rows import lines_text
 from comoto.datasets.own_tables.columns import IMAGE_NAMES
 from comoto.datasets.own_tables.options import CsvOptions
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table, blank_cells, shown
-from comoto.datasets.reading.views import ViewWord, parse_side, parse_view, view_keys
+from comoto.datasets.reading.views import parse_side, parse_view, view_keys
 from comoto.errors import ConfigError, DatasetError, DicomError
 from comoto.progress import track
 from comoto.records import ImageHeader, Modality, Split, View
@@ -55,25 +55,13 @@ _TEXTS = ("patient_id", "study_id", "view_key", "label")
 _WHOLE = ("num_slices", "rows", "columns")
 
 
-@dataclass(frozen=True)
-class ImageTable:
-    """The images of the user's table.
-
-    Attributes:
-        table: where they were read; complaints name its lines.
-        images: a row an image, the line as index: path (as written), image_id, patient_id, study_id, view,
-            view_word, view_key, laterality, modality, split, label, num_slices, rows, columns; missing values
-            where the table is silent.
-        notes: what was odd.
-    """
-
-    table: Table
-    images: pd.DataFrame
-    notes: tuple[str, ...]
-
-
-def parse_images(table: Table, options: CsvOptions) -> ImageTable:
+def parse_images(table: Table, options: CsvOptions, ledger: Ledger) -> pd.DataFrame:
     """Parse a table with our column names, one row an image.
+
+    Returns:
+        A row an image, the line as index: path (as written), image_id, patient_id, study_id, view, view_word,
+        view_key, laterality, modality, split, label, num_slices, rows, columns; missing values where the
+        table is silent.
 
     Raises:
         DatasetError: a cell is wrong; names file, lines and remedy.
@@ -90,35 +78,37 @@ def parse_images(table: Table, options: CsvOptions) -> ImageTable:
         repeated = images[column].duplicated(keep=False)
         table.refuse(repeated, f"the same {column} stands more than once", "keep one row of each image")
     for column in _TEXTS:
-        images[column] = _silent(rows[column]) if column in rows else pd.NA
+        images[column] = rows[column].mask(rows[column] == "", pd.NA) if column in rows else pd.NA
     for column in _WHOLE:
         images[column] = _counts(table, column, options) if column in rows else pd.NA
         images[column] = images[column].astype("Int64")
     images["modality"] = _words(table, "modality", _modality, options)
     images["split"] = _words(table, "split", _split, options).fillna(Split.TRAIN.value)
-    notes = () if "split" in rows else ("no column split: every image is train; 'comoto split' makes splits",)
+    if "split" not in rows:
+        ledger.note("no column split: every image is train; 'comoto split' makes splits")
     _views(table, images, options)
-    return ImageTable(table, images, notes)
+    return images
 
 
 def fill_from_headers(
-    found: ImageTable, with_lesion: pd.Series[bool], options: CsvOptions
-) -> tuple[pd.DataFrame, list[str], list[str]]:
+    table: Table, images: pd.DataFrame, with_lesion: pd.Series[bool], options: CsvOptions, ledger: Ledger
+) -> pd.DataFrame:
     """Open the headers that are needed and complete the images.
 
     Args:
-        found: images whose ``path`` is absolute.
-        with_lesion: which have one: their size must be known. Aligned with ``found.images``.
+        table: where they were read; complaints name its lines.
+        images: of ``parse_images``, but their ``path`` is absolute.
+        with_lesion: which have one: their size must be known. Aligned with ``images``.
         options: ``headers`` says which are opened.
+        ledger: gets a line for each file that cannot be read, or is not of the kind that the table names.
 
     Returns:
-        The images with nothing missing but sizes and numbers of slices, notes, and a line for each file that
-        cannot be read, or is no image of the kind that the table names.
+        The images with nothing missing but sizes and numbers of slices.
 
     Raises:
-        DatasetError: neither table nor file says whose image it is, or which view.
+        DatasetError: neither table nor file says whose image it is, or which view; or none can be read.
     """
-    images = found.images.copy()
+    images = images.copy()
     silent = images[list(_FROM_HEADER)].isna().any(axis=1)
     unsized = images[["rows", "columns"]].isna().any(axis=1) | (
         images["num_slices"].isna() & (images["modality"] != Modality.MAMMOGRAM.value)
@@ -128,11 +118,14 @@ def fill_from_headers(
         needed[:] = False
     elif options.headers == "all":
         needed[:] = True
-    headers, dropped = _headers(found.table, images[needed])
-    images = images.drop(index=[line for line in images.index[needed] if line not in headers])
-    notes = _fill(found.table, images, headers)
-    _require(found.table, images, options)
-    return images, notes, dropped
+    headers, unread = _headers(table, images[needed])
+    ledger.drop(*unread)
+    kept = images.drop(index=[line for line in images.index[needed] if line not in headers])
+    _fill(table, kept, headers, ledger)
+    _require(table, kept, options)
+    if kept.empty and not images.empty:
+        raise DatasetError(f"{table.path}: no image of it can be read; the first: {unread[0]}")
+    return kept
 
 
 def with_view_keys(images: pd.DataFrame) -> pd.Series[str]:
@@ -159,10 +152,6 @@ def _shortened(path: pd.Series[str]) -> pd.Series[str]:
     ).astype("string")
 
 
-def _silent(cells: pd.Series[str]) -> pd.Series[str]:
-    return cells.mask(cells == "", pd.NA)
-
-
 def _counts(table: Table, column: str, options: CsvOptions) -> pd.Series[float]:
     values = table.optional_numbers(column, options.decimal)
     bad = values.notna() & ((values != values.round()) | (values < 1))
@@ -170,9 +159,7 @@ def _counts(table: Table, column: str, options: CsvOptions) -> pd.Series[float]:
     return values
 
 
-def _words(
-    table: Table, column: str, parse: Callable[[str], Any], options: CsvOptions, optional: bool = True
-) -> pd.Series[Any]:
+def _words(table: Table, column: str, parse: Callable[[str], Any], options: CsvOptions) -> pd.Series[Any]:
     """Return the parsed words of a column, missing where a cell is blank; each word is parsed once."""
     if column not in table.rows:
         return pd.Series(pd.NA, index=table.rows.index, dtype="object")
@@ -210,10 +197,6 @@ def _side(word: str) -> str | None:
     return None if side is None else side.value
 
 
-def _side_of(found: ViewWord) -> Any:
-    return pd.NA if found.laterality is None else found.laterality.value
-
-
 def _split(word: str) -> str | None:
     split = _SPLITS.get(word.lower())
     return None if split is None else split.value
@@ -242,7 +225,11 @@ def _views(table: Table, images: pd.DataFrame, options: CsvOptions) -> None:
     known = views.notna()
     images["view"] = views[known].map(lambda found: found.view.value)
     images["view_word"] = views[known].map(lambda found: found.word + found.repeat)
-    of_view = views[known].map(_side_of).reindex(images.index)
+    of_view = (
+        views[known]
+        .map(lambda found: found.laterality.value if found.laterality else pd.NA)
+        .reindex(images.index)
+    )
     both = of_view.notna() & sides.notna()
     table.refuse(both & (of_view != sides), "laterality is not the side that view names", "correct the table")
     images["laterality"] = sides.where(sides.notna(), of_view)
@@ -279,25 +266,23 @@ def _require_modality(header: ImageHeader, modality: Any) -> None:
     )
 
 
-def _fill(table: Table, images: pd.DataFrame, headers: Mapping[int, ImageHeader]) -> list[str]:
-    """Complete the images in place; return notes where table and file differ."""
+def _fill(table: Table, images: pd.DataFrame, headers: Mapping[int, ImageHeader], ledger: Ledger) -> None:
+    """Complete the images in place; note where table and file differ."""
     if not headers:
-        return []
+        return
     said = pd.DataFrame({line: _said(header) for line, header in headers.items()}, dtype="object").T
-    notes = []
     for column in ("laterality", "view", "modality", *_WHOLE):
         ours, theirs = images.loc[said.index, column], said[column]
         differ = ours.notna() & theirs.notna() & (ours.astype(object) != theirs)
         if differ.any():
             where = lines_text(list(said.index[differ]))
             winner = "file" if column in _WHOLE else "table"
-            notes.append(f"{table.path.name}: {column} is not that of the file in {where}; the {winner} wins")
+            ledger.note(f"{table.path.name}: {column} is not that of the file in {where}; the {winner} wins")
         keep_theirs = theirs.notna() if column in _WHOLE else ours.isna()
         images.loc[said.index[keep_theirs], column] = theirs[keep_theirs]
     for column in ("patient_id", "study_id", "view_word"):
         ours = images.loc[said.index, column]
         images.loc[said.index[ours.isna()], column] = said[column][ours.isna()]
-    return notes
 
 
 def _said(header: ImageHeader) -> dict[str, Any]:

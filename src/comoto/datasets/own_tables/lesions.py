@@ -11,6 +11,7 @@ from comoto.csv_rows import lines_text
 from comoto.datasets.own_tables.box_suspicion import are_shares, in_upper_left_quarter, look_for_mirrored
 from comoto.datasets.own_tables.options import CsvOptions
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once, remedy
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table, blank_cells
 from comoto.errors import DatasetError
 from comoto.progress import track
@@ -34,16 +35,17 @@ def has_boxes(table: Table) -> bool:
     return any(set(form) <= set(table.rows.columns) for form in (CORNERS, _SIZED))
 
 
-def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def parse_lesions(table: Table, options: CsvOptions, ledger: Ledger) -> pd.DataFrame:
     """Parse the rows that have a box.
 
     Args:
         table: with our column names; a row whose box is left empty holds no lesion.
         options: what corners and slice numbers mean.
+        ledger: gets a note of rows without a box.
 
     Returns:
         x1, y1, x2, y2 (half-open, as annotated: pixels, or shares of the image), slice_index (from 0, missing
-        where the table is silent) and category, the line as index; and notes.
+        where the table is silent) and category, the line as index.
 
     Raises:
         DatasetError: there are no columns of a box, or a cell is wrong, or boxes look like shares and nobody
@@ -54,11 +56,7 @@ def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tupl
     values = pd.DataFrame({name: table.optional_numbers(name, options.decimal) for name in form})
     empty = values.isna()
     partly = empty.any(axis=1) & ~empty.all(axis=1)
-    table.refuse(
-        partly,
-        "part of the box is missing",
-        _IMAGE_REMEDY,
-    )
+    table.refuse(partly, "part of the box is missing", _IMAGE_REMEDY)
     rows = table.rows
     named = rows["category"] if "category" in rows else pd.Series("", index=rows.index, dtype="string")
     silent = blank_cells(named) | named.str.lower().isin(_NO_LESION)
@@ -74,8 +72,9 @@ def parse_lesions(table: Table, options: CsvOptions) -> tuple[pd.DataFrame, tupl
     boxes["slice_index"] = _slices(with_box, options)
     boxes["category"] = named.loc[boxes.index].mask(named == "", "lesion")
     without = len(rows) - len(boxes)
-    notes = (f"{table.path.name}: {without} rows have no box and count as no lesion",) if without else ()
-    return boxes, notes
+    if without:
+        ledger.note(f"{table.path.name}: {without} rows have no box and count as no lesion")
+    return boxes
 
 
 def _require_columns(table: Table, options: CsvOptions) -> None:
@@ -133,8 +132,8 @@ def _as_corners(values: pd.DataFrame, form: list[str], options: CsvOptions) -> p
 
 
 def place_lesions(
-    table: Table, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    table: Table, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions, ledger: Ledger
+) -> pd.DataFrame:
     """Return the lesions of the images that are there, in the corrected orientation.
 
     Args:
@@ -142,6 +141,7 @@ def place_lesions(
         boxes: of ``parse_lesions``, with image_id.
         images: image_id as index; path, modality, laterality, num_slices, rows, columns.
         options: ``boxes``, ``boxes_on`` and, for a hint, ``first_slice``.
+        ledger: gets notes of what was changed or looks odd.
 
     Raises:
         DatasetError: a size is not known, a box or slice is not in its image, or boxes look like those of
@@ -164,8 +164,7 @@ def place_lesions(
         boxes[["x1", "x2"]] = boxes[["x1", "x2"]].mul(columns, axis=0)
         boxes[["y1", "y2"]] = boxes[["y1", "y2"]].mul(rows, axis=0)
     _explain_empty(boxed, boxes)
-    clipped, notes = clip_to_image(table, boxes[CORNERS], columns, rows, _IMAGE_REMEDY)
-    boxes[CORNERS] = clipped
+    boxes[CORNERS] = clip_to_image(table, boxes[CORNERS], columns, rows, _IMAGE_REMEDY, ledger)
     if options.boxes is None and in_upper_left_quarter(boxes, boxes["image_id"], columns, rows):
         raise DatasetError(
             f"{table.path}: all {len(boxes)} boxes lie in the upper left quarter of their images, as boxes "
@@ -173,12 +172,11 @@ def place_lesions(
             "copy with --set boxes=normalised; if they are right, say --set boxes=pixels"
         )
     if options.boxes_on == "mirrored":
-        notes = (*notes, *_mirror(table, boxes, of_image))
+        _mirror(table, boxes, of_image, ledger)
     elif options.boxes_on != "corrected" and is_volume.any():
-        notes = (*notes, *_turn(table, boxes, of_image[is_volume]))
-    notes = (*notes, *_compare_with_outlines(table, boxes, of_image[~is_volume], options))
-    once, repeated = counted_once(table, boxes)
-    return once[list(LESION_COLUMNS)], (*notes, *repeated)
+        _turn(table, boxes, of_image[is_volume], ledger)
+    _compare_with_outlines(table, boxes, of_image[~is_volume], options, ledger)
+    return counted_once(table, boxes, ledger)[list(LESION_COLUMNS)]
 
 
 def _explain_empty(boxed: Table, boxes: pd.DataFrame) -> None:
@@ -195,21 +193,22 @@ def _explain_empty(boxed: Table, boxes: pd.DataFrame) -> None:
         )
 
 
-def _mirror(table: Table, boxes: pd.DataFrame, of_image: pd.DataFrame) -> tuple[str, ...]:
+def _mirror(table: Table, boxes: pd.DataFrame, of_image: pd.DataFrame, ledger: Ledger) -> None:
     """Mirror, in place, the boxes of right breasts, which were drawn on copies that look like left ones."""
     of_right = of_image["laterality"] == Laterality.RIGHT.value
     lines = [int(line) for line in of_image.index[of_right]]
     if not lines:
-        return (f"{table.path.name}: boxes-on=mirrored, but no box is of a right breast",)
+        ledger.note(f"{table.path.name}: boxes-on=mirrored, but no box is of a right breast")
+        return
     columns = of_image.loc[lines, "columns"].astype("float64")
     old = boxes.loc[lines, CORNERS].copy()
     boxes.loc[lines, "x1"], boxes.loc[lines, "x2"] = columns - old["x2"], columns - old["x1"]
-    return (f"{table.path.name}: {len(lines)} boxes of right breasts mirrored ({lines_text(lines)})",)
+    ledger.note(f"{table.path.name}: {len(lines)} boxes of right breasts mirrored ({lines_text(lines)})")
 
 
 def _compare_with_outlines(
-    table: Table, boxes: pd.DataFrame, of_mammogram: pd.DataFrame, options: CsvOptions
-) -> tuple[str, ...]:
+    table: Table, boxes: pd.DataFrame, of_mammogram: pd.DataFrame, options: CsvOptions, ledger: Ledger
+) -> None:
     """Refuse boxes that look mirrored, unless the user said on what they were drawn; then note them.
 
     Raises:
@@ -217,8 +216,7 @@ def _compare_with_outlines(
             way round.
     """
     if options.headers == "never":
-        return ()
-    notes = []
+        return
     for found in look_for_mirrored(boxes, of_mammogram):
         what = (
             f"a box of a {_WORDS[found.side]} breast lies on air, and its mirror image on "
@@ -229,8 +227,7 @@ def _compare_with_outlines(
                 f"{table.path}: {what}; with {found.right} boxes it is the other way round: "
                 f"{_ways_out(found.side, options)}"
             )
-        notes.append(f"{table.path.name}: {what}; look at them with 'comoto inspect'")
-    return tuple(notes)
+        ledger.note(f"{table.path.name}: {what}; look at them with 'comoto inspect'")
 
 
 def _ways_out(side: Laterality, options: CsvOptions) -> str:
@@ -270,7 +267,7 @@ def _check_slices(
     boxed.refuse(beyond, "slice_index is beyond the last slice", _REMEDY + hint)
 
 
-def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame) -> tuple[str, ...]:
+def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame, ledger: Ledger) -> None:
     """Turn, in place, the boxes of volumes that are stored turned by 180 degrees.
 
     Which ones are, says ``comoto.sources.lie``, as for the frames themselves.
@@ -283,12 +280,12 @@ def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame) -> tuple[s
             turned[str(row.path)] = lie.is_turned
     lines = [int(line) for line in of_volume.index[of_volume["path"].map(turned).astype(bool)]]
     if not lines:
-        return ()
+        return
     columns, rows = (of_volume.loc[lines, side].astype("float64") for side in ("columns", "rows"))
     old = boxes.loc[lines, CORNERS].copy()
     boxes.loc[lines, "x1"], boxes.loc[lines, "x2"] = columns - old["x2"], columns - old["x1"]
     boxes.loc[lines, "y1"], boxes.loc[lines, "y2"] = rows - old["y2"], rows - old["y1"]
-    return (
+    ledger.note(
         f"{table.path.name}: {len(lines)} boxes turned with their volumes, which are stored turned by 180 "
-        f"degrees ({lines_text(lines)})",
+        f"degrees ({lines_text(lines)})"
     )

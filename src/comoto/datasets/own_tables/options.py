@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from comoto.datasets.own_tables.columns import parse_mapping
-from comoto.datasets.reading.about import DatasetAbout
-from comoto.datasets.reading.options import AllowMissing, Words
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Words
 from comoto.errors import ConfigError
 
 

@@ -8,6 +8,7 @@ from math import floor
 import pandas as pd
 
 from comoto.csv_rows import lines_text
+from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table
 from comoto.records import Manifest
 from comoto.wording import first_few
@@ -16,12 +17,6 @@ Box = tuple[float, float, float, float]
 """(x1, y1, x2, y2), half-open, in pixels."""
 
 CORNERS = ["x1", "y1", "x2", "y2"]
-
-REMEDY = (
-    "correct these rows in a copy of the table, or leave out their images wholly{exclude}; an image whose "
-    "lesion row is taken away counts as healthy"
-)
-"""What to do about a row of a lesion. Never: take the row away. That makes a healthy image of a cancer."""
 
 LEAST_SIDE = 1.0
 """Pixels: a smaller box is none that anybody drew, but of another unit or another grid."""
@@ -34,13 +29,16 @@ _MOST_ON_AN_IMAGE = 1000
 """Boxes of one image that are compared with each other."""
 
 
-def remedy(option: str | None = None) -> str:
-    """Return what to do about rows of lesions.
+def remedy(option: str) -> str:
+    """Return what to do about rows of lesions. Never: take the row away, which makes a cancer healthy.
 
     Args:
         option: how the reader leaves out an image, such as ``--set exclude=IMAGE``.
     """
-    return REMEDY.format(exclude=f" ({option})" if option else "")
+    return (
+        f"correct these rows in a copy of the table, or leave out their images wholly ({option}); an image "
+        "whose lesion row is taken away counts as healthy"
+    )
 
 
 def clip_to_image(
@@ -48,8 +46,9 @@ def clip_to_image(
     boxes: pd.DataFrame,
     columns: pd.Series[int],
     rows: pd.Series[int],
-    way_out: str = remedy(),
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    way_out: str,
+    ledger: Ledger,
+) -> pd.DataFrame:
     """Clip boxes to their images.
 
     Args:
@@ -58,9 +57,7 @@ def clip_to_image(
         columns: width of the image of each box, aligned.
         rows: its height.
         way_out: what the user can do about a wrong box.
-
-    Returns:
-        The boxes inside their images, and notes where any was changed or covers its whole image.
+        ledger: gets notes where any was changed or covers its whole image.
 
     Raises:
         DatasetError: a box is empty, smaller than a pixel, or lies for the greater part outside of its image.
@@ -85,7 +82,17 @@ def clip_to_image(
     )
     only.refuse(outside, "the box lies wholly outside of its image", way_out + swapped)
     only.refuse(mostly_outside, "the box lies for the greater part outside of its image", way_out + swapped)
-    return clipped, (*_clipped_note(table, boxes, clipped), *_whole_note(table, clipped, columns, rows))
+    changed = boxes.index[(clipped[CORNERS] != boxes[CORNERS]).any(axis=1)]
+    if len(changed):
+        count = f"{len(changed)} box{'es' if len(changed) > 1 else ''}"
+        ledger.note(f"{table.path.name}: {count} clipped to the image ({lines_text(changed)})")
+    covers_columns = clipped["x2"] - clipped["x1"] >= _WHOLE_SHARE * columns
+    covers_rows = clipped["y2"] - clipped["y1"] >= _WHOLE_SHARE * rows
+    whole = boxes.index[covers_columns & covers_rows]
+    if len(whole):
+        where = lines_text(whole)
+        ledger.note(f"{table.path.name}: the box covers the whole image in {where}; is it a lesion?")
+    return clipped
 
 
 def parts_inside(boxes: pd.DataFrame, columns: pd.Series[int], rows: pd.Series[int]) -> pd.DataFrame:
@@ -98,36 +105,35 @@ def parts_inside(boxes: pd.DataFrame, columns: pd.Series[int], rows: pd.Series[i
     return boxes.assign(**low, x2=x2.clip(upper=columns), y2=y2.clip(upper=rows))
 
 
-def counted_once(
-    table: Table, lesions: pd.DataFrame, keys: tuple[str, ...] = ("image_id", "slice_index", *CORNERS)
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def counted_once(table: Table, lesions: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Return one lesion for each box: a row that stands twice would be two lesions to find.
 
     Args:
         table: where they were read; for messages.
-        lesions: the columns of ``keys`` and ``category``, the table's lines as index.
-        keys: what makes two rows the same box.
+        lesions: columns of a manifest's lesions, the table's lines as index.
+        ledger: gets notes with the lines of rows that were joined, and of boxes that are nearly the same.
 
     Returns:
-        The first row of each box, with the categories of all of them; and notes that name the lines of rows
-        that were joined, and of boxes that are nearly the same.
+        The first row of each box, with the categories of all of them.
     """
-    columns = list(keys)
+    columns = ["image_id", "slice_index", *CORNERS]
     repeated = lesions.duplicated(columns, keep=False)
     if not repeated.any():
-        return lesions, _nearly_same_note(table, lesions)
+        _note_nearly_same(table, lesions, ledger)
+        return lesions
     groups = lesions[repeated].groupby(columns, sort=False, dropna=False)
     categories = groups["category"].transform(lambda words: ", ".join(dict.fromkeys(words)))
     joined = lesions.copy()
     joined.loc[repeated, "category"] = categories
     kept = joined[~joined.duplicated(columns)]
     count = len(lesions) - len(kept)
-    note = (
+    ledger.note(
         f"{table.path.name}: {'1 row has' if count == 1 else f'{count} rows have'} the box of another row of "
         f"the same image and {'is' if count == 1 else 'are'} counted once with it "
         f"({lines_text(lesions.index[repeated])})"
     )
-    return kept, (note, *_nearly_same_note(table, kept))
+    _note_nearly_same(table, kept, ledger)
+    return kept
 
 
 def without_repeats(manifest: Manifest) -> Manifest:
@@ -176,36 +182,18 @@ def clipped(box: Box, rows: int, columns: int) -> Box | None:
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
-def _clipped_note(table: Table, boxes: pd.DataFrame, clipped: pd.DataFrame) -> tuple[str, ...]:
-    changed = boxes.index[(clipped[CORNERS] != boxes[CORNERS]).any(axis=1)]
-    if not len(changed):
-        return ()
-    count = f"{len(changed)} box{'es' if len(changed) > 1 else ''}"
-    return (f"{table.path.name}: {count} clipped to the image ({lines_text(changed)})",)
-
-
-def _whole_note(
-    table: Table, boxes: pd.DataFrame, columns: pd.Series[int], rows: pd.Series[int]
-) -> tuple[str, ...]:
-    wide = boxes["x2"] - boxes["x1"] >= _WHOLE_SHARE * columns
-    high = boxes["y2"] - boxes["y1"] >= _WHOLE_SHARE * rows
-    whole = boxes.index[wide & high]
-    if not len(whole):
-        return ()
-    return (f"{table.path.name}: the box covers the whole image in {lines_text(whole)}; is it a lesion?",)
-
-
-def _nearly_same_note(table: Table, lesions: pd.DataFrame) -> tuple[str, ...]:
+def _note_nearly_same(table: Table, lesions: pd.DataFrame, ledger: Ledger) -> None:
     """Name boxes that overlap another one of their image almost wholly: one lesion twice, or two readers."""
     several = lesions[lesions.duplicated(["image_id", "slice_index"], keep=False)]
     lines: set[int] = set()
     for _, boxes in several.groupby(["image_id", "slice_index"], sort=False, dropna=False):
         if len(boxes) <= _MOST_ON_AN_IMAGE:
             lines.update(_nearly_same(boxes))
-    if not lines:
-        return ()
-    where = lines_text(sorted(lines))
-    return (f"{table.path.name}: boxes of one image are almost the same in {where}; each counts as a lesion",)
+    if lines:
+        where = lines_text(sorted(lines))
+        ledger.note(
+            f"{table.path.name}: boxes of one image are almost the same in {where}; each counts as a lesion"
+        )
 
 
 def _nearly_same(boxes: pd.DataFrame) -> set[int]:

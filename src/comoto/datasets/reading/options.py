@@ -1,5 +1,7 @@
 """Options of readers: a typed class per data set, the one home of their values, defaults and explanation.
 
+The class says in words, too, what the data set is.
+
 The user gives them as text (``comoto index NAME ROOT --set option=value``) or as values (``comoto.index``).
 """
 
@@ -11,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import get_annotations, signature, unwrap
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
@@ -20,13 +22,46 @@ from comoto.components import short, suggest
 from comoto.config.explain import own_words
 from comoto.config.listing import Setting, list_settings
 from comoto.config.models import Count, StrictModel
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.errors import ConfigError
 
 _OF_MANY = ("tables", "categories", "allow_missing")
 """Options with a switch of their own, which readers without them take off; nothing is near to them."""
 
 _WORD_OF_CHOICE = re.compile(r"'([^']*)'")
+
+CommercialUse = Literal["yes", "no", "by agreement", "unknown"]
+
+
+@dataclass(frozen=True)
+class DatasetAbout:
+    """One data set in words.
+
+    Attributes:
+        name: as in ``comoto index NAME``.
+        title: its full name and who made it.
+        modalities: short words, such as ``DBT``, ``FFDM``, ``film`` or ``synthetic DM``.
+        boxes: what marks the lesions and how many there are, in a few words: it is a column of a table.
+        access: who gets it, in a few words: ``open``, ``account and agreement``, ``on request``.
+        licence: as its publisher states it; ``not stated`` where none was found.
+        commercial_use: what that licence says of it.
+        citation: one paragraph, as the publisher asks for it.
+        url: the publisher's page.
+        notes: size, splits, and whatever a user should know before the download, such as a limit on
+            publishing models.
+        not_read: why there is no reader, and what to do instead; empty if there is one.
+    """
+
+    name: str
+    title: str
+    modalities: tuple[str, ...]
+    boxes: str
+    access: str
+    licence: str
+    commercial_use: CommercialUse
+    citation: str
+    url: str
+    notes: str = ""
+    not_read: str = ""
 
 
 class ReaderOptions(StrictModel):

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.options import DatasetAbout
 from comoto.datasets.tsynth.cases import TOMOSYNTHESIS, Case, CaseOptions, find_cases
 from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
 from comoto.datasets.tsynth.lesions import Box, Centre, box_in_labels

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.tsynth.cases import MOST_NAMED, Case, CaseOptions
 from comoto.datasets.tsynth.lesions import Box, Centre, box_about, picture_shape, read_centres
 from comoto.errors import DatasetError, DicomError

@@ -14,9 +14,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.options import Words
+from comoto.datasets.reading.options import DatasetAbout, Words
 from comoto.datasets.tsynth.cases import MAMMOGRAPHY, Case, CaseOptions, find_cases, pick
 from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
 from comoto.datasets.tsynth.lesions import Box, Centre, box_in_projection

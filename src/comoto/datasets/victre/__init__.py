@@ -20,9 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.options import Processes, ReaderOptions
+from comoto.datasets.reading.options import DatasetAbout, Processes, ReaderOptions
 from comoto.datasets.reading.walk import dicom_files, for_each, walk_files
 from comoto.datasets.victre.series import FolderSeries, Kind, Series, read_folder
 from comoto.errors import DatasetError
@@ -93,7 +92,7 @@ def read_victre(root: Path, options: VictreOptions) -> Manifest:
             kept.append((series, tuple(_lesions(series, places))))
         except DatasetError as error:
             ledger.drop(str(error))
-    ledger.note(*_oddities([series for series, _ in kept], places))
+    _note_oddities([series for series, _ in kept], places, ledger)
     records = (_record(series, lesions, options.label) for series, lesions in kept)
     return Manifest.from_records("victre", records, ledger.notes, ledger.dropped)
 
@@ -185,25 +184,23 @@ def _lesion(series: Series, where: str, words: list[str]) -> Lesion:
     return Lesion(box, slice_index, category)
 
 
-def _oddities(series: Sequence[Series], places: dict[str, Path] | None) -> list[str]:
-    notes = []
+def _note_oddities(series: Sequence[Series], places: dict[str, Path] | None, ledger: Ledger) -> None:
     present = [one for one in series if one.state == "signal present"]
     boxless = present if places is None else [one for one in present if one.kind is Kind.MAMMOGRAM]
     if boxless:
-        notes.append(
+        ledger.note(
             f"{len(boxless)} images have lesions but no boxes, because their places are not given; a "
             "detector must not take them for healthy"
         )
     unknown = sum(one.state == "not stated" for one in series)
     if unknown:
-        notes.append(f"{unknown} images do not say whether lesions were inserted")
+        ledger.note(f"{unknown} images do not say whether lesions were inserted")
     other = sum(bool(one.tagged_side) and one.tagged_side != one.side.value for one in series)
     if other:
-        notes.append(f"{other} images are tagged as the other side than that at which their breast lies")
+        ledger.note(f"{other} images are tagged as the other side than that at which their breast lies")
     mammograms = sum(one.kind is Kind.MAMMOGRAM for one in series)
     if mammograms:
-        notes.append(f'{mammograms} mammograms are "for processing": air is bright and tissue dark')
-    return notes
+        ledger.note(f'{mammograms} mammograms are "for processing": air is bright and tissue dark')
 
 
 def _record(series: Series, lesions: tuple[Lesion, ...], label: str) -> ImageRecord:

@@ -14,12 +14,10 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from comoto.datasets.reading.about import DatasetAbout
 from comoto.datasets.reading.boxes import CORNERS, clip_to_image, counted_once, remedy
 from comoto.datasets.reading.file_names import names_in
-from comoto.datasets.reading.ledger import Ledger
-from comoto.datasets.reading.missing import refuse_missing
-from comoto.datasets.reading.options import AllowMissing, Several, Words, require_known
+from comoto.datasets.reading.ledger import Ledger, refuse_missing
+from comoto.datasets.reading.options import AllowMissing, DatasetAbout, Several, Words, require_known
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.records import Manifest, Modality, Split
 
@@ -225,15 +223,14 @@ def _lesions(findings: Table, images: pd.DataFrame, chosen: frozenset[str], ledg
     )
     sizes = images.set_index("image_id").loc[boxed.rows["image_id"], ["columns", "rows"]]
     sizes.index = boxes.index
-    boxes, notes = clip_to_image(boxed, boxes, sizes["columns"], sizes["rows"], _IMAGE_REMEDY)
+    boxes = clip_to_image(boxed, boxes, sizes["columns"], sizes["rows"], _IMAGE_REMEDY, ledger)
     boxes["image_id"] = boxed.rows["image_id"]
     boxes["slice_index"] = pd.NA
     boxes["category"] = [", ".join(words) for words in boxed.rows["words"]]
     counts = pd.Series(
         [bool(chosen & set(words)) for words in boxed.rows["words"]], index=boxes.index, dtype=bool
     )
-    lesions, repeated = counted_once(boxed, boxes[counts])
-    ledger.note(*notes, *repeated)
+    lesions = counted_once(boxed, boxes[counts], ledger)
     if not counts.all():
         only = set(boxes["image_id"]) - set(lesions["image_id"])
         left_out = ", ".join(sorted({*LESION_CATEGORIES, *OTHER_CATEGORIES} - chosen))
