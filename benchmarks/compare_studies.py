@@ -1,10 +1,10 @@
-"""Two arms of different studies on the same test volumes: a detector or recipe that has a study of its own.
+"""Two variants of different studies on the same test volumes: a detector or recipe with its own study.
 
 Runs are paired by seed and repetition; the interval draws seeds, repetitions and patients, as that of
 `comoto study table` does. Where both studies draw their training patients from one manifest, a pair was
 trained on the same patients.
 
-Run: python benchmarks/compare_studies.py FOLDER REGIME ARM [RULE] --with FOLDER REGIME ARM [RULE]
+Run: python benchmarks/compare_studies.py FOLDER REGIME VARIANT [RULE] --with FOLDER REGIME VARIANT [RULE]
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "first", nargs="+", help="folder, regime, arm, and a rule that is not the students' own"
+        "first", nargs="+", help="folder, regime, variant, and a rule that is not the students' own"
     )
     parser.add_argument("--with", dest="second", nargs="+", required=True, help="likewise")
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--bootstrap", type=int, default=2000)
     options = parser.parse_args()
-    sides = [arm(words, options.fraction) for words in (options.first, options.second)]
+    sides = [variant(words, options.fraction) for words in (options.first, options.second)]
     (first, one), (second, other) = sides
     if not np.array_equal(first.truth.lesion_volume, second.truth.lesion_volume):
         raise SystemExit("the studies have different test volumes")
@@ -46,10 +46,10 @@ def main() -> None:
     print(f"difference over {len(pairs)} pairs of runs: {found.value:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
-def arm(words: list[str], fraction: float) -> tuple[StudyResults, dict[Pair, RunResult]]:
-    """Return a study and the runs of one of its arms."""
+def variant(words: list[str], fraction: float) -> tuple[StudyResults, dict[Pair, RunResult]]:
+    """Return a study and the runs of one of its variants."""
     if len(words) not in (3, 4):
-        raise SystemExit(f"needed are folder, regime, arm and perhaps a rule, got: {' '.join(words)}")
+        raise SystemExit(f"needed are folder, regime, variant and perhaps a rule, got: {' '.join(words)}")
     folder, regime, name, *rule = words
     results = read_results(Path(folder), rule="".join(rule))
     runs = results.runs.get((regime, fraction, name))

@@ -41,8 +41,8 @@ from comoto.report.source_images import SourceImages
 
 LESION, DETECTION = "#50dc64", "#ff9628"
 PALETTE = 128
-STUDENTS = {"From scratch": "scratch", "Joint training": "mixed-batches"}
-STUDENT, VOLUMES, MAMMOGRAMS = "mixed-batches", "bcs-dbt", "vindr-mammo"
+STUDENTS = {"From scratch": "scratch", "Joint training": "joint-training"}
+STUDENT, VOLUMES, MAMMOGRAMS = "joint-training", "bcs-dbt", "vindr-mammo"
 
 
 @dataclass(frozen=True)

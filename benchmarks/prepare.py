@@ -18,7 +18,7 @@ import cv2
 from comoto.config import AugmentConfig, BatchConfig, PreprocessConfig
 from comoto.dicom.read import DicomImage
 from comoto.preprocessing import PreparedStore, plan_image, prepare
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.records import ImageRecord, Manifest
 
 
@@ -56,7 +56,7 @@ def one_image(record: ImageRecord, config: PreprocessConfig) -> None:
 
 
 def batches(store: PreparedStore, steps: int) -> None:
-    sampler = SliceSampler(store, store.image_ids, BatchConfig(size=8), AugmentConfig(), seed=0)
+    sampler = SliceBatches(store, store.image_ids, BatchConfig(size=8), AugmentConfig(), seed=0)
     sampler.batch(0)
     took, _ = seconds(lambda: [sampler.batch(step) for step in range(steps)])
     print(f"batch of 8 on {store.config.rows} x {store.config.columns}: {took / steps * 1e3:.1f} ms")

@@ -1,4 +1,4 @@
-"""FLOP of a student's training step for each arm of a study, per slice, its mammograms included.
+"""FLOP of a student's training step for each variant of a study, per slice, its mammograms included.
 
 Run: python benchmarks/step_flop.py benchmarks/published_recipe.yaml benchmarks/enlarged_detector.yaml
 """
@@ -25,12 +25,12 @@ def main() -> None:
     parser.add_argument("studies", nargs="+", type=Path)
     for path in parser.parse_args().studies:
         grid = build_grid(load_study(path), Path("/unused"))
-        for arm, config in {run.label: run.config for run in grid.students}.items():
+        for variant, config in {run.label: run.config for run in grid.students}.items():
             network, size = build_from(config), config.batch.size
             with FlopCounterMode(display=False) as counter:
                 train_once(network.step(teacher_head=False), random_batch(config, size), network)
             flop = counter.get_total_flops() / size
-            print(f"{path.name}, {arm}: {flop / 1e9:.1f} GFLOP a slice", flush=True)
+            print(f"{path.name}, {variant}: {flop / 1e9:.1f} GFLOP a slice", flush=True)
 
 
 if __name__ == "__main__":

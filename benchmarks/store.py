@@ -28,7 +28,7 @@ from comoto.config import AugmentConfig, BatchConfig, PreprocessConfig
 from comoto.geometry import Chain
 from comoto.preprocessing import Plan, PreparedStore
 from comoto.preprocessing.planes import PlanesInfo, write_planes
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.slices import PrepareOptions
 from comoto.preprocessing.store_folder import finish, open_folder
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Laterality, Manifest
@@ -113,8 +113,8 @@ def measure(store: PreparedStore, repeats: int, workers: int) -> dict[str, tuple
     steps = images // BATCH
     found: dict[str, tuple[float, float]] = {}
     for name, augment in (("as stored", None), ("augmented", AugmentConfig())):
-        sampler = SliceSampler(store, store.image_ids, BatchConfig(size=BATCH), augment, seed=0)
-        for kind, make in (("bytes", sampler.grey_batch), ("float32", sampler.batch)):
+        sampler = SliceBatches(store, store.image_ids, BatchConfig(size=BATCH), augment, seed=0)
+        for kind, make in (("bytes", sampler.uint8_batch), ("float32", sampler.batch)):
             once = partial(consume, make, steps, 0)
             once()
             found[f"{kind}, {name}, warm"] = best(once, images, repeats)

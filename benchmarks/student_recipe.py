@@ -54,21 +54,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patients", type=int, default=80)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--variants", nargs="+", choices=ARMS, default=list(ARMS))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     manifest = validation_volumes(options.out, options.patients)
     print(f"{len(manifest)} volumes, {len(manifest.lesions)} lesions; mean sensitivity at 1-4 FP per volume")
     print(f"{'student':<34}" + "".join(f"{name:>28}" for name in COLUMNS))
-    for arm, settings in ((arm, ARMS[arm]) for arm in options.arms):
+    for variant, settings in ((variant, ARMS[variant]) for variant in options.variants):
         scores: dict[str, list[float]] = {name: [] for name in COLUMNS}
         for seed in range(options.seeds):
-            run = options.out / f"{arm.replace(' ', '-').replace(',', '')}-{seed}"
+            run = options.out / f"{variant.replace(' ', '-').replace(',', '')}-{seed}"
             train(run, options.demo, [*settings, f"seed={seed}", f"threads={options.threads}"])
             for name, score in judge(run, manifest).items():
                 scores[name].append(score)
         cells = [f"{np.mean(v):.3f} ({' '.join(f'{one:.3f}' for one in v)})" for v in scores.values()]
-        print(f"{arm:<34}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
+        print(f"{variant:<34}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
 
 
 def validation_volumes(out: Path, patients: int) -> Manifest:

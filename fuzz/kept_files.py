@@ -47,7 +47,7 @@ def small_study(folder: Path) -> None:
             "fractions": [1.0],
             "seeds": [0, 1],
             "bootstrap": 5,
-            "arms": {"pretraining": {"impa": False, "settings": ["joint.size=0"]}},
+            "variants": {"pretraining": {"impa": False, "settings": ["joint.size=0"]}},
         }
     )
     out = folder / "study"

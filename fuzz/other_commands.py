@@ -81,7 +81,7 @@ def export_words(folder: Path, out: Path) -> list[str]:
 
 
 def small_study(folder: Path) -> None:
-    """Write prepared stores and a study of two arms on them."""
+    """Write prepared stores and a study of two variants on them."""
     small_stores(folder)
     content = {
         "name": "small",
@@ -96,7 +96,10 @@ def small_study(folder: Path) -> None:
         "seeds": [0],
         "min_hit_radius": 5.3,
         "bootstrap": 20,
-        "arms": {"pretraining": {"impa": False}, "scratch": {"impa": "none", "settings": ["init=scratch"]}},
+        "variants": {
+            "pretraining": {"impa": False},
+            "scratch": {"impa": "none", "settings": ["init=scratch"]},
+        },
     }
     (folder / "study.yaml").write_text(json.dumps(content), encoding="utf-8")
 

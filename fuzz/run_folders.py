@@ -28,7 +28,7 @@ def small_run(folder: Path) -> None:
 
     from comoto.checksums import write_sealed_json
     from comoto.config import load_train_config
-    from comoto.training.record import RunMade, State, run_record
+    from comoto.training.record import RunMade, TrainingState, run_record
 
     patients = {"tomosynthesis/train": ["a", "b"], "tomosynthesis/validation": ["c"]}
     with run_record(folder / "run", resume=False) as record:
@@ -37,7 +37,7 @@ def small_run(folder: Path) -> None:
         for epoch in (1, 2):
             record.log(epoch, {"detection/box": 0.25 * epoch, "train_seconds": 1.5})
         tensors = {"step": {"weight": torch.arange(24.0)}, "optimizer": {"lr": 0.1}}
-        record.save_state(State(2, 1, 0.5, 0.25), tensors)
+        record.save_state(TrainingState(2, 1, 0.5, 0.25), tensors)
     proposal = {"image_id": "a", "box_xyxy": [1.0, 2.0, 3.0, 4.0], "slice_index": 5, "score": 0.5}
     content = {"format": "comoto-proposals-2", "proposals": [proposal]}
     write_sealed_json(folder / "run" / "proposals" / "epoch_0001.json", content)

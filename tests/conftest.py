@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from comoto.dicom.tell import forget
+from comoto.dicom.log_once import forget
 from comoto.progress import enable_progress
 from tiny_exams import TINY, Exams
 

@@ -93,7 +93,7 @@ def test_a_preset(tmp_path: Path, evil: Path, key: str, sections: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["settings", "student_settings", "teacher_settings", "regimes", "arms", "rules"]
+    "where", ["settings", "student_settings", "teacher_settings", "regimes", "variants", "rules"]
 )
 def test_a_study(tmp_path: Path, evil: Path, where: str) -> None:
     key = "inference.aggregation.kind" if where == "rules" else "distill.kind"
@@ -103,11 +103,11 @@ def test_a_study(tmp_path: Path, evil: Path, where: str) -> None:
         "name": "x",
         "preset": "demo",
         "data": {"mammograms": "/m", "tomosynthesis": "/t"},
-        "arms": {"pretraining": {"impa": False}},
+        "variants": {"pretraining": {"impa": False}},
     }
     more: object = {"other": settings} if where in ("rules", "regimes") else settings
-    if where == "arms":
-        more = {**content["arms"], "other": {"impa": False, "settings": settings}}
+    if where == "variants":
+        more = {**content["variants"], "other": {"impa": False, "settings": settings}}
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump({**content, where: more}), encoding="utf-8")
     with pytest.raises(ConfigError, match="--allow-code evil_lab"):
@@ -120,7 +120,7 @@ def test_the_order_of_a_worker(tmp_path: Path, evil: Path) -> None:
         {
             "name": "x",
             "data": {"mammograms": "/m", "tomosynthesis": "/t"},
-            "arms": {"pretraining": {"impa": False}},
+            "variants": {"pretraining": {"impa": False}},
         }
     )
     run = build_grid(study, tmp_path).students[0]
@@ -248,3 +248,17 @@ def test_a_checkpoint_of_the_former_format_opens(tmp_path: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")  # the present format without its checksum
     with pytest.raises(CheckpointError, match="checksum"):
         read_about(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "meant"),
+    [
+        ("distill.kind=lskd", "distill", "lesion_points"),
+        ("inference.aggregation.kind=weighted_box_fusion", "aggregation", "box_fusion"),
+    ],
+)
+def test_the_literatures_names_are_understood_and_written_as_ours(typed, key, meant):
+    config = load_train_config("demo", [typed, "teacher=runs/t"])
+    section = config.distill if key == "distill" else config.inference.aggregation
+    assert section.kind == meant
+    assert config == load_train_config("demo", [typed.partition("=")[0] + f"={meant}", "teacher=runs/t"])

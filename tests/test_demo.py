@@ -39,7 +39,7 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     real = demo.api.predict
 
     def cut(*args, **keys):  # type: ignore[no-untyped-def]
-        if "pretraining" in str(args[0]):
+        if "fine-tuned" in str(args[0]):
             raise KeyboardInterrupt
         return real(*args, **keys)
 
@@ -49,7 +49,7 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     monkeypatch.setattr(demo.api, "predict", real)
     finished = [stage["name"] for stage in json.loads((out / "demo.json").read_text())["stages"]]
     assert finished[0] == "simulate"
-    assert finished[-1] == "train pretraining"
+    assert finished[-1] == "train fine-tuned"
 
     with pytest.raises(OutputExistsError, match="other settings"):
         run_demo(out, DemoConfig(size="tiny", seed=1))
@@ -82,9 +82,9 @@ def test_every_stage_leaves_its_files_and_an_interruption_costs_one_stage(
     volumes = [seen["tomosynthesis/train"] for seen in patients.values()]
     assert len(volumes) == 4
     assert all(seen == volumes[0] for seen in volumes)
-    assert "mammograms/train" not in patients["pretraining"]
+    assert "mammograms/train" not in patients["fine-tuned"]
     assert "mammograms/train" not in patients["scratch"]
-    assert len(patients["mixed-batches"]["mammograms/train"]) > 0
+    assert len(patients["joint-training"]["mammograms/train"]) > 0
 
 
 def check_summary(said: str, out: Path) -> None:
@@ -94,7 +94,7 @@ def check_summary(said: str, out: Path) -> None:
         assert re.search(rf"^  {re.escape(title)} +{mean:.2f} ", said, flags=re.MULTILINE)
     assert str(out / "report.html") in said
     assert "say nothing about depth" in said
-    assert f"comoto predict --model {out / 'runs' / 'mixed-batches'} --out boxes.csv FOLDER" in said
+    assert f"comoto predict --model {out / 'runs' / 'joint-training'} --out boxes.csv FOLDER" in said
     assert (ROOT / "docs/first-day.md").is_file()
     assert "docs/first-day.md" in said
 
@@ -124,7 +124,7 @@ def test_make_says_what_an_installation_costs_before_it_starts(tmp_path: Path) -
 
 def test_the_report_has_a_title_for_every_student_and_the_reference_first() -> None:
     assert list(demo_folder.STUDENTS) == list(demo.STUDENTS)
-    assert next(iter(demo.STUDENTS)) == "pretraining"
+    assert next(iter(demo.STUDENTS)) == "fine-tuned"
 
 
 def test_a_demo_with_other_students_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_demo_with_other_students_is_not_continued(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "_simulate", cut)
-    monkeypatch.setattr(demo, "STUDENTS", {"pretraining": ["distill.kind=none"]})
+    monkeypatch.setattr(demo, "STUDENTS", {"fine-tuned": ["distill.kind=none"]})
     with pytest.raises(KeyboardInterrupt):
         run_demo(tmp_path / "demo", SMALLEST)
     monkeypatch.undo()

@@ -11,6 +11,8 @@ import pytest
 from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import (
+    atomic_folder,
+    atomic_write,
     new_part,
     no_link,
     output_file,
@@ -19,8 +21,6 @@ from comoto.output_files import (
     refuse_inputs_as_outputs,
     refuse_working_folder,
     sweep_parts,
-    whole_file,
-    whole_folder,
     write_json,
     write_text,
 )
@@ -38,7 +38,7 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path, error):
     write_text(path, "old")
 
     def fail():
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("half")
             raise error
 
@@ -110,7 +110,7 @@ def test_a_full_disk_names_the_file_of_a_folder_without_its_hidden_name(tmp_path
         (tmp_path / "of another folder").read_text()
 
     for work, name in ((fill_the_disk, "run/large.txt"), (read_another, "of another folder")):
-        with pytest.raises(OSError) as caught, whole_folder(tmp_path / "run", False) as part:  # noqa: PT011
+        with pytest.raises(OSError) as caught, atomic_folder(tmp_path / "run", False) as part:  # noqa: PT011
             work(part)
         assert caught.value.filename == str(tmp_path / name)
     assert not list(tmp_path.iterdir())
@@ -172,14 +172,14 @@ def test_nothing_is_appended_through_a_planted_link(tmp_path):
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
     folder = tmp_path / "above" / "folder"
-    with whole_folder(folder, overwrite=False) as part:
+    with atomic_folder(folder, overwrite=False) as part:
         (part / "a").write_text("new")
         assert not folder.exists()
     assert (folder / "a").read_text() == "new"
-    with pytest.raises(RuntimeError), whole_folder(folder, overwrite=True) as part:
+    with pytest.raises(RuntimeError), atomic_folder(folder, overwrite=True) as part:
         raise RuntimeError((part / "a").write_text("half"))
     assert (folder / "a").read_text() == "new"
-    with whole_folder(folder, overwrite=True) as part:
+    with atomic_folder(folder, overwrite=True) as part:
         (part / "b").write_text("newer")
     assert [path.name for path in folder.iterdir()] == ["b"]
     assert [path.name for path in folder.parent.iterdir()] == ["folder"]
@@ -188,7 +188,7 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
 def test_a_folder_that_was_filled_in_the_meantime_is_kept(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(OutputExistsError, match="not empty"), whole_folder(folder, overwrite=False):
+    with pytest.raises(OutputExistsError, match="not empty"), atomic_folder(folder, overwrite=False):
         (folder / "of another command").touch()
     assert [path.name for path in folder.iterdir()] == ["of another command"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
@@ -197,11 +197,11 @@ def test_a_folder_that_was_filled_in_the_meantime_is_kept(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_two_commands_do_not_write_one_folder_at_once(tmp_path, overwrite):
     folder = tmp_path / "folder"
-    with whole_folder(folder, overwrite) as part:
+    with atomic_folder(folder, overwrite) as part:
         (part / "of the first").touch()
         with (
             pytest.raises(OutputExistsError, match="another command is writing it"),
-            whole_folder(folder, overwrite),
+            atomic_folder(folder, overwrite),
         ):
             pass
     assert [path.name for path in folder.iterdir()] == ["of the first"]
@@ -213,7 +213,7 @@ def test_a_link_to_a_folder_stays_and_its_folder_is_filled(tmp_path):
     link = tmp_path / "link"
     link.symlink_to("large disk")
     for content, overwrite in (("a", False), ("b", True)):
-        with whole_folder(link, overwrite) as part:
+        with atomic_folder(link, overwrite) as part:
             (part / content).touch()
         assert link.is_symlink()
         assert [path.name for path in (tmp_path / "large disk").iterdir()] == [content]
@@ -232,7 +232,7 @@ def test_the_working_folder_is_not_taken_away(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("letter", ["a", "é", "界", "\U0001f600"])
 def test_long_names_have_room_for_what_stands_around_them(tmp_path, letter):
     name = letter * (255 // len(letter.encode()))
-    with whole_file(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         part.write_text("x")
     with hold(lock_of(tmp_path / name), "busy"):
         assert len(list(tmp_path.iterdir())) == 2

@@ -15,7 +15,7 @@ from cases.harness import Options, Row
 from cases.networks import DEFAULT, build, settings, train_once
 from comoto import api
 from comoto.config import TrainConfig, override
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
 from comoto.simulation import simulate, sized
 from comoto.training.cohorts import choose_cohort
@@ -65,7 +65,7 @@ def batches_of(
     config: TrainConfig, slices: PreparedStore, mammograms: PreparedStore
 ) -> Callable[[int], tuple[Any, ...]]:
     """Return what makes the parts of the batch of a step: what a student's training uses."""
-    own = SliceSampler(slices, slices.image_ids, config.batch, config.augment, 0)
+    own = SliceBatches(slices, slices.image_ids, config.batch, config.augment, 0)
     cohort = choose_cohort(mammograms, config.data, 1.0, 0)
     lesions, joint = mammogram_samplers(config, [cohort], for_distiller=False)
     return StudentBatches(own, lesions, joint, None, distiller_settings(config), steps_per_epoch=1)

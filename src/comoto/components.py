@@ -53,6 +53,8 @@ AGGREGATORS = {
 }
 SETTINGS = {"detector": "comoto.detectors.settings", "distiller": "comoto.distill.settings"}
 """Homes of the settings of our own components, which need no torch: a typo is told before it is imported."""
+ALIASES = {"distiller": {"lskd": "lesion_points"}, "aggregator": {"weighted_box_fusion": "box_fusion"}}
+"""What the literature calls some of them: understood, and written as the name it stands for."""
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 
 
@@ -105,6 +107,15 @@ def allow_typed(content: Any) -> None:
             allow_typed(value)
 
 
+def known_name(table: str, name: str) -> str:
+    """Return the name that an alias stands for, any other as it is.
+
+    >>> known_name("distiller", "lskd")
+    'lesion_points'
+    """
+    return ALIASES.get(table, {}).get(name, name)
+
+
 def check_name(table: str, name: str) -> None:
     """Check that a name may be resolved; nothing is imported.
 
@@ -120,7 +131,9 @@ def check_name(table: str, name: str) -> None:
         return
     module, colon, _ = name.partition(":")
     if not colon:
-        raise ConfigError(f"unknown {table} '{short(name)}'; {suggest(name, TABLES[table])}")
+        raise ConfigError(
+            f"unknown {table} '{short(name)}'; {suggest(name, [*TABLES[table], *ALIASES.get(table, ())])}"
+        )
     parts = module.split(".")
     if not any(".".join(parts[:length]) in _allowed for length in range(1, len(parts) + 1)):
         raise ForeignCodeError(

@@ -33,10 +33,10 @@ from comoto.simulation import simulate, sized
 from comoto.versions import versions
 
 STUDENTS = {
-    "pretraining": ["joint.size=0", "distill.kind=none"],
+    "fine-tuned": ["joint.size=0", "distill.kind=none"],
     "scratch": ["joint.size=0", "distill.kind=none", "init=scratch", "optimizer.learning_rate=1.5e-3"],
     "comoto": ["joint.size=0", "distill.kind=lesion_points"],
-    "mixed-batches": ["joint.size=8", "joint.batch_norm=mixed", "distill.kind=none"],
+    "joint-training": ["joint.size=8", "joint.batch_norm=mixed", "distill.kind=none"],
 }
 """Folder name and settings of each student; its title is in ``comoto.report.demo_folder``.
 
@@ -48,10 +48,10 @@ _USUAL_SECONDS = {
     "prepare bcs-dbt": 10.0,
     "train teacher": 47.0,
     "evaluate teacher": 2.5,
-    "train pretraining": 20.0,
+    "train fine-tuned": 20.0,
     "train scratch": 20.0,
     "train comoto": 20.0,
-    "train mixed-batches": 27.0,
+    "train joint-training": 27.0,
     "predict": 9.0,
     "report": 12.0,
 }
@@ -86,7 +86,7 @@ class DemoConfig(StrictModel):
 
 
 @dataclass
-class Notebook:
+class StageLog:
     """``demo.json``: settings and finished stages."""
 
     path: Path
@@ -214,7 +214,7 @@ def _resident_mib() -> float:
     return total / 2**20
 
 
-def _open(out: Path, config: DemoConfig, command: str | None) -> Notebook:
+def _open(out: Path, config: DemoConfig, command: str | None) -> StageLog:
     path = out / "demo.json"
     settings = config.model_dump(mode="json")
     memory = psutil.virtual_memory().total >> 30
@@ -240,11 +240,11 @@ def _open(out: Path, config: DemoConfig, command: str | None) -> Notebook:
                 f"{out}: holds a demo with other settings or students; choose another --out"
             )
         about |= {key: content[key] for key in ("started", "command")}
-        return Notebook(path, about, [Stage(**stage) for stage in content["stages"]])
+        return StageLog(path, about, [Stage(**stage) for stage in content["stages"]])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(f"{out} exists and is no demo folder; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    book = Notebook(path, about)
+    book = StageLog(path, about)
     book.write()
     return book
 

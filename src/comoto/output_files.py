@@ -63,7 +63,7 @@ def refuse_inputs_as_outputs(outputs: Iterable[Path | None], inputs: Iterable[Pa
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path to write to; it becomes ``path`` if the block ends well, else nothing is left.
 
     Folders are made. The yielded name does not keep the suffix, so that a reader of the folder never takes
@@ -85,7 +85,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_file(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield the path to write to, like ``whole_file``, for a file that a user names.
+    """Yield the path to write to, like ``atomic_write``, for a file that a user names.
 
     One command writes it at a time, and what a killed one left of it is removed.
 
@@ -105,7 +105,7 @@ def output_file(path: Path, overwrite: bool) -> Iterator[Path]:
     ):
         sweep_parts_of(path)
         refuse_existing([path], overwrite)
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             yield part
 
 
@@ -163,7 +163,7 @@ def new_part(path: Path) -> Path:
 
 
 @contextmanager
-def whole_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+def atomic_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder to write to; it becomes ``folder`` if the block ends well, else nothing is left.
 
     Folders above are made. A link to a folder stays, and what it leads to is replaced.
@@ -220,7 +220,7 @@ def _out_of_the_way(place: Path) -> Iterator[None]:
 
 
 def refuse_working_folder(folder: Path) -> None:
-    """Check before the work starts that ``whole_folder`` would not take away the folder one stands in.
+    """Check before the work starts that ``atomic_folder`` would not take away the folder one stands in.
 
     Raises:
         OutputExistsError: it is the working folder, or holds it.
@@ -233,7 +233,7 @@ def refuse_working_folder(folder: Path) -> None:
 
 
 def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool) -> None:
-    """Check before the work starts that a folder may be written whole (``whole_folder``).
+    """Check before the work starts that a folder may be written whole (``atomic_folder``).
 
     Args:
         folder: new or empty; with ``overwrite`` also one that holds nothing but an earlier result.
@@ -305,11 +305,11 @@ def _named(error: OSError, path: Path) -> OSError:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with ``whole_file``."""
-    with whole_file(path) as part:
+    """Write UTF-8 text with ``atomic_write``."""
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with ``whole_file``."""
+    """Write a JSON object with ``atomic_write``."""
     write_text(path, json.dumps(content, indent=1) + "\n")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from comoto.arguments import AnyPath, as_path
 from comoto.checksums import file_sha256, read_json_object, write_sealed_json
 from comoto.errors import DatasetError, DicomError
-from comoto.output_files import refuse_folder, whole_file, whole_folder, write_text
+from comoto.output_files import atomic_folder, atomic_write, refuse_folder, write_text
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -98,7 +98,7 @@ class ImageHeader:
         directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
             (``comoto.dicom.orientation``); None where the file does not say.
         boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume
-            is never turned (``comoto.sources.lie``).
+            is never turned (``comoto.sources.volume_orientation``).
         for_processing: the header calls the values what a detector measured, and no picture to look at.
         padding: (lowest, highest) frame value, inclusive, that the header calls padding; None where it does
             not, or where no pixel can have such a value.
@@ -352,7 +352,7 @@ class Manifest:
         sums = {}
         for name, table in (("images", self.images), ("lesions", self.lesions)):
             path = folder / f"{name}.parquet"
-            with whole_file(path) as part:
+            with atomic_write(path) as part:
                 table.to_parquet(part, index=False)
             sums[path.name] = file_sha256(path)
         write_text(folder / "summary.txt", self.summary() + "\n")
@@ -405,7 +405,7 @@ def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> 
         OutputExistsError: see ``refuse_manifest_folder``.
     """
     refuse_manifest_folder(folder, overwrite)
-    with whole_folder(folder, overwrite) as part:
+    with atomic_folder(folder, overwrite) as part:
         manifest.save(part)
 
 

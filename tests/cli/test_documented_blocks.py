@@ -110,7 +110,7 @@ def test_a_block_runs(name, lines, comoto, small, things, tmp_path, monkeypatch)
 def test_the_lines_of_python_run(things, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path, things)
-    world.words(("comoto", "predict", "--model", "demo-output/runs/mixed-batches", "volume.dcm", "folder/"))
+    world.words(("comoto", "predict", "--model", "demo-output/runs/joint-training", "volume.dcm", "folder/"))
     (text,) = blocks(ROOT / "README.md", "python")
     exec(text, {})
     assert len([line for line in text.splitlines() if line]) == 5

@@ -74,10 +74,10 @@ def check_predictions(folder):
     assert all(0 <= float(row["Score"]) <= 1 for row in found)
     assert all(0 <= int(row["X"]) < int(row["X"]) + int(row["Width"]) <= 64 for row in found)
     assert all(0 <= int(row["Y"]) < int(row["Y"]) + int(row["Height"]) <= 128 for row in found)
-    twin = json.loads((folder / "predictions.json").read_text())
-    assert sum(len(image["detections"]) for image in twin["images"]) == len(found)
+    sidecar = json.loads((folder / "predictions.json").read_text())
+    assert sum(len(image["detections"]) for image in sidecar["images"]) == len(found)
     about = json.loads((folder / "runs" / "student" / "checkpoint.json").read_text())
-    assert twin["made_by"]["model_sha256"] == about["sha256"]
+    assert sidecar["made_by"]["model_sha256"] == about["sha256"]
 
 
 def check_result(folder, said):

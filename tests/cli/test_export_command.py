@@ -25,8 +25,8 @@ def test_an_exported_student_predicts_the_same_table(comoto, exams, student_run,
     assert len(ours) == len(theirs) > 0
     pd.testing.assert_frame_equal(ours.drop(columns="Score"), theirs.drop(columns="Score"))
     np.testing.assert_allclose(ours["Score"], theirs["Score"], atol=1e-4)
-    twin = json.loads((tmp_path / "onnx.json").read_text())
-    assert "student.onnx" in json.dumps(twin)
+    sidecar = json.loads((tmp_path / "onnx.json").read_text())
+    assert "student.onnx" in json.dumps(sidecar)
 
 
 def test_an_existing_file_stays(refused, student_run, tmp_path):

@@ -34,7 +34,7 @@ fractions: [1.0]
 seeds: [0]
 regimes: {only: []}
 reference: scratch
-arms: {scratch: {impa: none, settings: [init=scratch, joint.size=0, batch.sise=3]}}
+variants: {scratch: {impa: none, settings: [init=scratch, joint.size=0, batch.sise=3]}}
 """
 
 

@@ -116,7 +116,7 @@ def shipped() -> list[Path]:
 def test_every_yaml_that_is_shipped_is_valid(path: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     content = parse_yaml(path.read_text(encoding="utf-8"), path.name)
-    if "arms" in content:
+    if "variants" in content:
         assert build_grid(load_study(path), tmp_path).students
     else:
         for role in ("teacher", "student"):
@@ -129,6 +129,6 @@ def test_study_files_in_the_docs_are_valid(tmp_path: Path) -> None:
         for page in sorted((ROOT / "docs").rglob("*.md"))
         for block in page.read_text(encoding="utf-8").split("```yaml\n")[1:]
     ]
-    studies = [content for block in blocks if "arms" in (content := yaml.safe_load(block))]
+    studies = [content for block in blocks if "variants" in (content := yaml.safe_load(block))]
     for content in studies:
         assert build_grid(StudyConfig.model_validate(content), tmp_path).students

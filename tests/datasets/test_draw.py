@@ -136,14 +136,14 @@ def test_a_file_alone(bcs_tree):
 
 
 def predicted(folder, path, name=None):
-    """A table with a strong box at (5, 6, 9, 13), a weak one, one of another file, and the twin."""
+    """A table with a strong box at (5, 6, 9, 13), a weak one, one of another file, and the sidecar."""
     keys = {"PatientID": "p", "StudyUID": "1.2", "View": "rcc"}
     box = {"X": 5, "Width": 4, "Y": 6, "Height": 7, "Z": 0, "Depth": 3, "Score": 0.9}
     rows = [keys | box, keys | box | {"Z": 4, "Score": 0.1}, keys | box | {"View": "lcc", "Score": 0.95}]
     pd.DataFrame(rows).to_csv(folder / "p.csv", index=False)
     image = {"image_id": name or str(path), "path": str(path), "patient_id": "p", "study_id": "1.2"}
-    twin = {"format": "comoto-predictions-1", "images": [image | {"view_key": "rcc"}]}
-    (folder / "p.json").write_text(json.dumps(twin), encoding="utf-8")
+    sidecar = {"format": "comoto-predictions-1", "images": [image | {"view_key": "rcc"}]}
+    (folder / "p.json").write_text(json.dumps(sidecar), encoding="utf-8")
     return folder / "p.csv"
 
 

@@ -27,7 +27,7 @@ SEARCHED = ("TOMOSYNTHESIS", "MAMMOGRAPHY", "_SERIES_NUMBER", "_SIGNS", "_NOT_LE
 
 def patterns():
     names = [found.name for found in pkgutil.walk_packages(comoto.datasets.__path__, "comoto.datasets.")]
-    for name in [*names, "comoto.csv_rows", "comoto.dicom.tags", "comoto.sources.lie"]:
+    for name in [*names, "comoto.csv_rows", "comoto.dicom.tags", "comoto.sources.volume_orientation"]:
         module = importlib.import_module(name)
         for attribute, value in vars(module).items():
             if isinstance(value, re.Pattern):

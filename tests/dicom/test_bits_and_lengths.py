@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.dicom.read import DicomImage
 from comoto.errors import DicomError
 from dicom_files import encapsulated, encode, texture, write_dicom
@@ -17,7 +17,7 @@ ENCODED = ["raw", "big", "implicit", "rle", "ljpeg", "jpegls", "j2k", "htj2k"]
 
 @pytest.fixture(autouse=True)
 def _say_everything_once_more():
-    tell.forget()
+    log_once.forget()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from dicom_files import texture, write_dicom
@@ -17,7 +17,7 @@ SHUFFLED = [3, 0, 4, 1, 2]
 
 @pytest.fixture(autouse=True)
 def _say_everything_once_more():
-    tell.forget()
+    log_once.forget()
 
 
 def item(**values):

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from comoto.config.models import PreprocessConfig
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.dicom.read import DicomImage, read_header
 from comoto.errors import DicomError
 from comoto.preprocessing.plan import plan_image
@@ -22,7 +22,7 @@ SMALL = PreprocessConfig(rows=64, columns=32)
 
 @pytest.fixture(autouse=True)
 def _say_everything_once_more():
-    tell.forget()
+    log_once.forget()
 
 
 def item(**values):

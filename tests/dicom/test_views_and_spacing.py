@@ -7,14 +7,14 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.dicom.read import DicomImage, read_header
 from dicom_files import texture, write_dicom
 
 
 @pytest.fixture(autouse=True)
 def _say_everything_once_more():
-    tell.forget()
+    log_once.forget()
 
 
 def code(value, *modifiers):

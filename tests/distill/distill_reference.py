@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from comoto.detectors.base import Features
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 
 Array = NDArray[np.float64]
 Box = Sequence[float]
@@ -96,13 +96,13 @@ def central_differences(function: Callable[[Array], float], where: Array, step: 
     return gradient
 
 
-def side_of(level: str, maps: Array, boxes: Sequence[Sequence[Box]], shape: Cell) -> Side:
+def side_of(level: str, maps: Array, boxes: Sequence[Sequence[Box]], shape: Cell) -> DistillInput:
     """Return a side with one level, whose map takes gradients."""
     tensor = torch.tensor(maps, dtype=torch.float32, requires_grad=True)
-    return Side(Features({level: tensor}, shape), [torch.tensor(own).reshape(-1, 4) for own in boxes])
+    return DistillInput(Features({level: tensor}, shape), [torch.tensor(own).reshape(-1, 4) for own in boxes])
 
 
-def gradient_of(side: Side, level: str) -> Array:
+def gradient_of(side: DistillInput, level: str) -> Array:
     gradient = side.features.levels[level].grad
     assert gradient is not None
     return gradient.numpy().astype(np.float64)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from comoto.config import load_train_config
 from comoto.detectors.base import BoxTensors, Detector, Features, HeadMaps, LevelSpec
 from comoto.detectors.checkpoint import build_detector
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.cross_kd import CrossKdConfig, CrossKdDistiller, quality_focal, rescaled
 from comoto.distill.pkd import PkdConfig, PkdDistiller
 from comoto.errors import ConfigError
@@ -57,9 +57,9 @@ def pair() -> tuple[TwoLayerHead, TwoLayerHead]:
     return TwoLayerHead(), TwoLayerHead().eval().requires_grad_(False)
 
 
-def side(seed: int, detector: Detector) -> Side:
+def side(seed: int, detector: Detector) -> DistillInput:
     maps = torch.randn(2, 4, 8, 4, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-    return Side(Features({"p3": maps}, GRID), [torch.zeros(0, 4)] * 2, detector)
+    return DistillInput(Features({"p3": maps}, GRID), [torch.zeros(0, 4)] * 2, detector)
 
 
 def convolved(layer: nn.Module, maps: np.ndarray) -> np.ndarray:
@@ -156,9 +156,9 @@ def built(kind: str, *settings: str) -> Detector:
     return build_detector(load_train_config("demo", [*overrides, *settings])).eval()
 
 
-def demo_side(detector: Detector) -> Side:
+def demo_side(detector: Detector) -> DistillInput:
     images = torch.rand(2, 1, *GRID, generator=torch.Generator().manual_seed(4))
-    return Side(detector.features(images), [torch.zeros(0, 4)] * 2, detector)
+    return DistillInput(detector.features(images), [torch.zeros(0, 4)] * 2, detector)
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "fcos"])
@@ -214,6 +214,6 @@ def test_slices_need_equal_strides() -> None:
 
 def test_it_says_what_it_misses() -> None:
     student, teacher = pair()
-    blind = Side(side(0, student).features, [])
+    blind = DistillInput(side(0, student).features, [])
     with pytest.raises(ValueError, match="both sides need their detector"):
         CrossKdDistiller(CrossKdConfig(), SPECS, GRID)(blind, side(1, teacher))

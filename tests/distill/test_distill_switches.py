@@ -9,7 +9,7 @@ from distill_reference import divergence
 
 from comoto.config import ImpaConfig, load_train_config
 from comoto.detectors.base import Features, LevelSpec
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.image_level import ImageLevelConfig, ImageLevelDistiller
 from comoto.distill.impa import PointAlignment
 from comoto.distill.lesion_points import LesionPointsConfig, LesionPointsDistiller
@@ -42,15 +42,15 @@ def boxes(*rows: list[float]) -> torch.Tensor:
     return torch.tensor(rows).reshape(-1, 4)
 
 
-def loss(student: Side, teacher: Side, **settings: Any) -> float:
+def loss(student: DistillInput, teacher: DistillInput, **settings: Any) -> float:
     torch.manual_seed(0)
     distiller = LesionPointsDistiller(LesionPointsConfig(weight=1.0, **settings), SPECS, GRID)
     return float(distiller(student, teacher)["distill/lesion_points"].detach())
 
 
 BOX = [9.0, 18.0, 30.0, 50.0]
-STUDENT = Side(features(0), [boxes(BOX)])
-TEACHER = Side(features(1), [boxes(BOX)])
+STUDENT = DistillInput(features(0), [boxes(BOX)])
+TEACHER = DistillInput(features(1), [boxes(BOX)])
 
 
 def ramp(along: int) -> Features:
@@ -61,7 +61,7 @@ def ramp(along: int) -> Features:
 
 def test_sampling_cells_reads_whole_cells_bilinear_reads_between_them() -> None:
     # column of x = 9, 30 and the middle: 9 / 8 - 1/2 = 0.625, 3.25, 1.9375; whole cells: 1, 3, 2
-    side = Side(ramp(1), [boxes(BOX)])
+    side = DistillInput(ramp(1), [boxes(BOX)])
     read = {
         kind: lesion_matrices(side, "p3", point_reader(5, kind))[0]  # type: ignore[arg-type]
         for kind in ("bilinear", "cells")
@@ -83,7 +83,7 @@ def test_width_ratio_moves_rows_where_the_ratios_differ(
     sampling: Any, width_ratio: bool, rows: list[float]
 ) -> None:
     # 16 rows over 256 pixels: 16 pixels a row, but 8 a column
-    side = Side(Features(ramp(0).levels, (256, 64)), [boxes(BOX)])
+    side = DistillInput(Features(ramp(0).levels, (256, 64)), [boxes(BOX)])
     read = point_reader(4, sampling, width_ratio=width_ratio)
     assert lesion_matrices(side, "p3", read)[0].flatten().tolist() == rows
 
@@ -117,17 +117,17 @@ def test_fit_reads_each_lesion_of_an_image_on_its_own_level() -> None:
     maps = features(2)
     small, large = [8.0, 8.0, 30.0, 20.0], [2.0, 10.0, 60.0, 110.0]
     read = point_reader(9, "bilinear")
-    found = lesion_matrices(Side(maps, [boxes(small, large)]), "fit", read)[0]
+    found = lesion_matrices(DistillInput(maps, [boxes(small, large)]), "fit", read)[0]
     expected = [
-        lesion_matrices(Side(maps, [boxes(box)]), level, read)[0]
+        lesion_matrices(DistillInput(maps, [boxes(box)]), level, read)[0]
         for box, level in ((small, "p3"), (large, "p5"))
     ]
     torch.testing.assert_close(found, torch.cat(expected))
 
 
 def test_level_fit_distils_each_side_from_its_own_levels() -> None:
-    own = Side(features(0), [boxes([8.0, 8.0, 30.0, 20.0])])  # on p3
-    told = Side(features(1), [boxes([2.0, 10.0, 60.0, 110.0])])  # on p5
+    own = DistillInput(features(0), [boxes([8.0, 8.0, 30.0, 20.0])])  # on p3
+    told = DistillInput(features(1), [boxes([2.0, 10.0, 60.0, 110.0])])  # on p5
     read = point_reader(9, "bilinear")
     source, target = (
         mean_profile(lesion_matrices(side, level, read)).numpy().astype(np.float64)
@@ -138,7 +138,7 @@ def test_level_fit_distils_each_side_from_its_own_levels() -> None:
 
 def test_fit_and_cells_go_together() -> None:
     # 96 pixels are three cells of p5, 32 pixels each: column 10 / 32 -> 0, 42 -> 1; rows 16 -> 0, 112 -> 3
-    side = Side(features(2), [boxes([10.0, 16.0, 42.0, 112.0])])
+    side = DistillInput(features(2), [boxes([10.0, 16.0, 42.0, 112.0])])
     found = lesion_matrices(side, "fit", point_reader(4, "cells"))[0][0]
     p5 = side.features.levels["p5"][0]
     assert torch.equal(found, torch.stack((p5[:, 0, 0], p5[:, 0, 1], p5[:, 3, 0], p5[:, 3, 1]), dim=1))
@@ -180,8 +180,8 @@ def test_weight_multiplies_the_loss() -> None:
 def test_empty_skip_leaves_the_image_out() -> None:
     two = features(0, num_images=2)
     first = Features({name: each[:1] for name, each in two.levels.items()}, GRID)
-    with_empty = Side(two, [boxes(BOX), boxes()])
-    assert loss(with_empty, TEACHER) == loss(Side(first, [boxes(BOX)]), TEACHER)
+    with_empty = DistillInput(two, [boxes(BOX), boxes()])
+    assert loss(with_empty, TEACHER) == loss(DistillInput(first, [boxes(BOX)]), TEACHER)
     with pytest.raises(ConfigError, match=r"distill\.empty=skip to leave them out"):
         loss(with_empty, TEACHER, empty="refuse")
 

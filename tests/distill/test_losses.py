@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from comoto.config import ImpaConfig
 from comoto.detectors.base import Features, LevelSpec
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.image_level import ImageLevelConfig, ImageLevelDistiller
 from comoto.distill.impa import PointAlignment
 from comoto.distill.lesion_points import LesionPointsConfig, LesionPointsDistiller
@@ -29,7 +29,7 @@ def kl_by_hand(student: Array, teacher: Array, temperature: float) -> float:
     return float(temperature**2 * (q * (np.log(q) - np.log(r))).sum(axis=1).mean())
 
 
-def side(seed: int, num_images: int, *, empty: int | None = None) -> Side:
+def side(seed: int, num_images: int, *, empty: int | None = None) -> DistillInput:
     generator = torch.Generator().manual_seed(seed)
     levels = {
         name: torch.randn(
@@ -41,10 +41,10 @@ def side(seed: int, num_images: int, *, empty: int | None = None) -> Side:
     boxes = [torch.cat((one, one + 8 + k), dim=1) for k, one in enumerate(corner)]
     if empty is not None:
         boxes[empty] = torch.zeros(0, 4)
-    return Side(Features(levels, GRID), boxes)
+    return DistillInput(Features(levels, GRID), boxes)
 
 
-def profile(one: Side) -> Array:
+def profile(one: DistillInput) -> Array:
     rows = [
         read_bilinear(image, boxes, GRID, 9).mean(dim=0).numpy().astype(np.float64)
         for image, boxes in zip(one.features.levels["p3"], one.boxes, strict=True)

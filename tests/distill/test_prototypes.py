@@ -8,7 +8,7 @@ import torch
 from distill_reference import Array
 
 from comoto.detectors.base import Features, LevelSpec
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.points import read_bilinear
 from comoto.distill.prototypes import Memory, PrototypeDistiller, PrototypesConfig
 
@@ -17,17 +17,17 @@ SPECS = {"p3": LevelSpec(5, 8)}
 BOXES = [[[3.0, 5.0, 14.0, 20.0], [10.0, 30.0, 30.0, 60.0]], [[8.0, 8.0, 20.0, 17.0]], []]
 
 
-def side(seed: int, boxes: Sequence[Sequence[Sequence[float]]] = BOXES) -> Side:
+def side(seed: int, boxes: Sequence[Sequence[Sequence[float]]] = BOXES) -> DistillInput:
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(len(boxes), 5, 8, 4, generator=generator).requires_grad_()
-    return Side(Features({"p3": maps}, GRID), [torch.tensor(own).reshape(-1, 4) for own in boxes])
+    return DistillInput(Features({"p3": maps}, GRID), [torch.tensor(own).reshape(-1, 4) for own in boxes])
 
 
 def unit(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
 
 
-def lesion_vectors(one: Side) -> list[Array]:
+def lesion_vectors(one: DistillInput) -> list[Array]:
     """Mean over the five points, per image with lesions."""
     return [
         read_bilinear(maps, boxes, GRID, 5).mean(dim=2).detach().numpy().astype(np.float64)
@@ -36,7 +36,7 @@ def lesion_vectors(one: Side) -> list[Array]:
     ]
 
 
-def hard_background(one: Side, margin: float, count: int) -> list[Array]:
+def hard_background(one: DistillInput, margin: float, count: int) -> list[Array]:
     """The cells off the lesions with the highest cosine to the image's mean lesion."""
     found = []
     with_lesions = [k for k, boxes in enumerate(one.boxes) if len(boxes)]

@@ -18,7 +18,7 @@ from torch import nn
 
 from comoto.config import ImpaConfig, load_train_config
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.image_level import ImageLevelConfig, ImageLevelDistiller
 from comoto.distill.impa import PointAlignment
 from comoto.distill.lesion_points import LesionPointsConfig, LesionPointsDistiller
@@ -222,6 +222,6 @@ def test_image_level_agrees_in_value_and_gradient(teacher_map: tuple[int, int]) 
 
 def test_image_level_names_maps_that_its_strides_do_not_promise() -> None:
     distiller = ImageLevelDistiller(ImageLevelConfig(), SPECS, (64, 64))  # 5 x 5 cells
-    side: Side = side_of("c5", random_maps(0, 2), [[], []], GRID)
+    side: DistillInput = side_of("c5", random_maps(0, 2), [[], []], GRID)
     with pytest.raises(ConfigError, match=r"\(30, 30\) cells, by their strides \(25, 25\)"):
         distiller(side, side)

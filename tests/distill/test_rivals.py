@@ -7,7 +7,7 @@ from distill_reference import Array, divergence
 from torch.nn import functional
 
 from comoto.detectors.base import Features, LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.lesion_matching import LesionMatchingConfig, LesionMatchingDistiller, most_similar
 from comoto.distill.lesion_regions import LesionRegionsConfig, LesionRegionsDistiller, read_regions
 from comoto.distill.pkd import PkdConfig, PkdDistiller, standardised
@@ -20,7 +20,7 @@ SPECS = {"c5": LevelSpec(6, 32), "p3": LevelSpec(5, 8), "p4": LevelSpec(5, 16)}
 BOXES = [[[3.0, 5.0, 14.0, 20.0], [10.0, 30.0, 30.0, 60.0]], [[8.0, 8.0, 20.0, 17.0]], []]
 
 
-def side(seed: int, boxes: list[list[list[float]]] = BOXES) -> Side:
+def side(seed: int, boxes: list[list[list[float]]] = BOXES) -> DistillInput:
     generator = torch.Generator().manual_seed(seed)
     levels = {
         name: torch.randn(
@@ -32,10 +32,10 @@ def side(seed: int, boxes: list[list[list[float]]] = BOXES) -> Side:
         ).requires_grad_()
         for name, spec in SPECS.items()
     }
-    return Side(Features(levels, GRID), [torch.tensor(own).reshape(-1, 4) for own in boxes])
+    return DistillInput(Features(levels, GRID), [torch.tensor(own).reshape(-1, 4) for own in boxes])
 
 
-def points_by_image(one: Side) -> list[Array]:
+def points_by_image(one: DistillInput) -> list[Array]:
     return [
         read_bilinear(maps, boxes, GRID, 9).detach().numpy().astype(np.float64)
         for maps, boxes in zip(one.features.levels["p3"], one.boxes, strict=True)
@@ -174,7 +174,7 @@ def test_unidistill_equals_the_formula() -> None:
 def test_relations_ignore_the_length_of_features() -> None:
     student, told = side(0), side(0)
     louder = Features({name: 3 * maps.detach() for name, maps in told.features.levels.items()}, GRID)
-    found = UniDistiller(UniDistillConfig(), SPECS, GRID)(student, Side(louder, told.boxes))
+    found = UniDistiller(UniDistillConfig(), SPECS, GRID)(student, DistillInput(louder, told.boxes))
     assert float(found["distill/unidistill_relations"].detach()) == pytest.approx(0.0, abs=1e-5)
     assert float(found["distill/unidistill_points"].detach()) > 0.1
 
@@ -200,7 +200,7 @@ def test_pkd_levels_are_the_pyramid_unless_named() -> None:
 def test_pkd_ignores_scale_and_offset_of_each_channel() -> None:
     student, told = side(0), side(0)
     shifted = {name: 4 * maps.detach() - 2 for name, maps in told.features.levels.items()}
-    found = PkdDistiller(PkdConfig(), SPECS, GRID)(student, Side(Features(shifted, GRID), told.boxes))
+    found = PkdDistiller(PkdConfig(), SPECS, GRID)(student, DistillInput(Features(shifted, GRID), told.boxes))
     assert float(found["distill/pkd"].detach()) == pytest.approx(0.0, abs=1e-5)
 
 

@@ -25,7 +25,7 @@ from comoto import api
 from comoto.cli.main import run
 from comoto.downloads import fetch, index, web_tables
 from comoto.downloads.collections import COLLECTIONS, find_collection
-from comoto.downloads.fetch import PARTIAL, Job, check_disk, check_reachable, jobs_of, size_text
+from comoto.downloads.fetch import PARTIAL, Download, check_disk, check_reachable, jobs_of, size_text
 from comoto.downloads.index import read_index
 from comoto.downloads.run import Request, plan_download, run_download
 from comoto.downloads.select import LESION, NORMAL, OTHER, select_series
@@ -350,7 +350,7 @@ def test_ea1141_leaves_a_table_for_the_csv_reader(tmp_path):
 
 
 def test_batches_are_small(monkeypatch):
-    jobs = [Job(str(n), Path(str(n)), 1, size) for n, size in enumerate([4, 4, 4, 30, 1, 1, 1, 1])]
+    jobs = [Download(str(n), Path(str(n)), 1, size) for n, size in enumerate([4, 4, 4, 30, 1, 1, 1, 1])]
     monkeypatch.setattr(fetch, "_BATCH_BYTES", 10)
     monkeypatch.setattr(fetch, "_BATCH_SERIES", 3)
     assert [[job.uid for job in batch] for batch in fetch._batches(jobs)] == [

@@ -1,4 +1,4 @@
-"""Arms of seeds and repetitions: draws worked by hand, and scoring of copied patients."""
+"""Variants of seeds and repetitions: draws worked by hand, and scoring of copied patients."""
 
 import time
 from itertools import chain
@@ -109,7 +109,7 @@ def test_repetitions_are_drawn_within_their_seed():
 
 
 def test_what_both_arms_share_cancels_out():
-    # The seeds differ by 1/2, the arms never do.
+    # The seeds differ by 1/2, the variants never do.
     result = hierarchical_difference([[BOTH], [FIRST]], [[BOTH], [FIRST]], TRUTH, 200)
     assert (result.value, *ends(result)) == (0.0, 0.0, 0.0)
     alone = hierarchical_interval([[BOTH], [FIRST]], TRUTH, 200)
@@ -153,7 +153,7 @@ def test_seeds_are_drawn_evenly():
     [
         ([[BOTH, BOTH]], [[BOTH]], r"repetitions \(2,\) and \(1,\)"),
         ([[BOTH], [BOTH]], [[BOTH, BOTH]], r"repetitions \(1, 1\) and \(2,\)"),
-        ([], [], "an arm needs a seed"),
+        ([], [], "a variant needs a seed"),
         ([[BOTH], []], [[BOTH], []], r"each seed a repetition; got repetitions \(1, 0\)"),
     ],
 )
@@ -201,8 +201,8 @@ def test_equal_to_scoring_copied_patients_and_runs(seed):
             for pair in zip(chain(*a), chain(*b), strict=True)
         ]
         expected.append(np.average(differences, weights=counts))
-    arms = ([[read_predictions(t, truth) for t in part] for part in arm] for arm in (a, b))
-    result = hierarchical_difference(*arms, truth, 12, seed)
+    variants = ([[read_predictions(t, truth) for t in part] for part in variant] for variant in (a, b))
+    result = hierarchical_difference(*variants, truth, 12, seed)
     np.testing.assert_allclose(ends(result), np.percentile(expected, [2.5, 97.5]), atol=1e-12)
 
 
@@ -227,8 +227,8 @@ def test_a_study_takes_seconds():
         hit = np.where(generator.random(len(of)) < 0.05, of, -1)
         return ChallengePredictions(of, patient[of], generator.random(len(of)), hit, ())
 
-    arms = [[[make() for _ in range(4)] for _ in range(5)] for _ in range(2)]
+    variants = [[[make() for _ in range(4)] for _ in range(5)] for _ in range(2)]
     started = time.process_time()
-    result = hierarchical_difference(*arms, truth, 250)
+    result = hierarchical_difference(*variants, truth, 250)
     assert time.process_time() - started < 10
     assert result.num_runs == 20

@@ -9,7 +9,7 @@ from challenge_cases import box, boxes, false_positive, labels, prediction, pred
 
 from comoto.errors import DatasetError
 from comoto.evaluation import challenge_metric, evaluate
-from comoto.evaluation.bootstrap import Cohort, ResampledFroc, patient_draws, percentile_interval
+from comoto.evaluation.bootstrap import PatientIndex, ResampledFroc, patient_draws, percentile_interval
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.froc import froc
 
@@ -57,12 +57,12 @@ def test_each_replicate_equals_the_metric_on_duplicated_tables(seed):
     everywhere = ResampledFroc(
         matched.scores,
         matched.hit_lesion,
-        Cohort(NUM_PATIENTS, matched.patient, lesion_patient, truth.volume_patient),
+        PatientIndex(NUM_PATIENTS, matched.patient, lesion_patient, truth.volume_patient),
     )
     positive = ResampledFroc(
         matched.scores[on_lesion_volume],
         matched.hit_lesion[on_lesion_volume],
-        Cohort(
+        PatientIndex(
             NUM_PATIENTS,
             matched.patient[on_lesion_volume],
             lesion_patient,
@@ -81,7 +81,7 @@ def test_every_patient_once_is_the_curve_itself():
     scores, hits = generator.random(300), generator.integers(-1, 20, size=300)
     hits[generator.random(300) < 0.8] = -1
     patients = generator.integers(0, 9, size=300)
-    cohort = Cohort(9, patients, generator.integers(0, 9, size=20), np.arange(40) % 9)
+    cohort = PatientIndex(9, patients, generator.integers(0, 9, size=20), np.arange(40) % 9)
     rates = np.linspace(0, 8, 33)
     once = ResampledFroc(scores, hits, cohort).sensitivity_at(rates, np.ones(10, dtype=np.int64))
     assert once.tolist() == froc(scores, hits, 20, 40).sensitivity_at(rates).tolist()

@@ -117,10 +117,10 @@ def found_with(generator, chance):
 
 
 def test_the_variances_of_runs_come_back():
-    # The first arm finds every second lesion with a chance of 0.8, the others with 0.4, less 0.2 in a bad
-    # run (every second run by chance); the second arm finds all with 0.4. The difference of a volume is then
-    # 0.3 or -0.1 on average: volume = 0.2^2. Between runs 0.1^2. The rest is Bernoulli: 0.4 * 0.6 of the
-    # second arm, of the first the mean of .8*.2, .6*.4, .4*.6, .2*.8, which is 0.2.
+    # The first variant finds every second lesion with a chance of 0.8, the others with 0.4, less 0.2 in a bad
+    # run (every second run by chance); the second variant finds all with 0.4. The difference of a volume is
+    # then 0.3 or -0.1 on average: volume = 0.2^2. Between runs 0.1^2. The rest is Bernoulli: 0.4 * 0.6 of the
+    # second variant, of the first the mean of .8*.2, .6*.4, .4*.6, .2*.8, which is 0.2.
     generator = np.random.default_rng(4)
     chances = np.where(np.arange(NUM_VOLUMES) % 2, 0.8, 0.4)
     estimates = []

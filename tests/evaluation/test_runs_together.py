@@ -47,11 +47,11 @@ def test_the_curve_of_one_run_is_the_challenges():
     np.testing.assert_allclose(result.mean, expected.sensitivity_at(result.fps_per_image))
 
 
-def test_the_mean_of_the_band_agrees_with_the_interval_of_the_arm():
+def test_the_mean_of_the_band_agrees_with_the_interval_of_the_variant():
     # At 1 to 4 FP per volume all curves are flat, so band and interval of the mean sensitivity are the same.
-    arm = [[ALL, LARGE], [LARGE, NONE]]
-    band = froc_over_runs(arm, TRUTH, FPS, bootstrap=200, seed=3).band
-    interval = hierarchical_interval(arm, TRUTH, 200, 3).interval
+    variant = [[ALL, LARGE], [LARGE, NONE]]
+    band = froc_over_runs(variant, TRUTH, FPS, bootstrap=200, seed=3).band
+    interval = hierarchical_interval(variant, TRUTH, 200, 3).interval
     np.testing.assert_allclose(band.low, interval.low, atol=1e-12)
     np.testing.assert_allclose(band.high, interval.high, atol=1e-12)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from comoto.config import AggregationConfig
 from comoto.detections import Detections, Spans
 from comoto.geometry.boxes import iou_matrix
-from comoto.inference.aggregate import Stack
+from comoto.inference.aggregate import LookedAt
 from comoto.inference.aggregate.local_maximum import LocalMaximum
 from comoto.inference.aggregate.nms_3d import Nms3d
 from comoto.inference.aggregate.overlap import Overlap
@@ -83,7 +83,7 @@ def plain_nms_3d(boxes, num_slices, config):
 def test_both_rules_keep_what_plain_loops_keep(number, num_slices, seed, iou, window_share, border):
     boxes = stacked(number, num_slices, seed)
     settings_ = {"iou": iou, "window_share": window_share, "min_score": 0.1}
-    stack = Stack(num_slices, np.arange(num_slices))
+    stack = LookedAt(num_slices, np.arange(num_slices))
 
     config = AggregationConfig(border_slices=border, **settings_)
     found = LocalMaximum(config)(boxes, stack)
@@ -140,5 +140,5 @@ def test_many_boxes_in_one_place_leave_the_highest():
     slices = np.repeat(np.arange(30), 100)
     stack = Detections(boxes, scores, Spans(slices, np.ones(number, dtype=np.int64)), space="grid")
     for rule in (LocalMaximum, Nms3d):
-        found = rule(AggregationConfig(window_share=1.0))(stack, Stack(30, np.arange(30)))
+        found = rule(AggregationConfig(window_share=1.0))(stack, LookedAt(30, np.arange(30)))
         assert found.scores.tolist() == [scores[-1]]

@@ -9,7 +9,7 @@ import pytest
 from comoto import api
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.preprocessing import Work, prepare_with
+from comoto.preprocessing import Execution, prepare_with
 from comoto.records import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
 from comoto.sources import isolated
 from comoto.sources.isolated import Limits
@@ -50,9 +50,9 @@ def test_predict_goes_on_behind_a_file_that_kills_its_decoder(exams, student_run
     ((path, reason),) = files.failed
     assert Path(path).name == "a-hostile.dcm"
     assert "the process that read the file crashed (SIGSEGV)" in reason
-    (alone,) = json.loads(files.twin.read_text())["images"]
+    (alone,) = json.loads(files.sidecar.read_text())["images"]
     here = api.predict(student_run, [folder / "b-good.dcm"], tmp_path / "q.csv")
-    (expected,) = json.loads(here.twin.read_text())["images"]
+    (expected,) = json.loads(here.sidecar.read_text())["images"]
     assert alone["detections"] == expected["detections"]
 
 
@@ -74,12 +74,12 @@ def manifest(folder, count, hostile):
 def test_prepare_goes_on_behind_a_file_that_kills_its_decoder(tmp_path):
     images = manifest(tmp_path / "files", 30, hostile=11)
     grid = PreprocessConfig(rows=64, columns=32)
-    work = Work(workers=1, isolate=Limits())
+    work = Execution(workers=1, isolate=Limits())
     with pytest.raises(DatasetError, match=r"1 of 30 images cannot .*11-hostile\.dcm: the process .*SIGSEGV"):
         prepare_with(images, tmp_path / "store", grid, None, work)
-    work = Work(workers=1, isolate=Limits(), skip_broken=True)
+    work = Execution(workers=1, isolate=Limits(), skip_broken=True)
     store = prepare_with(images, tmp_path / "store", grid, None, work)
     assert len(store) == 29
-    here = prepare_with(images, tmp_path / "here", grid, None, Work(workers=1))
+    here = prepare_with(images, tmp_path / "here", grid, None, Execution(workers=1))
     for image_id in store.image_ids:
         np.testing.assert_array_equal(store.pixels(image_id), here.pixels(image_id))

@@ -187,7 +187,7 @@ def room_of(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("where", "name"), [("head", "p.csv.journal"), ("entry", "p.csv.journal"), ("twin", "p.json")]
+    ("where", "name"), [("head", "p.csv.journal"), ("entry", "p.csv.journal"), ("sidecar", "p.json")]
 )
 def test_a_full_disk_names_the_file(
     monkeypatch, capsys, cut_after, student_run, files, tmp_path, where, name
@@ -197,7 +197,7 @@ def test_a_full_disk_names_the_file(
     head, *entries = (len(line) + 1 for line in (tmp_path / "p.csv.journal").read_bytes().split(b"\n")[:-1])
     for path in tmp_path.glob("p.*"):
         path.unlink()
-    sizes = {"head": head // 2, "entry": head + entries[0] + 20, "twin": head + 4 * max(entries)}
+    sizes = {"head": head // 2, "entry": head + entries[0] + 20, "sidecar": head + 4 * max(entries)}
     words = ["comoto", "predict", "--model", student_run, "--out", tmp_path / "p.csv", *files]
     monkeypatch.setattr(sys, "argv", [str(word) for word in words])
     with room_of(sizes[where]), pytest.raises(SystemExit) as leaving:
@@ -216,7 +216,9 @@ class TestPlaces:
             api.predict(student_run, files, tmp_path)
 
     def test_the_name_of_the_twin(self, student_run, files, tmp_path):
-        with pytest.raises(OutputExistsError, match=r"JSON twin would be one file; name it such as .*p\.csv"):
+        with pytest.raises(
+            OutputExistsError, match=r"JSON sidecar would be one file; name it such as .*p\.csv"
+        ):
             api.predict(student_run, files, tmp_path / "p.json")
 
     def test_an_input(self, student_run, files):

@@ -17,7 +17,7 @@ from comoto import api
 from comoto.config import PreprocessConfig
 from comoto.dicom import tags
 from comoto.errors import DicomError
-from comoto.inference.inputs import Request, collect_jobs
+from comoto.inference.inputs import PredictionRequest, collect_jobs
 from comoto.preprocessing.prepare import prepare
 from comoto.records import Manifest
 from comoto.sources import describe_source, open_source, source_files, survey
@@ -176,7 +176,7 @@ def test_a_capture_may_be_a_slice_once_others_lie_beside_it(tmp_path: Path) -> N
 def test_what_is_kept_of_a_look_holds_no_tags(volume: Path, stack: Path, tmp_path: Path) -> None:
     """Thousands of them are kept while a prediction runs."""
     shutil.copy(volume, tmp_path / "other.dcm")
-    found = collect_jobs(Request([tmp_path]))
+    found = collect_jobs(PredictionRequest([tmp_path]))
     looks = [job.kind.look for job in found.jobs.values() if job.kind is not None]
     assert len(looks) == 3
     for look in looks:

@@ -28,12 +28,12 @@ def test_table_and_twin_say_the_same(exams: Exams, student_run: Path, tmp_path: 
     files = api.predict(student_run, [manifest], tmp_path / "p.csv", split="test")
     table = pd.read_csv(files.table)
     assert tuple(table.columns) == PREDICTION_COLUMNS
-    twin = json.loads(files.twin.read_text())
+    sidecar = json.loads(files.sidecar.read_text())
     test = Manifest.load(manifest).split(Split.TEST)
-    assert {one["image_id"] for one in twin["images"]} == set(test.images["image_id"])
-    assert sum(len(one["detections"]) for one in twin["images"]) == len(table) > 0
+    assert {one["image_id"] for one in sidecar["images"]} == set(test.images["image_id"])
+    assert sum(len(one["detections"]) for one in sidecar["images"]) == len(table) > 0
     sizes = {record.image_id: record for record in test.records()}
-    for image in twin["images"]:
+    for image in sidecar["images"]:
         rows = table[(table["StudyUID"] == image["study_id"]) & (table["View"] == image["view_key"])]
         with DicomImage(sizes[image["image_id"]].path) as dicom:
             header = dicom.header
@@ -146,8 +146,8 @@ def test_an_interruption_loses_nothing(
     monkeypatch.setattr(predict_room, "predict_volume", interrupted)
     with pytest.raises(KeyboardInterrupt):
         api.predict(student_run, files, tmp_path / "cut.csv")
-    twin = json.loads((tmp_path / "cut.json").read_text())
-    assert [one["path"] for one in twin["images"]] == [str(path) for path in files[:2]]
+    sidecar = json.loads((tmp_path / "cut.json").read_text())
+    assert [one["path"] for one in sidecar["images"]] == [str(path) for path in files[:2]]
     monkeypatch.setattr(predict_room, "predict_volume", real)
     with pytest.raises(OutputExistsError, match="another model or other settings"):
         api.predict(student_run, files, tmp_path / "cut.csv", overrides=["slice_step=3"])
@@ -234,8 +234,8 @@ def test_one_bad_file_does_not_stop_the_others(exams: Exams, student_run: Path, 
     assert files.num_images == 1
     assert [Path(path).name for path, _ in files.failed] == ["bad.dcm"]
     ((path, reason),) = files.failed
-    twin = json.loads(files.twin.read_text())
-    assert (twin["failed"], twin["left_out"]) == ([{"path": path, "reason": reason}], [])
+    sidecar = json.loads(files.sidecar.read_text())
+    assert (sidecar["failed"], sidecar["left_out"]) == ([{"path": path, "reason": reason}], [])
 
 
 def test_what_failed_is_in_the_twin_of_an_interrupted_run(

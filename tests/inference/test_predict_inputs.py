@@ -10,7 +10,7 @@ import pytest
 from comoto import api
 from comoto.cli.main import _run
 from comoto.errors import ConfigError, DatasetError, DicomError
-from comoto.inference.inputs import Request, collect_jobs
+from comoto.inference.inputs import PredictionRequest, collect_jobs
 from comoto.records import Manifest, Modality, Split
 from dicom_files import breast, write_dicom
 from rights import without_rights
@@ -34,8 +34,8 @@ class TestKeys:
     def rows(self, run: Path, inputs: list[Path], out: Path) -> list[tuple[str, str]]:
         files = api.predict(run, inputs, out, overrides=["aggregation.min_score=0"])
         table = pd.read_csv(files.table, keep_default_na=False)
-        twin = json.loads(files.twin.read_text())
-        keys = [(one["study_id"], one["view_key"]) for one in twin["images"]]
+        sidecar = json.loads(files.sidecar.read_text())
+        keys = [(one["study_id"], one["view_key"]) for one in sidecar["images"]]
         assert set(zip(table["StudyUID"], table["View"], strict=True)) == set(keys)
         assert len(set(keys)) == len(keys) == len(inputs)
         return keys
@@ -54,11 +54,11 @@ class TestKeys:
     def test_the_twin_carries_uids(self, exams, student_run, teacher_run, tmp_path):
         path = volume(tmp_path / "a.dcm", SeriesInstanceUID=f"{UID}7", SOPInstanceUID=f"{UID}8")
         files = api.predict(student_run, [path], tmp_path / "p.csv")
-        (image,) = json.loads(files.twin.read_text())["images"]
+        (image,) = json.loads(files.sidecar.read_text())["images"]
         assert (image["series_instance_uid"], image["sop_instance_uid"]) == (f"{UID}7", f"{UID}8")
         mammogram = next(exams.vindr_mammo.rglob("*.dicom"))
         files = api.predict(teacher_run, [mammogram], tmp_path / "m.csv", mammograms=True)
-        (image,) = json.loads(files.twin.read_text())["images"]
+        (image,) = json.loads(files.sidecar.read_text())["images"]
         assert {"series_instance_uid", "sop_instance_uid"} <= set(image)
 
 
@@ -80,7 +80,7 @@ class TestKnown:
         manifest = exams.manifests / "bcs-dbt"
         records = list(Manifest.load(manifest).records())
         bare = volume(tmp_path / "other.dcm")
-        jobs = collect_jobs(Request([records[0].path, bare], manifest=manifest)).jobs
+        jobs = collect_jobs(PredictionRequest([records[0].path, bare], manifest=manifest)).jobs
         assert jobs[records[0].image_id].keys == (
             records[0].patient_id,
             records[0].study_id,
@@ -89,12 +89,12 @@ class TestKnown:
         assert jobs[str(bare)].keys is None
         assert "1 of 2 images are not in" in told.readouterr().err
         with pytest.raises(DatasetError, match="knows none of the images, by their paths"):
-            collect_jobs(Request([bare], manifest=manifest))
+            collect_jobs(PredictionRequest([bare], manifest=manifest))
 
     def test_a_split_of_files(self, exams: Exams):
         manifest = exams.manifests / "bcs-dbt"
         folder = exams.bcs_dbt / "Breast-Cancer-Screening-DBT"
-        found = collect_jobs(Request([folder], Split.TEST, manifest=manifest))
+        found = collect_jobs(PredictionRequest([folder], Split.TEST, manifest=manifest))
         wanted = Manifest.load(manifest).split(Split.TEST).images["image_id"]
         assert set(found.jobs) == set(wanted)
         assert "not in split test" in next(iter(found.left_out.values()))
@@ -109,7 +109,7 @@ class TestKnown:
         (tmp_path / "in" / "set" / "deep").mkdir()
         (tmp_path / "in" / "set" / "deep" / "manifest.json").write_text('{"name": "web page"}')
         other = volume(tmp_path / "in" / "set" / "deep" / "w.dcm")
-        jobs = collect_jobs(Request([tmp_path / "in"])).jobs
+        jobs = collect_jobs(PredictionRequest([tmp_path / "in"])).jobs
         assert jobs["mine"].path == path
         assert jobs[str(other)].keys is None
         assert "not used for the keys of images" in told.readouterr().err
@@ -117,19 +117,19 @@ class TestKnown:
 
 class TestOnce:
     def test_a_file_named_twice(self, three):
-        assert list(collect_jobs(Request([three[0], three[0]])).jobs) == [str(three[0])]
+        assert list(collect_jobs(PredictionRequest([three[0], three[0]])).jobs) == [str(three[0])]
 
     def test_a_folder_and_a_file_in_it_and_links(self, three, tmp_path):
         (three[0].parent / "ring").symlink_to(".")
         (tmp_path / "link.dcm").symlink_to(three[1])
-        found = collect_jobs(Request([three[0].parent, three[0], tmp_path / "link.dcm"]))
+        found = collect_jobs(PredictionRequest([three[0].parent, three[0], tmp_path / "link.dcm"]))
         assert (list(found.jobs), found.failed) == ([str(path) for path in three], {})
 
     def test_a_manifest_and_its_files(self, exams: Exams):
         manifest = exams.manifests / "bcs-dbt"
         record = next(Manifest.load(manifest).records())
         for inputs in ([record.path, manifest], [manifest, record.path]):
-            assert str(record.path) not in collect_jobs(Request(inputs)).jobs
+            assert str(record.path) not in collect_jobs(PredictionRequest(inputs)).jobs
 
     def test_one_id_for_two_files(self, exams: Exams, tmp_path):
         manifest = Manifest.load(exams.manifests / "bcs-dbt")
@@ -140,13 +140,13 @@ class TestOnce:
         )
         other.save(tmp_path / "b")
         with pytest.raises(DatasetError, match=r"image_id '.*' stands for .* and for .*v\.dcm"):
-            collect_jobs(Request([tmp_path / "a", tmp_path / "b"]))
+            collect_jobs(PredictionRequest([tmp_path / "a", tmp_path / "b"]))
 
     def test_names_in_another_form_of_unicode(self, tmp_path):
         name = "Müller Größe"
         path = volume(tmp_path / unicodedata.normalize("NFD", name) / "v.dcm")
         typed = tmp_path / unicodedata.normalize("NFC", name) / "v.dcm"
-        assert list(collect_jobs(Request([typed])).jobs) == [str(path)]
+        assert list(collect_jobs(PredictionRequest([typed])).jobs) == [str(path)]
 
 
 BAD = {
@@ -174,7 +174,7 @@ class TestBad:
         files = api.predict(student_run, inputs, tmp_path / "p.csv")
         assert files.num_images == 1
         assert [path for path, _ in files.failed] == [str(bad)]
-        assert json.loads(files.twin.read_text())["failed"][0]["path"] == str(bad)
+        assert json.loads(files.sidecar.read_text())["failed"][0]["path"] == str(bad)
 
     def test_locked(self, tmp_path):
         good, bad = volume(tmp_path / "in" / "good.dcm"), volume(tmp_path / "in" / "bad.dcm")
@@ -182,8 +182,8 @@ class TestBad:
         folder.mkdir()
         inside = volume(folder / "x.dcm")
         with without_rights(bad, folder):
-            one = collect_jobs(Request([tmp_path / "in"]))
-            other = collect_jobs(Request([good, bad, inside]))
+            one = collect_jobs(PredictionRequest([tmp_path / "in"]))
+            other = collect_jobs(PredictionRequest([good, bad, inside]))
         assert list(one.jobs) == list(other.jobs) == [str(good)]
         assert set(one.failed) == {str(bad), str(folder)}
         assert set(other.failed) == {str(bad), str(inside)}
@@ -247,7 +247,7 @@ class TestModality:
             api.predict(student_run, [next(exams.vindr_mammo.rglob("*.dicom"))], tmp_path / "p.csv")
 
     def test_the_switch_is_wrong(self, exams):
-        found = collect_jobs(Request([exams.bcs_dbt], modality=Modality.MAMMOGRAM))
+        found = collect_jobs(PredictionRequest([exams.bcs_dbt], modality=Modality.MAMMOGRAM))
         assert "volumes are there: leave out --mammograms" in str(found.failed[str(exams.bcs_dbt)])
 
 

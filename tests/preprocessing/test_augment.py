@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from comoto.config import AugmentConfig
 from comoto.preprocessing.augment import Change, draw_change, moved_boxes
-from comoto.preprocessing.grey_batch import GreyBatch
+from comoto.preprocessing.uint8_batch import Uint8Batch
 
 ROWS, COLUMNS, HEIGHT, WIDTH = 48, 32, 40, 28
 SHAPE = (HEIGHT, WIDTH)
@@ -35,7 +35,7 @@ def placed(change, padded, shape):
     """Return a changed image as the network sees it; what lies in the padding is not looked at."""
     pixels = torch.zeros((1, 1, *padded.shape), dtype=torch.uint8)
     change.place(padded[: shape[0], : shape[1]], pixels[0, 0].numpy())
-    return GreyBatch(pixels, torch.from_numpy(change.tones())[None]).images()[0, 0].numpy()
+    return Uint8Batch(pixels, torch.from_numpy(change.lut())[None]).images()[0, 0].numpy()
 
 
 def apply_change(change, padded, boxes, shape):
@@ -54,7 +54,7 @@ def step_by_step(change, padded, shape):
     ]
     if change.mirror:
         moved[:, :width] = moved[:, :width][:, ::-1].copy()
-    return change.tones()[moved]
+    return change.lut()[moved]
 
 
 @given(changes, st.integers(0, 2**32 - 1))
@@ -66,10 +66,10 @@ def test_one_pass_gives_the_bits_of_one_step_after_the_other(change, seed):
 
 def test_large_images_are_looked_up_in_pairs_with_the_same_bits():
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 640, 480), dtype=np.uint8))
-    tones = torch.rand((2, 256), generator=torch.Generator().manual_seed(0))
-    images = GreyBatch(pixels, tones).images()
+    lut = torch.rand((2, 256), generator=torch.Generator().manual_seed(0))
+    images = Uint8Batch(pixels, lut).images()
     for number in (0, 1):
-        assert torch.equal(images[number, 0], tones[number][pixels[number, 0].long()])
+        assert torch.equal(images[number, 0], lut[number][pixels[number, 0].long()])
 
 
 def painted(box):

@@ -9,8 +9,8 @@ import torch
 from comoto.config import BatchConfig, PreprocessConfig
 from comoto.errors import ConfigError
 from comoto.preprocessing import prepare
-from comoto.preprocessing.balance import BalancedSampler, dealt
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.balance import BalancedBatches, dealt
+from comoto.preprocessing.sampling import SliceBatches
 
 GRID = PreprocessConfig(rows=128, columns=64, crop_air=False)
 
@@ -33,7 +33,7 @@ def stores(tmp_path, write_dicom, breast, make_manifest):
 
 
 def balanced(stores, **batch):
-    return BalancedSampler([(one, one.image_ids) for one in stores], BatchConfig(**batch), None, 0)
+    return BalancedBatches([(one, one.image_ids) for one in stores], BatchConfig(**batch), None, 0)
 
 
 def owner(image):
@@ -66,8 +66,8 @@ def test_no_set_gets_more_than_one_image_more(stores, size, share):
 
 def test_one_set_alone_draws_as_without_balance(stores):
     batch = BatchConfig(size=5, negative_share=0.4)
-    one = BalancedSampler([(stores[0], stores[0].image_ids)], batch, None, 7)
-    plain = SliceSampler(stores[0], stores[0].image_ids, batch, None, 7)
+    one = BalancedBatches([(stores[0], stores[0].image_ids)], batch, None, 7)
+    plain = SliceBatches(stores[0], stores[0].image_ids, batch, None, 7)
     for step in range(4):
         assert torch.equal(one.batch(step)[0], plain.batch(step)[0])
 

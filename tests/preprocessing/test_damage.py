@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from comoto.cli.prepare import prepare as command
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.preprocessing import PreparedStore, Work, prepare, prepare_with
+from comoto.preprocessing import Execution, PreparedStore, prepare, prepare_with
 from comoto.preprocessing.planes import DATA_OFFSET
 from comoto.preprocessing.verify import verify_store
 from comoto.records import Manifest
@@ -139,7 +139,7 @@ def test_damaged_settings_say_the_way_out_and_it_works(manifest, store):
 def test_damaged_planes_are_not_taken_from_another_store(tmp_path, manifest, store):
     whole = contents(store)
     flip(PreparedStore(store).planes_path("a"), DATA_OFFSET + 7)
-    prepare_with(manifest, tmp_path / "other", GRID, work=Work(workers=1, reuse=(store,)))
+    prepare_with(manifest, tmp_path / "other", GRID, work=Execution(workers=1, reuse=(store,)))
     assert contents(tmp_path / "other") == whole
 
 

@@ -11,7 +11,7 @@ import pytest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
-from comoto.preprocessing import PreparedStore, PrepareOptions, Work, prepare, prepare_with
+from comoto.preprocessing import Execution, PreparedStore, PrepareOptions, prepare, prepare_with
 from comoto.preprocessing.fingerprint import fingerprint, stamp
 from comoto.preprocessing.planes import DATA_OFFSET, npy_header
 from comoto.preprocessing.verify import verify_store
@@ -91,21 +91,21 @@ def test_moved_files_are_known_again(tmp_path, volume, make_manifest, rendered):
 def test_another_store_gives_its_planes(tmp_path, volume, make_manifest, rendered):
     one = prepare(make_manifest([{"image_id": "a", "path": str(volume)}]), tmp_path / "one", GRID, workers=1)
     other_set = make_manifest([{"image_id": "z", "path": str(volume)}], name="subset")
-    two = prepare_with(other_set, tmp_path / "two", GRID, work=Work(workers=1, reuse=(one.folder,)))
+    two = prepare_with(other_set, tmp_path / "two", GRID, work=Execution(workers=1, reuse=(one.folder,)))
     assert len(rendered) == 1
     assert two.planes_path("z").samefile(one.planes_path("a"))  # one file with two names
     assert np.array_equal(two.pixels("z"), one.pixels("a"))
     shutil.rmtree(one.folder)
     assert PreparedStore(two.folder).pixels("z").any()
     other_grid = GRID.model_copy(update={"rows": 256})
-    prepare_with(other_set, tmp_path / "three", other_grid, work=Work(workers=1, reuse=(two.folder,)))
+    prepare_with(other_set, tmp_path / "three", other_grid, work=Execution(workers=1, reuse=(two.folder,)))
     assert len(rendered) == 2
 
 
 def test_a_store_to_reuse_must_be_one(tmp_path, volume, make_manifest):
     manifest = make_manifest([{"image_id": "a", "path": str(volume)}])
     with pytest.raises(DatasetError, match=r"no store\.json"):
-        prepare_with(manifest, tmp_path / "out", GRID, work=Work(reuse=(tmp_path,)))
+        prepare_with(manifest, tmp_path / "out", GRID, work=Execution(reuse=(tmp_path,)))
     assert not (tmp_path / "out").exists()
 
 
@@ -264,7 +264,7 @@ def test_paths_need_not_be_kept(tmp_path, volume, make_manifest, write_dicom, re
     broken = write_dicom(tmp_path / "files" / "b.dcm", np.ones((3, 40, 40)))
     broken.write_bytes(broken.read_bytes()[:-500])
     rows = [{"image_id": "a", "path": str(volume)}, {"image_id": "b", "path": str(broken)}]
-    work = Work(workers=1, keep_paths=False, skip_broken=True)
+    work = Execution(workers=1, keep_paths=False, skip_broken=True)
     store = prepare_with(make_manifest(rows), tmp_path / "store", GRID, work=work)
     found = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
     assert b"files" not in found

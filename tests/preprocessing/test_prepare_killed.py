@@ -14,7 +14,7 @@ import pytest
 import comoto.preprocessing.prepare  # noqa: F401 the package exports the function of that name
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.preprocessing import PreparedStore, Work, prepare, prepare_with
+from comoto.preprocessing import Execution, PreparedStore, prepare, prepare_with
 from comoto.preprocessing.render import render
 
 GRID = PreprocessConfig(rows=128, columns=64)
@@ -99,7 +99,7 @@ def test_other_backends_make_the_same_store(tmp_path, manifest, backend):
     pytest.importorskip({"dask": "distributed", "ray": "ray"}.get(backend, "joblib"))
     few = manifest.select(manifest.images["image_id"].isin(["0", "1", "2", "3", "4"]))
     one = prepare(few, tmp_path / "one", GRID, workers=1)
-    other = prepare_with(few, tmp_path / "other", GRID, work=Work(workers=2, backend=backend))
+    other = prepare_with(few, tmp_path / "other", GRID, work=Execution(workers=2, backend=backend))
     assert contents(other.folder) == contents(one.folder)
 
 
@@ -109,7 +109,7 @@ def test_a_bad_file_among_many_does_not_stop_a_cluster(tmp_path, manifest):
     path = next(manifest.records()).path
     path.write_bytes(path.read_bytes()[:-4000])
     few = manifest.select(manifest.images["image_id"].isin(["0", "1", "2"]))
-    work = Work(workers=2, backend="dask", skip_broken=True)
+    work = Execution(workers=2, backend="dask", skip_broken=True)
     assert prepare_with(few, tmp_path / "store", GRID, work=work).image_ids == ("1", "2")
 
 

@@ -11,7 +11,7 @@ from comoto.config import AugmentConfig, BatchConfig, PreprocessConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import prepare
 from comoto.preprocessing.prepare import summary
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 
 GRID = PreprocessConfig(rows=128, columns=64, crop_air=False)
 SLICES = 20
@@ -43,7 +43,7 @@ def store(tmp_path, write_dicom, breast, make_manifest):
 
 
 def sampler(store, augment=None, seed=0, ids=None, **batch):
-    return SliceSampler(store, ids or store.image_ids, BatchConfig(**batch), augment, seed)
+    return SliceBatches(store, ids or store.image_ids, BatchConfig(**batch), augment, seed)
 
 
 def identify(image):
@@ -183,7 +183,7 @@ def test_steps_until_every_positive_patient_was_drawn(store, size, share, steps)
 
 def test_messages_name_the_section(store):
     with pytest.raises(ConfigError, match=r"joint\.negative_share is 0\.5.*joint\.negative_share=0"):
-        SliceSampler(store, ["A", "B"], BatchConfig(negative_distance=1.0), None, 0, "joint")
+        SliceBatches(store, ["A", "B"], BatchConfig(negative_distance=1.0), None, 0, "joint")
 
 
 @pytest.mark.parametrize(("ids", "owners"), [(("A", "B"), {0, 1}), (("A", "N1", "N2"), {3, 4})])

@@ -53,15 +53,18 @@ def test_what_the_page_must_say(text):
     assert "Every exam on this page is simulated" in text
     verdicts = re.findall(r'<p class="verdict">(.*?)</p>', text)
     assert len(verdicts) == 3
-    for title, verdict in zip(("From scratch", "CoMoTo (LsKD)", "Mixed batches"), verdicts, strict=True):
+    for title, verdict in zip(("From scratch", "CoMoTo (LsKD)", "Joint training"), verdicts, strict=True):
         assert re.search(r"cannot tell .* and .* apart|excludes zero", verdict)
         assert title in verdict
-        assert "Pretraining" in verdict
+        assert "Fine-tuned" in verdict
     few = re.findall(r"<strong>Warning.</strong> (\d+ patients are few for an interval)", text)
     assert len(few) == 1
     assert text.index(few[0]) < text.index(verdicts[0])
     assert "with several comparisons, one may exclude zero by chance" in text
-    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 4
+    assert (
+        len(re.findall(r"is above the random baseline|is not shown to be above the random baseline", text))
+        == 4
+    )
     assert text.count('<div class="score">') == 4 + 3
     assert "distill.kind" in text
     assert "not set" in text
@@ -76,13 +79,13 @@ def test_wording_follows_the_number_of_students(text):
 
 def test_every_student_has_its_place(text):
     rows = re.findall(r'<div class="panels".*?</figure>\s*</div>', text, flags=re.DOTALL)
-    titles = ["Annotation", "Pretraining", "From scratch", "CoMoTo (LsKD)", "Mixed batches"]
+    titles = ["Annotation", "Fine-tuned", "From scratch", "CoMoTo (LsKD)", "Joint training"]
     assert len(rows) > 0
     assert all(re.findall(r'<div class="panel-name">(.*?)</div>\s*<svg', row) == titles for row in rows)
     joint = re.search(r"<code>joint.size</code></th>(.*?)</tr>", text)
     assert joint.group(1) == "<td>0</td><td>0</td><td>0</td><td>8</td>"
     assert (
-        re.findall(r"<h3>(Pretraining|From scratch|CoMoTo \(LsKD\)|Mixed batches)</h3>", text) == titles[1:]
+        re.findall(r"<h3>(Fine-tuned|From scratch|CoMoTo \(LsKD\)|Joint training)</h3>", text) == titles[1:]
     )
 
 
@@ -94,10 +97,10 @@ def test_the_page_says_when_and_how_it_was_made_and_how_large_things_are(text):
 
 
 def test_depth_is_said_plainly(text):
-    assert text.count("these figures are no evidence that the depth of a lesion is found.") == 2
+    assert text.count("these metrics are no evidence that the depth of a lesion is found.") == 2
     rows = re.findall(r"<tr>(.*?)</tr>", text[text.index('<h2 id="depth">') :])[1:5]
     cells = [re.findall(r">([^<]+)</t[hd]>", row) for row in rows]
-    assert [row[0] for row in cells] == ["Pretraining", "From scratch", "CoMoTo (LsKD)", "Mixed batches"]
+    assert [row[0] for row in cells] == ["Fine-tuned", "From scratch", "CoMoTo (LsKD)", "Joint training"]
     assert all(re.fullmatch(r"\d+ %", row[1]) and 0 <= float(row[3]) <= 1 for row in cells)
 
 
@@ -121,8 +124,8 @@ def test_the_same_folder_gives_the_same_page(demo_folder, text):
     [
         "demo.json",
         "predictions/comoto.csv",
-        "runs/mixed-batches/config.yaml",
-        "evaluation/mixed-batches.json",
+        "runs/joint-training/config.yaml",
+        "evaluation/joint-training.json",
         "evaluation/teacher.json",
         "predictions/teacher.csv",
         "runs/comoto/checkpoint.json",
@@ -171,7 +174,7 @@ def test_evaluations_with_different_draws_are_refused(copied, key, told):
     content = json.loads(path.read_text())
     content["bootstrap"][key] += 1
     path.write_text(json.dumps(content))
-    message = f"comoto.json: intervals of .*{told}, but those of pretraining.json are of 50, seed 0"
+    message = f"comoto.json: intervals of .*{told}, but those of fine-tuned.json are of 50, seed 0"
     with pytest.raises(DatasetError, match=message):
         write_report(copied)
     assert not (copied / "report.html").exists()
@@ -190,7 +193,7 @@ def test_a_strange_demo_file_is_refused(copied):
         write_report(copied)
 
 
-def test_a_report_of_the_same_tables_has_the_same_figures_and_the_runs(demo_folder, text, tmp_path):
+def test_a_report_of_the_same_tables_has_the_same_metrics_and_the_runs(demo_folder, text, tmp_path):
     tables = {title: demo_folder / f"predictions/{name}.csv" for name, title in TITLES.items()}
     runs = {"Taught": demo_folder / "runs/comoto", "Teacher": demo_folder / "runs/teacher"}
     own = api.write_report(
@@ -203,7 +206,7 @@ def test_a_report_of_the_same_tables_has_the_same_figures_and_the_runs(demo_fold
         bootstrap=50,
     ).read_text(encoding="utf-8")
     check_page(own)
-    for part in (r'<div class="score">.*?</div>\n</div>', '<div class="wide figures">.*?</table>'):
+    for part in (r'<div class="score">.*?</div>\n</div>', '<div class="wide metrics">.*?</table>'):
         assert re.findall(part, own, flags=re.DOTALL) == re.findall(part, text, flags=re.DOTALL) != []
     assert "Kept: Taught: epoch" in own
     assert "<summary>Taught: all settings</summary>" in own
@@ -214,7 +217,7 @@ def test_a_report_of_the_same_tables_has_the_same_figures_and_the_runs(demo_fold
     told = seen_in_training({"Taught": read_run(runs["Taught"])}, volumes.images["patient_id"])
     assert told == (
         f"Taught was trained on {len(trained)} of the {volumes.images['patient_id'].nunique()} patients that "
-        "are scored here, by their ids; its figures are too good.",
+        "are scored here, by their ids; its metrics are too good.",
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comoto.report.pictures import Mark, picture, region_around, region_with
+from comoto.report.pictures import PictureBox, picture, region_around, region_with
 
 
 def pixels_of(uri):
@@ -18,7 +18,7 @@ def pixels_of(uri):
 def test_a_box_lies_where_its_pixels_are():
     image = np.zeros((200, 100), dtype=np.uint8)
     image[50:70, 20:60] = 255
-    shown = picture(image, [Mark((20, 50, 60, 70), "hit", "1")], "a bright box")
+    shown = picture(image, [PictureBox((20, 50, 60, 70), "hit", "1")], "a bright box")
     (box,) = shown.outlines
     # 200 rows are 400 units: everything is twice as large
     assert (shown.width, shown.height) == (200.0, 400.0)
@@ -31,7 +31,7 @@ def test_a_box_lies_where_its_pixels_are():
 
 def test_a_region_is_cut_out_and_boxes_move_with_it():
     image = np.arange(100, dtype=np.uint8).repeat(100).reshape(100, 100)
-    marks = [Mark((30, 45, 50, 55), "lesion"), Mark((70, 70, 90, 90), "other")]
+    marks = [PictureBox((30, 45, 50, 55), "lesion"), PictureBox((70, 70, 90, 90), "other")]
     shown = picture(image, marks, "a region", region=(20, 40, 60, 80))
     (box,) = shown.outlines  # the other one lies outside
     assert (box.x, box.y, box.width, box.height) == (100.0, 50.0, 200.0, 100.0)
@@ -39,7 +39,7 @@ def test_a_region_is_cut_out_and_boxes_move_with_it():
 
 
 def test_a_box_at_the_border_is_cut_and_labelled_below():
-    shown = picture(np.zeros((100, 100), np.uint8), [Mark((-10, -5, 20, 10), "hit", "1")], "a box")
+    shown = picture(np.zeros((100, 100), np.uint8), [PictureBox((-10, -5, 20, 10), "hit", "1")], "a box")
     (box,) = shown.outlines
     assert (box.x, box.y, box.width, box.height) == (0.0, 0.0, 80.0, 40.0)
     assert (box.label_x, box.label_y, box.label_anchor) == (0.0, 56.0, "start")
@@ -60,7 +60,7 @@ def label_area(outline):
     )
 )
 def test_labels_never_stand_on_each_other(places):
-    marks = [Mark((x, y, x + w, y + h), "other", f"{k}" * 3) for k, (x, y, w, h) in enumerate(places)]
+    marks = [PictureBox((x, y, x + w, y + h), "other", f"{k}" * 3) for k, (x, y, w, h) in enumerate(places)]
     shown = picture(np.zeros((200, 200), np.uint8), marks, "boxes")
     areas = [label_area(outline) for outline in shown.outlines]
     for number, one in enumerate(areas):
@@ -69,7 +69,7 @@ def test_labels_never_stand_on_each_other(places):
 
 
 def test_two_boxes_at_one_place_have_their_labels_at_two_corners():
-    marks = [Mark((50, 50, 90, 90), "other", "2"), Mark((50, 50, 90, 90), "hit", "1")]
+    marks = [PictureBox((50, 50, 90, 90), "other", "2"), PictureBox((50, 50, 90, 90), "hit", "1")]
     second, first = picture(np.zeros((200, 200), np.uint8), marks, "boxes").outlines
     assert (first.label_x, first.label_y, first.label_anchor) == (100.0, 95.0, "start")
     assert (second.label_x, second.label_y, second.label_anchor) == (180.0, 95.0, "end")

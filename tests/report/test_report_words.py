@@ -7,9 +7,9 @@ from comoto.config import load_train_config
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.paired import PairedDifference
 from comoto.report import wording
-from comoto.report.chance import ChanceLevel
 from comoto.report.demo_sections import student_sentence
-from comoto.report.headline import MEAN_FIGURE, caution, chance_sentence, headline, verdict
+from comoto.report.headline import MEAN_FIGURE, baseline_sentence, caution, headline, verdict
+from comoto.report.random_baseline import RandomBaseline
 
 WORDS = wording.Words(volume="test volume", patient="test patient")
 
@@ -33,11 +33,13 @@ def test_an_interval_without_zero_speaks_of_the_runs_only():
     assert "this run of Pretraining found more lesions than this run of CoMoTo" in text
 
 
-def test_above_chance_needs_the_whole_interval():
-    chance = ChanceLevel(0.2, 0.1, 0.3, 20)
-    assert chance_sentence("CoMoTo", Interval(0.31, 0.6), chance).startswith("CoMoTo is above chance")
-    assert "not shown to be above" in chance_sentence("CoMoTo", Interval(0.3, 0.6), chance)
-    assert "not shown to be above" in chance_sentence("CoMoTo", Interval(0.05, 0.1), chance)
+def test_above_the_random_baseline_needs_the_whole_interval():
+    baseline = RandomBaseline(0.2, 0.1, 0.3, 20)
+    assert baseline_sentence("CoMoTo", Interval(0.31, 0.6), baseline).startswith(
+        "CoMoTo is above the random baseline"
+    )
+    assert "not shown to be above" in baseline_sentence("CoMoTo", Interval(0.3, 0.6), baseline)
+    assert "not shown to be above" in baseline_sentence("CoMoTo", Interval(0.05, 0.1), baseline)
 
 
 def test_several_differences_are_called_several():
@@ -58,60 +60,60 @@ def student(title, mean, low, high):
 REFERENCE = student("Pretraining", 0.50, 0.40, 0.60)
 SAME, BETTER, WORSE = (
     student("CoMoTo", 0.52, 0.41, 0.63),
-    student("Mixed batches", 0.70, 0.61, 0.80),
+    student("Joint training", 0.70, 0.61, 0.80),
     student("Third", 0.30, 0.10, 0.45),
 )
-CHANCE = ChanceLevel(0.2, 0.1, 0.3, 20)
+BASELINE = RandomBaseline(0.2, 0.1, 0.3, 20)
 
 
 def test_every_student_is_compared_with_the_reference_on_its_own():
     found = headline(
         [REFERENCE, SAME, BETTER, WORSE],
-        [CHANCE] * 4,
+        [BASELINE] * 4,
         [difference(0.02, -0.05, 0.09), difference(0.20, 0.08, 0.31), difference(-0.20, -0.33, -0.06)],
         WORDS,
     )
     assert [(score["title"], score["mean"], score["interval"]) for score in found["scores"]] == [
         ("Pretraining", "0.50", "0.40 to 0.60"),
         ("CoMoTo", "0.52", "0.41 to 0.63"),
-        ("Mixed batches", "0.70", "0.61 to 0.80"),
+        ("Joint training", "0.70", "0.61 to 0.80"),
         ("Third", "0.30", "0.10 to 0.45"),
     ]
     assert [(each["title"], each["value"], each["interval"]) for each in found["differences"]] == [
         ("CoMoTo minus Pretraining", "+0.02", "−0.05 to +0.09"),
-        ("Mixed batches minus Pretraining", "+0.20", "+0.08 to +0.31"),
+        ("Joint training minus Pretraining", "+0.20", "+0.08 to +0.31"),
         ("Third minus Pretraining", "−0.20", "−0.33 to −0.06"),
     ]
     same, better, worse = found["verdicts"]
     assert same.startswith("These numbers cannot tell CoMoTo and Pretraining apart at this size")
     assert "(−0.05 to +0.09) includes zero" in same
-    assert "this run of Mixed batches found more lesions than this run of Pretraining" in better
+    assert "this run of Joint training found more lesions than this run of Pretraining" in better
     assert "(+0.08 to +0.31) excludes zero" in better
     assert "this run of Pretraining found more lesions than this run of Third" in worse
-    assert [sentence.split(" random")[0] for sentence in found["chance_sentences"]] == [
-        "Pretraining is above chance:",
-        "CoMoTo is above chance:",
-        "Mixed batches is above chance:",
-        "Third is not shown to be above chance:",
+    assert [sentence.split(" random boxes")[0] for sentence in found["baseline_sentences"]] == [
+        "Pretraining is above the random baseline:",
+        "CoMoTo is above the random baseline:",
+        "Joint training is above the random baseline:",
+        "Third is not shown to be above the random baseline:",
     ]
     assert "Three differences are looked at" in found["caution"]
 
 
 def test_two_students_are_one_difference():
-    found = headline([REFERENCE, BETTER], [CHANCE] * 2, [difference(0.2, 0.08, 0.31)], WORDS)
+    found = headline([REFERENCE, BETTER], [BASELINE] * 2, [difference(0.2, 0.08, 0.31)], WORDS)
     assert [len(found[name]) for name in ("scores", "differences", "verdicts")] == [2, 1, 1]
     assert "differences" not in found["caution"]
 
 
-def test_chance_may_be_unknown():
+def test_the_random_baseline_may_be_unknown():
     found = headline([REFERENCE], [], [], WORDS)
-    assert (found["scores"][0]["chance"], found["draws"], found["chance_sentences"]) == ("", 0, [])
+    assert (found["scores"][0]["baseline"], found["draws"], found["baseline_sentences"]) == ("", 0, [])
     assert (found["scores"][0]["mean"], found["differences"], found["verdicts"]) == ("0.50", [], [])
 
 
 def test_a_difference_too_few_is_refused():
     with pytest.raises(ValueError, match="shorter"):
-        headline([REFERENCE, SAME, BETTER], [CHANCE] * 3, [difference(0.02, -0.05, 0.09)], WORDS)
+        headline([REFERENCE, SAME, BETTER], [BASELINE] * 3, [difference(0.02, -0.05, 0.09)], WORDS)
 
 
 def test_numbers_in_words():

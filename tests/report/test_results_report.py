@@ -104,7 +104,10 @@ def test_the_page_shows_them(manifest, tables, text):
         assert all(html.escape(line) in text for line in content["warnings"])
     assert text.count('<div class="score">') == 2 + 1
     assert "Other minus One &lt;b&gt;" in text
-    assert len(re.findall(r"is above chance|is not shown to be above chance", text)) == 2
+    assert (
+        len(re.findall(r"is above the random baseline|is not shown to be above the random baseline", text))
+        == 2
+    )
     for part in ("training", "side", "findings", "groups", "froc", "inputs"):
         assert (f'id="{part}"' in text) == (part != "training")
     volumes = manifest.images[manifest.images["modality"] == Modality.TOMOSYNTHESIS.value]
@@ -217,7 +220,7 @@ def test_without_pictures_no_more_is_opened_than_to_evaluate(
     check_page(text)
     assert "asked for without pictures" in text
     assert "Sizes of lesions are in pixels." in text
-    assert "chance not known" in text
+    assert "random baseline not known" in text
     assert '<svg class="picture"' not in text
     assert "Side by side" not in text
     assert "no difference" not in text
@@ -235,7 +238,7 @@ def test_without_a_file_its_picture_is_missing_and_the_page_says_so(manifest, ta
     assert f"of it: {record.image_id}." in text
     assert "Secretname" not in text
     assert "Secretname.dcm" in caplog.text
-    assert "chance not known" in text
+    assert "random baseline not known" in text
     assert '<svg class="picture"' in text
     assert '<div class="nothing">no picture</div>' in text
     assert f"<h4>{record.patient_id}, " not in text.split('id="findings"')[0]

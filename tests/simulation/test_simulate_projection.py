@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from comoto.simulation.projection import (
     LineIntegrals,
-    Source,
+    XraySource,
     backproject,
     detect,
     mammography_source,
@@ -22,7 +22,7 @@ SHAPE = (100, 60)
 PIXEL_MM = 1.0
 
 
-def _slab(sources: list[Source], per_mm: float, thickness: float) -> np.ndarray:
+def _slab(sources: list[XraySource], per_mm: float, thickness: float) -> np.ndarray:
     sums = LineIntegrals(sources, SHAPE, PIXEL_MM)
     for index in range(round(thickness)):
         sums.add(np.full(SHAPE, per_mm, np.float32), 20.5 + index, 1.0)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stack_files import CAPTURE, CT, SERIES, write_stack, write_victre_stack
 
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, source_files
 from dicom_files import UID, encapsulated, encode, texture, write_dicom
@@ -140,7 +140,7 @@ class TestRefusals:
     @pytest.mark.parametrize("lost", ["1.dcm", "8.dcm"])
     def test_a_missing_slice_at_either_end_is_warned_of(self, tmp_path: Path, lost: str, caplog) -> None:
         """Only Images in Acquisition tells, and it may count more than this volume."""
-        tell.forget()
+        log_once.forget()
         folder = write_stack(tmp_path / "s", texture(frames=8), ImagesInAcquisition=8)
         assert describe_source(folder).num_frames == 8
         assert caplog.text == ""
@@ -151,7 +151,7 @@ class TestRefusals:
             f"{folder}: 7 slices are there, and Images in Acquisition says 8; slices at either" in caplog.text
         )
         for name, number in (("silent", None), ("each", 1)):
-            tell.forget()
+            log_once.forget()
             caplog.clear()
             other = write_stack(tmp_path / name, texture(frames=8), ImagesInAcquisition=number)
             (other / lost).unlink()

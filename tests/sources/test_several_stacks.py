@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stack_files import SERIES, write_stack
 
-from comoto.dicom import tell
+from comoto.dicom import log_once
 from comoto.errors import DicomError
 from comoto.sources import Content, describe_source, open_source, read_source_header, source_files, survey
 from dicom_files import texture, write_dicom
@@ -18,7 +18,7 @@ MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"
 
 @pytest.fixture(autouse=True)
 def _say_everything_once_more():
-    tell.forget()
+    log_once.forget()
 
 
 def read(path):

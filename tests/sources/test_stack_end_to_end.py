@@ -12,7 +12,7 @@ from stack_files import write_stack
 from comoto import api
 from comoto.dicom.read import DicomImage
 from comoto.errors import DatasetError, DicomError
-from comoto.inference.inputs import Request, collect_jobs
+from comoto.inference.inputs import PredictionRequest, collect_jobs
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Manifest
 from comoto.report.draw import draw_file
@@ -121,7 +121,7 @@ def test_a_hospital_folder_is_predicted_on(
     write_dicom(root / "proj" / "p.dcm", texture(frames=3), "raw", tags={"SOPClassUID": PROJECTION})
     files = api.predict(student_run, [root], tmp_path / "p.csv")
     assert (files.num_images, files.failed) == (2, ())
-    twin = json.loads(files.twin.read_text())
+    twin = json.loads(files.sidecar.read_text())
     assert twin["failed"] == []
     listed = [(Path(one["path"]).name, one["reason"].partition(": ")[2][:30]) for one in twin["left_out"]]
     assert listed == [
@@ -142,9 +142,11 @@ def test_a_hospital_folder_is_predicted_on(
 def test_named_stacks_and_files(exams: Exams, student_run: Path, tmp_path: Path) -> None:
     """A named folder is one job, also by one of its slices; what is named and no volume is an error."""
     folder = explode(next(exams.bcs_dbt.rglob("*.dcm")), tmp_path / "s")
-    (job,) = collect_jobs(Request([folder])).jobs.values()
+    (job,) = collect_jobs(PredictionRequest([folder])).jobs.values()
     assert (job.image_id, job.path) == (str(folder), folder)
-    assert collect_jobs(Request([folder / "IM1", folder, folder / "IM2"])).jobs == {str(folder): job}
+    assert collect_jobs(PredictionRequest([folder / "IM1", folder, folder / "IM2"])).jobs == {
+        str(folder): job
+    }
     assert len(api.predict_volume(student_run, folder)) == len(
         api.predict_volume(student_run, next(exams.bcs_dbt.rglob("*.dcm")))
     )
@@ -158,7 +160,7 @@ def test_named_stacks_and_files(exams: Exams, student_run: Path, tmp_path: Path)
     ):
         with pytest.raises(DicomError, match=match):
             api.predict(student_run, [path], tmp_path / "x.csv")
-    (job,) = collect_jobs(Request([folder / "IM1"])).jobs.values()
+    (job,) = collect_jobs(PredictionRequest([folder / "IM1"])).jobs.values()
     assert job.path == folder
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "p.dcm").write_bytes(projections.read_bytes())

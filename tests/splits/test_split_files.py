@@ -19,7 +19,7 @@ from comoto.records import LESION_COLUMNS, Manifest, Split
 from comoto.splits.assign import SplitPlan, assign_fractions, assign_parts, split_plan
 from comoto.splits.file import SplitFile, content_hash, load_split_file, save_split_file
 from comoto.splits.make import SplitOptions, make_split
-from comoto.splits.merge import Source, merge, read_sources
+from comoto.splits.merge import MergeSource, merge, read_sources
 from dicom_files import breast, write_dicom
 
 NO_FILES = SplitOptions(headers=False)
@@ -135,13 +135,13 @@ def test_everybody_has_one_part_and_fractions_are_nested(counts, seed, validatio
 @settings(max_examples=5)
 @given(seed=st.integers(0, 5), shared=st.booleans(), shuffle=st.randoms(use_true_random=False))
 def test_order_has_no_effect_and_no_patient_is_in_two_parts(seed, shared, shuffle):
-    sources = [Source(f"set{n}", manifest(f"set{n}", crowd(5 + n, 4))) for n in range(2)]
+    sources = [MergeSource(f"set{n}", manifest(f"set{n}", crowd(5 + n, 4))) for n in range(2)]
     plan = SplitPlan(seed=seed)
     options = SplitOptions(shared_ids=shared, headers=False, fractions=(0.5,))
     made = make_split(sources, plan, options)
     assert (made.merged.manifest.images.groupby("patient_id")["split"].nunique() == 1).all()
     assert len({name for names in made.split.patients.values() for name in names}) == (10 if shared else 19)
-    shuffled = [Source(s.alias, shuffled_rows(s.manifest, shuffle)) for s in reversed(sources)]
+    shuffled = [MergeSource(s.alias, shuffled_rows(s.manifest, shuffle)) for s in reversed(sources)]
     again = make_split(shuffled, plan, options)
     assert again.split == made.split  # with its hash
     pd.testing.assert_frame_equal(again.merged.manifest.images, made.merged.manifest.images)
@@ -188,7 +188,7 @@ def test_folds_partition_and_are_even(counts, folds, seed, held_out):
 
 def test_the_hash_decides_who_is_drawn():
     """Worked out apart from the code: sha256 of "test 7", a line feed and the patient."""
-    made = make_split([Source("a", manifest("a", crowd(10, 0)))], SplitPlan(seed=7, test=0.2), NO_FILES)
+    made = make_split([MergeSource("a", manifest("a", crowd(10, 0)))], SplitPlan(seed=7, test=0.2), NO_FILES)
     names = [f"{n:04d}" for n in range(10)]
 
     def ranked(salt):
@@ -204,7 +204,10 @@ def test_the_hash_decides_who_is_drawn():
 
 
 def test_every_set_and_its_lesions_have_their_share():
-    sources = [Source("a", manifest("a", crowd(20, 40))), Source("b", manifest("b", crowd(10, 100)))]
+    sources = [
+        MergeSource("a", manifest("a", crowd(20, 40))),
+        MergeSource("b", manifest("b", crowd(10, 100))),
+    ]
     made = make_split(sources, SplitPlan(validation=0.1, test=0.2), NO_FILES)
     positive = {f"a:{n:04d}" for n in range(20)} | {f"b:{n:04d}" for n in range(10)}
     sizes = {
@@ -236,14 +239,14 @@ def official_set(name="official", validation=True):
 
 def test_official_splits_are_kept():
     one = official_set()
-    made = make_split([Source("a", one)], None, NO_FILES)
+    made = make_split([MergeSource("a", one)], None, NO_FILES)
     for part in Split:
         assert made.split.part(part) == frozenset(one.split(part).images["patient_id"])
 
 
 def test_missing_validation_comes_out_of_official_training():
     one = official_set(validation=False)
-    made = make_split([Source("a", one)], SplitPlan(validation=0.5, test=0.4), NO_FILES)
+    made = make_split([MergeSource("a", one)], SplitPlan(validation=0.5, test=0.4), NO_FILES)
     assert made.split.part(Split.TEST) == frozenset(one.split(Split.TEST).images["patient_id"])
     validation = made.split.part(Split.VALIDATION)
     assert len(validation) == 6
@@ -251,27 +254,27 @@ def test_missing_validation_comes_out_of_official_training():
 
 
 def test_official_splits_can_be_ignored():
-    made = make_split([Source("a", official_set())], SplitPlan(official=False, test=0.5), NO_FILES)
+    made = make_split([MergeSource("a", official_set())], SplitPlan(official=False, test=0.5), NO_FILES)
     assert len(made.split.part(Split.TEST)) == 10
     assert made.split.part(Split.TEST) != {f"{n:04d}" for n in (100, 101, 102, 103)}
 
 
 def test_folds_keep_the_official_test_and_pool_the_rest():
     one = official_set()
-    made = [make_split([Source("a", one)], SplitPlan(folds=4, fold=k), NO_FILES).split for k in range(4)]
+    made = [make_split([MergeSource("a", one)], SplitPlan(folds=4, fold=k), NO_FILES).split for k in range(4)]
     test = frozenset(one.split(Split.TEST).images["patient_id"])
     assert {split.part(Split.TEST) for split in made} == {test}
     assert frozenset().union(*(split.part(Split.VALIDATION) for split in made)) == (
         frozenset(one.images["patient_id"]) - test
     )
     with pytest.raises(DatasetError, match=r"4 patients are an official test split.*--ignore-official"):
-        make_split([Source("a", one)], SplitPlan(folds=4, fold=0, held_out="test"), NO_FILES)
+        make_split([MergeSource("a", one)], SplitPlan(folds=4, fold=0, held_out="test"), NO_FILES)
 
 
 def test_mammograms_of_shared_patients_follow_their_volumes():
     """A patient who is tested by volume is tested by mammogram too, however few are drawn."""
-    volumes = Source("dbt", official_set("dbt"))
-    films = Source("ffdm", manifest("ffdm", crowd(8, 8) + crowd(2, 2, first=100)))
+    volumes = MergeSource("dbt", official_set("dbt"))
+    films = MergeSource("ffdm", manifest("ffdm", crowd(8, 8) + crowd(2, 2, first=100)))
     made = make_split([films, volumes], None, SplitOptions(shared_ids=True, headers=False))
     assert {"0100", "0101", "0102", "0103"} <= made.split.part(Split.TEST)
     mammograms = made.split.apply(films.manifest)
@@ -288,14 +291,14 @@ def test_the_same_people_in_two_data_sets_are_no_strangers(one, other):
     images = sets[1].images.assign(image_id="x" + sets[1].images["image_id"])
     other_set = Manifest(other, images, sets[1].lesions.assign(image_id="x" + sets[1].lesions["image_id"]))
     with pytest.raises(DatasetError, match=f"hold the same people.*{min(one, other)}=FOLDER for each"):
-        merge([Source(one, sets[0]), Source(other, other_set)])
+        merge([MergeSource(one, sets[0]), MergeSource(other, other_set)])
     for merged in (
-        merge([Source("both", sets[0]), Source("both", other_set)]),
-        merge([Source(one, sets[0]), Source(other, other_set)], shared_ids=True),
+        merge([MergeSource("both", sets[0]), MergeSource("both", other_set)]),
+        merge([MergeSource(one, sets[0]), MergeSource(other, other_set)], shared_ids=True),
     ):
         assert len(merged.patients) == 18
         assert len(merged.manifest.images) == 72
-    apart = merge([Source(one, sets[0]), Source("cmmd", manifest("cmmd", crowd(9, 9)))])
+    apart = merge([MergeSource(one, sets[0]), MergeSource("cmmd", manifest("cmmd", crowd(9, 9)))])
     assert len(apart.patients) == 36
 
 
@@ -303,9 +306,9 @@ def test_official_splits_that_contradict_each_other():
     one = manifest("a", [Patient("1", True, "test"), Patient("2", True)])
     other = manifest("b", [Patient("1", True), Patient("2", True), Patient("3", True, "test")])
     with pytest.raises(DatasetError, match=r"disagree about 1 patients of the same id, such as 1;"):
-        merge([Source("a", one), Source("b", other)], shared_ids=True)
-    merge([Source("a", one), Source("b", other)])  # other people
-    merge([Source("a", one), Source("b", other)], shared_ids=True, official=False)
+        merge([MergeSource("a", one), MergeSource("b", other)], shared_ids=True)
+    merge([MergeSource("a", one), MergeSource("b", other)])  # other people
+    merge([MergeSource("a", one), MergeSource("b", other)], shared_ids=True, official=False)
 
 
 # ---- what is refused --------------------------------------------------------------------------------------
@@ -337,11 +340,11 @@ def test_plans_that_make_no_sense(settings, message):
 )
 def test_parts_without_a_lesion(positive, plan, message):
     with pytest.raises(DatasetError, match=message):
-        make_split([Source("a", manifest("a", crowd(positive, 20)))], plan, NO_FILES)
+        make_split([MergeSource("a", manifest("a", crowd(positive, 20)))], plan, NO_FILES)
 
 
 def saved(tmp_path, options=NO_FILES, **plan):
-    made = make_split([Source("a", manifest("a", crowd(5, 5)))], SplitPlan(**plan), options)
+    made = make_split([MergeSource("a", manifest("a", crowd(5, 5)))], SplitPlan(**plan), options)
     path = tmp_path / "split.json"
     save_split_file(path, made.split)
     return path, made.split
@@ -414,7 +417,7 @@ def test_other_files_are_no_splits(tmp_path, text, message):
 
 
 def test_a_split_applies_to_the_merged_manifest_and_to_each_that_went_in():
-    sources = [Source("a", manifest("a", crowd(5, 5))), Source("b", manifest("b", crowd(5, 5)))]
+    sources = [MergeSource("a", manifest("a", crowd(5, 5))), MergeSource("b", manifest("b", crowd(5, 5)))]
     made = make_split(sources, None, NO_FILES)
     merged = made.split.apply(made.merged.manifest)
     pd.testing.assert_frame_equal(merged.images, made.merged.manifest.images)
@@ -454,11 +457,11 @@ def test_names_that_would_be_ambiguous(tmp_path, name):
 
 def test_study_ids_get_a_name_in_front_only_where_they_collide():
     one, other = manifest("a", crowd(1, 0)), manifest("b", crowd(1, 0))
-    assert list(merge([Source("a", one), Source("b", other)]).manifest.images["study_id"]) == (
+    assert list(merge([MergeSource("a", one), MergeSource("b", other)]).manifest.images["study_id"]) == (
         ["a-0000"] * 2 + ["b-0000"] * 2
     )
     other.images["study_id"] = "a-0000"
-    merged = merge([Source("a", one), Source("b", other)]).manifest
+    merged = merge([MergeSource("a", one), MergeSource("b", other)]).manifest
     assert set(merged.images["study_id"]) == {"a:a-0000", "b:a-0000"}
     assert merged.notes == ("1 study ids stand in two sets, so all study ids got the set's name in front",)
     assert list(merged.lesions["image_id"]) == ["a:0000-0", "b:0000-0"]
@@ -481,7 +484,7 @@ def on_disk(folder, name, people, uid=None):
 def test_one_image_under_two_patients_is_refused(tmp_path):
     one = on_disk(tmp_path, "a", crowd(3, 0), {"0001-0": "1.2.3.4"})
     other = on_disk(tmp_path, "b", crowd(3, 0), {"0002-1": "1.2.3.4"})
-    sources = [Source("a", one), Source("b", other)]
+    sources = [MergeSource("a", one), MergeSource("b", other)]
     message = r"1 images belong to two patients: a:0001-0 and b:0002-1 \(SOP Instance UID 1\.2\.3\.4\)"
     for drop in (False, True):
         with pytest.raises(DatasetError, match=message):
@@ -494,14 +497,14 @@ def test_one_image_twice_of_one_patient_can_be_dropped(tmp_path):
     with pytest.raises(
         DatasetError, match=r"1 images are there twice: 0001-0 and 0001-1 .*--drop-duplicates"
     ):
-        make_split([Source("a", one)])
+        make_split([MergeSource("a", one)])
     other = r"1 images are there twice with different lesions: 0001-0 and 0001-1 .* which lesions are right"
     with pytest.raises(DatasetError, match=other):  # leaving the second out would make a healthy image of it
-        make_split([Source("a", one)], None, SplitOptions(drop_duplicates=True))
+        make_split([MergeSource("a", one)], None, SplitOptions(drop_duplicates=True))
     first = one.lesions[one.lesions["image_id"] == "0001-0"]
     both = pd.concat([one.lesions[one.lesions["image_id"] != "0001-1"], first.assign(image_id="0001-1")])
     one = Manifest(one.name, one.images, both)
-    made = make_split([Source("a", one)], None, SplitOptions(drop_duplicates=True))
+    made = make_split([MergeSource("a", one)], None, SplitOptions(drop_duplicates=True))
     assert len(made.merged.manifest) == 7
     assert made.merged.manifest.dropped == ("0001-1: SOP Instance UID 1.2.3.4 as 0001-0",)
 
@@ -510,7 +513,7 @@ def test_one_file_under_two_ids_is_refused_without_reading_it():
     one = manifest("a", crowd(3, 0))
     one.images.loc[3, "path"] = one.images["path"][0]
     with pytest.raises(DatasetError, match=r"0000-0 and 0001-1 \(the same file\)"):
-        make_split([Source("a", one)], None, NO_FILES)
+        make_split([MergeSource("a", one)], None, NO_FILES)
 
 
 def test_files_without_identifiers_are_compared_by_their_bytes(tmp_path):
@@ -522,14 +525,14 @@ def test_files_without_identifiers_are_compared_by_their_bytes(tmp_path):
     for number, path in enumerate(one.images["path"]):
         cv2.imwrite(path, breast(1, 24, 16, "L", level=500 if number in (0, 5) else 500 + number)[0])
     with pytest.raises(DatasetError, match=r"belong to two patients: 0000-0 and 0002-1 \(the same bytes\)"):
-        make_split([Source("a", one)])
+        make_split([MergeSource("a", one)])
 
 
 def test_what_is_not_on_disk_or_cannot_be_read_is_said(tmp_path):
     one = on_disk(tmp_path, "a", crowd(3, 0))
     (tmp_path / "a" / "0000-0").unlink()
     (tmp_path / "a" / "0001-0").write_text("no image")
-    made = make_split([Source("a", one)])
+    made = make_split([MergeSource("a", one)])
     notes = "\n".join(made.merged.manifest.notes)
     assert "1 images are not on disk and were compared by path only" in notes
     assert "1 images could not be read and were not compared, such as" in notes
@@ -661,7 +664,7 @@ def test_a_manifest_without_images_is_refused():
     empty = manifest("a", crowd(3, 0))
     empty = empty.select(empty.images["image_id"] == "")
     with pytest.raises(DatasetError, match="b: the manifest has no images; leave it out"):
-        make_split([Source("a", manifest("a", crowd(3, 0))), Source("b", empty)])
+        make_split([MergeSource("a", manifest("a", crowd(3, 0))), MergeSource("b", empty)])
 
 
 @pytest.mark.parametrize("name", ["", "  "])
@@ -672,29 +675,29 @@ def test_images_without_a_patient_are_refused(name):
     with pytest.raises(
         DatasetError, match=r"a: 2 images have no patient_id, such as 0001-0; .*index it again"
     ):
-        make_split([Source("a", Manifest("a", images, made.lesions))])
+        make_split([MergeSource("a", Manifest("a", images, made.lesions))])
 
 
 @pytest.mark.parametrize("name", ["P0001 ", "p0001", "P 0001"])
 def test_ids_that_differ_in_capitals_and_blanks_only_are_named(name):
     people = [*crowd(4, 0), Patient("P0001", True, "train"), Patient(name, True, "train")]
-    made = make_split([Source("a", manifest("a", people))], None, SplitOptions(headers=False))
+    made = make_split([MergeSource("a", manifest("a", people))], None, SplitOptions(headers=False))
     (note,) = (note for note in made.merged.manifest.notes if "but for capitals or blanks" in note)
     assert note.startswith("1 patient ids are the same")
     assert f"'{name}'" in note
     assert "'P0001'" in note
-    assert "capitals" not in make_split([Source("a", manifest("a", crowd(6, 0)))]).summary()
+    assert "capitals" not in make_split([MergeSource("a", manifest("a", crowd(6, 0)))]).summary()
 
 
 def test_parts_of_nobody_and_of_hardly_anybody_are_told():
     """Ten patients with a lesion and ten without: 15 % are 2 of each, so 2, 2 and 6 have a lesion."""
-    made = make_split([Source("a", manifest("a", crowd(10, 10)))], None, SplitOptions(headers=False))
+    made = make_split([MergeSource("a", manifest("a", crowd(10, 10)))], None, SplitOptions(headers=False))
     assert [line for line in made.summary().splitlines() if "of so few" in line] == [
         f"note: {count} patients have a lesion in {part}: figures of so few are chance"
         for part, count in (("train", 6), ("validation", 2), ("test", 2))
     ]
     all_test = make_split(
-        [Source("a", manifest("a", crowd(12, 2, "test")))], None, SplitOptions(headers=False)
+        [MergeSource("a", manifest("a", crowd(12, 2, "test")))], None, SplitOptions(headers=False)
     )
     assert [line for line in all_test.summary().splitlines() if "nobody" in line] == [
         "note: nobody is in train",
@@ -727,7 +730,7 @@ def test_shares_that_decide_nothing_are_told(parts, settings, unused):
         for patient in crowd(8, 8, part or "train", first=100 * number)
     ]
     made = make_split(
-        [Source("a", manifest("a", people))], SplitPlan(**settings), SplitOptions(headers=False)
+        [MergeSource("a", manifest("a", people))], SplitPlan(**settings), SplitOptions(headers=False)
     )
     lines = [line for line in made.summary().splitlines() if "is not used" in line]
     assert len(lines) == len(unused)

@@ -21,7 +21,7 @@ SHORT = [
 
 
 def study_content(stores: Path, **changes: Any) -> dict[str, Any]:
-    """Two arms x two fractions x two seeds on the tiny exams, as a study file holds them."""
+    """Two variants x two fractions x two seeds on the tiny exams, as a study file holds them."""
     content: dict[str, Any] = {
         "name": "tiny",
         "preset": "demo",
@@ -31,7 +31,10 @@ def study_content(stores: Path, **changes: Any) -> dict[str, Any]:
         "seeds": [0, 1],
         "min_hit_radius": 5.3,
         "bootstrap": 50,
-        "arms": {"pretraining": {"impa": False}, "scratch": {"impa": "none", "settings": ["init=scratch"]}},
+        "variants": {
+            "pretraining": {"impa": False},
+            "scratch": {"impa": "none", "settings": ["init=scratch"]},
+        },
     }
     return content | changes
 
@@ -56,7 +59,7 @@ def hand_made_study(
 
     Args:
         folder: to be made.
-        found: (regime, fraction, arm, seed, repetition) -> the lesions that the run finds, without any
+        found: (regime, fraction, variant, seed, repetition) -> the lesions that the run finds, without any
             false positive; runs that are not named are not complete.
         changes: of ``study_content``.
     """
@@ -71,7 +74,7 @@ def hand_made_study(
     tables = {"labels.csv": labels, "boxes.csv": pd.DataFrame(boxes).to_csv(index=False)}
     keep_test_tables(folder, tables)
     for cell in build_grid(study, folder.absolute()).cells:
-        key = (cell.regime, cell.fraction, cell.arm, cell.seed, cell.repetition)
+        key = (cell.regime, cell.fraction, cell.variant, cell.seed, cell.repetition)
         if key in found:
             rows = [
                 {**names[number], "X": 100, "Y": 100, "Z": 10, "Depth": 0, "Score": 0.9, **sides[number]}

@@ -32,7 +32,11 @@ from comoto.study.table import markdown, notes, summarise
 from comoto.training.identity import store_identity
 from tiny_exams import Exams
 
-FOUND = {("standard", 1.0, arm, seed, 0): [0, 1, 2] for arm in ("pretraining", "scratch") for seed in (0, 1)}
+FOUND = {
+    ("standard", 1.0, variant, seed, 0): [0, 1, 2]
+    for variant in ("pretraining", "scratch")
+    for seed in (0, 1)
+}
 ONE = {"fractions": [1.0], "seeds": [0, 1]}
 RUN = "students/standard/100/pretraining/seed0-rep0"
 

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from study_files import study_content, study_of, write_study
 
 from comoto.config import config_hash
 from comoto.errors import ConfigError
 from comoto.records import Manifest
 from comoto.splits.fractions import patient_fraction
-from comoto.study.config import load_study, starting_file
+from comoto.study.config import StudyConfig, load_study, starting_file
 from comoto.study.grid import build_grid, student_seed
 
 OUT = Path("/study")
-ARMS = {
+VARIANTS = {
     "pretraining": {"impa": False},
     "pretraining-impa": {"impa": True},
     "lskd": {"impa": False, "settings": ["distill.kind=lesion_points"]},
@@ -25,7 +26,7 @@ ARMS = {
 
 
 def test_teachers_are_shared_and_students_are_all_there() -> None:
-    study = study_of(arms=ARMS, seeds=[0, 3], repetitions=3, fractions=[0.1, 0.5])
+    study = study_of(variants=VARIANTS, seeds=[0, 3], repetitions=3, fractions=[0.1, 0.5])
     grid = build_grid(study, OUT)
     assert [run.name for run in grid.teachers] == [
         "teachers/plain-seed0",
@@ -33,11 +34,11 @@ def test_teachers_are_shared_and_students_are_all_there() -> None:
         "teachers/plain-seed3",
         "teachers/impa-seed3",
     ]
-    assert len(grid.students) == len(grid.cells) == 4 * 2 * 2 * 3  # arms, fractions, seeds, repetitions
+    assert len(grid.students) == len(grid.cells) == 4 * 2 * 2 * 3  # variants, fractions, seeds, repetitions
     used = Counter(run.teacher for run in grid.students)
     assert used == {
         None: 12,
-        "teachers/plain-seed0": 12,  # two arms x two fractions x three repetitions
+        "teachers/plain-seed0": 12,  # two variants x two fractions x three repetitions
         "teachers/plain-seed3": 12,
         "teachers/impa-seed0": 6,
         "teachers/impa-seed3": 6,
@@ -53,9 +54,11 @@ def test_teachers_are_shared_and_students_are_all_there() -> None:
 
 
 def test_fewer_repetitions_at_a_fraction() -> None:
-    study = study_of(arms=ARMS, seeds=[0], repetitions=3, fractions=[0.1, 1.0], fraction_repetitions={1.0: 2})
-    found = Counter((cell.fraction, cell.arm) for cell in build_grid(study, OUT).cells)
-    assert found == {(f, arm): n for f, n in ((0.1, 3), (1.0, 2)) for arm in ARMS}
+    study = study_of(
+        variants=VARIANTS, seeds=[0], repetitions=3, fractions=[0.1, 1.0], fraction_repetitions={1.0: 2}
+    )
+    found = Counter((cell.fraction, cell.variant) for cell in build_grid(study, OUT).cells)
+    assert found == {(f, variant): n for f, n in ((0.1, 3), (1.0, 2)) for variant in VARIANTS}
 
 
 @pytest.mark.parametrize(
@@ -75,18 +78,18 @@ def test_fewer_repetitions_at_a_fraction() -> None:
 )
 def test_wrong_rules_are_refused_before_anything_starts(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build_grid(study_of(arms=ARMS, rules={"other": settings}), OUT)
+        build_grid(study_of(variants=VARIANTS, rules={"other": settings}), OUT)
 
 
 def test_a_students_setting_for_all_is_refused_before_anything_starts() -> None:
     with pytest.raises(
         ConfigError, match=r"its teacher: a teacher has no use for joint.size=4.*student_settings"
     ):
-        build_grid(study_of(arms=ARMS, settings=["joint.size=4"]), OUT)
+        build_grid(study_of(variants=VARIANTS, settings=["joint.size=4"]), OUT)
 
 
 def test_arms_share_patients_repetitions_do_not_and_fractions_nest() -> None:
-    study = study_of(arms=ARMS, seeds=[0, 1], repetitions=2, fractions=[0.1, 0.25, 0.5, 1.0])
+    study = study_of(variants=VARIANTS, seeds=[0, 1], repetitions=2, fractions=[0.1, 0.25, 0.5, 1.0])
     grid = build_grid(study, OUT)
     runs = {run.name: run.config for run in grid.students}
     ids = [f"p{number:03}" for number in range(40)]
@@ -110,7 +113,7 @@ def test_arms_share_patients_repetitions_do_not_and_fractions_nest() -> None:
     )
     manifest = Manifest("forty", images, lesions)
     chosen = {
-        (cell.arm, cell.seed, cell.repetition, cell.fraction): frozenset(
+        (cell.variant, cell.seed, cell.repetition, cell.fraction): frozenset(
             patient_fraction(manifest, runs[cell.run].data.fraction, runs[cell.run].seed)
         )
         for cell in grid.cells
@@ -135,11 +138,11 @@ def test_student_seeds_never_meet() -> None:
 
 def test_one_repetition_is_complete_before_the_next_begins() -> None:
     study = study_of(
-        arms=ARMS, seeds=[0, 1], repetitions=2, regimes={"paper": ["batch.size=2"], "strong": []}
+        variants=VARIANTS, seeds=[0, 1], repetitions=2, regimes={"paper": ["batch.size=2"], "strong": []}
     )
     grid = build_grid(study, OUT)
     order = [run.config.seed for run in grid.students]
-    assert order == [0] * 16 + [1000] * 16 + [1] * 16 + [1001] * 16  # 4 arms x 2 regimes x 2 fractions
+    assert order == [0] * 16 + [1000] * 16 + [1] * 16 + [1001] * 16  # 4 variants x 2 regimes x 2 fractions
 
 
 def test_equal_runs_run_once() -> None:
@@ -163,7 +166,7 @@ def test_settings_are_laid_over_each_other_in_the_order_of_the_page() -> None:
         student_settings=["batch.size=2", "optimizer.weight_decay=2"],
         fraction_settings={1.0: ["batch.size=3", "schedule.epochs=7"]},
         regimes={"r": ["batch.size=4"]},
-        arms={
+        variants={
             "pretraining": {"impa": False, "settings": ["batch.size=5"]},
             "scratch": {
                 "impa": "none",
@@ -174,7 +177,7 @@ def test_settings_are_laid_over_each_other_in_the_order_of_the_page() -> None:
     )
     grid = build_grid(study, OUT)
     runs = {run.name: run.config for run in grid.students}
-    size = {(cell.arm, cell.fraction): runs[cell.run].batch.size for cell in grid.cells}
+    size = {(cell.variant, cell.fraction): runs[cell.run].batch.size for cell in grid.cells}
     assert size == {
         ("pretraining", 0.5): 5,
         ("pretraining", 1.0): 5,
@@ -187,7 +190,7 @@ def test_settings_are_laid_over_each_other_in_the_order_of_the_page() -> None:
 
 
 def test_an_arm_may_take_part_in_less_and_have_teachers_of_its_own() -> None:
-    arms = {
+    variants = {
         "pretraining": {"impa": False},
         "lskd": {
             "impa": False,
@@ -198,8 +201,8 @@ def test_an_arm_may_take_part_in_less_and_have_teachers_of_its_own() -> None:
             "regimes": ["b"],
         },
     }
-    grid = build_grid(study_of(arms=arms, regimes={"a": [], "b": ["batch.size=2"]}), OUT)
-    own = [cell for cell in grid.cells if cell.arm == "lskd"]
+    grid = build_grid(study_of(variants=variants, regimes={"a": [], "b": ["batch.size=2"]}), OUT)
+    own = [cell for cell in grid.cells if cell.variant == "lskd"]
     assert {(cell.regime, cell.fraction) for cell in own} == {("b", 0.5)}
     assert len(own) == 2 * 3
     assert [run.name for run in grid.teachers] == [
@@ -211,7 +214,7 @@ def test_an_arm_may_take_part_in_less_and_have_teachers_of_its_own() -> None:
 
 
 def test_only_some_arms_need_only_their_teachers() -> None:
-    grid = build_grid(study_of(arms=ARMS), OUT)
+    grid = build_grid(study_of(variants=VARIANTS), OUT)
     assert [run.teacher for run in grid.only(["scratch"]).students] == [None] * 4
     assert grid.only(["scratch"]).teachers == ()
     few = grid.only(["pretraining-impa", "scratch"])
@@ -227,12 +230,30 @@ def test_the_file_to_start_from_is_a_study(tmp_path: Path) -> None:
     assert study.data.tomosynthesis == Path.cwd() / "prepared" / "volumes"
     grid = build_grid(study, OUT)
     assert len(grid.teachers) == 6
-    plain, mixed = 5 * 2 * 4 * 3, 1 * 4 * 3  # arms, regimes, fractions, seeds; mixed batches in one regime
+    plain, mixed = (
+        5 * 2 * 4 * 3,
+        1 * 4 * 3,
+    )  # variants, regimes, fractions, seeds; joint training in one regime
     assert len(grid.students) == plain + mixed
     mixes = {(run.label, run.config.joint.size) for run in grid.students}
-    assert {size for label, size in mixes if "mixed-batches" in label} == {8}
-    assert {size for label, size in mixes if "mixed-batches" not in label} == {0}
+    assert {size for label, size in mixes if "joint-training" in label} == {8}
+    assert {size for label, size in mixes if "joint-training" not in label} == {0}
     assert {run.config.schedule.epochs for run in grid.students if run.config.data.fraction == 1.0} == {20}
+
+
+def test_the_words_of_former_versions_are_understood() -> None:
+    content = study_content(Path("/stores"))
+    assert "reference" not in content
+    former = {key: value for key, value in content.items() if key != "variants"} | {
+        "arms": content["variants"]
+    }
+    study = StudyConfig.model_validate(former)
+    assert study == StudyConfig.model_validate(content)
+    assert (study.reference, "arms" in study.model_dump()) == ("pretraining", False)
+    named = {"fine-tuned": {"impa": False}, "pretraining": {"impa": True}}
+    assert StudyConfig.model_validate(content | {"variants": named}).reference == "fine-tuned"
+    with pytest.raises(ValidationError, match="'arms' is the former word for 'variants'; give one of them"):
+        StudyConfig.model_validate(content | {"arms": content["variants"]})
 
 
 class TestMistakes:
@@ -250,17 +271,20 @@ class TestMistakes:
             ({"fractions": [0.0]}, "key 'fractions.0': Input should be greater than 0"),
             ({"fractions": [0.5, 0.5]}, "fractions: a value stands twice"),
             ({"seeds": []}, "key 'seeds'"),
-            ({"reference": "pretrainin"}, "reference 'pretrainin' is no arm; did you mean 'pretraining'"),
+            ({"reference": "pretrainin"}, "reference 'pretrainin' is no variant; did you mean 'pretraining'"),
             ({"fraction_settings": {0.3: []}}, r"fraction_settings: 0.3 is none of the study's \(0.5, 1.0\)"),
-            ({"arms": {"pretraining": {"impa": False, "setings": []}}}, "did you mean 'settings'"),
-            ({"arms": {"pretraining": {}}}, "key 'arms.pretraining.impa': Field required"),
+            ({"variants": {"pretraining": {"impa": False, "setings": []}}}, "did you mean 'settings'"),
+            ({"variants": {"pretraining": {}}}, "key 'variants.pretraining.impa': Field required"),
             (
-                {"arms": {"pretraining": {"impa": False, "regimes": ["x"]}}},
-                "arms.pretraining.regimes: x is none",
+                {"variants": {"pretraining": {"impa": False, "regimes": ["x"]}}},
+                "variants.pretraining.regimes: x is none",
             ),
-            ({"arms": {"../x": {"impa": False}}}, "key 'arms.../x': names become folders; use letters"),
             (
-                {"arms": {"pretraining": {"impa": "maybe"}}},
+                {"variants": {"../x": {"impa": False}}},
+                "key 'variants.../x': names become folders; use letters",
+            ),
+            (
+                {"variants": {"pretraining": {"impa": "maybe"}}},
                 r"impa': Input should be true, false or none \(got",
             ),
             ({"seeds": 3}, r"key 'seeds': Input should be a list, such as \[3\] \(got 3\)"),
@@ -275,37 +299,37 @@ class TestMistakes:
         assert str(refusal.value).startswith(f"{path}: ")
 
     @pytest.mark.parametrize(
-        ("arm", "message"),
+        ("variant", "message"),
         [
             (
                 {"impa": False, "settings": ["distil.kind=none"]},
-                r"arms.pretraining.settings: unknown configuration key 'distil'; did you mean 'distill'",
+                r"variants.pretraining.settings: unknown configuration key 'distil'; did you mean 'distill'",
             ),
             (
-                {"impa": False, "settings": ["distill.kind=lskd"]},
-                "arms.pretraining.settings: unknown distiller",
+                {"impa": False, "settings": ["distill.kind=lesion_dots"]},
+                "variants.pretraining.settings: unknown distiller",
             ),
-            ({"impa": False, "settings": ["batch.size=0"]}, "arms.pretraining.settings: .*'batch.size'"),
+            ({"impa": False, "settings": ["batch.size=0"]}, "variants.pretraining.settings: .*'batch.size'"),
             (
                 {"impa": False, "settings": ["seed=3"]},
-                "arms.pretraining.settings: 'seed' is set by the study",
+                "variants.pretraining.settings: 'seed' is set by the study",
             ),
             (
                 {"impa": False, "teacher_settings": ["impa.wait=1"]},
-                "arms.pretraining.teacher_settings: unknown",
+                "variants.pretraining.teacher_settings: unknown",
             ),
-            ({"impa": "none"}, "arms.pretraining: init=teacher needs a teacher"),
+            ({"impa": "none"}, "variants.pretraining: init=teacher needs a teacher"),
             (
                 {"impa": "none", "settings": ["init=scratch", "distill.kind=lesion_points"]},
-                "arms.pretraining: distill.kind=lesion_points needs a teacher",
+                "variants.pretraining: distill.kind=lesion_points needs a teacher",
             ),
             ({"impa": True, "settings": ["init=scratch"]}, "nothing in its settings uses a teacher"),
             ({"impa": True, "teacher_settings": ["impa.weight=0"]}, "impa is true, but impa.weight is 0"),
         ],
     )
-    def test_in_the_settings_of_an_arm(self, arm: dict, message: str) -> None:
+    def test_in_the_settings_of_a_variant(self, variant: dict, message: str) -> None:
         with pytest.raises(ConfigError, match=message):
-            build_grid(study_of(arms={"pretraining": arm}), OUT)
+            build_grid(study_of(variants={"pretraining": variant}), OUT)
 
     def test_in_the_settings_of_a_regime(self) -> None:
         with pytest.raises(

@@ -78,7 +78,7 @@ def _allowed() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A study after its first call, in which one worker was killed and one arm always fails."""
+    """A study after its first call, in which one worker was killed and one variant always fails."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "outside_code.py").write_text(OUTSIDE_CODE, encoding="utf-8")
     content = study_content(exams.stores, seeds=[1])
@@ -86,8 +86,8 @@ def crashed(exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         "again": ["inference.aggregation.kind=box_fusion"],
         "published": ["inference.aggregation.kind=local_maximum"],
     }
-    content["arms"]["pretraining"]["fractions"] = [1.0]
-    content["arms"]["crashing"] = {
+    content["variants"]["pretraining"]["fractions"] = [1.0]
+    content["variants"]["crashing"] = {
         "impa": False,
         "settings": ["distill.kind=outside_code:Crashing"],
         "fractions": [0.5],
@@ -135,7 +135,7 @@ def test_code_of_others_is_not_run_unasked(
     path, _, _ = crashed
     assert _run(["study", "run", str(path), "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
-    assert "arms.crashing.settings: distiller 'outside_code:Crashing' is code outside comoto" in told
+    assert "variants.crashing.settings: distiller 'outside_code:Crashing' is code outside comoto" in told
     assert not (tmp_path / "out").exists()
 
 
@@ -223,7 +223,7 @@ def test_changed_settings_are_refused_before_anything_starts(crashed: tuple[Path
     path, out, _ = crashed
     content = study_content(Path("/unused"), seeds=[1])
     content["data"] = {key: str(value) for key, value in _stores(path).items()}
-    content["arms"]["scratch"]["settings"] = ["init=scratch", "batch.size=2"]
+    content["variants"]["scratch"]["settings"] = ["init=scratch", "batch.size=2"]
     other = write_study(path.parent / "other.yaml", content)
     with pytest.raises(OutputExistsError, match=r"rep0: was run with other settings: batch.size 4 \(now 2\)"):
         run_study(load_study(other), out)
@@ -275,7 +275,7 @@ def test_a_new_rule_is_predicted_without_training_and_a_changed_one_refused(
 def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tmp_path: Path) -> None:
     content = study_content(exams.stores, seeds=[0], fractions=[1.0])
     content["settings"] = [*content["settings"][:-2], "schedule.epochs=500", "schedule.steps_per_epoch=1"]
-    content["arms"] = {"pretraining": {"impa": "none", "settings": ["init=scratch"]}}
+    content["variants"] = {"pretraining": {"impa": "none", "settings": ["init=scratch"]}}
     path, out = write_study(tmp_path / "study.yaml", content), tmp_path / "out"
     process = study_command("run", path, "--out", out, "--workers", 1, folder=tmp_path)
     run = out / "students/standard/100/pretraining/seed0-rep0"
@@ -301,7 +301,7 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_continues(exams: Exams, tm
 def test_a_study_of_one_run_is_not_repeated(exams: Exams, tmp_path: Path) -> None:
     """The shortest way from a study file to a table; what killing and crashing do is tested with more."""
     content = study_content(exams.stores, seeds=[0], fractions=[1.0], reference="scratch")
-    content["arms"] = {"scratch": {"impa": "none", "settings": ["init=scratch"]}}
+    content["variants"] = {"scratch": {"impa": "none", "settings": ["init=scratch"]}}
     path, out = write_study(tmp_path / "study.yaml", content), tmp_path / "out"
     outcome = run_study(load_study(path), out, StudyOptions(workers=1))
     (name,) = outcome.states
@@ -310,7 +310,7 @@ def test_a_study_of_one_run_is_not_repeated(exams: Exams, tmp_path: Path) -> Non
     run_study(load_study(path), out, StudyOptions(workers=1))
     assert {each: (out / name / each).stat().st_mtime_ns for each in kept} == kept
     (row,) = api.study_table(out).to_dict("records")
-    assert (row["arm"], row["runs"]) == ("scratch", 1)
+    assert (row["variant"], row["runs"]) == ("scratch", 1)
 
 
 @pytest.mark.slow

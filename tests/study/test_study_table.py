@@ -28,8 +28,10 @@ from comoto.study.table import MEAN, comparisons, frame, markdown, summarise
 ONE = {"fractions": [1.0], "seeds": [0, 1]}
 
 
-def keys(arm: str, lesions: dict[tuple[int, int], list[int]]) -> dict:
-    return {("standard", 1.0, arm, seed, repetition): found for (seed, repetition), found in lesions.items()}
+def keys(variant: str, lesions: dict[tuple[int, int], list[int]]) -> dict:
+    return {
+        ("standard", 1.0, variant, seed, repetition): found for (seed, repetition), found in lesions.items()
+    }
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
@@ -46,7 +48,7 @@ def test_means_spread_and_differences_worked_out_by_hand(tmp_path: Path) -> None
     )
     results = read_results(hand_made_study(tmp_path / "study", found, **ONE))
     reference, scratch = summarise(results)
-    assert (reference.arm, reference.runs, reference.planned) == ("pretraining", 2, 2)
+    assert (reference.variant, reference.runs, reference.planned) == ("pretraining", 2, 2)
     # without false positives the sensitivity is the same at every rate: 1/4 and 2/4, 3/4 and 2/4
     assert reference.mean[MEAN] == pytest.approx(0.375)
     assert reference.sd[MEAN] == pytest.approx(0.25 / math.sqrt(2))
@@ -100,7 +102,7 @@ def test_the_csv_holds_unrounded_numbers_of_every_row(tmp_path: Path) -> None:
     found = keys("pretraining", {(0, 0): [0, 1, 2]})
     rows = summarise(read_results(hand_made_study(tmp_path / "study", found, **ONE)))
     table = frame(rows)
-    assert list(table["arm"]) == ["pretraining", "scratch"]
+    assert list(table["variant"]) == ["pretraining", "scratch"]
     assert list(table["runs"]) == [1, 0]
     assert table[MEAN][0] == pytest.approx(0.75)
     flags = ["excludes_zero", "regime_excludes_zero"]
@@ -110,7 +112,9 @@ def test_the_csv_holds_unrounded_numbers_of_every_row(tmp_path: Path) -> None:
 
 def test_a_row_of_the_table_may_share_its_run_with_another(tmp_path: Path) -> None:
     regimes = {"one": [], "other": []}
-    found = {("one", 1.0, arm, seed, 0): [seed] for arm in ("pretraining", "scratch") for seed in (0, 1)}
+    found = {
+        ("one", 1.0, variant, seed, 0): [seed] for variant in ("pretraining", "scratch") for seed in (0, 1)
+    }
     rows = summarise(read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE)))
     assert [(row.regime, row.runs) for row in rows] == [("one", 2), ("one", 2), ("other", 2), ("other", 2)]
     # scratch minus pretraining in each regime; a run minus itself is no comparison
@@ -118,9 +122,11 @@ def test_a_row_of_the_table_may_share_its_run_with_another(tmp_path: Path) -> No
     assert len(comparisons(rows)) == 2
 
 
-def test_a_regime_is_compared_with_the_first_on_the_same_arm(tmp_path: Path) -> None:
+def test_a_regime_is_compared_with_the_first_on_the_same_variant(tmp_path: Path) -> None:
     regimes = {"paper": [], "strong": ["batch.size=2"]}
-    found = {("paper", 1.0, arm, seed, 0): [0] for arm in ("pretraining", "scratch") for seed in (0, 1)}
+    found = {
+        ("paper", 1.0, variant, seed, 0): [0] for variant in ("pretraining", "scratch") for seed in (0, 1)
+    }
     found |= {("strong", 1.0, "pretraining", seed, 0): [0, 1, 2] for seed in (0, 1)}
     found |= {("strong", 1.0, "scratch", seed, 0): [0, 1] for seed in (0, 1)}
     results = read_results(hand_made_study(tmp_path / "study", found, regimes=regimes, **ONE))
@@ -149,7 +155,7 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     assert [row.mean[MEAN] for row in summarise(under_tracks)] == [pytest.approx(0.25)] * 2
     rows, against = compare_rules(folder)
     assert rows[1].means == {"own": 0.0, "tracks": pytest.approx(0.25)}
-    assert against["tracks"].value == pytest.approx(0.0)  # of the reference arm
+    assert against["tracks"].value == pytest.approx(0.0)  # of the reference variant
     call(monkeypatch, "rules", folder)
     assert (
         "| standard | 100 % | scratch | 0.000 ± 0.000 | 0.250 ± 0.000 |" in (folder / "rules.md").read_text()
@@ -158,10 +164,11 @@ def test_another_reference_and_another_rule(tmp_path: Path, monkeypatch: pytest.
     assert "own: the students' own (box_fusion). Further rules: tracks (kind=tracks)." in said
     assert said.count(CAUTION) == 1
     assert (
-        "tracks minus own, arm pretraining, regime standard, 100 % of the patients, 2 runs: 0.000 [" in said
+        "tracks minus own, variant pretraining, regime standard, 100 % of the patients, 2 runs: 0.000 ["
+        in said
     )
     call(monkeypatch, "table", folder, "--rule", "tracks")
-    assert "Rule from slices to volumes: tracks (kind=tracks)." in (folder / "table-tracks.md").read_text()
+    assert "Slice-to-volume aggregation: tracks (kind=tracks)." in (folder / "table-tracks.md").read_text()
     assert "tracks (kind=tracks)" in (folder / "report-tracks.html").read_text(encoding="utf-8")
     next(folder.rglob("predictions-tracks.csv")).unlink()
     with pytest.raises(DatasetError, match=r"no predictions under the rule tracks.*'comoto study run' with"):
@@ -221,16 +228,18 @@ class Page(HTMLParser):
 def test_the_command_writes_tables_and_a_page_that_needs_nothing_else(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    arms = {"pretraining": {"impa": False}, "scratch": {"impa": "none", "settings": ["init=scratch"]}}
+    variants = {"pretraining": {"impa": False}, "scratch": {"impa": "none", "settings": ["init=scratch"]}}
     places = [(regime, fraction) for regime in ("paper", "strong") for fraction in (0.5, 1.0)]
     found = {
-        (regime, fraction, arm, seed, 0): [0, 1, 2][: 1 + seed + (arm == "scratch") + (fraction == 1.0)]
+        (regime, fraction, variant, seed, 0): [0, 1, 2][
+            : 1 + seed + (variant == "scratch") + (fraction == 1.0)
+        ]
         for regime, fraction in places
-        for arm in arms
+        for variant in variants
         for seed in (0, 1)
     }
     regimes = {"paper": ["batch.negative_share=0"], "strong": []}
-    folder = hand_made_study(tmp_path / "study", found, regimes=regimes, arms=arms)
+    folder = hand_made_study(tmp_path / "study", found, regimes=regimes, variants=variants)
     monkeypatch.setattr(sys, "argv", ["comoto", "study", "table", str(folder), "--bootstrap", "40"])
     with pytest.raises(SystemExit) as leaving:
         run()

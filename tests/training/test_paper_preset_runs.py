@@ -47,7 +47,7 @@ def test_the_teacher_aligns_its_lesions(paper_teacher: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "key"),
+    ("variant", "key"),
     [
         ([], "distill/lesion_points"),
         (["distill.kind=image_level"], "distill/image_level"),
@@ -56,9 +56,9 @@ def test_the_teacher_aligns_its_lesions(paper_teacher: Path) -> None:
 )
 @pytest.mark.slow
 def test_the_arms_that_distil(
-    exams: Exams, stores: Path, paper_teacher: Path, tmp_path: Path, arm: list[str], key: str
+    exams: Exams, stores: Path, paper_teacher: Path, tmp_path: Path, variant: list[str], key: str
 ) -> None:
-    overrides = [*SMALLER, f"data.tomosynthesis={stores / 'bcs-dbt'}", *arm]
+    overrides = [*SMALLER, f"data.tomosynthesis={stores / 'bcs-dbt'}", *variant]
     overrides += [f"teacher={paper_teacher}", f"data.mammograms={stores / 'vindr-mammo'}"]
     result = api.train_student(tmp_path / "run", preset="paper", overrides=overrides)
     (row,) = read_log(result.run / "log.csv")

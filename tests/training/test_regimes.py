@@ -231,13 +231,13 @@ def test_a_late_distiller_loads_no_mammograms_before(
     from comoto.training import student
 
     drawn: list[int] = []
-    grey_batch = student.BalancedSampler.grey_batch
+    uint8_batch = student.BalancedSampler.uint8_batch
 
     def counted(self: student.BalancedSampler, step: int) -> object:
         drawn.append(step)
-        return grey_batch(self, step)
+        return uint8_batch(self, step)
 
-    monkeypatch.setattr(student.BalancedSampler, "grey_batch", counted)
+    monkeypatch.setattr(student.BalancedSampler, "uint8_batch", counted)
     overrides = [
         *exams.student_data,
         f"teacher={teacher_run}",

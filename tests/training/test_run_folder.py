@@ -17,7 +17,7 @@ from comoto.locks import hold, lock_of
 from comoto.training.log_file import read_log, write_log
 from comoto.training.record import (
     RunMade,
-    State,
+    TrainingState,
     read_patients,
     run_record,
     saved_config,
@@ -42,11 +42,11 @@ def run(tmp_path: Path, config: TrainConfig) -> Path:
         record.start(config, MADE)
         for epoch in (1, 2):
             record.log(epoch, {"detection/box": 0.25 * epoch, "train_seconds": 1.5})
-        record.save_state(State(2, 1, 0.5, 0.25), STATE)
+        record.save_state(TrainingState(2, 1, 0.5, 0.25), STATE)
     return folder
 
 
-def resumed(run: Path, config: TrainConfig) -> tuple[State, dict]:
+def resumed(run: Path, config: TrainConfig) -> tuple[TrainingState, dict]:
     """Take the run up as a training does."""
     with run_record(run, resume=True) as record:
         record.start(saved_config(run), MADE)
@@ -59,7 +59,7 @@ def resumed(run: Path, config: TrainConfig) -> tuple[State, dict]:
 
 def test_a_healthy_run_goes_on(run: Path, config: TrainConfig) -> None:
     state, saved = resumed(run, config)
-    assert (state, saved["optimizer"]) == (State(2, 1, 0.5, 0.25), {"lr": 0.1})
+    assert (state, saved["optimizer"]) == (TrainingState(2, 1, 0.5, 0.25), {"lr": 0.1})
     assert torch.equal(saved["step"]["weight"], torch.arange(6.0))
     assert [row["epoch"] for row in read_log(run / "log.csv")] == [1, 2, 3]
 
@@ -84,7 +84,7 @@ def test_a_flipped_bit_is_one_error_with_the_files_name(run: Path, config: Train
             messages.append(str(error))
             continue
         assert name != "state.pt"
-        assert (state, saved["optimizer"]) == (State(2, 1, 0.5, 0.25), {"lr": 0.1})
+        assert (state, saved["optimizer"]) == (TrainingState(2, 1, 0.5, 0.25), {"lr": 0.1})
         assert read_patients(run) == MADE.patients
         assert [row["detection/box"] for row in read_log(run / "log.csv")] == [0.25, 0.5, 0.75]
     assert len(messages) > 40
@@ -120,7 +120,7 @@ def test_a_log_that_was_cut_is_noticed_and_can_be_removed(run: Path, config: Tra
     resumed(run, config)
     assert [row["epoch"] for row in read_log(run / "log.csv")] == [3]
     with run_record(run, resume=True) as record:  # and is no damage the next time
-        record.save_state(State(3), STATE)
+        record.save_state(TrainingState(3), STATE)
         record.load_state(torch.device("cpu"))
 
 
@@ -138,7 +138,7 @@ class TestFormerVersions:
     @pytest.fixture
     def former(self, run: Path) -> Path:
         (run / "run.json").unlink()
-        torch.save({"state": vars(State(2, 1, 0.5, 0.25)), **STATE}, run / "state.pt")
+        torch.save({"state": vars(TrainingState(2, 1, 0.5, 0.25)), **STATE}, run / "state.pt")
         (run / "log.csv").write_text("epoch,detection/box\n1,0.25\n2,0.5\n")
         settings = yaml.safe_load((run / "config.yaml").read_text())
         del settings["init_from"]
@@ -147,7 +147,7 @@ class TestFormerVersions:
 
     def test_goes_on_and_is_sealed_from_then_on(self, former: Path, config: TrainConfig) -> None:
         state, _ = resumed(former, config)
-        assert state == State(2, 1, 0.5, 0.25)
+        assert state == TrainingState(2, 1, 0.5, 0.25)
         assert [row["detection/box"] for row in read_log(former / "log.csv")] == [0.25, 0.5, 0.75]
         assert json.loads((former / "run.json").read_text())["format"] == "comoto-run-1"
         assert trained_on(former) == (["a", "b"], False)

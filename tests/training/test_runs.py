@@ -16,7 +16,7 @@ from comoto.errors import CheckpointError, ConfigError, DatasetError, OutputExis
 from comoto.records import Manifest, Split
 from comoto.training.log_file import read_log
 from comoto.training.optimizer import rate_factor
-from comoto.training.record import State
+from comoto.training.record import TrainingState
 from comoto.training.steps import total
 from saved_states import saved_state
 from tiny_exams import Exams
@@ -229,7 +229,7 @@ def test_a_damaged_state_is_refused(exams: Exams, tmp_path: Path) -> None:
 
 
 def test_the_best_epoch_is_the_first_of_the_highest_metric_and_tie_break() -> None:
-    state, kept = State(), []
+    state, kept = TrainingState(), []
     for epoch, (value, tie_break) in enumerate(
         [(0.0, 0.0), (0.5, 0.2), (0.5, 0.2), (0.5, 0.3), (0.4, 0.9)], 1
     ):

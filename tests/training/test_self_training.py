@@ -55,7 +55,7 @@ def test_rounds_come_when_they_are_due_and_leave_a_file(
 ) -> None:
     training = made(config_of(exams), model, store, tmp_path)
     assert training.start_epoch(0) == {}
-    assert training.grey_batch(0) is None
+    assert training.uint8_batch(0) is None
     told = {epoch: training.start_epoch(epoch) for epoch in (1, 2, 3)}
     assert set(told[1]) == set(told[3]) == {"self_training/kept", "self_training/precision"}
     assert told[2] == {}
@@ -129,7 +129,7 @@ def test_batches_show_the_proposals_and_slices_far_from_them(
         box = store.plan(one.image_id).boxes_to_grid([one.box_xyxy])[0]
         truth[tuple(np.round(box, 3).tolist())] = one
     for step in range(8):
-        drawn = training.grey_batch(step)
+        drawn = training.uint8_batch(step)
         assert drawn is not None
         grey, boxes = drawn
         images = grey.images()
@@ -151,13 +151,13 @@ def test_a_resumed_run_goes_on_from_the_file(
     config = config_of(exams)
     first = made(config, model, store, tmp_path)
     first.start_epoch(1)
-    expected = first.grey_batch(7)
+    expected = first.uint8_batch(7)
     monkeypatch.setattr(self_training, "predict_store", None)  # nothing may be predicted again
     for epoch in (1, 2):
         again = made(config, model, store, tmp_path)
         told = again.start_epoch(epoch)
         assert bool(told) == (epoch == 1)
-        batch = again.grey_batch(7)
+        batch = again.uint8_batch(7)
         assert expected is not None
         assert batch is not None
         assert torch.equal(batch[0].images(), expected[0].images())
@@ -233,7 +233,7 @@ def test_a_model_that_finds_nothing_proposes_nothing(
     monkeypatch.setattr(self_training, "predict_store", lambda *_: [])
     training = made(config_of(exams), model, store, tmp_path)
     assert training.start_epoch(1) == {"self_training/kept": 0.0}
-    assert training.grey_batch(3) is None
+    assert training.uint8_batch(3) is None
 
 
 def test_sampled_slices_would_tell_where_the_hidden_lesions_are(

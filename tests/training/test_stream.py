@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 
-from comoto.preprocessing.grey_batch import GreyBatch
+from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.training.batch import StudentBatch, TeacherBatch
 from comoto.training.data import stream
 
@@ -70,7 +70,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_would_come() -> N
 
 
 def test_only_the_images_of_a_batch_are_expanded() -> None:
-    grey = GreyBatch(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), torch.arange(256.0)[None] / 255)
+    grey = Uint8Batch(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), torch.arange(256.0)[None] / 255)
     boxes = [torch.zeros((0, 4))]
     white = [[[[0.0, 1.0]]]]
     student = StudentBatch(grey, boxes, joint=grey, joint_boxes=boxes, strength=0.5).expanded()
@@ -86,10 +86,10 @@ def test_only_the_images_of_a_batch_are_expanded() -> None:
 
 def test_a_batch_keeps_its_names_on_the_way() -> None:
     """Making it ahead and moving it to a device rebuilds the tuples, as page-locking does."""
-    grey = GreyBatch(torch.zeros((1, 1, 2, 2), dtype=torch.uint8), torch.zeros((1, 256)))
+    grey = Uint8Batch(torch.zeros((1, 1, 2, 2), dtype=torch.uint8), torch.zeros((1, 256)))
     made = StudentBatch(grey, [torch.zeros((0, 4))], grey, [torch.ones((1, 4))], strength=0.25)
     (batch,) = stream(lambda _: made, range(1), 1, pin=False)
     for one in (batch, move_data_to_device(batch, torch.device("cpu"))):
         assert isinstance(one, StudentBatch)
-        assert isinstance(one.mammograms, GreyBatch)
+        assert isinstance(one.mammograms, Uint8Batch)
         assert (one.joint, one.strength) == (None, 0.25)

@@ -12,7 +12,7 @@ from comoto.detectors import device
 from comoto.detectors.base import Detector, Features
 from comoto.detectors.checkpoint import build_detector
 from comoto.detectors.device import channels_last
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, DistillerConfig, DistillInput
 from comoto.distill.none import NoDistiller, NoDistillerConfig
 from comoto.training.batch import StudentBatch
 from comoto.training.loop import epoch_means, ratio_warning
@@ -31,9 +31,9 @@ class Recorder(Distiller):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[tuple[Side, Side]] = []
+        self.seen: list[tuple[DistillInput, DistillInput]] = []
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         self.seen.append((student, teacher))
         return {"distill/recorded": 1 + student.features.levels["p3"].square().mean()}
 

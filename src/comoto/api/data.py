@@ -12,9 +12,9 @@ from comoto.defaults import PRESET, WORKERS
 if TYPE_CHECKING:
     from comoto.downloads.run import DownloadPlan
     from comoto.preprocessing.slices import PrepareOptions
-    from comoto.preprocessing.spread import Work
     from comoto.preprocessing.store import PreparedStore
     from comoto.preprocessing.verify import StoreCheck
+    from comoto.preprocessing.workers import Execution
     from comoto.records import Manifest
     from comoto.simulation import SimulatedPaths
     from comoto.splits.file import SplitFile
@@ -73,7 +73,9 @@ def plan_download(
     from comoto.downloads import run as downloads
 
     wanted = [named_split(word) for word in splits]
-    request = downloads.Request(patients, normals, tuple(word for word in wanted if word is not None), seed)
+    request = downloads.DownloadRequest(
+        patients, normals, tuple(word for word in wanted if word is not None), seed
+    )
     return downloads.plan_download(dataset, as_path("out", out), request)
 
 
@@ -212,7 +214,7 @@ def prepare(
     workers: int = WORKERS,
     options: PrepareOptions | None = None,
     skip_broken: bool = False,
-    work: Work | None = None,
+    work: Execution | None = None,
 ) -> PreparedStore:
     """Render every image once onto the network's grid (``comoto prepare``).
 
@@ -224,16 +226,16 @@ def prepare(
         workers: processes.
         options: which slices of a volume; all if not given.
         skip_broken: leave out files that cannot be read, with a note in the store's manifest.
-        work: everything about how it is done (``comoto.preprocessing.Work``): a cluster, stores to reuse,
-            paths not kept; in place of ``workers`` and ``skip_broken``.
+        work: everything about how it is done (``comoto.preprocessing.Execution``): a cluster, stores to
+            reuse, paths not kept; in place of ``workers`` and ``skip_broken``.
     """
     from comoto.config import load_train_config
 
     config = load_train_config(as_path("preset", preset), as_settings("overrides", overrides)).preprocess
     loaded = loaded_manifest(manifest)
-    from comoto.preprocessing import Work, prepare_with
+    from comoto.preprocessing import Execution, prepare_with
 
-    work = work or Work(workers=workers, skip_broken=skip_broken)
+    work = work or Execution(workers=workers, skip_broken=skip_broken)
     return prepare_with(loaded, as_path("out", out), config, options, work)
 
 

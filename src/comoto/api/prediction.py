@@ -90,7 +90,7 @@ def predict(
     other_modality: bool = False,
     device: str = "auto",
 ) -> PredictionFiles:
-    """Predict on files, folders or manifests, and write a CSV and its JSON twin (``comoto predict``).
+    """Predict on files, folders or manifests, and write a CSV and its JSON sidecar (``comoto predict``).
 
     Args:
         model: from ``load_model``, or a run folder, or an exported ONNX file.
@@ -116,7 +116,7 @@ def predict(
     config = override(known.config.inference, as_settings("overrides", overrides), values)
     # what is wrong above is told before the rest is imported
     from comoto.inference import predict as inference
-    from comoto.inference.inputs import Request
+    from comoto.inference.inputs import PredictionRequest
     from comoto.progress import say
     from comoto.records import Modality
     from comoto.sources.isolated import Limits, reading_within
@@ -127,7 +127,7 @@ def predict(
         named = [*overrides, *(f"{key}={value}" for key, value in (values or {}).items())]
         say(f"not used for mammograms, which have no slices: {', '.join(named)}")
     table, known_by = as_path("out", out), as_path_or_none("manifest", manifest)
-    request = Request(as_paths("inputs", inputs), chosen, modality, known_by)
+    request = PredictionRequest(as_paths("inputs", inputs), chosen, modality, known_by)
     options = inference.PredictOptions(config, safe_csv, other_modality)
     with reading_within(Limits() if isolate else None):
         if isinstance(known, KnownModel):

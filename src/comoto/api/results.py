@@ -62,7 +62,7 @@ def draw(
     if laterality not in (None, "L", "R"):
         raise ConfigError(f"laterality={laterality!r}: expected 'L' or 'R'")
     side = None if laterality is None else Laterality(laterality)
-    found = as_path_or_none("predictions", predictions)  # the twin beside it says what is of this file
+    found = as_path_or_none("predictions", predictions)  # the sidecar beside it says what is of this file
     return drawing.draw_file(as_path("image", image), slice_index, side, found, min_score)
 
 

@@ -48,17 +48,17 @@ def study_table(
     bootstrap: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare the arms of a study (``comoto study table``).
+    """Compare the variants of a study (``comoto study table``).
 
     Args:
         folder: the study's.
-        rule: one of the study's further rules from slices to volumes; "" is the students' own.
-        reference: arm that the others are compared with; the study's if not given.
+        rule: one of the study's further slice-to-volume aggregation rules; "" is the students' own.
+        reference: variant that the others are compared with; the study's if not given.
         bootstrap: replicates of the intervals; the study's if not given.
         seed: of the replicates.
 
     Returns:
-        One row an arm, regime and fraction: means, standard deviations over runs, and differences to the
+        One row a variant, regime and fraction: means, standard deviations over runs, and differences to the
         reference and to the first regime with their intervals; nothing is written.
     """
     from comoto.study.results import read_results

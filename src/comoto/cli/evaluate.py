@@ -64,7 +64,7 @@ BootstrapOption = Annotated[
     int, typer.Option("--bootstrap", min=0, help="Replicates for 95 % intervals; 0 for none.")
 ]
 JsonPathOption = Annotated[
-    Path | None, typer.Option("--json", help="Write figures, curves and thresholds here.")
+    Path | None, typer.Option("--json", help="Write metrics, curves and thresholds here.")
 ]
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="Draw the FROC: .png, .svg or .pdf.")]
 
@@ -168,7 +168,7 @@ def _contents(
     *,
     log_axis: bool,
 ) -> dict[Path, bytes]:
-    """Return the content of each file that is asked for: the figures, and the picture of the curve."""
+    """Return the content of each file that is asked for: the metrics, and the picture of the curve."""
     contents = {}
     if json_path is not None:
         contents[json_path] = result.to_json().encode()

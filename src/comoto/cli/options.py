@@ -26,13 +26,13 @@ INDEX_SWITCHES = {
 
 
 @dataclass
-class State:
+class CommandState:
     """Switches that stand before the command's name."""
 
     verbose: bool = False
 
 
-state = State()
+state = CommandState()
 
 
 class OnceCommand(TyperCommand):

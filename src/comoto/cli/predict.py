@@ -26,7 +26,7 @@ def predict(
         ),
     ],
     model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
-    out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON twin is written beside it.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON sidecar is written beside it.")],
     split: Annotated[str | None, split_option("Only this split of a manifest.")] = None,
     manifest: Annotated[
         Path | None,
@@ -96,9 +96,9 @@ def _tell(written: PredictionFiles) -> None:
         DicomError: an image could not be read.
     """
     more = "" if written.safe is None else f", for spreadsheets {written.safe}"
-    typer.echo(f"{written.num_images} images: {written.table} and {written.twin}{more}")
+    typer.echo(f"{written.num_images} images: {written.table} and {written.sidecar}{more}")
     if written.left_out:
-        typer.echo(f"{len(written.left_out)} others left out; {written.twin.name} says which and why")
+        typer.echo(f"{len(written.left_out)} others left out; {written.sidecar.name} says which and why")
     if written.failed:
         from comoto.errors import DicomError
         from comoto.wording import first_few
@@ -106,7 +106,7 @@ def _tell(written: PredictionFiles) -> None:
         names = first_few((path for path, _ in written.failed), _NAMED)
         raise DicomError(
             f"{len(written.failed)} of {written.num_images + len(written.failed)} images could not be read "
-            f"and are left out: {names}; {written.twin} says why"
+            f"and are left out: {names}; {written.sidecar} says why"
         )
 
 

@@ -91,7 +91,7 @@ def prepare(
     if slices == "all":
         say_unused(ctx, "without --slices sampled", "step", "reach")
     load_train_config(preset, overrides or ())  # what is wrong with it is told before the rest is imported
-    from comoto.preprocessing import PrepareOptions, Work
+    from comoto.preprocessing import Execution, PrepareOptions
     from comoto.sources.isolated import Limits
 
     api.prepare(
@@ -100,7 +100,7 @@ def prepare(
         preset=preset,
         overrides=overrides or (),
         options=PrepareOptions(slices=slices, step=step, reach=reach),
-        work=Work(
+        work=Execution(
             workers=workers,
             backend=backend,
             address=address,

@@ -57,7 +57,7 @@ def report(
 
     Sensitivities with intervals, the random baseline, FROC curves,
     differences, and hits, misses and false positives on real slices. The
-    figures are those of 'comoto evaluate'. A name and its = may be left out.
+    metrics are those of 'comoto evaluate'. A name and its = may be left out.
 
     Example: comoto report --manifest manifests/bcs-dbt --split test --predictions Scratch=scratch.csv
     CoMoTo=comoto.csv --run runs/comoto --out report.html

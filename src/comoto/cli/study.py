@@ -1,4 +1,4 @@
-"""``comoto study``: arms x fractions x seeds, run to the end however often it is cut off, and their table."""
+"""``comoto study``: variants x fractions x seeds, run to the end however often cut off, and their table."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(
         str | None, typer.Option("--address", help="Of a running Ray or Dask cluster, such as auto.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="ARM", help="Run only this arm; repeatable.")
+        list[str] | None, typer.Option("--only", metavar="VARIANT", help="Run only this variant; repeatable.")
     ] = None,
     max_hours: Annotated[
         float | None, typer.Option("--max-hours", min=0.0, help="Start no run later than this.")
@@ -115,10 +115,10 @@ def table(
     bootstrap: BootstrapOption = None,
     seed: SeedOption = 0,
     rule: Annotated[
-        str, typer.Option("--rule", help="One of the study's further rules from slices to volumes.")
+        str, typer.Option("--rule", help="One of the study's further slice-to-volume aggregation rules.")
     ] = "",
     reference: Annotated[
-        str | None, typer.Option("--reference", help="Arm to compare with; the study's if not given.")
+        str | None, typer.Option("--reference", help="Variant to compare with; the study's if not given.")
     ] = None,
 ) -> None:
     """Compare the complete runs.
@@ -140,7 +140,7 @@ def table(
 
 @app.command("rules")
 def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedOption = 0) -> None:
-    """Compare rules from slices to volumes.
+    """Compare slice-to-volume aggregation rules.
 
     Writes rules.md into the study's folder: the complete runs under the students' own rule and each further
     one that the study names under rules.

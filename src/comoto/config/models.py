@@ -163,7 +163,8 @@ class AggregationConfig(StrictModel):
     """From boxes on slices to boxes in a volume."""
 
     kind: str = "box_fusion"
-    """``box_fusion``, ``nms_3d``, ``tracks`` or ``local_maximum`` (published); docs/method.md."""
+    """``box_fusion`` (alias ``weighted_box_fusion``), ``nms_3d``, ``tracks`` or ``local_maximum``
+    (published); docs/method.md."""
     iou: Share | None = None
     """Overlap above which boxes of different slices compete; None takes the rule's own value."""
     window_share: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -176,6 +177,7 @@ class AggregationConfig(StrictModel):
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
+        value = components.known_name("aggregator", value)
         components.check_name("aggregator", value)
         return value
 
@@ -299,5 +301,6 @@ def _component(table: str, value: Any) -> Any:
         if "kind" not in value:
             known = ", ".join(sorted(components.TABLES[table]))
             raise ConfigError(f"settings of a {table} ({', '.join(value)}) without its kind, one of {known}")
-        return components.settings_class(table, str(value["kind"])).model_validate(value)
+        kind = components.known_name(table, str(value["kind"]))
+        return components.settings_class(table, kind).model_validate({**value, "kind": kind})
     return value

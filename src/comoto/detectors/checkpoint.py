@@ -21,7 +21,7 @@ from comoto.detectors.about import ABOUT, FORMAT, WEIGHTS, About, read_about
 from comoto.detectors.base import Detector
 from comoto.detectors.weights import load_matching, read_weights
 from comoto.errors import CheckpointError
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: A
     """Write the checkpoint of a run folder; a reader sees the old one or the new one, never half of each."""
     weights = {key: value.detach().cpu().contiguous() for key, value in detector.state_dict().items()}
     # the description is renamed last: without it the folder holds no checkpoint
-    with whole_file(run / ABOUT) as about_part, whole_file(run / WEIGHTS) as weights_part:
+    with atomic_write(run / ABOUT) as about_part, atomic_write(run / WEIGHTS) as weights_part:
         about_part.touch()
         try:
             save_file(weights, weights_part)

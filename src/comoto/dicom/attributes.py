@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from comoto.dicom.log_once import warn_once
 from comoto.dicom.tags import quoted
-from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from comoto.dicom.codestream import StreamHeader, codestream_start, is_complete, stream_header
 from comoto.dicom.header import DicomHeader
 from comoto.dicom.layout import PixelLayout
+from comoto.dicom.log_once import note_once
 from comoto.dicom.stored import stored_values
 from comoto.dicom.syntaxes import Codec
 from comoto.dicom.tags import is_defect
-from comoto.dicom.tell import note_once
 from comoto.errors import DicomError
 
 Pixels = NDArray[np.uint8 | np.uint16]

@@ -14,7 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from comoto.dicom.attributes import Attributes, numbers_of, text_of
-from comoto.dicom.tell import warn_once
+from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
 
 _BACKWARDS = 0.2

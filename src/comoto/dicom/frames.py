@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from comoto.dicom.codestream import starts_frame
 from comoto.dicom.header import DicomHeader
+from comoto.dicom.log_once import warn_once
 from comoto.dicom.syntaxes import Codec
-from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 
 _ITEM = 0xFFFEE000

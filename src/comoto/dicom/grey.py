@@ -27,7 +27,7 @@ from pydicom.dataset import Dataset
 
 from comoto.dicom.attributes import Attributes, number_of, numbers_of, text_of
 from comoto.dicom.layout import GreyMap, PixelLayout, common_scale
-from comoto.dicom.tell import warn_once
+from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
 
 Window = tuple[float, float]

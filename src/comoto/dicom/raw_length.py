@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from comoto.dicom.log_once import warn_once
 from comoto.dicom.tags import CAUSES_OF_DAMAGE
-from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 
 _FILLERS = (b"\x00", b"\xff", b" ")

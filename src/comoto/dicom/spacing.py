@@ -8,8 +8,8 @@ from statistics import median
 from pydicom.dataset import Dataset
 
 from comoto.dicom.attributes import Attributes, numbers_of
+from comoto.dicom.log_once import warn_once
 from comoto.dicom.tags import quoted
-from comoto.dicom.tell import warn_once
 
 Spacing = tuple[float, float]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.dicom.layout import PixelLayout
-from comoto.dicom.tell import warn_once
+from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
 
 _SMOOTH = 1 / 8

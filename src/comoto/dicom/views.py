@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from comoto.dicom.attributes import Attributes, text_of
-from comoto.dicom.tell import warn_once
+from comoto.dicom.log_once import warn_once
 
 _VIEWS = {
     "CC": ("399162004", "R-10242"),

@@ -16,11 +16,11 @@ from comoto.distill.levels import level_channels
 from comoto.distill.settings import DistillerConfig, Sees
 from comoto.errors import ConfigError
 
-__all__ = ["Distiller", "DistillerConfig", "Side"]
+__all__ = ["DistillInput", "Distiller", "DistillerConfig"]
 
 
 @dataclass(frozen=True)
-class Side:
+class DistillInput:
     """One side of the comparison: a batch of images.
 
     Attributes:
@@ -54,11 +54,12 @@ class Distiller(nn.Module, ABC):
                 teacher sees the slices, whose stride differs.
         """
         for level in self.levels:
-            own = level_channels(level, student.level_specs, "distill.level")
+            student_channels = level_channels(level, student.level_specs, "distill.level")
             theirs = level_channels(level, teacher.level_specs, "distill.level of the teacher")
-            if own != theirs:
+            if student_channels != theirs:
                 raise ConfigError(
-                    f"distill.level={level}: the student has {own} channels there and the teacher {theirs}; "
+                    f"distill.level={level}: the student has {student_channels} channels there and the "
+                    f"teacher {theirs}; "
                     f"use the same detector settings for both, or a level of equal width"
                 )
             if self.teacher_sees == "slices":
@@ -70,5 +71,5 @@ class Distiller(nn.Module, ABC):
                     )
 
     @abstractmethod
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return the distillation losses as scalars, keys ``distill/...``, weights applied."""

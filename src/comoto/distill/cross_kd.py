@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import Detector, HeadMaps, LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.levels import pyramid_of
 from comoto.distill.settings import CrossKdConfig, DistillerConfig, Sees
 from comoto.errors import ConfigError
@@ -64,21 +64,21 @@ class CrossKdDistiller(Distiller):
             )
         super().check(student, teacher)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return ``distill/cross_kd_class`` and ``distill/cross_kd_box``."""
         if student.detector is None or teacher.detector is None:
             raise ValueError("CrossKD looks through the heads; both sides need their detector")
         layer = teacher.detector.head_depth - 1 if self.config.layer is None else self.config.layer
         with torch.no_grad():
-            theirs = teacher.detector.head_inner(teacher.features, layer)
-            told = teacher.detector.head_outer(theirs, layer)
-        own = student.detector.head_inner(student.features, layer)
+            teacher_maps = teacher.detector.head_inner(teacher.features, layer)
+            taught = teacher.detector.head_outer(teacher_maps, layer)
+        student_maps = student.detector.head_inner(student.features, layer)
         if self.config.rescale:
-            own = rescaled(own, theirs, activated=layer > 0)
-        crossed = teacher.detector.head_outer(own, layer)
-        likely = told["cls_logits"].float().sigmoid()  # (B, A, K)
+            student_maps = rescaled(student_maps, teacher_maps, activated=layer > 0)
+        crossed = teacher.detector.head_outer(student_maps, layer)
+        likely = taught["cls_logits"].float().sigmoid()  # (B, A, K)
         sure = likely.amax(dim=2)  # (B, A)
-        distance = (crossed["bbox_regression"].float() - told["bbox_regression"].float()).abs().mean(dim=2)
+        distance = (crossed["bbox_regression"].float() - taught["bbox_regression"].float()).abs().mean(dim=2)
         share = self.config.weight / sure.sum().clamp(min=1)
         classes = quality_focal(crossed["cls_logits"].float(), likely, self.config.focus).sum()
         return {
@@ -93,12 +93,12 @@ def quality_focal(logits: Tensor, probabilities: Tensor, focus: float) -> Tensor
     return (probabilities - logits.sigmoid()).abs().pow(focus) * entropy
 
 
-def rescaled(own: HeadMaps, theirs: HeadMaps, *, activated: bool) -> HeadMaps:
-    """Give every channel of ``own`` the mean and deviation of the same channel of ``theirs``, level by level.
+def rescaled(student: HeadMaps, teacher: HeadMaps, *, activated: bool) -> HeadMaps:
+    """Give every channel of ``student`` the mean and deviation of that of ``teacher``, level by level.
 
     Args:
-        own: the student's maps.
-        theirs: the teacher's.
+        student: its maps.
+        teacher: likewise.
         activated: the maps come out of a ReLU, and so are cut off at 0 again.
     """
 
@@ -109,6 +109,6 @@ def rescaled(own: HeadMaps, theirs: HeadMaps, *, activated: bool) -> HeadMaps:
         return functional.relu(result) if activated else result
 
     return HeadMaps(
-        [alike(*pair) for pair in zip(own.classes, theirs.classes, strict=True)],
-        [alike(*pair) for pair in zip(own.boxes, theirs.boxes, strict=True)],
+        [alike(*pair) for pair in zip(student.classes, teacher.classes, strict=True)],
+        [alike(*pair) for pair in zip(student.boxes, teacher.boxes, strict=True)],
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from comoto.detectors.base import Detector, LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.levels import FIT, level_channels, num_cells
 from comoto.distill.settings import DistillerConfig, ImageLevelConfig
@@ -53,22 +53,22 @@ class ImageLevelDistiller(Distiller):
         if cells != self.projection.out_features:
             self.projection = nn.Linear(self.projection.in_features, cells)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return ``distill/image_level``.
 
         Raises:
             ConfigError: the maps have other numbers of cells than the strides promise.
         """
-        own, told = (
+        students, teachers = (
             side.features.levels[self.config.level].float().mean(dim=0).flatten(1)
             for side in (student, teacher)
         )
-        cells, promised = (own.shape[1], told.shape[1]), tuple(self.projection.weight.shape[::-1])
+        cells, promised = (students.shape[1], teachers.shape[1]), tuple(self.projection.weight.shape[::-1])
         if cells != promised:
             raise ConfigError(
                 f"distill.kind=image_level: student and teacher have {cells} cells, by their strides "
                 f"{promised}; a detector that resizes inside needs a grid of the shape it resizes to"
             )
-        with torch.autocast(own.device.type, enabled=False):
-            loss = softened_divergence(self.projection(own), told, self.config.temperature)
+        with torch.autocast(students.device.type, enabled=False):
+            loss = softened_divergence(self.projection(students), teachers, self.config.temperature)
         return {"distill/image_level": self.config.weight * loss}

@@ -56,16 +56,22 @@ class PointAlignment(nn.Module):
         """
         lesions: list[Tensor] = []
         backgrounds: list[Tensor] = []
-        for number, (image, own) in enumerate(zip(features.levels[self.config.level], boxes, strict=True)):
-            background = self._background(image, own, features.image_shape, generator) if len(own) else None
+        for number, (image, image_boxes) in enumerate(
+            zip(features.levels[self.config.level], boxes, strict=True)
+        ):
+            background = (
+                self._background(image, image_boxes, features.image_shape, generator)
+                if len(image_boxes)
+                else None
+            )
             if background is None and self.config.empty == "refuse":
                 raise ConfigError(
                     f"impa.empty=refuse: image {number} of the batch shows "
-                    + ("too little background" if len(own) else "no lesion")
+                    + ("too little background" if len(image_boxes) else "no lesion")
                     + "; set batch.negative_share=0 and a smaller impa.margin, or impa.empty=skip"
                 )
             if background is not None:
-                lesions.append(self.read(image, own, features.image_shape).mean(dim=0).flatten())
+                lesions.append(self.read(image, image_boxes, features.image_shape).mean(dim=0).flatten())
                 backgrounds.append(background.float().flatten())  # channel by channel, in the order drawn
         if self.config.weight == 0 or not lesions:
             return {}

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.lesions import lesion_matrices, mean_profile
 from comoto.distill.levels import level_channels
-from comoto.distill.points import Read
+from comoto.distill.points import FeatureReader
 from comoto.distill.settings import DistillerConfig
 
 
@@ -22,7 +22,9 @@ class LesionDistiller(Distiller):
     Letters: C channels, P points (or cells) of a lesion, N lesions of an image.
     """
 
-    def __init__(self, config: DistillerConfig, level: str, specs: dict[str, LevelSpec], read: Read) -> None:
+    def __init__(
+        self, config: DistillerConfig, level: str, specs: dict[str, LevelSpec], read: FeatureReader
+    ) -> None:
         """Check the level.
 
         Args:
@@ -41,21 +43,21 @@ class LesionDistiller(Distiller):
         self.levels = (level,)
         self.read = read
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return the losses; nothing if either side shows no lesion."""
-        own, told = (lesion_matrices(side, self.level, self.read) for side in (student, teacher))
-        if not own or not told:
+        students, teachers = (lesion_matrices(side, self.level, self.read) for side in (student, teacher))
+        if not students or not teachers:
             return {}
-        with torch.autocast(own[0].device.type, enabled=False):
-            return self.compare(own, told)
+        with torch.autocast(students[0].device.type, enabled=False):
+            return self.compare(students, teachers)
 
     @abstractmethod
-    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
         """Return the losses of lesion matrices (N, C, P), one entry for each image that shows a lesion."""
 
 
 def profile_divergence(
-    own: list[Tensor], told: list[Tensor], projection: nn.Linear, temperature: float
+    student: list[Tensor], teacher: list[Tensor], projection: nn.Linear, temperature: float
 ) -> Tensor:
     """Return the softened divergence of the student's projected mean profile from the teacher's."""
-    return softened_divergence(projection(mean_profile(own)), mean_profile(told), temperature)
+    return softened_divergence(projection(mean_profile(student)), mean_profile(teacher), temperature)

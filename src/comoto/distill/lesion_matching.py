@@ -42,9 +42,9 @@ class LesionMatchingDistiller(LesionDistiller):
         self.config: LesionMatchingConfig = config
         self.projection = point_projection(config.num_points, config.projection_init)
 
-    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
         """Return ``distill/lesion_matching``."""
-        lesions, candidates = torch.cat(own), torch.cat(told).detach()  # (N, C, P), (M, C, P)
+        lesions, candidates = torch.cat(student), torch.cat(teacher).detach()  # (N, C, P), (M, C, P)
         followed = candidates[most_similar(lesions, candidates)]  # (N, C, P)
         projected = self.projection(lesions)
         loss = softened_divergence(projected.flatten(0, 1), followed.flatten(0, 1), self.config.temperature)

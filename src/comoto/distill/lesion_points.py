@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.lesion_based import LesionDistiller, profile_divergence
 from comoto.distill.points import point_reader
 from comoto.distill.projection import point_projection
@@ -38,7 +38,7 @@ class LesionPointsDistiller(LesionDistiller):
         self.config: LesionPointsConfig = config
         self.projection = point_projection(config.num_points, config.projection_init)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return ``distill/lesion_points``; nothing if either side shows no lesion.
 
         Raises:
@@ -49,13 +49,13 @@ class LesionPointsDistiller(LesionDistiller):
             _refuse_empty(teacher, "teacher")
         return super().forward(student, teacher)
 
-    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
         """Return ``distill/lesion_points``."""
-        loss = profile_divergence(own, told, self.projection, self.config.temperature)
+        loss = profile_divergence(student, teacher, self.projection, self.config.temperature)
         return {"distill/lesion_points": self.config.weight * loss}
 
 
-def _refuse_empty(side: Side, who: str) -> None:
+def _refuse_empty(side: DistillInput, who: str) -> None:
     empty = [index for index, boxes in enumerate(side.boxes) if not len(boxes)]
     if empty:
         raise ConfigError(

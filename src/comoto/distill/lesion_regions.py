@@ -46,9 +46,9 @@ class LesionRegionsDistiller(LesionDistiller):
         self.config: LesionRegionsConfig = config
         self.projection = point_projection(config.region_cells**2, config.projection_init)
 
-    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
         """Return ``distill/lesion_regions``."""
-        loss = profile_divergence(own, told, self.projection, self.config.temperature)
+        loss = profile_divergence(student, teacher, self.projection, self.config.temperature)
         return {"distill/lesion_regions": self.config.weight * loss}
 
 

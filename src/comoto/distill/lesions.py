@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from comoto.distill.base import Side
+from comoto.distill.base import DistillInput
 from comoto.distill.levels import FIT, fitting_levels
-from comoto.distill.points import Read
+from comoto.distill.points import FeatureReader
 
 
-def lesion_matrices(side: Side, level: str, read: Read) -> list[Tensor]:
+def lesion_matrices(side: DistillInput, level: str, read: FeatureReader) -> list[Tensor]:
     """Return the matrices (N, C, P) of the lesions of each image that shows any.
 
     Args:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.settings import DistillerConfig, NoDistillerConfig, Sees
 
 
@@ -22,6 +22,6 @@ class NoDistiller(Distiller):
     ) -> None:
         super().__init__()
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return no loss."""
         return {}

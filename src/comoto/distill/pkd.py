@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.levels import level_channels, pyramid_of
 from comoto.distill.settings import DistillerConfig, PkdConfig, Sees
 from comoto.errors import ConfigError
@@ -46,12 +46,12 @@ class PkdDistiller(Distiller):
         for level in self.levels:
             level_channels(level, specs, "distill.levels")
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Return ``distill/pkd``."""
         losses = []
         for level in self.levels:
-            own, told = (side.features.levels[level].float() for side in (student, teacher))
-            losses.append(functional.mse_loss(standardised(own), standardised(told.detach())) / 2)
+            students, teachers = (side.features.levels[level].float() for side in (student, teacher))
+            losses.append(functional.mse_loss(standardised(students), standardised(teachers.detach())) / 2)
         return {"distill/pkd": self.config.weight * torch.stack(losses).sum()}
 
 

@@ -26,7 +26,7 @@ _Y = (_FIRST, _FIRST, _LAST, _LAST, _MIDDLE, _MIDDLE, _MIDDLE, _FIRST, _LAST)
 _CHOICE = {1: (4,), 4: (0, 1, 2, 3), 5: (4, 5, 6, 7, 8), 9: tuple(range(9))}
 
 
-class Read(Protocol):
+class FeatureReader(Protocol):
     """Reads lesions from a map."""
 
     def __call__(self, feature_map: Tensor, boxes_xyxy: Tensor, image_shape: Shape) -> Tensor:
@@ -34,7 +34,7 @@ class Read(Protocol):
         ...
 
 
-def point_reader(num_points: NumPoints, sampling: Sampling, *, width_ratio: bool = False) -> Read:
+def point_reader(num_points: NumPoints, sampling: Sampling, *, width_ratio: bool = False) -> FeatureReader:
     """Return what reads the points of lesions.
 
     Args:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from comoto.detectors.base import LevelSpec
 from comoto.distill.background import cells_off_lesions
-from comoto.distill.base import Distiller, Side
+from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.lesions import lesion_matrices
 from comoto.distill.levels import FIT, level_channels
 from comoto.distill.points import point_reader
@@ -71,20 +71,20 @@ class PrototypeDistiller(Distiller):
         self.lesions = Memory(config.memory, channels)
         self.backgrounds = Memory(config.memory, channels)
 
-    def forward(self, student: Side, teacher: Side) -> dict[str, Tensor]:
+    def forward(self, student: DistillInput, teacher: DistillInput) -> dict[str, Tensor]:
         """Remember what the teacher sees, then return ``distill/prototypes``.
 
         Nothing if the student shows no lesion, or the teacher never showed any.
         """
         with torch.autocast(self.lesions.vectors.device.type, enabled=False):
-            told = self._vectors(teacher)
-            for image, vectors in told.items():
+            teachers = self._vectors(teacher)
+            for image, vectors in teachers.items():
                 self.lesions.add(vectors)
                 self.backgrounds.add(self._background(teacher, image, vectors))
-            own = list(self._vectors(student).values())
-            if not own or not (told or bool(self.lesions.filled.any())):
+            students = list(self._vectors(student).values())
+            if not students or not (teachers or bool(self.lesions.filled.any())):
                 return {}
-            loss = self._contrast(functional.normalize(torch.cat(own), dim=1))
+            loss = self._contrast(functional.normalize(torch.cat(students), dim=1))
         return {"distill/prototypes": self.config.weight * loss}
 
     def _contrast(self, lesions: Tensor) -> Tensor:
@@ -95,13 +95,13 @@ class PrototypeDistiller(Distiller):
         unlike = unlike.masked_fill(~self.backgrounds.filled, -torch.inf)
         return (torch.logsumexp(torch.cat((alike[:, None], unlike), dim=1), dim=1) - alike).mean()
 
-    def _vectors(self, side: Side) -> dict[int, Tensor]:
+    def _vectors(self, side: DistillInput) -> dict[int, Tensor]:
         """Return the vectors (N, C) of the lesions of each image that shows any."""
         images = [index for index, boxes in enumerate(side.boxes) if len(boxes)]
         matrices = lesion_matrices(side, self.config.level, self.read)
         return {index: each.mean(dim=2) for index, each in zip(images, matrices, strict=True)}
 
-    def _background(self, side: Side, image: int, lesions: Tensor) -> Tensor:
+    def _background(self, side: DistillInput, image: int, lesions: Tensor) -> Tensor:
         """Return the background cells (at most ``background_cells``, C) most like the image's mean lesion."""
         maps = side.features.levels[self.config.level][image].float()
         height, width = maps.shape[-2:]

@@ -41,10 +41,10 @@ class UniDistiller(LesionDistiller):
         super().__init__(config, config.level, specs, point_reader(config.num_points, "bilinear"))
         self.config: UniDistillConfig = config
 
-    def compare(self, own: list[Tensor], told: list[Tensor]) -> dict[str, Tensor]:
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
         """Return ``distill/unidistill_points`` and ``distill/unidistill_relations``."""
-        points = functional.l1_loss(mean_profile(own), mean_profile(told).detach())
-        relations = functional.l1_loss(mean_relation(own), mean_relation(told).detach())
+        points = functional.l1_loss(mean_profile(student), mean_profile(teacher).detach())
+        relations = functional.l1_loss(mean_relation(student), mean_relation(teacher).detach())
         return {
             "distill/unidistill_points": self.config.weight * points,
             "distill/unidistill_relations": self.config.weight * self.config.relation_weight * relations,

@@ -56,7 +56,7 @@ class Examination:
         )
         lines += ["", self.verdict.sentence, self.verdict.advice, self.verdict.prediction]
         if machine.load > machine.cores + 0.5:
-            lines.append("Other work is running on this machine; the figures would be better without.")
+            lines.append("Other work is running on this machine; the numbers would be better without.")
         return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """How fast the parts are: disk, decoder, loader, network. Each takes a few seconds at most.
 
-Every figure is the best of its repetitions: other work on the machine only ever slows a repetition down.
+Every number is the best of its repetitions: other work on the machine only ever slows a repetition down.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import build_blank_detector
 from comoto.detectors.device import autocast
 from comoto.distill.impa import PointAlignment
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
 from comoto.sources import open_source
 from comoto.training.batch import TeacherBatch
@@ -40,7 +40,7 @@ _LEAST_SIDE = 128
 
 @dataclass(frozen=True)
 class Speed:
-    """One figure.
+    """One measurement.
 
     Attributes:
         part: what was measured.
@@ -90,7 +90,7 @@ def loader(store: PreparedStore, batch: BatchConfig, augment: AugmentConfig, wor
     sampler = _sampler(store, batch, augment)
     best = float("inf")
     for _ in range(3):
-        batches = stream(sampler.grey_batch, range(_BATCHES + 1), workers, pin=False)
+        batches = stream(sampler.uint8_batch, range(_BATCHES + 1), workers, pin=False)
         next(batches)
         started = time.perf_counter()
         for _ in batches:
@@ -110,7 +110,7 @@ def loader_from_disk(store: PreparedStore, batch: BatchConfig, augment: AugmentC
     sampler = _sampler(store, batch, augment)
     wanted = max(2, min(_BATCHES, len(store) // batch.size))
     started = time.perf_counter()
-    for _ in islice(stream(sampler.grey_batch, range(wanted), workers, pin=False), wanted):
+    for _ in islice(stream(sampler.uint8_batch, range(wanted), workers, pin=False), wanted):
         pass
     rate = wanted * batch.size / (time.perf_counter() - started)
     return Speed("loader, first pass", rate, "images/s", "from the disk, a store larger than the memory")
@@ -193,12 +193,12 @@ def _best(work: Callable[[], Any], device: torch.device) -> float:
     return min(times[1:])
 
 
-def _sampler(store: PreparedStore, batch: BatchConfig, augment: AugmentConfig) -> SliceSampler:
+def _sampler(store: PreparedStore, batch: BatchConfig, augment: AugmentConfig) -> SliceBatches:
     """Return a sampler over the whole store, with the kinds of images that it has."""
     with_lesion = sum(bool(store.record(name).lesions) for name in store.image_ids)
     share = 0.0 if with_lesion == len(store) else 1.0 if not with_lesion else batch.negative_share
     wanted = batch.model_copy(update={"negative_share": share, "negatives": "both"})
-    return SliceSampler(store, store.image_ids, wanted, augment, seed=0)
+    return SliceBatches(store, store.image_ids, wanted, augment, seed=0)
 
 
 def _part(grid: PreprocessConfig, divisor: int) -> PreprocessConfig:

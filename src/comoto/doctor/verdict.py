@@ -1,4 +1,4 @@
-"""From the figures to one plain sentence: what holds the others up, and what to change."""
+"""From the measurements to one plain sentence: what holds the others up, and what to change."""
 
 from __future__ import annotations
 

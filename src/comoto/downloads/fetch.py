@@ -46,7 +46,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class Download:
     """One series.
 
     Attributes:
@@ -69,7 +69,7 @@ class Job:
         return len(sizes) == self.num_files and sum(sizes) == self.num_bytes
 
 
-def jobs_of(series: pd.DataFrame, root: Path, collection: str) -> list[Job]:
+def jobs_of(series: pd.DataFrame, root: Path, collection: str) -> list[Download]:
     """Return where every series goes: ``root/collection/patient/study/series/``, the layout of the Commons.
 
     Args:
@@ -78,7 +78,7 @@ def jobs_of(series: pd.DataFrame, root: Path, collection: str) -> list[Job]:
         collection: name in the index.
     """
     return [
-        Job(
+        Download(
             str(row.series_uid),
             root / collection / str(row.patient_id) / str(row.study_uid) / str(row.series_uid),
             int(cast(int, row.num_files)),
@@ -144,7 +144,7 @@ def idc_client() -> Client:
     return cast(Client, IDCClient.client())
 
 
-def fetch(jobs: Sequence[Job], root: Path, client: Callable[[], Client], rounds: int = 2) -> None:
+def fetch(jobs: Sequence[Download], root: Path, client: Callable[[], Client], rounds: int = 2) -> None:
     """Download what is not there yet.
 
     Args:
@@ -179,9 +179,9 @@ def fetch(jobs: Sequence[Job], root: Path, client: Callable[[], Client], rounds:
         )
 
 
-def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+def _batches(jobs: Sequence[Download]) -> Iterator[list[Download]]:
     """Yield jobs in groups that are small enough to lose and large enough to be fast."""
-    batch: list[Job] = []
+    batch: list[Download] = []
     for job in jobs:
         full = (
             len(batch) == _BATCH_SERIES or sum(one.num_bytes for one in batch) + job.num_bytes > _BATCH_BYTES
@@ -194,7 +194,7 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         yield batch
 
 
-def _fetch_batch(batch: Sequence[Job], partial: Path, client: Client) -> list[str]:
+def _fetch_batch(batch: Sequence[Download], partial: Path, client: Client) -> list[str]:
     """Download a batch and put what is whole into its place; after an error nothing of it is trusted.
 
     Returns:

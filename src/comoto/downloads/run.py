@@ -13,7 +13,7 @@ from comoto.datasets.catalogue import about_dataset
 from comoto.downloads.collections import Collection, find_collection
 from comoto.downloads.fetch import (
     Client,
-    Job,
+    Download,
     check_disk,
     check_reachable,
     fetch,
@@ -22,11 +22,11 @@ from comoto.downloads.fetch import (
     size_text,
 )
 from comoto.downloads.index import read_index
-from comoto.downloads.select import Request, Selection, check_request, select_series
+from comoto.downloads.select import DownloadRequest, Selection, check_request, select_series
 from comoto.downloads.web_tables import fetch_tables
 from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 
 RECORD = "download.csv"
 
@@ -46,16 +46,16 @@ class DownloadPlan:
 
     collection: Collection
     root: Path
-    request: Request
+    request: DownloadRequest
     selection: Selection
-    jobs: tuple[Job, ...]
+    jobs: tuple[Download, ...]
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
         return f"DownloadPlan({self.collection.name}: {len(self.jobs)} series for {self.root})"
 
     @property
-    def missing(self) -> list[Job]:
+    def missing(self) -> list[Download]:
         """Series that are not on disk yet."""
         return [job for job in self.jobs if not job.is_complete()]
 
@@ -105,7 +105,12 @@ class DownloadPlan:
 
 
 def plan_download(
-    name: str, root: Path, request: Request, *, index: Path | None = None, tables_from: str | None = None
+    name: str,
+    root: Path,
+    request: DownloadRequest,
+    *,
+    index: Path | None = None,
+    tables_from: str | None = None,
 ) -> DownloadPlan:
     """Find out what is to be downloaded; only the data set's tables are fetched.
 
@@ -181,10 +186,10 @@ def _image_rows(plan: DownloadPlan) -> Iterator[list[str]]:
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
 
 
-__all__ = ["RECORD", "DownloadPlan", "Request", "plan_download", "run_download"]
+__all__ = ["RECORD", "DownloadPlan", "DownloadRequest", "plan_download", "run_download"]

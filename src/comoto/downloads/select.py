@@ -18,7 +18,7 @@ _NOBODY = "no patient is chosen; ask for more with --patients or --normals"
 
 
 @dataclass(frozen=True)
-class Request:
+class DownloadRequest:
     """What the user wants.
 
     Attributes:
@@ -59,7 +59,7 @@ class Selection:
         return not self.absent and all(chosen == total for chosen, total in self.patients.values())
 
 
-def check_request(request: Request, splits: Sequence[Split], *, has_normals: bool) -> None:
+def check_request(request: DownloadRequest, splits: Sequence[Split], *, has_normals: bool) -> None:
     """Refuse what a data set does not have.
 
     Args:
@@ -81,7 +81,7 @@ def check_request(request: Request, splits: Sequence[Split], *, has_normals: boo
         raise ConfigError(_NOBODY)
 
 
-def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: Request) -> Selection:
+def select_series(wanted: pd.DataFrame, index: pd.DataFrame, request: DownloadRequest) -> Selection:
     """Choose whole patients, in an order that depends on the seed alone.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comoto.errors import DatasetError
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 from comoto.progress import say
 
 PUBLISHER = "https://www.cancerimagingarchive.net/wp-content/uploads/"
@@ -71,7 +71,7 @@ def fetch_tables(tables: Sequence[WebTable], folder: Path, base: str | None = No
             say(f"fetch {base}{table.name}")
             content = _checked(table, _get(base + table.name, _by_hand(missing, folder)), base)
             missing.remove(table.name)
-            with whole_file(path) as part:
+            with atomic_write(path) as part:
                 part.write_bytes(content)
         lines = path.read_bytes().count(b"\n") if table.lines and path.name == table.name else table.lines
         if table.lines and abs(lines - table.lines) > 1:  # the last line may have no end

@@ -28,7 +28,7 @@ _DRAWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class Cohort:
+class PatientIndex:
     """Which patient each thing belongs to; ``num_patients`` stands for "no known patient".
 
     Things without a patient enter every replicate exactly once.
@@ -79,7 +79,7 @@ class Bootstrap:
         replicates, seed: how to repeat it.
         without_lesion: replicates in which no drawn patient has a lesion; they have no sensitivity and
             are left out of the intervals.
-        intervals: by the name of the figure.
+        intervals: by the name of the metric.
         bands: by the name of the curve.
         kind: ``percentile`` or ``bca``, see ``comoto.evaluation.intervals``.
     """
@@ -122,7 +122,7 @@ class ResampledFroc:
     Equal to ``froc`` on tables in which a patient drawn k times stands k times under new names.
     """
 
-    def __init__(self, scores: Float64Array, hit_lesion: IntArray, cohort: Cohort) -> None:
+    def __init__(self, scores: Float64Array, hit_lesion: IntArray, cohort: PatientIndex) -> None:
         """Sort once.
 
         Args:

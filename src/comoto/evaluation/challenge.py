@@ -3,7 +3,7 @@
 Definition: challenge text and evaluator of the BCS-DBT data set (Buda et al., JAMA Network Open 2021;
 Konz et al., JAMA Network Open 2023), restated in docs/tomosynthesis-and-froc.md.
 
-Two figures with two denominators. "all": every volume of the labels counts in the rate of false positives.
+Two metrics with two denominators. "all": every volume of the labels counts in the rate of false positives.
 "positive": only volumes with a box do, and predictions on other volumes are left out. Lesions are the rows
 of the boxes in both.
 """
@@ -21,8 +21,8 @@ from comoto.evaluation.bootstrap import (
     BAND_FPS,
     Band,
     Bootstrap,
-    Cohort,
     Interval,
+    PatientIndex,
     ResampledFroc,
     resample,
 )
@@ -51,7 +51,7 @@ class ChallengeResult:
     """The metric, what it is made of, and how sure it is.
 
     Attributes:
-        metric: the challenge's six figures by their official names.
+        metric: the challenge's six metrics by their official names.
         froc_all, froc_positive: the curves; thresholds are scores of the predictions' file.
         lesion_volumes: (StudyUID, View) of each lesion, in the order of the boxes and of ``lesion_scores``
             of both curves.
@@ -62,7 +62,7 @@ class ChallengeResult:
         warnings: what is odd about the tables.
         num_volumes_predicted: volumes of the labels with a prediction.
         depth: what the predictions say about depth.
-        published: the same figures by the published code's metric, None if not asked for.
+        published: the same metrics by the published code's metric, None if not asked for.
     """
 
     metric: dict[str, float]
@@ -89,16 +89,16 @@ class ChallengeResult:
 
     @property
     def mean_sensitivity_positive(self) -> float:
-        """The challenge's ranking figure."""
+        """The challenge's ranking metric."""
         return self.metric[MEAN_NAME]
 
     @property
     def sensitivity_at_2_fps_all(self) -> float:
-        """The challenge's tie-break figure."""
+        """The challenge's tie-break metric."""
         return self.metric[_ALL_NAME]
 
     def thresholds(self) -> dict[str, float]:
-        """Return the score threshold that keeps the FP rate of each figure, by the figure's name."""
+        """Return the score threshold that keeps the FP rate of each metric, by the metric's name."""
         found = {_ALL_NAME: self.froc_all.threshold_at(FPS_ALL[0])}
         for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
             found[name] = self.froc_positive.threshold_at(fps)
@@ -267,14 +267,14 @@ def score(
 def challenge_metric(
     predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS
 ) -> dict[str, float]:
-    """Return the challenge's six figures by their official names; arguments and errors as ``evaluate``."""
+    """Return the challenge's six metrics by their official names; arguments and errors as ``evaluate``."""
     truth = read_truth(labels, boxes, min_radius)
     return metric_of(*_curves(truth, read_predictions(predictions, truth)))
 
 
 def _curves(truth: ChallengeTruth, found: ChallengePredictions) -> tuple[Froc, Froc]:
     num_lesions = len(truth.lesion_volume)
-    # The challenge takes the thresholds of all predictions for both figures.
+    # The challenge takes the thresholds of all predictions for both metrics.
     thresholds = froc_thresholds(found.scores, found.hit_lesion)
     kept = found.on_positive(truth)
     return (
@@ -290,7 +290,7 @@ def _curves(truth: ChallengeTruth, found: ChallengePredictions) -> tuple[Froc, F
 
 
 def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
-    """Read the challenge's six figures off the curves."""
+    """Read the challenge's six metrics off the curves."""
     positive = froc_positive.sensitivity_at(FPS_POSITIVE)
     return {
         _ALL_NAME: float(froc_all.sensitivity_at(FPS_ALL)[0]),
@@ -302,7 +302,7 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
 def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
     """Return the curve over the volumes with a box, ready for draws of patients."""
     kept = found.on_positive(truth)
-    cohort = Cohort(
+    cohort = PatientIndex(
         num_patients=len(truth.patients),
         detection_patient=found.patient[kept],
         lesion_patient=truth.volume_patient[truth.lesion_volume],
@@ -316,7 +316,7 @@ def _bootstrap(
 ) -> Bootstrap:
     num_patients = len(truth.patients)
     lesion_patient = truth.volume_patient[truth.lesion_volume]
-    cohort = Cohort(num_patients, found.patient, lesion_patient, truth.volume_patient)
+    cohort = PatientIndex(num_patients, found.patient, lesion_patient, truth.volume_patient)
     wanted = [
         (ResampledFroc(found.scores, found.hit_lesion, cohort), _with_band(FPS_ALL)),
         (resampled_positive(found, truth), _with_band(FPS_POSITIVE)),

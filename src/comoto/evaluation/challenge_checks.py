@@ -1,4 +1,4 @@
-"""What cannot be in the challenge's tables, and what is odd in them: said by line, before any figure."""
+"""What cannot be in the challenge's tables, and what is odd in them: said by line, before any metric."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def prediction_warnings(
         volume_slices: (V,) slices of each volume, NaN where it has no box.
     """
     if not len(table):
-        return (f"{table.name}: holds no prediction; every figure is 0",)
+        return (f"{table.name}: holds no prediction; every metric is 0",)
     return (
         *score_warnings(table),
         *_place_warnings(table, np.where(volume >= 0, volume_slices[volume], np.nan)),
@@ -137,7 +137,7 @@ def score_warnings(table: Table, column: str = "Score") -> list[str]:
     if len(table) > 1 and len(np.unique(scores[~unscored])) == 1:
         warnings.append(
             f"{table.name}: every prediction has the same score, so there is one threshold and no curve: the "
-            "figures below the rate of all predictions lie on a straight line from 0"
+            "metrics below the rate of all predictions lie on a straight line from 0"
         )
     return warnings
 
@@ -186,7 +186,7 @@ def _unknown_warning(table: Table, volume: IntArray, volumes: dict[VolumeKey, in
     return [
         f"{table.name}: {len(unknown)} of {len(table)} predictions name {len(strangers)} volumes that the "
         f"labels do not have, such as {strangers[0][0]} {strangers[0][1]}; they are false positives in the "
-        f"figure over all volumes and left out of the other ones{f'; {hint}' if hint else ''}"
+        f"metric over all volumes and left out of the other ones{f'; {hint}' if hint else ''}"
     ]
 
 

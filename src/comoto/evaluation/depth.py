@@ -19,9 +19,9 @@ MEANING = (
 )
 CAUTION = (
     f"{MEANING}. So up to half of all slices count as right, and a box that spans most of the stack names "
-    "its middle: these figures are no evidence that the depth of a lesion is found."
+    "its middle: these metrics are no evidence that the depth of a lesion is found."
 )
-"""What stands beside figures of several methods, whatever their boxes span."""
+"""What stands beside metrics of several methods, whatever their boxes span."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class DepthAccount:
         return int((~np.isnan(self.slices_off)).sum())
 
     def text(self) -> str:
-        """Return one sentence on what the figures say about depth."""
+        """Return one sentence on what the metrics say about depth."""
         text = MEANING
         if self.spanned_share >= MOSTLY_ALL:
             text += (
                 f". The boxes span {100 * self.spanned_share:.0f} % of their volume's slices in the median, "
-                "so their middle is hardly more than the middle of the volume: the figures are about the "
+                "so their middle is hardly more than the middle of the volume: the metrics are about the "
                 "place in the plane and say little about depth"
             )
         elif self.spanned_share == 0:

@@ -1,9 +1,9 @@
-"""Arms of a study compared: seeds, repetitions and patients are drawn together.
+"""Variants of a study compared: seeds, repetitions and patients are drawn together.
 
-An arm is a nested list ``[seed][repetition]`` of predictions on one truth. Two sources of chance meet in its
-mean sensitivity: which runs were made, and which patients were tested. A replicate draws seeds with
-replacement, repetitions within each drawn seed, and patients; the same runs and patients for both arms, so
-that what they share cancels out. Reference for resampling on every level: A. Davison and D. Hinkley,
+A variant is a nested list ``[seed][repetition]`` of predictions on one truth. Two sources of chance meet in
+its mean sensitivity: which runs were made, and which patients were tested. A replicate draws seeds with
+replacement, repetitions within each drawn seed, and patients; the same runs and patients for both variants,
+so that what they share cancels out. Reference for resampling on every level: A. Davison and D. Hinkley,
 "Bootstrap Methods and their Application" (1997), section 3.8.
 
 Two errors of opposite sign remain. Of n seeds the draws show (n - 1) / n of their variance, so an interval of
@@ -31,12 +31,12 @@ from comoto.progress import track
 from comoto.records import IntArray
 from comoto.tables import Float64Array
 
-Arm = Sequence[Sequence[ChallengePredictions]]
+Variant = Sequence[Sequence[ChallengePredictions]]
 
 
 @dataclass(frozen=True)
 class HierarchicalEstimate:
-    """A mean sensitivity of an arm, or the difference of two, over runs and patients.
+    """A mean sensitivity of a variant, or the difference of two, over runs and patients.
 
     Attributes:
         value: mean over all runs.
@@ -55,7 +55,7 @@ class HierarchicalEstimate:
 
     @property
     def num_runs(self) -> int:
-        """Runs of an arm."""
+        """Runs of a variant."""
         return sum(len(values) for values in self.run_values)
 
     @property
@@ -65,49 +65,49 @@ class HierarchicalEstimate:
 
 
 def hierarchical_difference(
-    a: Arm, b: Arm, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
+    a: Variant, b: Variant, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
 ) -> HierarchicalEstimate:
     """Compare the mean sensitivity at 1 to 4 false positives per positive volume, ``a`` minus ``b``.
 
     Args:
-        a: the first arm; run ``a[i][k]`` is paired with ``b[i][k]`` (same patients trained on, same teacher,
-            same order). Of arms that lack some runs pass the common ones.
-        b: the second arm, of the same shape.
+        a: the first variant; run ``a[i][k]`` is paired with ``b[i][k]`` (same patients trained on, same
+            teacher, same order). Of variants that lack some runs pass the common ones.
+        b: the second variant, of the same shape.
         truth: the volumes and lesions of all runs.
         bootstrap: replicates, at least 1.
         seed: of the draws.
 
     Raises:
-        ValueError: the arms differ in shape or are empty, or ``bootstrap`` is below 1.
+        ValueError: the variants differ in shape or are empty, or ``bootstrap`` is below 1.
     """
-    if arm_shape(a) != arm_shape(b):
+    if variant_shape(a) != variant_shape(b):
         raise ValueError(
-            f"paired arms have equal seeds and repetitions; got repetitions {arm_shape(a)} and "
-            f"{arm_shape(b)}: pass the runs that both arms have"
+            f"paired variants have equal seeds and repetitions; got repetitions {variant_shape(a)} and "
+            f"{variant_shape(b)}: pass the runs that both variants have"
         )
     copies = drawn_patients(truth, bootstrap, seed)
-    at_a, at_b = (mean_sensitivities(arm, truth, copies) for arm in (a, b))
+    at_a, at_b = (mean_sensitivities(variant, truth, copies) for variant in (a, b))
     values = run_sensitivities(a, truth) - run_sensitivities(b, truth)
-    return _estimate(values, at_a - at_b, arm_shape(a), bootstrap, seed)
+    return _estimate(values, at_a - at_b, variant_shape(a), bootstrap, seed)
 
 
 def hierarchical_interval(
-    arm: Arm, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
+    variant: Variant, truth: ChallengeTruth, bootstrap: int = REPLICATES, seed: int = 0
 ) -> HierarchicalEstimate:
-    """Return the mean sensitivity of one arm; arguments and errors as ``hierarchical_difference``."""
-    drawn = mean_sensitivities(arm, truth, drawn_patients(truth, bootstrap, seed))
-    return _estimate(run_sensitivities(arm, truth), drawn, arm_shape(arm), bootstrap, seed)
+    """Return the mean sensitivity of one variant; arguments and errors as ``hierarchical_difference``."""
+    drawn = mean_sensitivities(variant, truth, drawn_patients(truth, bootstrap, seed))
+    return _estimate(run_sensitivities(variant, truth), drawn, variant_shape(variant), bootstrap, seed)
 
 
-def arm_shape(arm: Arm) -> tuple[int, ...]:
+def variant_shape(variant: Variant) -> tuple[int, ...]:
     """Return the number of repetitions of each seed.
 
     Raises:
         ValueError: no seed, or a seed without a repetition.
     """
-    shape = tuple(len(repetitions) for repetitions in arm)
+    shape = tuple(len(repetitions) for repetitions in variant)
     if not shape or 0 in shape:
-        raise ValueError(f"an arm needs a seed, and each seed a repetition; got repetitions {shape}")
+        raise ValueError(f"a variant needs a seed, and each seed a repetition; got repetitions {shape}")
     return shape
 
 
@@ -145,15 +145,15 @@ def mean_over_runs(values: Float64Array, counts: IntArray) -> Float64Array:
     return np.asarray((values * counts).sum(axis=1) / counts.sum(axis=1), dtype=np.float64)
 
 
-def run_sensitivities(arm: Arm, truth: ChallengeTruth) -> Float64Array:
+def run_sensitivities(variant: Variant, truth: ChallengeTruth) -> Float64Array:
     """Return the mean sensitivity of each run on all patients, (N,)."""
-    return np.array([mean_sensitivity_positive(run, truth) for run in chain.from_iterable(arm)])
+    return np.array([mean_sensitivity_positive(run, truth) for run in chain.from_iterable(variant)])
 
 
-def mean_sensitivities(arm: Arm, truth: ChallengeTruth, copies: IntArray) -> Float64Array:
+def mean_sensitivities(variant: Variant, truth: ChallengeTruth, copies: IntArray) -> Float64Array:
     """Return the mean sensitivity of each run on each draw of patients, (R, N)."""
     fps: Float64Array = np.array(FPS_POSITIVE)
-    runs = list(chain.from_iterable(arm))
+    runs = list(chain.from_iterable(variant))
     drawn = [
         resampled_positive(run, truth).sensitivity_at_draws(fps, copies).mean(axis=1)
         for run in track(runs, "bootstrap", len(runs))

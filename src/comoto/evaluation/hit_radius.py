@@ -1,7 +1,7 @@
 """How near a centre has to be: a least hit radius means something only on images that are large beside it.
 
 The DBTex challenge counts a detection within 100 pixels of a lesion's centre, on images of about 2457 x 1890
-pixels. On an image of 128 x 64 pixels that is everywhere, and every figure is near 1 whatever was predicted.
+pixels. On an image of 128 x 64 pixels that is everywhere, and every metric is near 1 whatever was predicted.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ narrow: ``benchmarks/interval_coverage.py`` measures how much.
 without one patient each (bias-corrected and accelerated: B. Efron, "Better bootstrap confidence intervals",
 JASA 82, 1987), starting from tails that undo the other two errors: the tail a becomes
 Phi(-sqrt(n / (n - 1)) t), with Student's t of n - 1 degrees of freedom at 1 - a (T. Hesterberg, "What
-Teachers Should Know About the Bootstrap", The American Statistician 69, 2015). Differences of two arms are
-hardly skewed, and there it gained nothing in the same trials.
+Teachers Should Know About the Bootstrap", The American Statistician 69, 2015). Differences of two variants
+are hardly skewed, and there it gained nothing in the same trials.
 
-R replicates, K figures, P patients.
+R replicates, K metrics, P patients.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def limits(
 
     Args:
         values: (R, K) replicates; rows with NaN are left out.
-        value: (K,) the figures themselves.
-        without: (P, K) the figures without one patient each, rows with NaN left out: BCa; None: percentile.
+        value: (K,) the metrics themselves.
+        without: (P, K) the metrics without one patient each, rows with NaN left out: BCa; None: percentile.
     """
     if without is None:
         return percentile_band(values)
@@ -86,7 +86,7 @@ def limits(
     if not len(valid) or len(jackknife) < 2:
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing
-    # Ties count half: figures of few lesions are coarse. A share of 0 or 1 would move a quantile to infinity.
+    # Ties count half: metrics of few lesions are coarse. A share of 0 or 1 would move a quantile to infinity.
     below = ((valid < value).sum(axis=0) + 0.5 * (valid == value).sum(axis=0)) / len(valid)
     bias = ndtri(np.clip(below, 1 / (len(valid) + 1), len(valid) / (len(valid) + 1)))
     apart = jackknife.mean(axis=0) - jackknife
@@ -102,7 +102,7 @@ def limits(
 
 
 def interval_of(values: Float64Array, value: float, without: Float64Array | None) -> Interval:
-    """Return the interval of one figure: ``limits`` with values (R,) and without (P,)."""
+    """Return the interval of one metric: ``limits`` with values (R,) and without (P,)."""
     column = None if without is None else without[:, np.newaxis]
     low, high = limits(values[:, np.newaxis], np.array([value]), column)
     return Interval(float(low[0]), float(high[0]))

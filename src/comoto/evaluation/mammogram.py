@@ -20,8 +20,8 @@ from comoto.evaluation.bootstrap import (
     BAND_FPS,
     Band,
     Bootstrap,
-    Cohort,
     Interval,
+    PatientIndex,
     ResampledFroc,
     resample,
 )
@@ -51,7 +51,7 @@ class MammogramResult:
         rule, iou: what a hit is; ``iou`` plays no part under the rule ``center``.
         num_predictions: detections in the table.
         bootstrap: intervals, None if not asked for.
-        published: the published code's figures for the same detections, None if not asked for.
+        published: the published code's metrics for the same detections, None if not asked for.
         warnings: what is odd about the tables.
     """
 
@@ -84,7 +84,7 @@ class MammogramResult:
             "num_images": self.froc.num_images,
             "num_predictions": self.num_predictions,
             "thresholds": {
-                figure_name(fps): finite_or_none(self.froc.threshold_at(fps)) for fps in FPS_PER_IMAGE
+                metric_name(fps): finite_or_none(self.froc.threshold_at(fps)) for fps in FPS_PER_IMAGE
             },
             "bootstrap": None if self.bootstrap is None else self.bootstrap.record(),
             "froc": curve,
@@ -115,7 +115,7 @@ class MammogramResult:
             "",
             self._line(MEAN_NAME, "mean sensitivity, 1-4 FP/image"),
         ]
-        lines += [self._line(figure_name(fps), f"sensitivity, {fps:g} FP/image") for fps in FPS_PER_IMAGE]
+        lines += [self._line(metric_name(fps), f"sensitivity, {fps:g} FP/image") for fps in FPS_PER_IMAGE]
         if self.bootstrap is not None:
             lines += ["", f"intervals: {self.bootstrap.text()}"]
         if self.published is not None:
@@ -280,12 +280,12 @@ def _boxes(table: Table, images: dict[str, int]) -> tuple[IntArray, Float64Array
 
 def _metric(curve: Froc) -> dict[str, float]:
     values = curve.sensitivity_at(FPS_PER_IMAGE)
-    metric = {figure_name(fps): float(value) for fps, value in zip(FPS_PER_IMAGE, values, strict=True)}
+    metric = {metric_name(fps): float(value) for fps, value in zip(FPS_PER_IMAGE, values, strict=True)}
     metric[MEAN_NAME] = float(values[1:].mean())
     return metric
 
 
-def figure_name(fps: float) -> str:
+def metric_name(fps: float) -> str:
     """Return the name of the sensitivity at an FP rate."""
     return f"sensitivity_at_{fps:g}_fps"
 
@@ -293,7 +293,7 @@ def figure_name(fps: float) -> str:
 def _bootstrap(match: _Match, patient_names: list[str], draws: Resampling, whole: Froc) -> Bootstrap:
     numbers = {name: number for number, name in enumerate(dict.fromkeys(patient_names))}
     image_patient = np.array([numbers[name] for name in patient_names], dtype=np.int64)
-    cohort = Cohort(
+    cohort = PatientIndex(
         num_patients=len(numbers),
         detection_patient=image_patient[match.detection_image],
         lesion_patient=image_patient[match.lesion_image],
@@ -307,7 +307,7 @@ def _bootstrap(match: _Match, patient_names: list[str], draws: Resampling, whole
         (without,) = leave_one_out([(curve, wanted)], len(numbers))
     low, high = limits(values, value, without)
     intervals = {
-        figure_name(fps): Interval(float(low[k]), float(high[k])) for k, fps in enumerate(FPS_PER_IMAGE)
+        metric_name(fps): Interval(float(low[k]), float(high[k])) for k, fps in enumerate(FPS_PER_IMAGE)
     }
     mean = slice(1, len(FPS_PER_IMAGE))
     intervals[MEAN_NAME] = interval_of(
@@ -315,12 +315,12 @@ def _bootstrap(match: _Match, patient_names: list[str], draws: Resampling, whole
         float(value[mean].mean()),
         None if without is None else without[:, mean].mean(axis=1),
     )
-    figures = len(FPS_PER_IMAGE)
+    metrics = len(FPS_PER_IMAGE)
     return Bootstrap(
         replicates=draws.replicates,
         seed=draws.seed,
         without_lesion=int(np.isnan(values[:, 0]).sum()),
         intervals=intervals,
-        bands={"images": Band(BAND_FPS, low[figures:], high[figures:])},
+        bands={"images": Band(BAND_FPS, low[metrics:], high[metrics:])},
         kind=draws.kind,
     )

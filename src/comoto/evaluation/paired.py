@@ -71,7 +71,7 @@ def paired_difference(
 
 
 def mean_sensitivity_positive(found: ChallengePredictions, truth: ChallengeTruth) -> float:
-    """Return the challenge's ranking figure of predictions that are matched already."""
+    """Return the challenge's ranking metric of predictions that are matched already."""
     return float(positive_froc(found, truth).sensitivity_at(FPS_POSITIVE).mean())
 
 

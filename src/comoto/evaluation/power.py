@@ -1,4 +1,4 @@
-"""How many runs and test volumes a comparison of two arms needs.
+"""How many runs and test volumes a comparison of two variants needs.
 
 The difference d of one pair of runs on N test volumes is taken as
 
@@ -101,18 +101,18 @@ def difference_variance(
     bootstrap: int = REPLICATES,
     seed: int = 0,
 ) -> DifferenceVariance:
-    """Estimate the variances from the runs of two arms.
+    """Estimate the variances from the runs of two variants.
 
     Args:
-        a: runs of one arm, each paired with the run of ``b`` at its place. All pairs count as independent:
-            of pairs that share a seed give one.
-        b: runs of the other arm.
+        a: runs of one variant, each paired with the run of ``b`` at its place. All pairs count as
+            independent: of pairs that share a seed give one.
+        b: runs of the other variant.
         truth: the volumes and lesions of all runs.
         bootstrap: draws of patients, at least 2.
         seed: of the draws.
 
     Raises:
-        ValueError: fewer than 2 pairs, arms of different length, fewer than 2 draws or patients.
+        ValueError: fewer than 2 pairs, variants of different length, fewer than 2 draws or patients.
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a variance needs at least 2 pairs of runs; got {len(a)} and {len(b)} runs")

@@ -6,7 +6,7 @@ Source: evaluation code that accompanies arXiv 2407.17620. The right metrics are
 Volumes. The published labels are the rows of the boxes, so every lesion counts as a volume: a volume with
 two lesions divides the false positives by two. On the released test set, 136 lesions in 121 volumes, the FP
 rate comes out as 121 / 136 = 0.89 of the right one; the right one is 12 % higher. A normal volume is in
-neither denominator; predictions on one are false positives in "all" and left out of the other figures.
+neither denominator; predictions on one are false positives in "all" and left out of the other metrics.
 
 Mammograms. Detections are matched greedily, IoU at least 0.1, at most 100 an image; a second hit of one
 lesion is a false positive. Sensitivity is the share of the *matched detections* above the threshold, so a
@@ -26,7 +26,7 @@ from comoto.evaluation.average_precision import MAX_DETECTIONS, greedy_hits
 from comoto.evaluation.challenge import metric_of
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.froc import count_at_or_above, froc, froc_thresholds
-from comoto.evaluation.mammogram import MEAN_NAME, figure_name, read_mammogram_boxes
+from comoto.evaluation.mammogram import MEAN_NAME, metric_name, read_mammogram_boxes
 from comoto.geometry.boxes import iou_matrix
 from comoto.records import Manifest, Modality
 from comoto.tables import BoolArray, Float64Array, TableSource
@@ -38,10 +38,10 @@ PUBLISHED_FPS = (1, 2, 3, 4)
 def published_challenge_metric(
     predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS
 ) -> dict[str, float]:
-    """Return the challenge's six figures as the published code computes them.
+    """Return the challenge's six metrics as the published code computes them.
 
     Both FP rates are divided by the number of lesions. As in the challenge's own code, all predictions enter
-    "all" and the thresholds, and those on volumes with a box the other figures. Arguments and errors as for
+    "all" and the thresholds, and those on volumes with a box the other metrics. Arguments and errors as for
     ``challenge_metric``.
     """
     truth = read_truth(labels, boxes, min_radius)
@@ -102,7 +102,7 @@ def _at_exact_rates(scores: Float64Array, is_hit: BoolArray, num_images: int) ->
         )
     false_positives = count_at_or_above(scores[~is_hit], scores)
     sensitivity = count_at_or_above(scores[is_hit], scores) / is_hit.sum()
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for fps in PUBLISHED_FPS:
         exact = false_positives == fps * num_images
         if not exact.any():
@@ -111,6 +111,6 @@ def _at_exact_rates(scores: Float64Array, is_hit: BoolArray, num_images: int) ->
                 f"exactly {fps * num_images} false positives ({fps} for each of {num_images} images), and "
                 f"there is none; all detections together have {int((~is_hit).sum())}; use the FROC"
             )
-        figures[figure_name(fps)] = float(sensitivity[exact].mean())
-    figures[MEAN_NAME] = float(np.mean(list(figures.values())))
-    return figures
+        metrics[metric_name(fps)] = float(sensitivity[exact].mean())
+    metrics[MEAN_NAME] = float(np.mean(list(metrics.values())))
+    return metrics

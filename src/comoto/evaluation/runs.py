@@ -1,4 +1,4 @@
-"""What many runs of one arm say together: a FROC band, and sensitivity by lesion size.
+"""What many runs of one variant say together: a FROC band, and sensitivity by lesion size.
 
 N runs, L lesions, K FP rates, G groups of lesions, R replicates.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from comoto.evaluation.bootstrap import BAND_FPS, Band, Interval, percentile_band, percentile_interval
 from comoto.evaluation.challenge import resampled_positive
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
-from comoto.evaluation.hierarchical import Arm, arm_shape, drawn_patients, drawn_runs, mean_over_runs
+from comoto.evaluation.hierarchical import Variant, drawn_patients, drawn_runs, mean_over_runs, variant_shape
 from comoto.evaluation.paired import positive_froc
 from comoto.progress import track
 from comoto.records import IntArray
@@ -98,7 +98,7 @@ class SizeGroup:
 
 
 def froc_over_runs(
-    arm: Arm,
+    variant: Variant,
     truth: ChallengeTruth,
     fps_per_image: Float64Array = BAND_FPS,
     bootstrap: int = 0,
@@ -107,16 +107,16 @@ def froc_over_runs(
     """Read the curve of every run at common FP rates.
 
     Args:
-        arm: ``[seed][repetition]``, as for ``hierarchical_difference``.
+        variant: ``[seed][repetition]``, as for ``hierarchical_difference``.
         truth: the volumes and lesions of all runs.
         fps_per_image: (K,) false positives per volume with a box.
         bootstrap: replicates of the band, 0 for none.
         seed: of the draws.
 
     Raises:
-        ValueError: the arm is empty, or ``bootstrap`` is negative.
+        ValueError: the variant is empty, or ``bootstrap`` is negative.
     """
-    shape, runs = arm_shape(arm), list(chain.from_iterable(arm))
+    shape, runs = variant_shape(variant), list(chain.from_iterable(variant))
     curves = np.stack([positive_froc(run, truth).sensitivity_at(fps_per_image) for run in runs])
     if not bootstrap:
         return RunsFroc(fps_per_image, curves, None)
@@ -131,7 +131,7 @@ def froc_over_runs(
 
 
 def sensitivity_by_size(
-    arm: Arm,
+    variant: Variant,
     truth: ChallengeTruth,
     sizes: LesionSizes,
     fps_per_image: float = 2.0,
@@ -144,7 +144,7 @@ def sensitivity_by_size(
     positives per volume with a box at or below the wanted rate. The threshold stays as it is in the draws.
 
     Args:
-        arm: ``[seed][repetition]``, as for ``hierarchical_difference``.
+        variant: ``[seed][repetition]``, as for ``hierarchical_difference``.
         truth: the volumes and lesions of all runs.
         sizes: of the lesions of ``truth``, and the groups.
         fps_per_image: the FP rate.
@@ -152,12 +152,12 @@ def sensitivity_by_size(
         seed: of the draws.
 
     Raises:
-        ValueError: the sizes do not fit the lesions, the arm is empty, or ``bootstrap`` is negative.
+        ValueError: the sizes do not fit the lesions, the variant is empty, or ``bootstrap`` is negative.
     """
-    shape = arm_shape(arm)
+    shape = variant_shape(variant)
     if sizes.values.shape != truth.lesion_volume.shape:
         raise ValueError(f"{len(truth.lesion_volume)} lesions need as many sizes, got {sizes.values.shape}")
-    found = np.stack([_found(run, truth, fps_per_image) for run in chain.from_iterable(arm)])
+    found = np.stack([_found(run, truth, fps_per_image) for run in chain.from_iterable(variant)])
     group = np.searchsorted(sizes.edges, sizes.values, side="right") - 1
     drawn = (
         (drawn_patients(truth, bootstrap, seed), drawn_runs(shape, bootstrap, seed)) if bootstrap else None

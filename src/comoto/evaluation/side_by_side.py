@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def side_by_side(own: dict[str, float], published: dict[str, float]) -> list[str]:
-    """Return one line for each figure that both have: the right metric, the published one, the difference."""
+    """Return one line for each metric that both have: the right metric, the published one, the difference."""
     lines = [
         "",
         "the same detections by the published code's metric (its defects: comoto.evaluation.published)",

@@ -29,7 +29,7 @@ _OTHER_WAY = {
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictionRequest:
     """What is asked for.
 
     Attributes:
@@ -137,7 +137,7 @@ class Inputs:
         self.jobs[job.image_id], self.identities[job.image_id] = job, identity
 
 
-def collect_jobs(request: Request) -> Inputs:
+def collect_jobs(request: PredictionRequest) -> Inputs:
     """List the images behind the inputs, each once, in a stable order.
 
     Inputs that are missing, cannot be read, or hold nothing to predict on do not stop the others.
@@ -171,7 +171,7 @@ def collect_jobs(request: Request) -> Inputs:
     return found
 
 
-def refuse_missing(request: Request) -> None:
+def refuse_missing(request: PredictionRequest) -> None:
     """Refuse a request of which ``collect_jobs`` would find nothing because nothing is where it is named.
 
     Raises:
@@ -201,14 +201,16 @@ def keys_of(job: Job, header: ImageHeader, laterality: Laterality) -> tuple[str,
     return header.patient_id, header.study_instance_uid, f"{laterality.value.lower()}{view}"
 
 
-def _of_manifest(folder: Path, request: Request) -> Iterator[Job]:
+def _of_manifest(folder: Path, request: PredictionRequest) -> Iterator[Job]:
     manifest = Manifest.load(folder)
     for record in (manifest if request.split is None else manifest.split(request.split)).records():
         if record.modality is request.modality:
             yield _job(record.path, look_at_file(record.path), Known.of(record))
 
 
-def _of_files(path: Path, request: Request, known: KnownImages | None, found: Inputs) -> Iterator[Job]:
+def _of_files(
+    path: Path, request: PredictionRequest, known: KnownImages | None, found: Inputs
+) -> Iterator[Job]:
     """Yield the images of a file or folder; what a manifest or the data set's tables know comes with them."""
     kinds = list(_search(path, request.modality, found) if path.is_dir() else _named(path))
     if known is None:
@@ -270,7 +272,7 @@ def _is_broken(kind: SourceKind, modality: Modality) -> bool:
     return kind.content is Content.UNREADABLE and kind.path.suffix.lower() != ".png"
 
 
-def _nothing(path: Path, request: Request, found: Inputs) -> DatasetError:
+def _nothing(path: Path, request: PredictionRequest, found: Inputs) -> DatasetError:
     """Return the error of an input without an image, with the way out where other images are in it."""
     others = {Modality.TOMOSYNTHESIS: Modality.MAMMOGRAM, Modality.MAMMOGRAM: Modality.TOMOSYNTHESIS}
     words = [content.value for content in _WANTED[others[request.modality]]]

@@ -2,7 +2,7 @@
 
 ``predictions.csv.journal`` gets one line per finished image, flushed at once. Every line carries its own
 checksum; each entry says which image it was made of, and a continued prediction takes those only that are
-asked for again and are the same on the disk. The table and the JSON twin are written from it when the work
+asked for again and are the same on the disk. The table and the JSON sidecar are written from it when the work
 ends, in whatever way, and replaced as a whole.
 """
 

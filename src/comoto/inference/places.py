@@ -15,13 +15,13 @@ class Places:
 
     Attributes:
         table: the CSV.
-        twin: the JSON file beside it.
+        sidecar: the JSON file beside it.
         journal: the finished images while the work goes on.
         safe: a copy of the table for spreadsheets; None if it is not wanted.
     """
 
     table: Path
-    twin: Path
+    sidecar: Path
     journal: Path
     safe: Path | None
 
@@ -30,7 +30,7 @@ class Places:
         """Return the files of a table.
 
         Raises:
-            OutputExistsError: ``out`` is a folder, lies below a file, or has the name of its twin.
+            OutputExistsError: ``out`` is a folder, lies below a file, or has the name of its sidecar.
         """
         if out.is_dir():
             raise OutputExistsError(
@@ -38,7 +38,7 @@ class Places:
             )
         if out.suffix.lower() == ".json":
             raise OutputExistsError(
-                f"{out}: the table (CSV) and its JSON twin would be one file; name it such as "
+                f"{out}: the table (CSV) and its JSON sidecar would be one file; name it such as "
                 f"{out.with_suffix('.csv')}"
             )
         above = out.absolute().parent
@@ -58,7 +58,7 @@ class Places:
     @property
     def results(self) -> tuple[Path, ...]:
         """What is there at the end."""
-        return (self.table, self.twin) if self.safe is None else (self.table, self.twin, self.safe)
+        return (self.table, self.sidecar) if self.safe is None else (self.table, self.sidecar, self.safe)
 
     def refuse_existing(self) -> None:
         """Check that no finished file is there.

@@ -12,7 +12,15 @@ from comoto.config import InferenceConfig
 from comoto.detections import Detections
 from comoto.detectors.about import KnownModel
 from comoto.errors import ComotoError, ConfigError
-from comoto.inference.inputs import Inputs, Job, Request, collect_jobs, keys_of, none_of, refuse_missing
+from comoto.inference.inputs import (
+    Inputs,
+    Job,
+    PredictionRequest,
+    collect_jobs,
+    keys_of,
+    none_of,
+    refuse_missing,
+)
 from comoto.inference.journal import Journal
 from comoto.inference.places import Places
 from comoto.inference.tables import TEXT_COLUMNS
@@ -32,7 +40,7 @@ class PredictionFiles:
 
     Attributes:
         table: CSV; for volumes the challenge's submission columns.
-        twin: JSON with the same detections unrounded, and what made them.
+        sidecar: JSON with the same detections unrounded, and what made them.
         num_images: images in the files.
         failed: (path, reason) of images that could not be read.
         left_out: (path, reason) of what folders held besides and was not looked for, such as mammograms.
@@ -40,7 +48,7 @@ class PredictionFiles:
     """
 
     table: Path
-    twin: Path
+    sidecar: Path
     num_images: int
     failed: tuple[tuple[str, str], ...]
     left_out: tuple[tuple[str, str], ...] = ()
@@ -74,9 +82,9 @@ _AS_TRAINED = PredictOptions()
 
 
 def predict(
-    model: Model, request: Request, out: Path, options: PredictOptions = _AS_TRAINED
+    model: Model, request: PredictionRequest, out: Path, options: PredictOptions = _AS_TRAINED
 ) -> PredictionFiles:
-    """Predict on files, folders or manifests and write ``out`` (CSV) and its JSON twin.
+    """Predict on files, folders or manifests and write ``out`` (CSV) and its JSON sidecar.
 
     Every finished image goes to a journal beside ``out`` first. After an interruption the same call continues
     there; finished images are in ``out`` even then. Images that are in the journal and not asked for now are
@@ -123,12 +131,12 @@ def predict(
                 raise none_of(total, errors)
             journal.finish()
     return PredictionFiles(
-        out, places.twin, len(journal), tuple(journal.failed), tuple(journal.left_out), places.safe
+        out, places.sidecar, len(journal), tuple(journal.failed), tuple(journal.left_out), places.safe
     )
 
 
 def check_request(
-    model: Model | KnownModel, request: Request, out: Path, options: PredictOptions = _AS_TRAINED
+    model: Model | KnownModel, request: PredictionRequest, out: Path, options: PredictOptions = _AS_TRAINED
 ) -> Places:
     """Refuse what can be told without the weights and without torch; ``predict`` begins with it.
 

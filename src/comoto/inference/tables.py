@@ -1,4 +1,4 @@
-"""Finished images as the files of a prediction: the challenge's table, its twin, a copy for spreadsheets."""
+"""Finished images as the files of a prediction: the challenge's table, its sidecar, one for spreadsheets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from comoto.datasets.reading.views import view_keys
 from comoto.detections import Detections, mammogram_table, prediction_table
 from comoto.inference.places import Places
-from comoto.output_files import whole_file, write_json
+from comoto.output_files import atomic_write, write_json
 from comoto.progress import say
 from comoto.records import Modality
 
@@ -25,11 +25,12 @@ Entry = dict[str, Any]
 
 
 def write_results(places: Places, about: dict[str, Any], entries: list[Entry]) -> None:
-    """Write table and twin, and the copy for spreadsheets if one is wanted.
+    """Write table and sidecar, and the copy for spreadsheets if one is wanted.
 
     Args:
         places: where.
-        about: what stands in the twin besides the images; ``about["made_by"]["modality"]`` says which table.
+        about: what stands in the sidecar besides the images; ``about["made_by"]["modality"]`` says which
+            table.
         entries: finished images in the order of the table.
     """
     entries = [_in_unicode(entry) for entry in entries]
@@ -38,11 +39,11 @@ def write_results(places: Places, about: dict[str, Any], entries: list[Entry]) -
         entries = with_distinct_keys(entries)
     images = [Detections.from_json(entry) for entry in entries]
     table = prediction_table(images) if is_volumes else mammogram_table(images)
-    with whole_file(places.table) as part:
+    with atomic_write(places.table) as part:
         _write_csv(part, table)
-        write_json(places.twin, {"format": FORMAT, **about, "images": entries})
+        write_json(places.sidecar, {"format": FORMAT, **about, "images": entries})
         if places.safe is not None:
-            with whole_file(places.safe) as safe:
+            with atomic_write(places.safe) as safe:
                 _write_csv(safe, spreadsheet_safe(table))
 
 

@@ -6,7 +6,16 @@
 from comoto.preprocessing.plan import Plan, pad, plan_image
 from comoto.preprocessing.prepare import prepare, prepare_with
 from comoto.preprocessing.slices import PrepareOptions
-from comoto.preprocessing.spread import Work
 from comoto.preprocessing.store import PreparedStore
+from comoto.preprocessing.workers import Execution
 
-__all__ = ["Plan", "PrepareOptions", "PreparedStore", "Work", "pad", "plan_image", "prepare", "prepare_with"]
+__all__ = [
+    "Execution",
+    "Plan",
+    "PrepareOptions",
+    "PreparedStore",
+    "pad",
+    "plan_image",
+    "prepare",
+    "prepare_with",
+]

@@ -58,7 +58,7 @@ class Change:
         else:
             out[rows, : width - self.left] = kept
 
-    def tones(self) -> FloatArray:
+    def lut(self) -> FloatArray:
         """Return what each of the 256 grey values becomes, float32 (256,)."""
         values = np.arange(256) / 255
         return np.asarray(np.minimum(self.gain * values**self.gamma, 1.0), dtype=np.float32)

@@ -8,15 +8,15 @@ from torch import Tensor
 
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError
-from comoto.preprocessing.grey_batch import GreyBatch
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
+from comoto.preprocessing.uint8_batch import Uint8Batch
 
 _SEEDS_APART = 1_000_003
 
 
-class BalancedSampler:
-    """One ``SliceSampler`` a data set; every batch holds the same number of images of each, give or take one.
+class BalancedBatches:
+    """One ``SliceBatches`` a data set; every batch holds the same number of images of each, give or take one.
 
     Each data set keeps its own store, so equal image ids of two sets never meet. Positives and negatives are
     dealt out separately, the odd positives to the first sets and the odd negatives to the last.
@@ -29,8 +29,8 @@ class BalancedSampler:
         section: of the configuration, for messages.
 
     Raises:
-        ConfigError: there are more data sets than images in a batch, or as ``SliceSampler``.
-        DatasetError: as ``SliceSampler``.
+        ConfigError: there are more data sets than images in a batch, or as ``SliceBatches``.
+        DatasetError: as ``SliceBatches``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BalancedSampler:
             dealt(batch.size - negatives, len(parts)), dealt(negatives, len(parts))[::-1], strict=True
         )
         self._samplers = [
-            SliceSampler(
+            SliceBatches(
                 store,
                 ids,
                 batch.model_copy(
@@ -70,14 +70,14 @@ class BalancedSampler:
         return max(sampler.steps_per_round for sampler in self._samplers)
 
     def batch(self, step: int) -> tuple[Tensor, list[Tensor]]:
-        """Return the batch of a step as ``SliceSampler.batch`` does, one data set after the other."""
-        grey, boxes = self.grey_batch(step)
+        """Return the batch of a step as ``SliceBatches.batch`` does, one data set after the other."""
+        grey, boxes = self.uint8_batch(step)
         return grey.images(), boxes
 
-    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]]:
+    def uint8_batch(self, step: int) -> tuple[Uint8Batch, list[Tensor]]:
         """Return the batch of a step as bytes; ``batch`` is what it stands for."""
-        each = [sampler.grey_batch(step) for sampler in self._samplers]
-        return GreyBatch.joined([images for images, _ in each]), [one for _, boxes in each for one in boxes]
+        each = [sampler.uint8_batch(step) for sampler in self._samplers]
+        return Uint8Batch.joined([images for images, _ in each]), [one for _, boxes in each for one in boxes]
 
 
 def dealt(number: int, parts: int) -> list[int]:

@@ -31,7 +31,7 @@ _SIDE_RATIO = 2.0
 
 
 @dataclass(frozen=True)
-class Breast:
+class BreastRegion:
     """The breast on a small copy of an image.
 
     Attributes:
@@ -80,7 +80,7 @@ class Breast:
         return None
 
 
-def find_breast(frames: list[Image]) -> Breast:
+def find_breast(frames: list[Image]) -> BreastRegion:
     """Find the breast on the brightest values of a few frames of one image.
 
     Air is the darkest and calmest of the four corners and of blocks all over the image: the corners of a
@@ -97,7 +97,7 @@ def find_breast(frames: list[Image]) -> Breast:
     bright = small > air + max(_NOISE_STEPS * noise, _CONTRAST_SHARE * contrast)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     inside = _without_border(cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_OPEN, kernel))
-    return Breast(_largest_region(inside), frames[0].shape)
+    return BreastRegion(_largest_region(inside), frames[0].shape)
 
 
 def small_copy(frame: Image) -> NDArray[np.float32]:

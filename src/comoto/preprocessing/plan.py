@@ -19,15 +19,15 @@ from comoto.dicom.decode import reduced_shape
 from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
-from comoto.preprocessing.breast import Breast, find_breast
+from comoto.preprocessing.breast import BreastRegion, find_breast
 from comoto.preprocessing.detector_data import DetectorCurve, detector_curve
 from comoto.preprocessing.padding import Padding, find_padding
 from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window, to_bytes, windowed
 from comoto.records import FloatArray, ImageHeader, Laterality, Modality
 from comoto.sources import Source
-from comoto.sources.lie import Lie, volume_lie
 from comoto.sources.parallel import frames_in_parallel
+from comoto.sources.volume_orientation import VolumeOrientation, volume_orientation
 
 Image = NDArray[Any]
 ByteImage = NDArray[np.uint8]
@@ -164,9 +164,9 @@ def plan_image(
 ) -> Plan:
     """Look at a few frames of an image and decide how to render it.
 
-    How a volume lies, and whether it is turned by 180 degrees, says ``comoto.sources.lie``. A mammogram is
-    never turned; where its pixels clearly lean on one side, they decide whether it is mirrored, so that the
-    chest wall is at column 0 even if the image is stored the other way round.
+    How a volume lies, and whether it is turned by 180 degrees, says ``comoto.sources.volume_orientation``. A
+    mammogram is never turned; where its pixels clearly lean on one side, they decide whether it is mirrored,
+    so that the chest wall is at column 0 even if the image is stored the other way round.
 
     Args:
         image: an open file.
@@ -240,20 +240,22 @@ def _sampled(header: ImageHeader) -> list[int]:
     return sorted({int(share * header.num_frames) for share in _SAMPLED_SHARES})
 
 
-def _lie(header: ImageHeader, first: Image, laterality: Laterality | None, modality: Modality) -> Lie:
+def _lie(
+    header: ImageHeader, first: Image, laterality: Laterality | None, modality: Modality
+) -> VolumeOrientation:
     if modality is Modality.TOMOSYNTHESIS:
-        return volume_lie(header, first, laterality)
+        return volume_orientation(header, first, laterality)
     touched = touching_side(first)
     notes = () if laterality else ("laterality was taken from the pixels",)
-    return Lie(False, laterality or touched, False, laterality, True, notes)
+    return VolumeOrientation(False, laterality or touched, False, laterality, True, notes)
 
 
-def _orient(first: Image, lie: Lie) -> Chain:
+def _orient(first: Image, lie: VolumeOrientation) -> Chain:
     shape = (first.shape[0], first.shape[1])
     return Chain(shape, (Rotate180(*shape),) if lie.is_turned else ())
 
 
-def _values(frames: list[Image], orient: Chain, breast: Breast) -> NDArray[Any]:
+def _values(frames: list[Image], orient: Chain, breast: BreastRegion) -> NDArray[Any]:
     """Return frame values of the breast on every n-th pixel of the frames."""
     step = max(1, min(orient.in_shape) // _VALUES_PER_SIDE)
     thinned = [orient.image(frame)[::step, ::step] for frame in frames]
@@ -261,7 +263,7 @@ def _values(frames: list[Image], orient: Chain, breast: Breast) -> NDArray[Any]:
 
 
 def _to_grid(
-    shape: Shape, breast: Breast, chest_wall: Laterality, is_upside_down: bool, config: PreprocessConfig
+    shape: Shape, breast: BreastRegion, chest_wall: Laterality, is_upside_down: bool, config: PreprocessConfig
 ) -> Chain:
     steps: list[Step] = []
     if config.crop_air and breast.bounds() != (0, 0, *shape):

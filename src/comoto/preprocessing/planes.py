@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 from comoto.preprocessing.plan import Plan
 from comoto.preprocessing.slices import PrepareOptions
 from comoto.records import ImageRecord, IntArray
@@ -180,7 +180,7 @@ def write_planes(store: Path, key: str, info: PlanesInfo, planes: Iterable[NDArr
     """
     pixels, about = planes_files(store, key)
     sums = []
-    with whole_file(pixels) as part, part.open("wb") as file:
+    with atomic_write(pixels) as part, part.open("wb") as file:
         file.write(npy_header(info.shape))
         for plane in planes:
             data = np.ascontiguousarray(plane).data
@@ -200,7 +200,7 @@ def take_planes(store: Path, key: str, other: Path) -> PlanesInfo | None:
     if info is None:
         return None
     for target, source in zip(planes_files(store, key), planes_files(other, key), strict=True):
-        with whole_file(target) as part:
+        with atomic_write(target) as part:
             part.unlink()  # a link is made under a name that is free, and so is the copy
             try:
                 part.hardlink_to(source)

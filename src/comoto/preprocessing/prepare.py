@@ -22,9 +22,8 @@ from comoto.output_files import write_json
 from comoto.prefetch import prefetch
 from comoto.preprocessing.fingerprint import stamp
 from comoto.preprocessing.planes import planes_files, planes_key, sound_info
-from comoto.preprocessing.render import How, Outcome, Task, check, render
+from comoto.preprocessing.render import How, Outcome, RenderTask, check, render
 from comoto.preprocessing.slices import PrepareOptions
-from comoto.preprocessing.spread import Work, spread
 from comoto.preprocessing.store import FORMAT, PreparedStore, read_settings
 from comoto.preprocessing.store_folder import (
     BROKEN,
@@ -38,6 +37,7 @@ from comoto.preprocessing.store_folder import (
     tidy,
     without_paths,
 )
+from comoto.preprocessing.workers import Execution, run_tasks
 from comoto.progress import say, track
 from comoto.records import ImageRecord, Manifest
 from comoto.sources import SourceKind, look_at_file
@@ -74,7 +74,7 @@ def prepare(
     skip_broken: bool = False,
 ) -> PreparedStore:
     """Render every image of a manifest into a store: ``prepare_with`` without its rarer choices."""
-    return prepare_with(manifest, out, config, options, Work(workers=workers, skip_broken=skip_broken))
+    return prepare_with(manifest, out, config, options, Execution(workers=workers, skip_broken=skip_broken))
 
 
 def prepare_with(
@@ -82,7 +82,7 @@ def prepare_with(
     out: Path,
     config: PreprocessConfig,
     options: PrepareOptions | None = None,
-    work: Work | None = None,
+    work: Execution | None = None,
 ) -> PreparedStore:
     """Render every image of a manifest into a store.
 
@@ -95,7 +95,7 @@ def prepare_with(
         out: folder of the store; new, empty, or a store of the same settings.
         config: grid, crop, mirror and window.
         options: which slices; all by default.
-        work: how; see ``Work``.
+        work: how; see ``Execution``.
 
     Raises:
         OutputExistsError: ``out`` holds something else, or another preparation is working there.
@@ -103,7 +103,7 @@ def prepare_with(
         DatasetError: some images cannot be prepared; all others are finished, and ``broken.json`` in the
             store names all the broken ones.
     """
-    options, work = options or PrepareOptions(), work or Work()
+    options, work = options or PrepareOptions(), work or Execution()
     out = out.absolute()  # a worker may have been started in another folder
     for other in work.reuse:
         if read_settings(other).format != FORMAT:
@@ -165,7 +165,7 @@ def _lost_lesions(store: PreparedStore) -> list[str]:
     ]
 
 
-def _fill(manifest: Manifest, how: How, work: Work) -> None:
+def _fill(manifest: Manifest, how: How, work: Execution) -> None:
     """Get the planes of all images into the store, and finish it if none is broken."""
     records = list(manifest.records())
     seen, broken = _look_at_files(records, how.out)
@@ -226,18 +226,18 @@ def _look_at_planes(seen: list[_Seen], how: How) -> list[Outcome]:
     return outcomes
 
 
-def _render_others(seen: list[_Seen], done: set[str], how: How, work: Work) -> Iterable[Outcome]:
+def _render_others(seen: list[_Seen], done: set[str], how: How, work: Execution) -> Iterable[Outcome]:
     """Yield the outcomes of the images that are not done; those of one file and one look are one task."""
     by_name: dict[str, list[_Seen]] = defaultdict(list)
     for item in seen:
         if item.record.image_id not in done:
             by_name[planes_key(item.stamp, item.record, how.config, how.options)].append(item)
     tasks = [
-        Task(name, items[0].stamp, tuple(item.record for item in items), items[0].kind)
+        RenderTask(name, items[0].stamp, tuple(item.record for item in items), items[0].kind)
         for name, items in by_name.items()
     ]
     job = partial(render, how=how)
-    yield from chain.from_iterable(track(spread(job, tasks, how.out, work), "prepare", len(tasks)))
+    yield from chain.from_iterable(track(run_tasks(job, tasks, how.out, work), "prepare", len(tasks)))
 
 
 def _in_threads(one: Callable[[Item], Result], items: list[Item], label: str) -> list[Result]:

@@ -36,7 +36,7 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.
 
 
 @dataclass(frozen=True)
-class Task:
+class RenderTask:
     """An image to render, unless its planes are there.
 
     Attributes:
@@ -85,7 +85,7 @@ class How:
     isolate: Limits | None = None
 
 
-def render(task: Task, how: How) -> list[Outcome]:
+def render(task: RenderTask, how: How) -> list[Outcome]:
     """Render the planes of a task into the store and say for each of its images whether they fit it.
 
     Raises:
@@ -127,7 +127,7 @@ def check(record: ImageRecord, num_slices: int, shape: tuple[int, int] | None = 
     return Outcome(record.image_id)
 
 
-def _outcomes(task: Task, how: How) -> list[Outcome]:
+def _outcomes(task: RenderTask, how: How) -> list[Outcome]:
     """Find the planes in the store, or in another one, or render them."""
     record = task.records[0]
     print_ = fingerprint(record.path, task.kind)
@@ -145,7 +145,7 @@ def _outcomes(task: Task, how: How) -> list[Outcome]:
     ]
 
 
-def _render(task: Task, key: str, how: How) -> list[Outcome]:
+def _render(task: RenderTask, key: str, how: How) -> list[Outcome]:
     record = task.records[0]
     with open_image(record.path, task.kind) as image:
         frames = image.header.num_frames
@@ -162,7 +162,7 @@ def _render(task: Task, key: str, how: How) -> list[Outcome]:
     return outcomes
 
 
-def _planes(task: Task, image: Source, info: PlanesInfo) -> Iterator[NDArray[np.uint8]]:
+def _planes(task: RenderTask, image: Source, info: PlanesInfo) -> Iterator[NDArray[np.uint8]]:
     """Yield the planes; what was read is in the end known to be what the fingerprint was taken of.
 
     Raises:

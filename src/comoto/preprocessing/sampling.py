@@ -19,9 +19,9 @@ from torch import Tensor
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.augment import Change, draw_change, moved_boxes
-from comoto.preprocessing.grey_batch import GreyBatch
 from comoto.preprocessing.slices import far_from_lesions, near_lesions
 from comoto.preprocessing.store import PreparedStore
+from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.records import FloatArray, IntArray
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class _Annotated:
         return self.boxes[near_lesions(self.lesion_slices, position, self.num_slices, reach)]
 
 
-class SliceSampler:
+class SliceBatches:
     """Draws batches of positive and negative slices; mammograms are volumes of one slice.
 
     A batch holds the positives first. Patients with lesions (or, with ``draw=images``, their images) come in
@@ -134,21 +134,21 @@ class SliceSampler:
             Images float32 (B, 1, rows, columns) in 0..1 and for each its boxes float32 (N, 4) on the grid;
             N is 0 on negatives.
         """
-        grey, boxes = self.grey_batch(step)
+        grey, boxes = self.uint8_batch(step)
         return grey.images(), boxes
 
-    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]]:
+    def uint8_batch(self, step: int) -> tuple[Uint8Batch, list[Tensor]]:
         """Return the batch of a step as bytes; ``batch`` is what it stands for."""
         examples = [self._positive_example(step, place) for place in range(self.num_positives)]
         examples += [self._negative_example(step, place) for place in range(self.num_negatives)]
         config = self._store.config
         pixels = torch.zeros((len(examples), 1, config.rows, config.columns), dtype=torch.uint8)
-        tones = torch.empty((len(examples), 256), dtype=torch.float32)
+        lut = torch.empty((len(examples), 256), dtype=torch.float32)
         for number, example in enumerate(examples):
             plane = self._store.plane(example.image_id, example.plane)
             example.change.place(plane, pixels[number, 0].numpy())
-            tones[number] = torch.from_numpy(example.change.tones())
-        return GreyBatch(pixels, tones), [torch.from_numpy(example.boxes) for example in examples]
+            lut[number] = torch.from_numpy(example.change.lut())
+        return Uint8Batch(pixels, lut), [torch.from_numpy(example.boxes) for example in examples]
 
     def _sort_in(self, image_id: str) -> None:
         """Put an image among the positive, the normal, or neither.

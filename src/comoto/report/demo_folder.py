@@ -6,7 +6,7 @@ The parts that the report reads::
     manifests/<data set>                  what ``comoto index`` made of them
     runs/teacher, runs/<student>
     predictions/<name>.csv                of the students on the test volumes, teacher.csv on mammograms
-    evaluation/<student>.json             the challenge's figures with bootstrap; teacher.json on mammograms
+    evaluation/<student>.json             the challenge's metrics with bootstrap; teacher.json on mammograms
     demo.json                             see ``DemoAbout``
 """
 
@@ -24,7 +24,7 @@ from comoto.config.models import Positive, StrictModel
 from comoto.errors import DatasetError
 from comoto.preprocessing.store import read_json
 from comoto.records import Manifest
-from comoto.report.training_runs import Run, read_run
+from comoto.report.training_runs import ReportedRun, read_run
 from comoto.report.wording import mebibytes, seconds
 from comoto.training.log_file import LOG
 
@@ -32,10 +32,10 @@ FORMAT = "comoto-demo-2"
 _FORMER = "comoto-demo-1"
 TEACHER = "teacher"
 STUDENTS = {
-    "pretraining": "Pretraining",
+    "fine-tuned": "Fine-tuned",
     "scratch": "From scratch",
     "comoto": "CoMoTo (LsKD)",
-    "mixed-batches": "Mixed batches",
+    "joint-training": "Joint training",
 }
 """Folder name and title of each student; the first is the reference that each other is compared with."""
 MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"
@@ -129,7 +129,7 @@ class DemoFolder:
         """Read the manifest of a data set."""
         return Manifest.load(self.file(f"manifests/{name}/manifest.json").parent)
 
-    def run(self, name: str) -> Run:
+    def run(self, name: str) -> ReportedRun:
         """Read what a training run says of itself.
 
         Raises:

@@ -16,7 +16,7 @@ REPORT = "report.html"
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a finished demo folder; a former one is replaced.
 
-    Everything is read from the folder: pictures from the DICOM files, figures from the predictions and the
+    Everything is read from the folder: pictures from the DICOM files, metrics from the predictions and the
     evaluations. The same folder gives the same page.
 
     Args:

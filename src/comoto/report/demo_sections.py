@@ -28,14 +28,14 @@ from comoto.report.pictures import figure_image
 from comoto.report.results_sections import (
     Material,
     Page,
-    figure_text,
     froc_section,
     headline_section,
+    metric_text,
     pictures_section,
     without_picture,
 )
 from comoto.report.source_images import SourceImages
-from comoto.report.training_runs import Run, runs_section
+from comoto.report.training_runs import ReportedRun, runs_section
 from comoto.report.wording import Words, count, in_words, listed, share
 
 _WORDS = Words(
@@ -64,7 +64,7 @@ class DemoMaterial:
 
     demo: DemoFolder
     results: Material
-    runs: dict[str, Run]
+    runs: dict[str, ReportedRun]
 
 
 def read_material(folder: Path) -> DemoMaterial:
@@ -97,7 +97,7 @@ def held_out_of(demo: DemoFolder) -> HeldOut:
     )
     for (name, content), model in zip(stored.items(), held_out.models, strict=True):
         path = demo.file(f"evaluation/{name}.json")
-        _refuse_other_figures(path, content, tables[model.title], model.result.metric)
+        _refuse_other_metrics(path, content, tables[model.title], model.result.metric)
     return held_out
 
 
@@ -114,17 +114,17 @@ def _teacher_result(demo: DemoFolder) -> MammogramResult:
             f"{path}: not an evaluation of the demo; run 'comoto demo' again into a new folder"
         )
     result = evaluate_mammograms(table, held_out, "center", bootstrap=_draws(path, content))
-    _refuse_other_figures(path, content, table, result.metric)
+    _refuse_other_metrics(path, content, table, result.metric)
     return result
 
 
-def _refuse_other_figures(
+def _refuse_other_metrics(
     path: Path, evaluation: dict[str, Any], table: Path, metric: dict[str, float]
 ) -> None:
-    for figure, value in metric.items():
-        if evaluation.get(figure) != value:
+    for name, value in metric.items():
+        if evaluation.get(name) != value:
             raise DatasetError(
-                f"{path}: {figure} is {evaluation.get(figure)}, but {table} gives {value}; evaluate the "
+                f"{path}: {name} is {evaluation.get(name)}, but {table} gives {value}; evaluate the "
                 "predictions again"
             )
 
@@ -247,7 +247,7 @@ def _teacher_sentence(teacher: MammogramResult) -> str:
     interval = None if teacher.bootstrap is None else teacher.bootstrap.intervals[MEAN_NAME]
     return (
         f"Mean sensitivity at 1, 2, 3 and 4 FP per mammogram: "
-        f"{figure_text(teacher.metric[MEAN_NAME], interval)}; "
+        f"{metric_text(teacher.metric[MEAN_NAME], interval)}; "
         f"{count(teacher.froc.num_lesions, 'lesion')} in {count(teacher.froc.num_images, 'mammogram')}; "
         "a hit has its centre inside the lesion's box."
     )

@@ -11,7 +11,7 @@ from comoto.report.headline import mean_interval
 from comoto.report.wording import share, share_interval, signed, signed_interval
 
 _PAGE = "docs/first-day.md"
-_STUDENT = "mixed-batches"  # the default recipe
+_STUDENT = "joint-training"  # the default recipe
 
 
 def demo_summary(folder: Path, report: Path) -> str:
@@ -39,7 +39,7 @@ def demo_summary(folder: Path, report: Path) -> str:
 
 Mean sensitivity: the share of lesions found, averaged over 1, 2, 3 and 4 false positives per volume with a
 lesion. The intervals know patients only, not how much one training differs from the next. A hit may lie a
-quarter of the stack away from the lesion's slice, so these figures say nothing about depth.
+quarter of the stack away from the lesion's slice, so these metrics say nothing about depth.
 
 The report, with pictures: {report.resolve()}
   open it in a browser, on Linux with: xdg-open {shlex.quote(str(report))}

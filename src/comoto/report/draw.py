@@ -21,7 +21,6 @@ from comoto.components import suggest
 from comoto.config import PreprocessConfig
 from comoto.errors import DatasetError
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.preprocessing.window import to_bytes, windowed
 from comoto.records import ImageRecord, Laterality, Manifest, Modality
 from comoto.report.predicted_rows import rows_of_file, rows_of_record
 from comoto.sources import open_source
@@ -39,7 +38,7 @@ _COLORS = {"lesion": (80, 220, 100), "detection": (255, 150, 40)}
 
 
 @dataclass(frozen=True)
-class Mark:
+class DrawnBox:
     """One box to draw.
 
     Attributes:
@@ -104,7 +103,8 @@ def draw_file(
         slice_index: 0-based; if not given the middle slice of the strongest box, else of the volume.
         laterality: side of the body, which decides whether a volume is turned; without it nothing is turned,
             because header tags are known to be wrong.
-        predictions: table of ``comoto predict`` on volumes; its JSON twin tells which rows are of the file.
+        predictions: table of ``comoto predict`` on volumes; its JSON sidecar tells which rows are of the
+            file.
         min_score: detections below are not drawn.
 
     Raises:
@@ -140,24 +140,24 @@ def _record(manifest: Manifest, image_id: str) -> ImageRecord:
     return next(manifest.select(manifest.images["image_id"] == image_id).records())
 
 
-def _lesion_marks(record: ImageRecord, index: int) -> list[Mark]:
+def _lesion_marks(record: ImageRecord, index: int) -> list[DrawnBox]:
     marks = []
     for lesion in record.lesions:
         here = lesion.slice_index in (None, index)
         label = lesion.category if here else f"{lesion.category}, slice {lesion.slice_index}"
-        marks.append(Mark(lesion.box_xyxy, label, "lesion", here))
+        marks.append(DrawnBox(lesion.box_xyxy, label, "lesion", here))
     return marks
 
 
-def _detection_marks(detections: NDArray[np.float64], index: int, num_slices: int) -> list[Mark]:
+def _detection_marks(detections: NDArray[np.float64], index: int, num_slices: int) -> list[DrawnBox]:
     """Mark those that reach the slice; one without depth reaches a quarter of the volume either way."""
     marks = []
     for x, width, y, height, first, depth, score in detections.tolist():
         box = (x, y, x + width, y + height)
         if first <= index < first + depth or (depth <= 0 and first == index):
-            marks.append(Mark(box, f"{score:.3f}", "detection"))
+            marks.append(DrawnBox(box, f"{score:.3f}", "detection"))
         elif depth <= 0 and abs(first - index) <= _SLICE_SHARE * num_slices:
-            marks.append(Mark(box, f"{score:.3f}, slice {first:.0f}", "detection", here=False))
+            marks.append(DrawnBox(box, f"{score:.3f}, slice {first:.0f}", "detection", here=False))
     return marks
 
 
@@ -172,9 +172,11 @@ def _caption(name: str, index: int, num_slices: int, modality: Modality, plan: P
     return f"{name}\n{' | '.join(parts)}"
 
 
-def _compose(plan: Plan, frame: NDArray[Any], marks: Sequence[Mark], caption: str) -> Image.Image:
+def _compose(plan: Plan, frame: NDArray[Any], marks: Sequence[DrawnBox], caption: str) -> Image.Image:
     """Window and scale the slice, and draw marks and caption over it."""
-    grey = to_bytes(windowed(plan.upright(frame), *plan.window))
+    low, high = plan.window
+    source = np.ascontiguousarray(plan.upright(frame), dtype=np.float32)
+    grey = np.rint(np.clip((source - low) * (255.0 / (high - low)), 0, 255)).astype(np.uint8)
     rows, columns = grey.shape
     scale = min(max(1.0, _FEWEST_ROWS / rows), _MOST_ROWS / rows)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
@@ -192,7 +194,7 @@ def _compose(plan: Plan, frame: NDArray[Any], marks: Sequence[Mark], caption: st
 
 
 def _draw_mark(
-    pen: ImageDraw.ImageDraw, font: Any, mark: Mark, scale: tuple[float, float], picture_width: int
+    pen: ImageDraw.ImageDraw, font: Any, mark: DrawnBox, scale: tuple[float, float], picture_width: int
 ) -> None:
     """Frame a box just outside of its pixels; lesions are labelled above it, detections below."""
     x1, x2 = (value * scale[0] for value in mark.box_xyxy[::2])

@@ -10,7 +10,7 @@ import numpy as np
 from comoto.records import ImageRecord
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion, Scored
 from comoto.report.inputs import view_name
-from comoto.report.pictures import Box, Mark, picture, region_around
+from comoto.report.pictures import Box, PictureBox, picture, region_around
 from comoto.report.side_by_side import kind_of
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count, of_total
@@ -112,7 +112,7 @@ class _Show:
     def hit(self, found: Detection) -> Finding:
         lesion = self._held_out.lesions[found.lesion]
         lines = (f"score {found.score:.2f}, {found.place}", lesion.text)
-        mark = Mark(found.box_xyxy, "hit")
+        mark = PictureBox(found.box_xyxy, "hit")
         return self._finding(found.record, found.slice_index, lesion.box_xyxy, [mark], lines)
 
     def other_depth(self, found: Detection) -> Finding:
@@ -122,7 +122,7 @@ class _Show:
             f"score {found.score:.2f}, {found.place}",
             lesion.text,
         )
-        mark = Mark(found.box_xyxy, "plane")
+        mark = PictureBox(found.box_xyxy, "plane")
         return self._finding(lesion.record, lesion.slice_index, lesion.box_xyxy, [mark], lines)
 
     def miss(self, lesion: HeldOutLesion, best: Detection | None) -> Finding:
@@ -138,17 +138,17 @@ class _Show:
         else:
             told = "volume without a lesion"
         lines = (f"score {found.score:.2f}, {found.place}", told)
-        mark = Mark(found.box_xyxy, kind_of(found))
+        mark = PictureBox(found.box_xyxy, kind_of(found))
         return self._finding(found.record, found.slice_index, found.box_xyxy, [mark], lines)
 
     def _finding(
-        self, record: ImageRecord, index: int, center: Box, marks: list[Mark], lines: tuple[str, ...]
+        self, record: ImageRecord, index: int, center: Box, marks: list[PictureBox], lines: tuple[str, ...]
     ) -> Finding:
         told = (f"{record.patient_id}, {view_name(record)}", *lines)
         pixels = self._images.slice(record, index)
         if pixels is None:
             return {"pair": (), "lines": told}
-        annotated = [Mark(lesion.box_xyxy, "lesion") for lesion in self._held_out.lesions_of(record)]
+        annotated = [PictureBox(lesion.box_xyxy, "lesion") for lesion in self._held_out.lesions_of(record)]
         every = [*annotated, *marks]
         about = f"{view_name(record)}: {', '.join(lines)}."
         region = region_around(center, pixels.shape)

@@ -1,4 +1,4 @@
-"""The first screen: the figures, the differences, and sentences that claim no more than they allow."""
+"""The first screen: the metrics, the differences, and sentences that claim no more than they allow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.paired import PairedDifference
-from comoto.report.chance import ChanceLevel
 from comoto.report.held_out import Scored
+from comoto.report.random_baseline import RandomBaseline
 from comoto.report.wording import Words, in_words, share, share_interval, signed, signed_interval
 
 MEAN_FIGURE = MEAN_NAME
@@ -17,7 +17,7 @@ MEAN_FIGURE = MEAN_NAME
 
 def headline(
     models: Sequence[Scored],
-    chances: Sequence[ChanceLevel],
+    baselines: Sequence[RandomBaseline],
     differences: Sequence[PairedDifference],
     words: Words,
 ) -> dict[str, Any]:
@@ -25,20 +25,20 @@ def headline(
 
     Args:
         models: the reference, then the others.
-        chances: of the same models; none where they are not known.
+        baselines: of the same models; none where they are not known.
         differences: each of the others minus the reference.
         words: what things are called.
 
     Returns:
         Texts by name; a difference and a verdict for each model but the reference. ``draws`` is 0 where
-        chance is not known.
+        the random baseline is not known.
 
     Raises:
-        ValueError: the numbers of models, chance levels and differences do not fit each other.
+        ValueError: the numbers of models, random baselines and differences do not fit each other.
     """
     reference, *others = (model.title for model in models)
-    pairs = list(zip(models, chances, strict=True)) if chances else []
-    known: Sequence[ChanceLevel | None] = chances or [None] * len(models)
+    pairs = list(zip(models, baselines, strict=True)) if baselines else []
+    known: Sequence[RandomBaseline | None] = baselines or [None] * len(models)
     compared = list(zip(others, differences, strict=True))
     return {
         "scores": list(map(_score, models, known)),
@@ -50,10 +50,10 @@ def headline(
             }
             for title, each in compared
         ],
-        "draws": chances[0].draws if chances else 0,
+        "draws": baselines[0].draws if baselines else 0,
         "verdicts": [verdict(each, title, reference, words) for title, each in compared],
-        "chance_sentences": [
-            chance_sentence(model.title, mean_interval(model), chance) for model, chance in pairs
+        "baseline_sentences": [
+            baseline_sentence(model.title, mean_interval(model), baseline) for model, baseline in pairs
         ],
         "caution": caution(len(compared), reference, words),
     }
@@ -79,16 +79,16 @@ def verdict(difference: PairedDifference, method: str, reference: str, words: Wo
     )
 
 
-def chance_sentence(title: str, interval: Interval, chance: ChanceLevel) -> str:
+def baseline_sentence(title: str, interval: Interval, baseline: RandomBaseline) -> str:
     """Compare a model's interval with the draws of random boxes."""
-    blind = f"{share(chance.mean)} (from {share(chance.lowest)} to {share(chance.highest)})"
-    if interval.low > chance.highest:
+    blind = f"{share(baseline.mean)} (from {share(baseline.lowest)} to {share(baseline.highest)})"
+    if interval.low > baseline.highest:
         return (
-            f"{title} is above chance: random boxes reach {blind}, below the whole interval "
+            f"{title} is above the random baseline: random boxes reach {blind}, below the whole interval "
             f"{share_interval(interval)}."
         )
     return (
-        f"{title} is not shown to be above chance: random boxes reach {blind}, and the interval "
+        f"{title} is not shown to be above the random baseline: random boxes reach {blind}, and the interval "
         f"{share_interval(interval)} does not lie above that."
     )
 
@@ -114,12 +114,14 @@ def caution(num_differences: int, reference: str, words: Words) -> str:
     return text
 
 
-def _score(model: Scored, chance: ChanceLevel | None) -> dict[str, str]:
-    """Return a model's figure with what it is to be read against; empty where chance is not known."""
+def _score(model: Scored, baseline: RandomBaseline | None) -> dict[str, str]:
+    """Return a model's metric with what it is to be read against; empty where that is not known."""
     return {
         "title": model.title,
         "mean": share(model.result.mean_sensitivity_positive),
         "interval": share_interval(mean_interval(model)),
-        "chance": "" if chance is None else share(chance.mean),
-        "chance_range": "" if chance is None else f"{share(chance.lowest)} to {share(chance.highest)}",
+        "baseline": "" if baseline is None else share(baseline.mean),
+        "baseline_range": ""
+        if baseline is None
+        else f"{share(baseline.lowest)} to {share(baseline.highest)}",
     }

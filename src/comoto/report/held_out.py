@@ -24,7 +24,7 @@ from comoto.report.pictures import Box
 from comoto.tables import TableSource
 
 OPERATING_FIGURE = "sensitivity_at_2_fps_all"
-"""The figure whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""
+"""The metric whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Scored:
     Attributes:
         title: of the model.
         found: its predictions, matched.
-        result: the challenge's figures with intervals.
+        result: the challenge's metrics with intervals.
         detections: those that have a score and a volume, highest score first.
     """
 

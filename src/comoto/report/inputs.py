@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from comoto.records import ImageRecord, Lesion, Manifest, Modality, Split, View
-from comoto.report.pictures import Mark, picture
+from comoto.report.pictures import PictureBox, picture
 from comoto.report.source_images import SourceImages
 from comoto.report.wording import count
 
@@ -49,10 +49,10 @@ def examples(records: Sequence[ImageRecord], images: SourceImages, kind: str = "
     return shown
 
 
-def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[Mark]:
+def lesion_marks(lesions: Sequence[Lesion], slice_index: int) -> list[PictureBox]:
     """Outline annotated lesions; one that is annotated on another slice says on which."""
     return [
-        Mark(
+        PictureBox(
             lesion.box_xyxy,
             "lesion",
             "" if lesion.slice_index in (None, slice_index) else f"slice {lesion.slice_index}",

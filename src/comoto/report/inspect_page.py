@@ -25,7 +25,7 @@ from comoto.progress import track
 from comoto.records import FloatArray, ImageRecord, IntArray, Manifest, Modality
 from comoto.report.inputs import split_rows
 from comoto.report.page import fill
-from comoto.report.pictures import Box, Mark, picture, region_around
+from comoto.report.pictures import Box, PictureBox, picture, region_around
 from comoto.report.wording import count
 
 _CLOSE_UPS = 3
@@ -170,7 +170,7 @@ def _whole(
 ) -> Shown:
     index = int(store.slice_indices(record.image_id)[plane])
     marks = [
-        Mark(_box(box), "lesion", "" if position == index else f"slice {position}")
+        PictureBox(_box(box), "lesion", "" if position == index else f"slice {position}")
         for box, position in zip(boxes, slices, strict=True)
     ]
     place = _place(store, record, index)
@@ -188,7 +188,7 @@ def _around(store: PreparedStore, record: ImageRecord, box: FloatArray, position
         pixels, index = store.plane(record.image_id, plane), int(indices[plane])
         place = _place(store, record, index) + (", annotated" if index == position else "")
         alt = f"{record.image_id}, close-up, {place}"
-        mark = Mark(_box(box), "lesion" if index == position else "other")
+        mark = PictureBox(_box(box), "lesion" if index == position else "other")
         close_up = picture(pixels, [mark], alt, region_around(_box(box), pixels.shape))
         shown.append({"picture": close_up, "lines": [place]})
     return shown

@@ -33,7 +33,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Mark:
+class PictureBox:
     """A box to draw, (x1, y1, x2, y2) in source pixels.
 
     Attributes:
@@ -89,7 +89,7 @@ class FigureImage:
 
 def picture(
     image: ByteImage,
-    marks: Sequence[Mark],
+    marks: Sequence[PictureBox],
     alt: str,
     region: Box | None = None,
     most_rows: int = MOST_ROWS,
@@ -175,7 +175,7 @@ def _reduced(pixels: ByteImage, most_rows: int) -> ByteImage:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _outline(mark: Mark, region: Box, scale: float, taken: list[Box]) -> Outline | None:
+def _outline(mark: PictureBox, region: Box, scale: float, taken: list[Box]) -> Outline | None:
     """Place a box and its label; ``taken`` are the areas of labels, in view units, and gets this one."""
     x1, y1 = max(mark.box_xyxy[0], region[0]), max(mark.box_xyxy[1], region[1])
     x2, y2 = min(mark.box_xyxy[2], region[2]), min(mark.box_xyxy[3], region[3])

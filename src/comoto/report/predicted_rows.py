@@ -42,7 +42,7 @@ def rows_of_record(manifest: Manifest, record: ImageRecord, predictions: TableSo
 
 
 def rows_of_file(path: Path, predictions: Path, *, has_side: bool) -> NDArray[np.float64]:
-    """Return the rows of a file, as ``rows_of_record``; the table's JSON twin says which they are.
+    """Return the rows of a file, as ``rows_of_record``; the table's JSON sidecar says which they are.
 
     Args:
         path: what was predicted on, as a file or folder.
@@ -50,26 +50,26 @@ def rows_of_file(path: Path, predictions: Path, *, has_side: bool) -> NDArray[np
         has_side: whether the caller knows the side of the body.
 
     Raises:
-        DatasetError: table or twin are wrong, the twin does not know the file, or the file was predicted on
-            by a manifest's side of the body and ``has_side`` is false.
+        DatasetError: table or sidecar are wrong, the sidecar does not know the file, or the file was
+            predicted on by a manifest's side of the body and ``has_side`` is false.
     """
-    twin = predictions.with_suffix(".json")
-    if not twin.is_file():
+    sidecar = predictions.with_suffix(".json")
+    if not sidecar.is_file():
         raise DatasetError(
-            f"{twin}: no such file; 'comoto predict' writes it beside the table, and it says which rows are "
-            "of which file; keep the two together"
+            f"{sidecar}: no such file; 'comoto predict' writes it beside the table, and it says which rows "
+            "are of which file; keep the two together"
         )
-    content = read_json_object(twin, DatasetError, "predict again", (FORMAT,))
+    content = read_json_object(sidecar, DatasetError, "predict again", (FORMAT,))
     images = [image for image in content.get("images", ()) if isinstance(image, dict)]
     wanted = os.path.realpath(describe_source(path).path)
     own = [image for image in images if os.path.realpath(str(image.get("path"))) == wanted]
     if not own:
         raise DatasetError(
-            f"{twin}: knows nothing of {path}; give the predictions on this file, or its place of then"
+            f"{sidecar}: knows nothing of {path}; give the predictions on this file, or its place of then"
         )
     if own[0].get("image_id") != own[0].get("path") and not has_side:
         raise DatasetError(
-            f"{twin}: {path} was predicted on under the name {own[0].get('image_id')}, with the side of a "
+            f"{sidecar}: {path} was predicted on under the name {own[0].get('image_id')}, with the side of a "
             "manifest or table; name it by --manifest and --image, or give --laterality"
         )
     names = tuple(str(own[0].get(name)) for name in ("patient_id", "study_id", "view_key"))

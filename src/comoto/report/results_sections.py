@@ -1,4 +1,4 @@
-"""What every page on scored volumes has, section by section: figures, curves, pictures, groups."""
+"""What every page on scored volumes has, section by section: metrics, curves, pictures, groups."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.evaluation.depth import CAUTION
 from comoto.progress import track
 from comoto.report.breakdown import breakdowns
-from comoto.report.chance import ChanceLevel, chance_level, mean_in_the_middle
 from comoto.report.findings import findings_of
 from comoto.report.froc_figure import froc_figure
 from comoto.report.headline import MEAN_FIGURE, headline
 from comoto.report.held_out import OPERATING_FIGURE, HeldOut, Scored
 from comoto.report.pictures import figure_image
+from comoto.report.random_baseline import RandomBaseline, mean_in_the_middle, random_baseline
 from comoto.report.side_by_side import STRONGEST, comparisons
 from comoto.report.source_images import SearchSpace, SourceImages
 from comoto.report.wording import NOT_KNOWN, Words, count, in_words, listed, share, share_interval
@@ -51,16 +51,16 @@ class Material:
 
 
 def headline_section(material: Material) -> Page:
-    """The figures, the differences, chance, and what they are made of."""
+    """The metrics, the differences, the random baseline, and what they are made of."""
     held_out, words = material.held_out, material.words
     models, truth = held_out.models, held_out.truth
     result = models[0].result
-    chances = _chance_levels(material)
+    baselines = _random_baselines(material)
     return {
         "words": words,
         "num_models": in_words(len(models)),
         "titles": tuple(model.title for model in models),
-        "headline": headline(models, chances, held_out.differences(), words),
+        "headline": headline(models, baselines, held_out.differences(), words),
         "denominators": (
             f"{count(result.num_lesions, 'lesion')} in {count(result.num_volumes_positive, 'volume')}; "
             f"{count(result.num_volumes_all, words.volume)} of {count(result.num_patients, 'patient')} "
@@ -75,7 +75,7 @@ def headline_section(material: Material) -> Page:
 
 
 def froc_section(material: Material) -> Page:
-    """FROC curves and all figures with intervals."""
+    """FROC curves and all metrics with intervals."""
     models, words = material.held_out.models, material.words
     alt = f"FROC curves of the {words.model}s with bootstrap bands. " + " ".join(
         f"{model.title}: mean sensitivity {share(model.result.mean_sensitivity_positive)}."
@@ -83,8 +83,8 @@ def froc_section(material: Material) -> Page:
     )
     return {
         "froc": figure_image(froc_figure([(model.title, model.result) for model in models]), alt),
-        "figures": {
-            name: [figure_text(model.result.metric[key], model.bootstrap.intervals[key]) for model in models]
+        "metrics": {
+            name: [metric_text(model.result.metric[key], model.bootstrap.intervals[key]) for model in models]
             for key, name in _FIGURES.items()
         },
         "warnings": tuple(dict.fromkeys(text for model in models for text in model.result.warnings)),
@@ -121,7 +121,7 @@ def without_picture(material: Material) -> str:
     )
 
 
-def figure_text(value: float, interval: Interval | None) -> str:
+def metric_text(value: float, interval: Interval | None) -> str:
     """Return "0.58 (0.41 to 0.73)", or the value alone."""
     return share(value) if interval is None else f"{share(value)} ({share_interval(interval)})"
 
@@ -151,7 +151,7 @@ def _depth_row(model: Scored, truth: ChallengeTruth) -> dict[str, str]:
     }
 
 
-def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:
+def _random_baselines(material: Material) -> tuple[RandomBaseline, ...]:
     """Return what random boxes reach, for each model; nothing if a volume that matters cannot be read."""
     held_out = material.held_out
     truth, drawn = held_out.truth, held_out.models[0].bootstrap
@@ -166,5 +166,5 @@ def _chance_levels(material: Material) -> tuple[ChanceLevel, ...]:
             return ()
         spaces[number] = space
     return tuple(
-        chance_level(model.found, spaces, truth, CHANCE_DRAWS, drawn.seed) for model in held_out.models
+        random_baseline(model.found, spaces, truth, CHANCE_DRAWS, drawn.seed) for model in held_out.models
     )

@@ -8,7 +8,7 @@ from typing import Any
 from comoto.preprocessing.breast import find_breast
 from comoto.report.held_out import Detection, HeldOut, HeldOutLesion
 from comoto.report.inputs import lesion_marks, view_name
-from comoto.report.pictures import Kind, Mark, picture, region_with
+from comoto.report.pictures import Kind, PictureBox, picture, region_with
 from comoto.report.source_images import ByteImage, SourceImages
 from comoto.report.wording import count
 
@@ -45,13 +45,15 @@ def _comparison(held_out: HeldOut, lesion: HeldOutLesion, pixels: ByteImage) -> 
     alt = f"Slice {index} of {view_name(record)} with the annotated lesions."
     annotated = picture(pixels, marks, alt, region)
     panels = [{"title": "Annotation", "picture": annotated, "lines": [each.text for each in lesions]}]
-    unlabelled = [Mark(mark.box_xyxy, mark.kind) for mark in marks]
+    unlabelled = [PictureBox(mark.box_xyxy, mark.kind) for mark in marks]
     for title, several in strongest.items():
         numbered = list(enumerate(several, start=1))
         lines = [_line(place, found) for place, found in numbered] or ["no detection"]
         alt = f"The same slice with the annotation and the strongest boxes of {title}: {'; '.join(lines)}."
         # the strongest is drawn last, on top
-        boxes_of = [Mark(found.box_xyxy, kind_of(found), str(place)) for place, found in reversed(numbered)]
+        boxes_of = [
+            PictureBox(found.box_xyxy, kind_of(found), str(place)) for place, found in reversed(numbered)
+        ]
         drawn = picture(pixels, [*unlabelled, *boxes_of], alt, region)
         panels.append({"title": title, "picture": drawn, "lines": lines})
     return {"title": f"{record.patient_id}, {view_name(record)}, slice {index}", "panels": panels}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from comoto.config import PreprocessConfig
 from comoto.errors import ComotoError
-from comoto.preprocessing.breast import Breast, find_breast
+from comoto.preprocessing.breast import BreastRegion, find_breast
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.preprocessing.window import to_bytes, windowed
 from comoto.records import ImageRecord
@@ -33,7 +33,7 @@ class SearchSpace:
         num_slices: of the volume.
     """
 
-    breast: Breast
+    breast: BreastRegion
     num_slices: int
 
 

@@ -1,6 +1,6 @@
 """The figures of a study: sensitivity against patients, differences, FROC curves, sizes of lesions.
 
-Regimes stand side by side; an arm keeps its colour, dashes and mark in every figure.
+Regimes stand side by side; a variant keeps its colour, dashes and mark in every figure.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from comoto.evaluation.bootstrap import LEVEL
 from comoto.evaluation.runs import RunsFroc, SizeGroup
 from comoto.study.config import StudyConfig
 from comoto.study.results import Place
-from comoto.study.table import MEAN, Row, percent
+from comoto.study.table import MEAN, VariantRow, percent
 
-# Okabe and Ito's colours stay apart for colour-blind readers; marks and dashes tell arms apart on paper.
+# Okabe and Ito's colours stay apart for colour-blind readers; marks and dashes tell variants apart on paper.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", "--", "-.", ":")
 _FPS_END = 5.0
 _BAND = f"band: {100 * LEVEL:.0f} % interval over runs and patients"
 MOST_BANDS = 4
-"""Bands of more arms cover each other and hide the lines."""
+"""Bands of more variants cover each other and hide the lines."""
 _NO_BANDS = "without bands, which would cover each other; the intervals are in table.csv"
 
 
 @dataclass(frozen=True)
 class Style:
-    """How an arm is drawn everywhere."""
+    """How a variant is drawn everywhere."""
 
     color: str
     mark: str
@@ -44,23 +44,23 @@ class Style:
 
 
 def styles(study: StudyConfig) -> dict[str, Style]:
-    """Give each arm a colour, a mark and dashes, in the order of the study."""
+    """Give each variant a colour, a mark and dashes, in the order of the study."""
     return {
         name: Style(
             _COLORS[number % len(_COLORS)], _MARKS[number % len(_MARKS)], _DASHES[number % len(_DASHES)]
         )
-        for number, name in enumerate(study.arms)
+        for number, name in enumerate(study.variants)
     }
 
 
-def fractions_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
+def fractions_figure(study: StudyConfig, rows: Sequence[VariantRow]) -> Figure:
     """Draw mean sensitivity against the share of the patients, one panel a regime."""
     figure, panels = _figure(study, 4.6, 4.0)
     for panel, regime in zip(panels, study.regimes, strict=True):
         for name, style in styles(study).items():
-            own = [row for row in rows if (row.regime, row.arm) == (regime, name) and row.runs]
+            own = [row for row in rows if (row.regime, row.variant) == (regime, name) and row.runs]
             if own:
-                _draw_arm(panel, own, style, name, _has_bands(study))
+                _draw_variant(panel, own, style, name, _has_bands(study))
         panel.set_title(regime, loc="left", fontsize=11)
         _fraction_axis(panel, study.fractions)
         _clean(panel)
@@ -69,17 +69,17 @@ def fractions_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def differences_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
-    """Draw each arm minus the reference with its interval, one panel a regime; filled if that is sure."""
-    compared = {(row.fraction, row.arm) for row in rows if row.comparison is not None}
-    places = [each for each in product(sorted(study.fractions), study.arms) if each in compared]
+def differences_figure(study: StudyConfig, rows: Sequence[VariantRow]) -> Figure:
+    """Draw each variant minus the reference with its interval, one panel a regime; filled if that is sure."""
+    compared = {(row.fraction, row.variant) for row in rows if row.comparison is not None}
+    places = [each for each in product(sorted(study.fractions), study.variants) if each in compared]
     figure, panels = _figure(study, 4.6, 1.2 + 0.24 * len(places))
     looks = styles(study)
     for panel, regime in zip(panels, study.regimes, strict=True):
         panel.axvline(0.0, color="#666666", linewidth=1)
         for row in rows:
             if row.regime == regime and row.comparison is not None:
-                _draw_difference(panel, places.index((row.fraction, row.arm)), row, looks[row.arm])
+                _draw_difference(panel, places.index((row.fraction, row.variant)), row, looks[row.variant])
         for border, (one, other) in enumerate(pairwise(places)):
             if one[0] != other[0]:
                 panel.axhline(border + 0.5, color="#cccccc", linewidth=0.8)
@@ -97,12 +97,14 @@ def differences_figure(study: StudyConfig, rows: Sequence[Row]) -> Figure:
 
 
 def froc_curves_figure(study: StudyConfig, curves: Mapping[Place, RunsFroc]) -> Figure:
-    """Draw the mean FROC curve of each arm's runs, a row of panels per regime and a column per fraction."""
+    """Draw the mean FROC curve of each variant's runs, a row of panels per regime, a column per fraction."""
     figure, panels = _grid_of_panels(study)
     looks = styles(study)
-    for (regime, fraction, arm), curve in curves.items():
-        panel, style = panels[regime, fraction], looks[arm]
-        panel.plot(curve.fps_per_image, curve.mean, style.dashes, color=style.color, linewidth=1.7, label=arm)
+    for (regime, fraction, variant), curve in curves.items():
+        panel, style = panels[regime, fraction], looks[variant]
+        panel.plot(
+            curve.fps_per_image, curve.mean, style.dashes, color=style.color, linewidth=1.7, label=variant
+        )
         if curve.band is not None and _has_bands(study):
             panel.fill_between(
                 curve.band.fps_per_image,
@@ -127,19 +129,19 @@ def sizes_figure(study: StudyConfig, groups: Mapping[Place, Sequence[SizeGroup]]
     """Draw the share of lesions found in each group of sizes with its interval, panels as the curves'."""
     figure, panels = _grid_of_panels(study)
     looks = styles(study)
-    step = min(0.2, 0.7 / len(looks))  # arms of a group stay closer together than groups
+    step = min(0.2, 0.7 / len(looks))  # variants of a group stay closer together than groups
     names: list[str] = []
-    for (regime, fraction, arm), own in groups.items():
-        panel, style = panels[regime, fraction], looks[arm]
+    for (regime, fraction, variant), own in groups.items():
+        panel, style = panels[regime, fraction], looks[variant]
         names = [size_name(group) for group in own]
-        place = np.arange(len(own)) + step * (list(looks).index(arm) - (len(looks) - 1) / 2)
+        place = np.arange(len(own)) + step * (list(looks).index(variant) - (len(looks) - 1) / 2)
         panel.plot(
             place,
             [group.sensitivity for group in own],
             style.mark,
             color=style.color,
             markersize=5,
-            label=arm,
+            label=variant,
         )
         for x, group in zip(place, own, strict=True):
             if group.interval is not None:
@@ -188,10 +190,10 @@ def _figure(study: StudyConfig, width: float, height: float) -> tuple[Figure, li
 
 
 def _has_bands(study: StudyConfig) -> bool:
-    return len(study.arms) <= MOST_BANDS
+    return len(study.variants) <= MOST_BANDS
 
 
-def _draw_arm(panel: Axes, rows: Sequence[Row], style: Style, name: str, band: bool) -> None:
+def _draw_variant(panel: Axes, rows: Sequence[VariantRow], style: Style, name: str, band: bool) -> None:
     ordered = sorted(rows, key=lambda row: row.fraction)
     x = [100 * row.fraction for row in ordered]
     mean = [row.mean[MEAN] for row in ordered]
@@ -202,7 +204,7 @@ def _draw_arm(panel: Axes, rows: Sequence[Row], style: Style, name: str, band: b
         panel.fill_between(x, low, high, color=style.color, alpha=0.10, linewidth=0)
 
 
-def _draw_difference(panel: Axes, place: int, row: Row, style: Style) -> None:
+def _draw_difference(panel: Axes, place: int, row: VariantRow, style: Style) -> None:
     found = row.comparison
     if found is None or math.isnan(found.interval.low):
         return

@@ -27,10 +27,10 @@ from comoto.study.grid import rule_texts
 from comoto.study.power_note import POWER_COLUMNS, power_lines, power_sentences
 from comoto.study.results import Place, StudyResults, nested
 from comoto.study.table import (
-    FIGURES,
     MEAN,
-    Comparison,
-    Row,
+    METRICS,
+    VariantDifference,
+    VariantRow,
     difference_text,
     named,
     notes,
@@ -47,7 +47,7 @@ SIZE_GROUPS = 3
 SIZES_FPS = 2.0
 
 
-def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...]) -> Path:
+def write_study_report(folder: Path, results: StudyResults, rows: tuple[VariantRow, ...]) -> Path:
     """Write ``report.html`` into the study's folder; a former one is replaced.
 
     Args:
@@ -60,7 +60,7 @@ def write_study_report(folder: Path, results: StudyResults, rows: tuple[Row, ...
     return path
 
 
-def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
+def _page(results: StudyResults, rows: tuple[VariantRow, ...]) -> dict[str, Any]:
     study, truth = results.study, results.truth
     positive = count(int(truth.is_positive.sum()), "volume")
     groups, power = _size_groups(results), power_lines(results)
@@ -79,15 +79,15 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
             fractions_figure(study, rows), "Mean sensitivity against the share of the training patients"
         ),
         "differences": figure_image(
-            differences_figure(study, rows), f"Mean sensitivity of each arm minus {study.reference}"
+            differences_figure(study, rows), f"Mean sensitivity of each variant minus {study.reference}"
         ),
-        "froc": figure_image(froc_curves_figure(study, _curves(results)), "Mean FROC curves of the arms"),
+        "froc": figure_image(froc_curves_figure(study, _curves(results)), "Mean FROC curves of the variants"),
         "sizes": figure_image(sizes_figure(study, groups), "Share of lesions found by size of the lesion"),
         "size_counts": _size_counts(groups),
         "lines": [_line(row) for row in rows],
         "first_regime": next(iter(study.regimes)) if len(study.regimes) > 1 else "",
         "has_comparisons": any(row.comparison is not None for row in rows),
-        "arms": [_arm(name, results) for name in study.arms],
+        "variants": [_variant(name, results) for name in study.variants],
         "rules": rule_texts(study, results.grid) if study.rules else {},
         "regimes": {
             name: ", ".join(settings) or "no further settings" for name, settings in study.regimes.items()
@@ -96,15 +96,15 @@ def _page(results: StudyResults, rows: tuple[Row, ...]) -> dict[str, Any]:
     }
 
 
-def _line(row: Row) -> dict[str, Any]:
+def _line(row: VariantRow) -> dict[str, Any]:
     """Return a row of the table in words."""
     return {
         "regime": row.regime,
         "patients": percent(row.fraction),
-        "arm": row.arm,
+        "variant": row.variant,
         "runs": runs_text(row),
         "mean": spread(row.mean[MEAN], row.sd[MEAN]),
-        "figures": [spread(row.mean[name], math.nan) for name in FIGURES if name != MEAN],
+        "metrics": [spread(row.mean[name], math.nan) for name in METRICS if name != MEAN],
         "difference": _two_lines(row.comparison),
         "is_sure": row.comparison is not None and row.comparison.is_sure,
         "between": _two_lines(row.between),
@@ -112,16 +112,16 @@ def _line(row: Row) -> dict[str, Any]:
     }
 
 
-def _two_lines(found: Comparison | None) -> str:
+def _two_lines(found: VariantDifference | None) -> str:
     """Return a difference with its interval on a line of its own."""
     return difference_text(found).strip("*").replace(" [", "\n[")
 
 
-def _arm(name: str, results: StudyResults) -> dict[str, str]:
-    """Say what distinguishes an arm."""
-    arm = results.study.arms[name]
-    teacher = {None: "none", True: "with ImPA", False: "without ImPA"}[arm.impa]
-    return {"name": name, "teacher": teacher, "settings": ", ".join(arm.settings) or "none of its own"}
+def _variant(name: str, results: StudyResults) -> dict[str, str]:
+    """Say what distinguishes a variant."""
+    variant = results.study.variants[name]
+    teacher = {None: "none", True: "with ImPA", False: "without ImPA"}[variant.impa]
+    return {"name": name, "teacher": teacher, "settings": ", ".join(variant.settings) or "none of its own"}
 
 
 def _curves(results: StudyResults) -> dict[Place, RunsFroc]:

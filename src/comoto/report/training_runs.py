@@ -18,7 +18,7 @@ from comoto.training.log_file import LOG, read_log
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """A finished training run.
 
     Attributes:
@@ -38,7 +38,7 @@ class Run:
     rows: LogRows
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> ReportedRun:
     """Read what a run folder says of itself.
 
     Raises:
@@ -47,7 +47,7 @@ def read_run(folder: Path) -> Run:
     """
     config, about, _ = read_about(folder)
     text, patients, log = (folder / name for name in ("config.yaml", "split.json", LOG))
-    return Run(
+    return ReportedRun(
         role=about.role,
         config=config,
         config_text=text.read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def runs_section(runs: Mapping[str, Run]) -> dict[str, Any]:
+def runs_section(runs: Mapping[str, ReportedRun]) -> dict[str, Any]:
     """Return training curves, cohorts and settings of runs by their titles.
 
     Settings are compared between students, if there are any: a teacher differs from them in any case.
@@ -85,8 +85,8 @@ def differences(configs: Sequence[TrainConfig]) -> dict[str, list[str]]:
     }
 
 
-def seen_in_training(runs: Mapping[str, Run], scored: Iterable[str]) -> tuple[str, ...]:
-    """Say which runs saw patients that are scored: their figures are too good.
+def seen_in_training(runs: Mapping[str, ReportedRun], scored: Iterable[str]) -> tuple[str, ...]:
+    """Say which runs saw patients that are scored: their metrics are too good.
 
     Args:
         runs: by title.
@@ -99,12 +99,12 @@ def seen_in_training(runs: Mapping[str, Run], scored: Iterable[str]) -> tuple[st
             if wanted & ids:
                 told.append(
                     f"{title} {what} {len(wanted & ids)} of the {count(len(wanted), 'patient')} that are "
-                    "scored here, by their ids; its figures are too good."
+                    "scored here, by their ids; its metrics are too good."
                 )
     return tuple(told)
 
 
-def _curves(runs: Mapping[str, Run]) -> Any:
+def _curves(runs: Mapping[str, ReportedRun]) -> Any:
     drawn = [
         (title, run.rows, (mammogram if run.role == "teacher" else challenge).MEAN_NAME, run.best_epoch)
         for title, run in runs.items()
@@ -117,7 +117,7 @@ def _curves(runs: Mapping[str, Run]) -> Any:
     return figure_image(curves_figure(drawn), alt)
 
 
-def _cohorts(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+def _cohorts(runs: Mapping[str, ReportedRun]) -> list[dict[str, Any]]:
     """Count the patients that each run saw in each kind of images."""
     rows = []
     for title, run in runs.items():

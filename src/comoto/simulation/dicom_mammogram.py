@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 from comoto.records import Laterality, View
 
 MAMMOGRAM_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -49,7 +49,7 @@ def write_mammogram(path: Path, header: MammogramHeader, pixels: NDArray[np.uint
     stream = imagecodecs.jpeg2k_encode(
         stored, level=0, codecformat="j2k", bitspersample=header.bits, reversible=True, numthreads=1
     )
-    with disable_value_validation(), whole_file(path) as part:
+    with disable_value_validation(), atomic_write(path) as part:
         dataset = _dataset(header, (pixels.shape[0], pixels.shape[1]))
         dataset.PixelData = encapsulate([bytes(stream)], has_bot=True)
         dataset["PixelData"].VR = "OB"

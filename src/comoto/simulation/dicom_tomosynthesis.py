@@ -22,7 +22,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, JPEG2000Lossless
 
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 from comoto.records import Laterality, View
 from comoto.simulation.cohort import simulated_uid
 from comoto.simulation.projection import DETECTOR_GAP_MM, SOURCE_TO_DETECTOR_MM
@@ -87,7 +87,7 @@ def write_tomosynthesis(path: Path, header: TomosynthesisHeader, frames: Iterabl
     dataset.PixelData = encapsulate(list(frames), has_bot=True)
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         dataset.save_as(part, enforce_file_format=True)
 
 

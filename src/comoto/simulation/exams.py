@@ -26,7 +26,7 @@ from comoto.simulation.presentation import (
 from comoto.simulation.projection import (
     DETECTOR_GAP_MM,
     LineIntegrals,
-    Source,
+    XraySource,
     detect,
     mammography_source,
     tomosynthesis_sources,
@@ -80,7 +80,7 @@ class TomosynthesisVolume:
             yield self.frame(index)
 
 
-def line_integrals(phantom: Phantom, sources: list[Source]) -> NDArray[np.float32]:
+def line_integrals(phantom: Phantom, sources: list[XraySource]) -> NDArray[np.float32]:
     """Return the noise-free projections (sources, H, W) of a phantom, made plane by plane."""
     grid = phantom.grid
     sums = LineIntegrals(sources, (grid.rows, grid.columns), grid.pixel_mm)
@@ -101,7 +101,7 @@ def expose_mammogram(phantom: Phantom, config: MammographyConfig, rng: np.random
     return Mammogram(stored.store(image, mask), stored.window, boxes)
 
 
-def projected_box(mass: Mass, phantom: Phantom, source: Source) -> BoxXyxy:
+def projected_box(mass: Mass, phantom: Phantom, source: XraySource) -> BoxXyxy:
     """Return the box (pixels) around the shadow of a mass' body on the detector."""
     corners = []
     for z, (x1, y1, x2, y2) in mass.extent(phantom.grid.pixel_mm, phantom.grid.plane_mm):

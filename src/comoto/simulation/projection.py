@@ -25,7 +25,7 @@ _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)
-class Source:
+class XraySource:
     """Position of the X-ray source in mm; ``height`` above the detector."""
 
     x: float
@@ -42,22 +42,22 @@ class Source:
         return self.x + (x - self.x) * factor, self.y + (y - self.y) * factor
 
 
-def mammography_source(rows: int, pixel_mm: float) -> Source:
+def mammography_source(rows: int, pixel_mm: float) -> XraySource:
     """Return the source above the chest-wall edge, half way along it."""
-    return Source(0.0, rows * pixel_mm / 2, SOURCE_TO_DETECTOR_MM)
+    return XraySource(0.0, rows * pixel_mm / 2, SOURCE_TO_DETECTOR_MM)
 
 
-def tomosynthesis_sources(rows: int, pixel_mm: float, angle_deg: float, num_views: int) -> list[Source]:
+def tomosynthesis_sources(rows: int, pixel_mm: float, angle_deg: float, num_views: int) -> list[XraySource]:
     """Return ``num_views`` sources on an arc of +-``angle_deg`` along the chest wall."""
     angles = np.radians(np.linspace(-angle_deg, angle_deg, num_views))
     middle = rows * pixel_mm / 2
     return [
-        Source(0.0, middle + SOURCE_TO_DETECTOR_MM * math.sin(a), SOURCE_TO_DETECTOR_MM * math.cos(a))
+        XraySource(0.0, middle + SOURCE_TO_DETECTOR_MM * math.sin(a), SOURCE_TO_DETECTOR_MM * math.cos(a))
         for a in angles
     ]
 
 
-def _plane_to_detector(source: Source, height: float, pixel_mm: float) -> NDArray[np.float64]:
+def _plane_to_detector(source: XraySource, height: float, pixel_mm: float) -> NDArray[np.float64]:
     """Return the (2, 3) affine map of pixel indices of a plane at ``height`` to those of the detector."""
     factor = source.magnification(height)
     shift_x = ((1 - factor) * source.x + 0.5 * (factor - 1) * pixel_mm) / pixel_mm
@@ -74,7 +74,7 @@ class LineIntegrals:
         pixel_mm: sample distance of planes and detector.
     """
 
-    def __init__(self, sources: list[Source], shape: tuple[int, int], pixel_mm: float) -> None:
+    def __init__(self, sources: list[XraySource], shape: tuple[int, int], pixel_mm: float) -> None:
         self.sources = sources
         self.shape = shape
         self.pixel_mm = pixel_mm
@@ -98,7 +98,7 @@ class LineIntegrals:
         return self._sums
 
 
-def slant(source: Source, shape: tuple[int, int], pixel_mm: float) -> FloatImage:
+def slant(source: XraySource, shape: tuple[int, int], pixel_mm: float) -> FloatImage:
     """Return 1 / cos of the angle between each detector pixel's ray and the detector's normal."""
     x = (np.arange(shape[1]) + 0.5) * pixel_mm - source.x
     y = (np.arange(shape[0]) + 0.5) * pixel_mm - source.y
@@ -126,7 +126,7 @@ def detect(line_integrals: FloatImage, quanta: float, blur_px: float, rng: np.ra
 
 
 def backproject(
-    filtered: Iterable[FloatImage], sources: list[Source], height: float, pixel_mm: float
+    filtered: Iterable[FloatImage], sources: list[XraySource], height: float, pixel_mm: float
 ) -> FloatImage:
     """Return the slice at ``height``: the mean of the filtered projections along the rays through it."""
     total: FloatImage | None = None

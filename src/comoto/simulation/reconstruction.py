@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from comoto.simulation.projection import Source, backproject
+from comoto.simulation.projection import XraySource, backproject
 
 FloatImage = NDArray[np.float32]
 _FLOOR = 0.12
@@ -48,7 +48,7 @@ class Reconstruction:
         pixel_mm: sample distance of detector and slices.
     """
 
-    def __init__(self, projections: NDArray[np.float32], sources: list[Source], pixel_mm: float) -> None:
+    def __init__(self, projections: NDArray[np.float32], sources: list[XraySource], pixel_mm: float) -> None:
         self._filtered = filter_projections(projections, pixel_mm)
         self._sources = sources
         self._pixel_mm = pixel_mm

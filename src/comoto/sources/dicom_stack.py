@@ -21,10 +21,10 @@ from pydicom.multival import MultiValue
 from comoto.dicom.decode import Pixels
 from comoto.dicom.grey import middle_window
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
+from comoto.dicom.log_once import warn_once
 from comoto.dicom.read import DicomImage
 from comoto.dicom.source import Source
 from comoto.dicom.tags import one_error
-from comoto.dicom.tell import warn_once
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import DicomContent, uid_text
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from comoto.dicom.tell import warn_once
+from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
 from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom, uid_text
 from comoto.sources.dicom_stack import slice_position

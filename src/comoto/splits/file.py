@@ -24,7 +24,7 @@ from comoto.errors import ConfigError, DatasetError
 from comoto.output_files import write_json
 from comoto.records import Manifest, Split
 from comoto.splits.assign import SplitPlan
-from comoto.splits.merge import SEPARATOR, Merged, Source
+from comoto.splits.merge import SEPARATOR, Merged, MergeSource
 
 _LISTED = 3
 _MADE_AGAIN = "make it again with 'comoto split'"
@@ -188,7 +188,7 @@ def build_split(
     return SplitFile.model_validate({**content, "hash": content_hash(content)})
 
 
-def about_source(source: Source) -> SetAbout:
+def about_source(source: MergeSource) -> SetAbout:
     """Describe a manifest; neither the order of its rows nor where its files lie matters."""
     images, lesions = source.manifest.images, source.manifest.lesions
     columns = [name for name in images.columns if name != "path"]

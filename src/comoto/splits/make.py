@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.errors import DatasetError
-from comoto.output_files import refuse_folder, whole_folder, write_text
+from comoto.output_files import atomic_folder, refuse_folder, write_text
 from comoto.records import Manifest, Split
 from comoto.splits.assign import SplitPlan, assign_fractions, assign_parts, unused_shares
 from comoto.splits.duplicates import find_duplicates, refuse_duplicates
@@ -28,7 +28,7 @@ from comoto.splits.file import (
     load_split_file,
     save_split_file,
 )
-from comoto.splits.merge import Merged, Source, merge
+from comoto.splits.merge import Merged, MergeSource, merge
 
 SPLIT_FILE, SUMMARY = "split.json", "summary.txt"
 _FEW = 10
@@ -108,12 +108,12 @@ def _cautions(patients: pd.DataFrame) -> list[str]:
             lines.append(f"note: nobody is in {part.value}")
         elif len(own) and positive < _FEW:
             some = "1 patient has" if positive == 1 else f"{positive} patients have"
-            lines.append(f"note: {some} a lesion in {part.value}: figures of so few are chance")
+            lines.append(f"note: {some} a lesion in {part.value}: metrics of so few are chance")
     return lines
 
 
 def make_split(
-    sources: Sequence[Source], plan: SplitPlan | None = None, options: SplitOptions | None = None
+    sources: Sequence[MergeSource], plan: SplitPlan | None = None, options: SplitOptions | None = None
 ) -> MadeSplit:
     """Deal the patients of one or several manifests out, once.
 
@@ -129,7 +129,7 @@ def make_split(
     return assign(join(sources, plan, options), plan, options.fractions)
 
 
-def join(sources: Sequence[Source], plan: SplitPlan, options: SplitOptions) -> Merged:
+def join(sources: Sequence[MergeSource], plan: SplitPlan, options: SplitOptions) -> Merged:
     """Merge manifests and look for images that are in them twice; slow where headers are read."""
     merged = merge(sources, shared_ids=options.shared_ids, official=plan.official)
     found = find_duplicates(merged.manifest, headers=options.headers)
@@ -146,7 +146,7 @@ def assign(merged: Merged, plan: SplitPlan, fractions: Sequence[float] = ()) -> 
     return MadeSplit(split, replace(merged, manifest=split.apply(merged.manifest)), unused)
 
 
-def verify_split(path: Path, sources: Sequence[Source], *, headers: bool = True) -> SplitFile:
+def verify_split(path: Path, sources: Sequence[MergeSource], *, headers: bool = True) -> SplitFile:
     """Check that a split file is whole and that manifests fit it.
 
     Args:
@@ -182,7 +182,7 @@ def save_split_folder(made: MadeSplit, folder: Path, overwrite: bool = False) ->
         OutputExistsError: see ``refuse_split_folder``.
     """
     refuse_split_folder(folder, overwrite)
-    with whole_folder(folder, overwrite) as part:
+    with atomic_folder(folder, overwrite) as part:
         for name, manifest in made.merged.by_modality().items():
             manifest.save(part / name)
         write_text(part / SUMMARY, made.summary() + "\n")

@@ -23,7 +23,7 @@ _FOLDERS = {Modality.MAMMOGRAM: "mammograms", Modality.TOMOSYNTHESIS: "tomosynth
 
 
 @dataclass(frozen=True)
-class Source:
+class MergeSource:
     """One manifest that goes into a merger.
 
     Attributes:
@@ -51,7 +51,7 @@ class Merged:
     """
 
     manifest: Manifest
-    sources: tuple[Source, ...]
+    sources: tuple[MergeSource, ...]
     shared_ids: bool
     patients: pd.DataFrame
 
@@ -67,7 +67,7 @@ class Merged:
         return {folder: self.manifest.select(rows) for folder, rows in chosen.items() if rows.any()}
 
 
-def read_sources(texts: Sequence[str], *, shared_ids: bool) -> tuple[Source, ...]:
+def read_sources(texts: Sequence[str], *, shared_ids: bool) -> tuple[MergeSource, ...]:
     """Load manifests named by ``FOLDER`` or ``NAME=FOLDER``.
 
     Without a name a source is called like its data set. Two sources are only called alike on purpose: by
@@ -77,7 +77,7 @@ def read_sources(texts: Sequence[str], *, shared_ids: bool) -> tuple[Source, ...
         DatasetError: a folder holds no manifest, a name is empty or holds a ``:``, or two sources are called
             alike by accident.
     """
-    sources: list[Source] = []
+    sources: list[MergeSource] = []
     unnamed: set[str] = set()
     for text in texts:
         alias, folder = named_path(text)
@@ -93,11 +93,11 @@ def read_sources(texts: Sequence[str], *, shared_ids: bool) -> tuple[Source, ...
             )
         if alias is None:
             unnamed.add(name)
-        sources.append(Source(name, manifest))
+        sources.append(MergeSource(name, manifest))
     return tuple(sources)
 
 
-def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool = True) -> Merged:
+def merge(sources: Sequence[MergeSource], *, shared_ids: bool = False, official: bool = True) -> Merged:
     """Join manifests; the order of the sources changes nothing.
 
     Args:
@@ -150,7 +150,7 @@ def merge(sources: Sequence[Source], *, shared_ids: bool = False, official: bool
     return Merged(manifest, ordered, shared_ids, patients)
 
 
-def _refuse_nobody(source: Source) -> None:
+def _refuse_nobody(source: MergeSource) -> None:
     """Images without a patient may be of one person or of a hundred, in one part or in all of them."""
     images = source.manifest.images
     if images.empty:
@@ -178,7 +178,7 @@ def _alike_note(patients: pd.DataFrame) -> list[str]:
     ]
 
 
-def _refuse_two_names_for_the_same_people(sources: Sequence[Source]) -> None:
+def _refuse_two_names_for_the_same_people(sources: Sequence[MergeSource]) -> None:
     """A patient would become two, and might then stand in two parts."""
     for people in _SAME_PEOPLE:
         aliases = sorted({source.alias for source in sources if source.manifest.name in people})
@@ -189,16 +189,16 @@ def _refuse_two_names_for_the_same_people(sources: Sequence[Source]) -> None:
             )
 
 
-def _sort_key(source: Source) -> tuple[str, str, str]:
+def _sort_key(source: MergeSource) -> tuple[str, str, str]:
     images = source.manifest.images["image_id"]
     return source.alias, source.manifest.name, str(images.min()) if len(images) else ""
 
 
-def _told(source: Source, line: str, several: bool) -> str:
+def _told(source: MergeSource, line: str, several: bool) -> str:
     return f"{source.alias}: {line}" if several else line
 
 
-def _common_studies(sources: Sequence[Source]) -> frozenset[str]:
+def _common_studies(sources: Sequence[MergeSource]) -> frozenset[str]:
     """Return the study ids that stand in sets of two names."""
     seen: dict[str, str] = {}
     common: set[str] = set()
@@ -210,7 +210,7 @@ def _common_studies(sources: Sequence[Source]) -> frozenset[str]:
 
 
 def _renamed(
-    source: Source, prefix_images: bool, prefix_patients: bool, common: frozenset[str]
+    source: MergeSource, prefix_images: bool, prefix_patients: bool, common: frozenset[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (with the column ``alias``) and lesions under their merged names."""
     images, lesions = source.manifest.images.copy(), source.manifest.lesions.copy()

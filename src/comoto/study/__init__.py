@@ -1,1 +1,1 @@
-"""The low-data study: arms x regimes x fractions x seeds x patient subsets, resumable, and its table."""
+"""The low-data study: variants x regimes x fractions x seeds x patient subsets, resumable, and its table."""

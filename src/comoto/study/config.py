@@ -1,7 +1,7 @@
-"""A study as one YAML file: which arms are trained, on how many patients, how often.
+"""A study as one YAML file: which variants are trained, on how many patients, how often.
 
-An arm is nothing but settings over a preset, as ``--set`` takes them. Everything is checked before the first
-run starts.
+A variant is nothing but settings over a preset, as ``--set`` takes them. Everything is checked before the
+first run starts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 
 MOST_REPETITIONS = 1000
 OWN_RULE = "own"
-"""What the students' own rule from slices to volumes is called in tables."""
+"""What the students' own slice-to-volume aggregation is called in tables."""
+FINE_TUNED = "fine-tuned"
+_FORMER_VARIANTS, _FORMER_REFERENCE = "arms", "pretraining"
 
 
 class StudyData(StrictModel):
@@ -66,14 +68,14 @@ class StudyData(StrictModel):
         )
 
 
-class ArmConfig(StrictModel):
+class VariantConfig(StrictModel):
     """One way to train the student."""
 
     impa: bool | None
     """Which teacher: ``true`` with ImPA, ``false`` without; ``none`` is no teacher."""
     settings: Settings = ()
     teacher_settings: Settings = ()
-    """For an arm that needs teachers of its own, such as another detector."""
+    """For a variant that needs teachers of its own, such as another detector."""
     fraction_settings: dict[Fraction, Settings] = Field(default_factory=dict)
     fractions: tuple[Fraction, ...] | None = None
     """Only these of the study's."""
@@ -110,16 +112,32 @@ class StudyConfig(StrictModel):
     """At most so many repetitions at that fraction; at 1.0 all subsets are the same patients."""
     regimes: dict[Name, Settings] = Field(default={"standard": ()}, min_length=1)
     """Settings of every student, beside each other; such as the published recipe and a stronger one."""
-    arms: dict[Name, ArmConfig] = Field(min_length=1)
+    variants: dict[Name, VariantConfig] = Field(min_length=1)
     rules: dict[Name, Settings] = Field(default_factory=dict)
-    """Further rules from slices to volumes, as ``inference.aggregation`` settings; the test volumes are
+    """Further slice-to-volume aggregation rules, as ``inference.aggregation`` settings; the test volumes are
     predicted under each, and the table can be made for any of them."""
-    reference: Name = "pretraining"
-    """The arm that all others are compared with."""
+    reference: Name = FINE_TUNED
+    """The variant that all others are compared with."""
     min_hit_radius: Annotated[float, Field(gt=0)] = HIT_RADIUS
     """Least hit radius in source pixels, for validation and test."""
     bootstrap: Annotated[int, Field(ge=1)] = 2000
     """Replicates of the intervals in the table."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_words(cls, content: Any) -> Any:
+        """Understand the words of former versions: study files lie around for years."""
+        if not isinstance(content, dict):
+            return content
+        content = dict(content)
+        if _FORMER_VARIANTS in content:
+            if "variants" in content:
+                raise ValueError(f"'{_FORMER_VARIANTS}' is the former word for 'variants'; give one of them")
+            content["variants"] = content.pop(_FORMER_VARIANTS)
+        variants = content.get("variants")
+        if "reference" not in content and isinstance(variants, dict) and FINE_TUNED not in variants:
+            content["reference"] = _FORMER_REFERENCE
+        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,16 +148,20 @@ class StudyConfig(StrictModel):
             raise ValueError(
                 f"rules: '{OWN_RULE}' is what the students' own rule is called; take another name"
             )
-        if self.reference not in self.arms:
-            raise ValueError(f"reference '{self.reference}' is no arm; {suggest(self.reference, self.arms)}")
+        if self.reference not in self.variants:
+            raise ValueError(
+                f"reference '{self.reference}' is no variant; {suggest(self.reference, self.variants)}"
+            )
         _subset("fraction_settings", self.fraction_settings, self.fractions)
         _subset("fraction_repetitions", self.fraction_repetitions, self.fractions)
-        for name, arm in self.arms.items():
-            _subset(f"arms.{name}.fractions", arm.fractions or (), self.fractions)
-            _subset(f"arms.{name}.fraction_settings", arm.fraction_settings, self.fractions)
-            _subset(f"arms.{name}.regimes", arm.regimes or (), self.regimes)
-            if arm.teacher_settings and arm.impa is None:
-                raise ValueError(f"arms.{name}: teacher_settings without a teacher; set impa: true or false")
+        for name, variant in self.variants.items():
+            _subset(f"variants.{name}.fractions", variant.fractions or (), self.fractions)
+            _subset(f"variants.{name}.fraction_settings", variant.fraction_settings, self.fractions)
+            _subset(f"variants.{name}.regimes", variant.regimes or (), self.regimes)
+            if variant.teacher_settings and variant.impa is None:
+                raise ValueError(
+                    f"variants.{name}: teacher_settings without a teacher; set impa: true or false"
+                )
         return self
 
 
@@ -219,6 +241,6 @@ def _explain(error: ValidationError) -> str:
 
 
 def _section(parts: list[str]) -> type[BaseModel]:
-    if len(parts) == 3 and parts[0] == "arms":
-        return ArmConfig
+    if len(parts) == 3 and parts[0] == "variants":
+        return VariantConfig
     return StudyData if len(parts) == 2 and parts[0] == "data" else StudyConfig

@@ -1,7 +1,7 @@
 """The runs of a study as data: which teachers, which students, what each is trained with.
 
 Teachers are shared: one per seed, with ImPA and without. Students of one seed and repetition see the same
-patients in every arm and regime. Two entries of the table whose configurations are equal are one run.
+patients in every variant and regime. Two entries of the table whose configurations are equal are one run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from comoto import components
 from comoto.config import AggregationConfig, TrainConfig, config_hash, load_train_config, override
 from comoto.distill.settings import teacher_sees
 from comoto.errors import ConfigError
-from comoto.study.config import MOST_REPETITIONS, ArmConfig, StudyConfig
-from comoto.training.roles import check_settings
+from comoto.study.config import MOST_REPETITIONS, StudyConfig, VariantConfig
+from comoto.training.check_settings import check_settings
 
 TRAINED = "run"
 """Folder of the training inside a run's folder."""
@@ -32,13 +32,13 @@ _OWN_KEYS = (
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One training.
 
     Attributes:
         name: folder below the study's, with slashes.
         role: of the checkpoint.
-        label: row of the progress table: the arm, or the teacher.
+        label: row of the progress table: the variant, or the teacher.
         config: everything that decides its numbers.
         teacher: name of the run that must be complete before.
     """
@@ -61,7 +61,7 @@ class Cell:
 
     regime: str
     fraction: float
-    arm: str
+    variant: str
     seed: int
     repetition: int
     run: str
@@ -71,21 +71,21 @@ class Cell:
 class Grid:
     """All runs, in the order in which they are started, and what they are for."""
 
-    teachers: tuple[Run, ...]
-    students: tuple[Run, ...]
+    teachers: tuple[PlannedRun, ...]
+    students: tuple[PlannedRun, ...]
     cells: tuple[Cell, ...]
 
-    def only(self, arms: Sequence[str]) -> Grid:
-        """Return the runs that some arms need.
+    def only(self, variants: Sequence[str]) -> Grid:
+        """Return the runs that some variants need.
 
         Raises:
-            ConfigError: no such arm.
+            ConfigError: no such variant.
         """
-        known = {cell.arm for cell in self.cells}
-        for arm in arms:
-            if arm not in known:
-                raise ConfigError(f"--only {arm}: {components.suggest(arm, known)}")
-        cells = tuple(cell for cell in self.cells if cell.arm in arms)
+        known = {cell.variant for cell in self.cells}
+        for variant in variants:
+            if variant not in known:
+                raise ConfigError(f"--only {variant}: {components.suggest(variant, known)}")
+        cells = tuple(cell for cell in self.cells if cell.variant in variants)
         needed = {cell.run for cell in cells}
         students = tuple(run for run in self.students if run.name in needed)
         wanted = {run.teacher for run in students}
@@ -100,19 +100,21 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
         out: the study's folder, absolute.
 
     Raises:
-        ConfigError: a setting of an arm is unknown or wrong; arm, regime and fraction are named.
+        ConfigError: a setting of a variant is unknown or wrong; variant, regime and fraction are named.
     """
     bases = {place: _student_base(study, *place) for place in _places(study)}
     for base in bases.values():
         rules_of(study, base)
     teacher_bases = {
-        name: _teacher_base(study, name) for name, arm in study.arms.items() if arm.impa is not None
+        name: _teacher_base(study, name)
+        for name, variant in study.variants.items()
+        if variant.impa is not None
     }
-    teachers: dict[str, Run] = {}
-    students: dict[str, Run] = {}
+    teachers: dict[str, PlannedRun] = {}
+    students: dict[str, PlannedRun] = {}
     cells = []
     for regime, fraction, name, seed, repetition in _cells(study):
-        teacher: Run | None = None
+        teacher: PlannedRun | None = None
         if name in teacher_bases:
             teacher = _teacher(study, name, teacher_bases[name].model_copy(update={"seed": seed}))
             teacher = teachers.setdefault(config_hash(teacher.config), teacher)
@@ -125,7 +127,7 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
         folder = f"students/{regime}/{100 * fraction:g}/{name}/seed{seed}-rep{repetition}"
         run = students.setdefault(
             config_hash(config),
-            Run(folder, "student", name, config, None if teacher is None else teacher.name),
+            PlannedRun(folder, "student", name, config, None if teacher is None else teacher.name),
         )
         cells.append(Cell(regime, fraction, name, seed, repetition, run.name))
     ordered = sorted(teachers.values(), key=lambda run: run.config.seed)
@@ -133,7 +135,7 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
 
 
 def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationConfig]:
-    """Return the study's further rules from slices to volumes, laid over a student's own.
+    """Return the study's further slice-to-volume aggregation rules, laid over a student's own.
 
     Raises:
         ConfigError: a setting is not one of ``inference.aggregation``, or is wrong.
@@ -155,7 +157,7 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
 
 
 def rule_texts(study: StudyConfig, grid: Grid) -> dict[str, str]:
-    """Say what each rule from slices to volumes is: "" is the students' own, then the further ones."""
+    """Say what each slice-to-volume aggregation is: "" is the students' own, then the further ones."""
     own = sorted({run.config.inference.aggregation.kind for run in grid.students})
     further = {
         name: f"{name} ({', '.join(text.removeprefix(_AGGREGATION) for text in settings)})"
@@ -167,7 +169,7 @@ def rule_texts(study: StudyConfig, grid: Grid) -> dict[str, str]:
 def student_seed(seed: int, repetition: int) -> int:
     """Return the seed of all students of a teacher's seed and a repetition.
 
-    It draws the patients, the batches and the first weights; so all arms share the patients, a smaller
+    It draws the patients, the batches and the first weights; so all variants share the patients, a smaller
     fraction lies inside a larger one, and repetitions differ. 1000 x seed + repetition.
     """
     return MOST_REPETITIONS * seed + repetition
@@ -176,66 +178,68 @@ def student_seed(seed: int, repetition: int) -> int:
 def _places(study: StudyConfig) -> Iterator[tuple[str, float, str]]:
     for fraction in study.fractions:
         for regime in study.regimes:
-            for name, arm in study.arms.items():
-                if fraction in (arm.fractions or study.fractions) and regime in (
-                    arm.regimes or study.regimes
+            for name, variant in study.variants.items():
+                if fraction in (variant.fractions or study.fractions) and regime in (
+                    variant.regimes or study.regimes
                 ):
                     yield regime, fraction, name
 
 
 def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
-    """Yield every entry; one repetition of one seed is complete in all arms before the next begins."""
-    most = max([study.repetitions, *(arm.repetitions or 1 for arm in study.arms.values())])
+    """Yield every entry; one repetition of one seed is complete in all variants before the next begins."""
+    most = max([study.repetitions, *(variant.repetitions or 1 for variant in study.variants.values())])
     places = list(_places(study))
     for repetition in range(most):
         for seed in study.seeds:
             for regime, fraction, name in places:
-                wanted = study.arms[name].repetitions or study.repetitions
+                wanted = study.variants[name].repetitions or study.repetitions
                 if repetition < min(wanted, study.fraction_repetitions.get(fraction, wanted)):
                     yield regime, fraction, name, seed, repetition
 
 
 def _student_base(study: StudyConfig, regime: str, fraction: float, name: str) -> TrainConfig:
     """Build the configuration that the students of one place share, but for seed and teacher."""
-    arm = study.arms[name]
+    variant = study.variants[name]
     layers = {
         "settings": study.settings,
         "student_settings": study.student_settings,
         f"fraction_settings.{fraction:g}": study.fraction_settings.get(fraction, ()),
         f"regimes.{regime}": study.regimes[regime],
-        f"arms.{name}.settings": arm.settings,
-        f"arms.{name}.fraction_settings.{fraction:g}": arm.fraction_settings.get(fraction, ()),
+        f"variants.{name}.settings": variant.settings,
+        f"variants.{name}.fraction_settings.{fraction:g}": variant.fraction_settings.get(fraction, ()),
     }
     config = _own(study, _layered(study.preset, layers, "student"), fraction)
-    _check_teacher(name, arm, config, bool(study.data.mammograms))
+    _check_teacher(name, variant, config, bool(study.data.mammograms))
     return config
 
 
 def _teacher_base(study: StudyConfig, name: str) -> TrainConfig:
-    """Build the configuration of an arm's teachers, but for the seed."""
-    arm = study.arms[name]
+    """Build the configuration of a variant's teachers, but for the seed."""
+    variant = study.variants[name]
     layers = {
         "settings": study.settings,
         "teacher_settings": study.teacher_settings,
-        f"arms.{name}.teacher_settings": arm.teacher_settings,
-        "impa": () if arm.impa else ("impa.weight=0",),
+        f"variants.{name}.teacher_settings": variant.teacher_settings,
+        "impa": () if variant.impa else ("impa.weight=0",),
     }
     config = _own(study, _layered(study.preset, layers, "teacher"), 1.0)
-    if arm.impa and config.impa.weight == 0:
-        raise ConfigError(f"arms.{name}: impa is true, but impa.weight is 0")
+    if variant.impa and config.impa.weight == 0:
+        raise ConfigError(f"variants.{name}: impa is true, but impa.weight is 0")
     try:
         check_settings(config, "teacher")
     except ConfigError as error:
-        raise ConfigError(f"arms.{name}, its teacher: {error}; student_settings are a student's") from error
+        raise ConfigError(
+            f"variants.{name}, its teacher: {error}; student_settings are a student's"
+        ) from error
     return config
 
 
-def _teacher(study: StudyConfig, name: str, config: TrainConfig) -> Run:
-    arm = study.arms[name]
-    kind = "impa" if arm.impa else "plain"
-    own = arm.teacher_settings
+def _teacher(study: StudyConfig, name: str, config: TrainConfig) -> PlannedRun:
+    variant = study.variants[name]
+    kind = "impa" if variant.impa else "plain"
+    own = variant.teacher_settings
     folder = f"teachers/{kind}{f'-{name}' if own else ''}-seed{config.seed}"
-    return Run(folder, "teacher", f"teacher, {kind}{f', for {name}' if own else ''}", config)
+    return PlannedRun(folder, "teacher", f"teacher, {kind}{f', for {name}' if own else ''}", config)
 
 
 def _layered(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> TrainConfig:
@@ -278,19 +282,21 @@ def _own(study: StudyConfig, config: TrainConfig, fraction: float) -> TrainConfi
     )
 
 
-def _check_teacher(name: str, arm: ArmConfig, config: TrainConfig, has_mammograms: bool) -> None:
+def _check_teacher(name: str, variant: VariantConfig, config: TrainConfig, has_mammograms: bool) -> None:
     sees = teacher_sees(config)
     wants = []
     if config.init == "teacher":
         wants.append("init=teacher")
     if sees != "nothing":
         wants.append(f"distill.kind={config.distill.kind}")
-    if wants and arm.impa is None:
+    if wants and variant.impa is None:
         raise ConfigError(
-            f"arms.{name}: {wants[0]} needs a teacher; set impa: true or false, or init=scratch"
+            f"variants.{name}: {wants[0]} needs a teacher; set impa: true or false, or init=scratch"
         )
-    if not wants and arm.impa is not None:
-        raise ConfigError(f"arms.{name}: nothing in its settings uses a teacher; set impa: none")
-    if not has_mammograms and (arm.impa is not None or config.joint.size):
-        why = f"joint.size={config.joint.size}" if arm.impa is None else "its teacher"
-        raise ConfigError(f"arms.{name}: {why} needs mammograms, but data.mammograms names no prepared store")
+    if not wants and variant.impa is not None:
+        raise ConfigError(f"variants.{name}: nothing in its settings uses a teacher; set impa: none")
+    if not has_mammograms and (variant.impa is not None or config.joint.size):
+        why = f"joint.size={config.joint.size}" if variant.impa is None else "its teacher"
+        raise ConfigError(
+            f"variants.{name}: {why} needs mammograms, but data.mammograms names no prepared store"
+        )

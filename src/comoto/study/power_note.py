@@ -20,7 +20,7 @@ _DRAWS = 500
 
 @dataclass(frozen=True)
 class PowerLine:
-    """One arm against the reference.
+    """One variant against the reference.
 
     Attributes:
         variance: of the difference, and the runs and volumes that it was estimated from.
@@ -30,7 +30,7 @@ class PowerLine:
 
     regime: str
     fraction: float
-    arm: str
+    variant: str
     variance: DifferenceVariance
     runs_needed: int | None
     volumes_needed: tuple[int | None, ...]
@@ -50,7 +50,7 @@ class PowerLine:
         own = (
             self.regime,
             percent(self.fraction),
-            self.arm,
+            self.variant,
             str(self.variance.num_runs),
             f"{self.variance.run**0.5:.3f}",
             f"± {self.half_width:.3f}",
@@ -63,7 +63,7 @@ class PowerLine:
 POWER_COLUMNS = (
     "Regime",
     "Patients",
-    "Arm",
+    "Variant",
     "Pairs",
     "SD between pairs",
     "Half width",
@@ -77,10 +77,10 @@ def power_lines(results: StudyResults) -> list[PowerLine]:
     """Work out every comparison that has at least two independent pairs of runs."""
     lines = []
     rows = track(results.runs.items(), "what can be told apart", len(results.runs))
-    for (regime, fraction, arm), runs in rows:
+    for (regime, fraction, variant), runs in rows:
         reference = results.runs.get((regime, fraction, results.study.reference), {})
         pairs = independent_pairs(common_pairs(runs, reference))
-        if arm == results.study.reference or len(pairs) < 2 or len(results.truth.patients) < 2:
+        if variant == results.study.reference or len(pairs) < 2 or len(results.truth.patients) < 2:
             continue
         ours, theirs = ([row[pair].found for pair in pairs] for row in (runs, reference))
         variance = difference_variance(ours, theirs, results.truth, _DRAWS)
@@ -91,7 +91,7 @@ def power_lines(results: StudyResults) -> list[PowerLine]:
             if each.num_volumes is not None and each.num_volumes <= variance.num_volumes
         )
         wanted = tuple(volumes[runs] for runs in _RUNS)
-        lines.append(PowerLine(regime, fraction, arm, variance, next(enough, None), wanted))
+        lines.append(PowerLine(regime, fraction, variant, variance, next(enough, None), wanted))
     return lines
 
 
@@ -111,7 +111,8 @@ def power_sentences(results: StudyResults, lines: Sequence[PowerLine]) -> list[s
     points, chance = f"{100 * DIFFERENCE:.0f} points", f"{100 * POWER:.0f} %"
     if not lines:
         return [
-            f"How many runs a difference of {points} needs is known once two seeds of two arms are complete."
+            f"How many runs a difference of {points} needs is known once two seeds of two variants are "
+            "complete."
         ]
     ready = sum(line.power >= POWER for line in lines)
     sentences = [

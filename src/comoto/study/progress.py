@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from comoto.progress import duration, progress_enabled, say
-from comoto.study.grid import Grid, Run
+from comoto.study.grid import Grid, PlannedRun
 from comoto.study.spec import RunState, run_state
 
 _LOOK_EVERY = 2.0
@@ -23,8 +23,8 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table: an arm, or a kind of teacher.
+class ProgressRow:
+    """One line of the table: a variant, or a kind of teacher.
 
     Attributes:
         done, running, failed, left: numbers of runs.
@@ -45,24 +45,24 @@ class Snapshot:
     """How far a study is at one moment.
 
     Attributes:
-        rows: of the teachers, then of the arms.
+        rows: of the teachers, then of the variants.
         failed: name and reason of each failed run.
         worker_seconds_left: of one worker, estimated from complete runs; None before there is one.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ProgressRow, ...]
     failed: tuple[tuple[str, str], ...]
     worker_seconds_left: float | None
 
-    def total(self) -> Row:
+    def total(self) -> ProgressRow:
         """Return the sum of the rows."""
         keys = ("done", "running", "failed", "left", "epochs", "all_epochs")
-        return Row("all", *(sum(getattr(row, key) for row in self.rows) for key in keys))
+        return ProgressRow("all", *(sum(getattr(row, key) for row in self.rows) for key in keys))
 
     def table(self, workers: int = 1) -> Table:
         """Return the table for a terminal."""
         table = Table(title=self._title(workers), title_justify="left")
-        table.add_column("arm")
+        table.add_column("variant")
         for name in ("done", "running", "failed", "left", "epochs"):
             table.add_column(name, justify="right")
         for row in (*self.rows, self.total()):
@@ -89,7 +89,7 @@ class Snapshot:
 def look(grid: Grid, out: Path) -> Snapshot:
     """Read every run's folder."""
     states = {run.name: run_state(run, out) for run in (*grid.teachers, *grid.students)}
-    by_label: dict[str, list[Run]] = defaultdict(list)
+    by_label: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in (*grid.teachers, *grid.students):
         by_label[run.label].append(run)
     return Snapshot(
@@ -157,9 +157,9 @@ def _repeated(show: Callable[[], None], seconds: float) -> Iterator[None]:
         thread.join()
 
 
-def _row(label: str, runs: list[Run], states: dict[str, RunState]) -> Row:
+def _row(label: str, runs: list[PlannedRun], states: dict[str, RunState]) -> ProgressRow:
     status = [states[run.name].status for run in runs]
-    return Row(
+    return ProgressRow(
         label,
         status.count("done"),
         status.count("running"),
@@ -170,8 +170,8 @@ def _row(label: str, runs: list[Run], states: dict[str, RunState]) -> Row:
     )
 
 
-def _seconds_left(by_label: dict[str, list[Run]], states: dict[str, RunState]) -> float | None:
-    """Estimate from the seconds a step of complete runs of the same arm, else of all complete runs."""
+def _seconds_left(by_label: dict[str, list[PlannedRun]], states: dict[str, RunState]) -> float | None:
+    """Estimate from the seconds a step of complete runs of the same variant, else of all complete runs."""
     done = [run for runs in by_label.values() for run in runs if states[run.name].status == "done"]
     overall = _seconds_per_step(done, states)
     if overall is None:
@@ -187,6 +187,6 @@ def _seconds_left(by_label: dict[str, list[Run]], states: dict[str, RunState]) -
     return left
 
 
-def _seconds_per_step(runs: list[Run], states: dict[str, RunState]) -> float | None:
+def _seconds_per_step(runs: list[PlannedRun], states: dict[str, RunState]) -> float | None:
     steps = sum(run.steps for run in runs)
     return sum(states[run.name].seconds for run in runs) / steps if steps else None

@@ -35,9 +35,9 @@ from comoto.study.settings_check import refuse_changed_settings
 from comoto.tables import Float64Array, read_table
 
 Place = tuple[str, float, str]
-"""Regime, fraction and arm: one row of the table."""
+"""Regime, fraction and variant: one row of the table."""
 Pair = tuple[int, int]
-"""Seed and repetition: what makes two runs of different arms comparable."""
+"""Seed and repetition: what makes two runs of different variants comparable."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunResult:
 
     Attributes:
         found: its detections, matched to the lesions.
-        result: the challenge's figures and curves.
+        result: the challenge's metrics and curves.
     """
 
     found: ChallengePredictions
@@ -62,7 +62,7 @@ class StudyResults:
         truth: the test volumes and lesions.
         lesion_size: (L,) longer side of each lesion's box in source pixels, in the order of the boxes.
         runs: the complete runs of each row; rows in the order of the study, empty ones included.
-        rule: name of the further rule from slices to volumes; "" is the students' own.
+        rule: name of the further slice-to-volume aggregation rule; "" is the students' own.
         unchecked: files without a checksum, by which damage would be noticed.
         is_changed: whether the kept settings are others than those of the last run.
     """
@@ -86,7 +86,7 @@ class StudyResults:
         """Number of runs that each row will have."""
         counts = dict.fromkeys(self.runs, 0)
         for cell in self.grid.cells:
-            counts[cell.regime, cell.fraction, cell.arm] += 1
+            counts[cell.regime, cell.fraction, cell.variant] += 1
         return counts
 
 
@@ -98,12 +98,12 @@ def read_results(
     Args:
         folder: of a study, moved or not.
         bootstrap: replicates of every interval; None takes the study's.
-        rule: one of the study's further rules from slices to volumes; "" is the students' own.
-        reference: arm that the others are compared with; None takes the study's.
+        rule: one of the study's further slice-to-volume aggregation rules; "" is the students' own.
+        reference: variant that the others are compared with; None takes the study's.
 
     Raises:
-        ConfigError: the folder holds no study, the study has no such rule or arm, or a run was trained with
-            other settings.
+        ConfigError: the folder holds no study, the study has no such rule or variant, or a run was trained
+            with other settings.
         DatasetError: no run is complete, a table is damaged, or a run predicted other volumes.
     """
     folder = folder.absolute()
@@ -111,7 +111,7 @@ def read_results(
     if bootstrap is not None:
         study = study.model_copy(update={"bootstrap": bootstrap})
     if reference is not None:
-        _known("--reference", reference, study.arms)
+        _known("--reference", reference, study.variants)
         study = study.model_copy(update={"reference": reference})
     if rule:
         _known("--rule", rule, study.rules)
@@ -133,8 +133,10 @@ def read_results(
         result = evaluate(path, labels, boxes, min_radius=study.min_hit_radius)
         results[name] = RunResult(read_predictions(path, truth), result)
     runs: dict[Place, dict[Pair, RunResult]] = {}
-    for cell in sorted(grid.cells, key=lambda cell: _row_order(study, cell.regime, cell.fraction, cell.arm)):
-        row = runs.setdefault((cell.regime, cell.fraction, cell.arm), {})
+    for cell in sorted(
+        grid.cells, key=lambda cell: _row_order(study, cell.regime, cell.fraction, cell.variant)
+    ):
+        row = runs.setdefault((cell.regime, cell.fraction, cell.variant), {})
         if cell.run in results:
             row[cell.seed, cell.repetition] = results[cell.run]
     return StudyResults(study, grid, truth, _sizes(boxes), runs, rule, tuple(unchecked), is_changed(folder))
@@ -181,8 +183,8 @@ def _is_checked(run: Path, rule: str, test_sha256: str | None) -> bool:
     return check_predictions(run, rule)
 
 
-def _row_order(study: StudyConfig, regime: str, fraction: float, arm: str) -> tuple[int, float, int]:
-    return list(study.regimes).index(regime), fraction, list(study.arms).index(arm)
+def _row_order(study: StudyConfig, regime: str, fraction: float, variant: str) -> tuple[int, float, int]:
+    return list(study.regimes).index(regime), fraction, list(study.variants).index(variant)
 
 
 def _sizes(boxes: Path) -> Float64Array:

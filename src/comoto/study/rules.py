@@ -1,4 +1,4 @@
-"""``comoto study rules``: the same runs under every rule from slices to volumes, in one table."""
+"""``comoto study rules``: the same runs under every slice-to-volume aggregation rule, in one table."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import build_grid, rule_texts
 from comoto.study.results import Place, StudyResults, common_pairs, nested, read_results
-from comoto.study.table import MEAN, Comparison, difference_text, percent, spread
+from comoto.study.table import MEAN, VariantDifference, difference_text, percent, spread
 
 RULES_MD = "rules.md"
 
 
 @dataclass(frozen=True)
 class RuleRow:
-    """One arm in one regime at one fraction, under every rule.
+    """One variant in one regime at one fraction, under every rule.
 
     Attributes:
         means, sds: of the mean sensitivity over the runs, by rule; NaN where there are too few runs.
@@ -37,7 +37,7 @@ class RuleRow:
 
 def compare_rules(
     folder: Path, bootstrap: int | None = None, seed: int = 0
-) -> tuple[list[RuleRow], dict[str, Comparison]]:
+) -> tuple[list[RuleRow], dict[str, VariantDifference]]:
     """Evaluate every complete run under every rule of the study.
 
     Args:
@@ -47,7 +47,7 @@ def compare_rules(
 
     Returns:
         The rows in the order of the study, and for each further rule how much higher it scores than the
-        students' own on the reference arm, in the last regime at the smallest fraction.
+        students' own on the reference variant, in the last regime at the smallest fraction.
 
     Raises:
         ConfigError: the study names no further rules.
@@ -68,31 +68,36 @@ def compare_rules(
     return rows, {rule: found for rule, found in against.items() if found is not None}
 
 
-def write_rules(folder: Path, rows: list[RuleRow], against: dict[str, Comparison]) -> Path:
+def write_rules(folder: Path, rows: list[RuleRow], against: dict[str, VariantDifference]) -> Path:
     """Write ``rules.md`` into the study's folder."""
     path = folder / RULES_MD
     output_files({path: rules_markdown(saved_study(folder), rows, against).encode()}, overwrite=True)
     return path
 
 
-def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, Comparison]) -> str:
-    """Return the table, with the reference arm's differences below."""
+def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, VariantDifference]) -> str:
+    """Return the table, with the reference variant's differences below."""
     names = list(rows[0].means)
     lines = [
         "Mean sensitivity at 1 to 4 false positives per volume with a lesion, mean ± SD over runs.",
         "",
-        f"| regime | patients | arm | {' | '.join(names)} |",
+        f"| regime | patients | variant | {' | '.join(names)} |",
         f"|---|---|---|{'---|' * len(names)}",
     ]
     for row in rows:
-        regime, fraction, arm = row.place
-        cells = [regime, percent(fraction), arm, *(spread(row.means[name], row.sds[name]) for name in names)]
+        regime, fraction, variant = row.place
+        cells = [
+            regime,
+            percent(fraction),
+            variant,
+            *(spread(row.means[name], row.sds[name]) for name in names),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     texts = rule_texts(study, build_grid(study, Path()))
     lines += ["", CAUTION]
     lines += ["", f"{OWN}: {texts.pop('')}. Further rules: {', '.join(texts.values())}."]
     regime, fraction, reference = _reference_place(study)
-    where = f"arm {reference}, regime {regime}, {percent(fraction)} of the patients"
+    where = f"variant {reference}, regime {regime}, {percent(fraction)} of the patients"
     for rule, found in against.items():
         runs = "1 run" if found.runs == 1 else f"{found.runs} runs"
         lines += ["", f"{rule} minus {OWN}, {where}, {runs}: {difference_text(found)}."]
@@ -116,7 +121,7 @@ def _row(each: dict[str, StudyResults], place: Place) -> RuleRow:
     )
 
 
-def _compare(one: StudyResults, own: StudyResults, place: Place, seed: int) -> Comparison | None:
+def _compare(one: StudyResults, own: StudyResults, place: Place, seed: int) -> VariantDifference | None:
     pairs = common_pairs(one.runs.get(place, {}), own.runs.get(place, {}))
     if not pairs:
         return None
@@ -127,4 +132,4 @@ def _compare(one: StudyResults, own: StudyResults, place: Place, seed: int) -> C
         own.study.bootstrap,
         seed,
     )
-    return Comparison(len(pairs), found.value, found.interval, found.run_values)
+    return VariantDifference(len(pairs), found.value, found.interval, found.run_values)

@@ -35,7 +35,7 @@ from comoto.preprocessing.store import PreparedStore
 from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.study.config import StudyConfig, save_study, saved_study
-from comoto.study.grid import Grid, Run, build_grid, rules_of
+from comoto.study.grid import Grid, PlannedRun, build_grid, rules_of
 from comoto.study.kept import (
     BOXES,
     DONE,
@@ -62,7 +62,7 @@ class StudyOptions:
         workers: runs at a time.
         backend: of joblib; see ``comoto.backends``.
         address: of a Ray or Dask cluster; None starts one on this machine.
-        only: arms to run; empty is all.
+        only: variants to run; empty is all.
         max_hours: no run is started later than this.
         keep_states: keep what only a resumed training needs, about three times the weights a run.
     """
@@ -184,7 +184,7 @@ def _python_options() -> list[str]:
 
 
 def _startable(
-    runs: Sequence[Run], study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str
+    runs: Sequence[PlannedRun], study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str
 ) -> list[Path]:
     """Write what each worker has to know, and return where."""
     mended = [run for run in runs if _lacks_rules(run, study, out)]
@@ -201,7 +201,7 @@ def _run_all(specs: Sequence[Path], options: StudyOptions, not_after: float | No
         )
 
 
-def _can_start(run: Run, out: Path) -> bool:
+def _can_start(run: PlannedRun, out: Path) -> bool:
     """Whether a run is not complete and has its teacher."""
     if (out / run.name / DONE).exists():
         return False
@@ -210,14 +210,14 @@ def _can_start(run: Run, out: Path) -> bool:
     return not (out / STOP).exists()
 
 
-def _lacks_rules(run: Run, study: StudyConfig, out: Path) -> bool:
+def _lacks_rules(run: PlannedRun, study: StudyConfig, out: Path) -> bool:
     """Whether a run was complete before the study named all of its rules."""
     if run.role == "teacher" or not (out / run.name / DONE).exists() or (out / STOP).exists():
         return False
     return bool(lacking(out / run.name, ["", *rules_of(study, run.config)]))
 
 
-def _spec(run: Run, study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str) -> RunSpec:
+def _spec(run: PlannedRun, study: StudyConfig, out: Path, options: StudyOptions, test_sha256: str) -> RunSpec:
     test = study.data.test or study.data.tomosynthesis
     return RunSpec(
         name=run.name,
@@ -281,8 +281,8 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid, test_sha256: str) -
         changes = changed_settings(run, out)
         if changes:
             raise OutputExistsError(
-                f"{out / run.name}: was run with other settings: {changes}; give changed arms another name, "
-                "remove that folder to run it again, or choose another --out"
+                f"{out / run.name}: was run with other settings: {changes}; give changed variants another "
+                "name, remove that folder to run it again, or choose another --out"
             )
         if run.role == "student" and (out / run.name / DONE).is_file() and (out / run.name / SPEC).is_file():
             _check_predicted(run, study, out / run.name / SPEC, test_sha256)
@@ -293,7 +293,7 @@ def _check_folder(out: Path, study: StudyConfig, grid: Grid, test_sha256: str) -
         )
 
 
-def _check_predicted(run: Run, study: StudyConfig, path: Path, test_sha256: str) -> None:
+def _check_predicted(run: PlannedRun, study: StudyConfig, path: Path, test_sha256: str) -> None:
     """Refuse a complete run whose predictions are of other volumes, or under a rule that has changed."""
     earlier, rules = load_spec(path), rules_of(study, run.config)
     volumes = (study.data.test or study.data.tomosynthesis, Split(study.data.split))

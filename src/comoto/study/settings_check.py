@@ -1,7 +1,7 @@
 """Whether runs on disk were trained with the settings, and on the content, that the study plans for them.
 
 A study's file names a preset, and presets change between versions of this package. A folder of an earlier
-version would then be read as if its runs were something else, or one arm's runs as another's.
+version would then be read as if its runs were something else, or one variant's runs as another's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from comoto.config import flat_settings, load_train_config
 from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
-from comoto.study.grid import TRAINED, Run
+from comoto.study.grid import TRAINED, PlannedRun
 from comoto.study.kept import DONE
 from comoto.training.identity import store_identity
 from comoto.training.record import CONFIG, read_about_run
@@ -23,7 +23,7 @@ from comoto.training.record import CONFIG, read_about_run
 _MOST_NAMED = 5
 
 
-def changed_settings(run: Run, out: Path) -> str:
+def changed_settings(run: PlannedRun, out: Path) -> str:
     """Return how the settings of a run's folder differ from the planned ones.
 
     Args:
@@ -46,7 +46,7 @@ def changed_settings(run: Run, out: Path) -> str:
     return ", ".join(f"{key} {old.get(key)!r} (now {new.get(key)!r})" for key in differing[:_MOST_NAMED])
 
 
-def changed_inputs(runs: Iterable[Run], out: Path) -> Iterator[tuple[Run, str]]:
+def changed_inputs(runs: Iterable[PlannedRun], out: Path) -> Iterator[tuple[PlannedRun, str]]:
     """Yield the runs that were made of other content than their stores and teachers hold now.
 
     Settings name stores by their paths, where another preparation may lie by now. Runs of former versions,
@@ -76,7 +76,7 @@ def changed_inputs(runs: Iterable[Run], out: Path) -> Iterator[tuple[Run, str]]:
             yield run, ", ".join(differing)
 
 
-def refuse_changed_settings(runs: Iterable[Run], out: Path) -> None:
+def refuse_changed_settings(runs: Iterable[PlannedRun], out: Path) -> None:
     """Check runs before what they found is put into a table.
 
     Raises:

@@ -24,7 +24,7 @@ from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import AggregationConfig, StrictModel, TrainConfig, explain
 from comoto.errors import ConfigError
 from comoto.records import Split
-from comoto.study.grid import TRAINED, Run
+from comoto.study.grid import TRAINED, PlannedRun
 from comoto.study.kept import predictions_name, read_done, read_failed
 from comoto.training.log_file import LOG, read_log
 
@@ -50,7 +50,7 @@ class RunSpec(StrictModel):
         stop: the worker ends when this file appears.
         keep_state: keep what only a resumed training needs.
         split: which of its volumes are predicted.
-        rules: further rules from slices to volumes under which the test volumes are predicted.
+        rules: further slice-to-volume aggregation rules under which the test volumes are predicted.
         test_sha256: checksum of the tables of these volumes (``kept.tables_checksum``); "" in former specs.
     """
 
@@ -118,7 +118,7 @@ class RunState:
     reason: str = ""
 
 
-def run_state(run: Run, out: Path) -> RunState:
+def run_state(run: PlannedRun, out: Path) -> RunState:
     """Read a run's folder; it may be worked on at the same time, on another machine."""
     folder = out / run.name
     done, failed = read_done(folder), read_failed(folder)

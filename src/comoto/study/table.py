@@ -1,7 +1,7 @@
-"""``comoto study table``: what each arm reaches, and how much more than the reference.
+"""``comoto study table``: what each variant reaches, and how much more than the reference.
 
 Means and standard deviations are over runs; intervals of differences are over draws of seeds, repetitions
-and test patients, on the runs that both arms have.
+and test patients, on the runs that both variants have.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from comoto.study.grid import rule_texts
 from comoto.study.results import Pair, Place, RunResult, StudyResults, common_pairs, nested
 
 MEAN = MEAN_NAME
-FIGURES = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
+METRICS = (MEAN, *(f"sensitivity_at_{fps}_fps_positive" for fps in (1, 2, 3, 4)), "sensitivity_at_2_fps_all")
 TABLE_MD, TABLE_CSV = "table.md", "table.csv"
 _FEW_SEEDS = 5
 MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """An arm minus the reference in one regime at one fraction.
+class VariantDifference:
+    """A variant minus the reference in one regime at one fraction.
 
     Attributes:
         runs: pairs of runs that both have.
@@ -58,30 +58,31 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One arm in one regime at one fraction.
+class VariantRow:
+    """One variant in one regime at one fraction.
 
     Attributes:
         runs, planned: complete runs, and all.
-        mean, sd: over the complete runs, by the challenge's name of the figure; NaN where there are too few.
+        mean, sd: over the complete runs, by the challenge's name of the metric; NaN where there are too few.
         interval: of the mean sensitivity, over runs and patients; NaN without a run.
         comparison: with the reference; None for the reference itself, or where no two runs can be paired.
-        between: with the same arm in the study's first regime; None there, or where both are the same runs.
+        between: with the same variant in the study's first regime; None there, or where both are the same
+            runs.
     """
 
     regime: str
     fraction: float
-    arm: str
+    variant: str
     runs: int
     planned: int
     mean: dict[str, float]
     sd: dict[str, float]
     interval: Interval
-    comparison: Comparison | None
-    between: Comparison | None = None
+    comparison: VariantDifference | None
+    between: VariantDifference | None = None
 
 
-def summarise(results: StudyResults, seed: int = 0) -> tuple[Row, ...]:
+def summarise(results: StudyResults, seed: int = 0) -> tuple[VariantRow, ...]:
     """Work out every row of the table.
 
     Args:
@@ -91,17 +92,17 @@ def summarise(results: StudyResults, seed: int = 0) -> tuple[Row, ...]:
     planned = results.planned
     return tuple(
         _row(results, place, planned[place], seed)
-        for place in track(results.runs, "compare the arms", len(results.runs))
+        for place in track(results.runs, "compare the variants", len(results.runs))
     )
 
 
-def comparisons(rows: Sequence[Row]) -> list[Comparison]:
+def comparisons(rows: Sequence[VariantRow]) -> list[VariantDifference]:
     """Return the comparisons that were made."""
     made = (one for row in rows for one in (row.comparison, row.between))
     return [one for one in made if one is not None]
 
 
-def write_tables(folder: Path, results: StudyResults, rows: Sequence[Row]) -> tuple[Path, Path]:
+def write_tables(folder: Path, results: StudyResults, rows: Sequence[VariantRow]) -> tuple[Path, Path]:
     """Write ``table.md`` and ``table.csv`` into the study's folder; former ones are replaced."""
     texts = {TABLE_MD: markdown(results, rows), TABLE_CSV: frame(rows).to_csv(index=False)}
     contents = {folder / named(results, name): text.encode() for name, text in texts.items()}
@@ -115,18 +116,18 @@ def named(results: StudyResults, name: str) -> str:
     return f"{Path(name).stem}{results.suffix}{Path(name).suffix}"
 
 
-def frame(rows: Sequence[Row]) -> pd.DataFrame:
+def frame(rows: Sequence[VariantRow]) -> pd.DataFrame:
     """Return the table with one column a number, unrounded."""
     lines = []
     for row in rows:
         line: dict[str, object] = {
             "regime": row.regime,
             "fraction": row.fraction,
-            "arm": row.arm,
+            "variant": row.variant,
             "runs": row.runs,
             "planned": row.planned,
         }
-        for name in FIGURES:
+        for name in METRICS:
             line[name], line[f"{name}_sd"] = row.mean[name], row.sd[name]
         line[f"{MEAN}_low"], line[f"{MEAN}_high"] = row.interval.low, row.interval.high
         line |= _numbers(row.comparison, "")
@@ -135,7 +136,7 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _numbers(found: Comparison | None, prefix: str) -> dict[str, object]:
+def _numbers(found: VariantDifference | None, prefix: str) -> dict[str, object]:
     values: tuple[object, ...] = (0, math.nan, math.nan, math.nan, False)
     if found is not None:
         values = (found.runs, found.value, found.interval.low, found.interval.high, found.excludes_zero)
@@ -143,7 +144,7 @@ def _numbers(found: Comparison | None, prefix: str) -> dict[str, object]:
     return {prefix + name: value for name, value in zip(names, values, strict=True)}
 
 
-def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
+def markdown(results: StudyResults, rows: Sequence[VariantRow]) -> str:
     """Return the table for a README, with what it rests on."""
     study, truth = results.study, results.truth
     level = f"{100 * LEVEL:.0f} %"
@@ -155,19 +156,19 @@ def markdown(results: StudyResults, rows: Sequence[Row]) -> str:
         f"{len(truth.lesion_volume)} lesions, {len(truth.volumes)} test volumes of "
         f"{len(truth.patients)} patients.",
         "",
-        f"| regime | patients | arm | runs | mean sensitivity | at 2 FP, all volumes | "
+        f"| regime | patients | variant | runs | mean sensitivity | at 2 FP, all volumes | "
         f"minus {study.reference} ({level} interval) |" + (f" minus {first} |" if several else ""),
         "|---|---|---|---|---|---|---|" + ("---|" if several else ""),
     ]
     for row in rows:
         both = [spread(row.mean[name], row.sd[name]) for name in (MEAN, "sensitivity_at_2_fps_all")]
-        cells = [row.regime, percent(row.fraction), row.arm, runs_text(row), *both]
+        cells = [row.regime, percent(row.fraction), row.variant, runs_text(row), *both]
         cells += [difference_text(row.comparison), *([difference_text(row.between)] if several else [])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", CAUTION, "", *notes(results, rows), ""])
 
 
-def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
+def notes(results: StudyResults, rows: Sequence[VariantRow]) -> list[str]:
     """Return what has to be known to read the table, a sentence each."""
     found = comparisons(rows)
     outside, sure = sum(each.excludes_zero for each in found), sum(each.is_sure for each in found)
@@ -175,8 +176,8 @@ def notes(results: StudyResults, rows: Sequence[Row]) -> list[str]:
     chance = len(found) * (1 - LEVEL)
     missing = sum(row.planned - row.runs for row in rows)
     sentences = [
-        f"Rule from slices to volumes: {rule_texts(results.study, results.grid)[results.rule]}.",
-        f"Differences are over the runs that both arms have; the interval draws seeds, then repetitions, "
+        f"Slice-to-volume aggregation: {rule_texts(results.study, results.grid)[results.rule]}.",
+        f"Differences are over the runs that both variants have; the interval draws seeds, then repetitions, "
         f"then patients, {results.study.bootstrap} times.",
         f"{len(found)} comparisons were made, and {outside} of their intervals exclude 0 ({bold}). If "
         f"nothing truly differed, chance alone would be expected to give about {chance:.1f}.",
@@ -214,12 +215,12 @@ def spread(mean: float, sd: float) -> str:
     return f"{mean:.3f}" if math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
 
 
-def runs_text(row: Row) -> str:
+def runs_text(row: VariantRow) -> str:
     """Return "9", or "7 of 9" of an unfinished row."""
     return str(row.runs) if row.runs == row.planned else f"{row.runs} of {row.planned}"
 
 
-def difference_text(found: Comparison | None) -> str:
+def difference_text(found: VariantDifference | None) -> str:
     """Return "+0.031 [−0.004, +0.066]", bold if that is sure, empty without a comparison."""
     if found is None:
         return ""
@@ -235,25 +236,25 @@ def signed(value: float) -> str:
     return text if float(text) == 0.0 else f"{'+' if value > 0 else MINUS}{text}"
 
 
-def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Row:
-    regime, fraction, arm = place
+def _row(results: StudyResults, place: Place, planned: int, seed: int) -> VariantRow:
+    regime, fraction, variant = place
     runs = results.runs[place]
-    values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in FIGURES}
+    values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in METRICS}
     reference = results.runs.get((regime, fraction, results.study.reference), {})
-    own = arm == results.study.reference
+    own = variant == results.study.reference
     first = next(iter(results.study.regimes))
-    same_arm = results.runs.get((first, fraction, arm), {})
-    return Row(
+    same_variant = results.runs.get((first, fraction, variant), {})
+    return VariantRow(
         regime=regime,
         fraction=fraction,
-        arm=arm,
+        variant=variant,
         runs=len(runs),
         planned=planned,
         mean={name: float(each.mean()) if len(each) else math.nan for name, each in values.items()},
         sd={name: float(each.std(ddof=1)) if len(each) > 1 else math.nan for name, each in values.items()},
         interval=_interval(results, runs, seed),
         comparison=None if own else _compare(results, runs, reference, seed),
-        between=None if regime == first else _compare(results, runs, same_arm, seed),
+        between=None if regime == first else _compare(results, runs, same_variant, seed),
     )
 
 
@@ -262,14 +263,14 @@ def _compare(
     runs: dict[Pair, RunResult],
     reference: dict[Pair, RunResult],
     seed: int,
-) -> Comparison | None:
+) -> VariantDifference | None:
     pairs = common_pairs(runs, reference)
     if not pairs:
         return None
     found = hierarchical_difference(
         nested(runs, pairs), nested(reference, pairs), results.truth, results.study.bootstrap, seed
     )
-    return Comparison(len(pairs), found.value, found.interval, found.run_values)
+    return VariantDifference(len(pairs), found.value, found.interval, found.run_values)
 
 
 def _interval(results: StudyResults, runs: dict[Pair, RunResult], seed: int) -> Interval:

@@ -24,7 +24,7 @@ from comoto.errors import ComotoError
 from comoto.inference.model import load_model
 from comoto.inference.prepared import predict_store_by_rules
 from comoto.locks import hold
-from comoto.output_files import no_link, whole_file
+from comoto.output_files import atomic_write, no_link
 from comoto.preprocessing.store import PreparedStore
 from comoto.progress import enable_progress, say
 from comoto.study.kept import DONE, FAILED, add_tables, lacking, write_done
@@ -97,7 +97,7 @@ def predict_test(spec: RunSpec, *, missing: bool = False) -> dict[str, str]:
     made = {}
     for rule, volumes in found.items():
         path = spec.predictions(rule)
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             prediction_table(volumes).to_csv(part, index=False)
             made[path.name] = file_sha256(part)
     return made

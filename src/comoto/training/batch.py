@@ -1,6 +1,6 @@
 """What one training step sees: images, boxes and what belongs to them, by name.
 
-A batch is made and moved to the device as bytes (``GreyBatch``) and then expanded. Both kinds are tuples, so
+A batch is made and moved to the device as bytes (``Uint8Batch``) and then expanded. Both kinds are tuples, so
 that whatever moves or page-locks collections of tensors knows what to do with them. Letters: B images,
 H x W pixels of the grid, N boxes.
 """
@@ -11,9 +11,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from comoto.preprocessing.grey_batch import GreyBatch
+from comoto.preprocessing.uint8_batch import Uint8Batch
 
-Images = TypeVar("Images", bound=Tensor | GreyBatch)
+Images = TypeVar("Images", bound=Tensor | Uint8Batch)
 """Float (B, 1, H, W), 0 to 1; or the same before its grey values are looked up."""
 
 
@@ -67,9 +67,9 @@ class StudentBatch(NamedTuple, Generic[Images]):
         )
 
 
-Batch = TeacherBatch[GreyBatch] | StudentBatch[GreyBatch]
+Batch = TeacherBatch[Uint8Batch] | StudentBatch[Uint8Batch]
 """As it is made and moved to the device."""
 
 
-def _numbers(images: Tensor | GreyBatch) -> Tensor:
-    return images.images() if isinstance(images, GreyBatch) else images
+def _numbers(images: Tensor | Uint8Batch) -> Tensor:
+    return images.images() if isinstance(images, Uint8Batch) else images

@@ -112,6 +112,6 @@ def refuse_first_weights(cohort: Cohort, run: Path | None) -> None:
     if known:
         say(
             f"warning: init_from {run} was trained on {len(known)} patients who are named like some held out "
-            f"here for validation or test (first: {known[0]}); if they are the same people, figures are too "
+            f"here for validation or test (first: {known[0]}); if they are the same people, metrics are too "
             "good: use the same seed or a split file"
         )

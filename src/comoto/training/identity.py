@@ -12,7 +12,7 @@ from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
 from comoto.splits.file import about_source, load_split_file
-from comoto.splits.merge import Source
+from comoto.splits.merge import MergeSource
 
 if TYPE_CHECKING:
     from comoto.training.cohorts import Cohort
@@ -30,7 +30,7 @@ def store_identity(store: PreparedStore) -> str:
 
     Pixels count by the names of their planes, which change with the content of the source.
     """
-    about = about_source(Source(alias="", manifest=store.manifest))
+    about = about_source(MergeSource(alias="", manifest=store.manifest))
     settings = {
         "config": store.config.model_dump(mode="json"),
         "options": store.options.model_dump(mode="json"),

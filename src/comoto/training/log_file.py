@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from comoto.errors import CheckpointError
-from comoto.output_files import whole_file
+from comoto.output_files import atomic_write
 
 LOG = "log.csv"
 _CHECKSUM = "checksum"
@@ -23,7 +23,7 @@ def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Write the rows, each with an ``epoch``; they may have different keys."""
     texts = [{key: _text(key, value) for key, value in row.items()} for row in rows]
     columns = [*dict.fromkeys(key for row in texts for key in row), _CHECKSUM]
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows({**row, _CHECKSUM: _digits(row)} for row in texts)

@@ -25,16 +25,16 @@ from comoto.training.batch import Batch
 from comoto.training.data import stream
 from comoto.training.environment import Environment, continued, environment
 from comoto.training.optimizer import build_optimizer, set_rates
-from comoto.training.record import STATE, RunRecord, State
+from comoto.training.record import STATE, RunRecord, TrainingState
 from comoto.training.steps import refuse_broken, total
-from comoto.training.validate import Judge
+from comoto.training.validate import Validator
 
 RATIO = "distill/ratio"
 _LEAST_RATIO, _LARGEST_RATIO = 0.01, 1.0
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """What is trained, on what, and how it is judged.
 
     Attributes:
@@ -53,22 +53,22 @@ class Task:
     groups: list[dict[str, Any]]
     make_batch: Callable[[int], Batch]
     steps_per_epoch: int
-    judge: Judge
+    judge: Validator
     before_epoch: Callable[[int], dict[str, float]] | None = None
 
 
 def fit(
     fabric: Fabric,
-    task: Task,
+    task: TrainingTask,
     config: TrainConfig,
     record: RunRecord,
     stop_after: int | None = None,
-) -> State:
+) -> TrainingState:
     """Train, validate, keep the best checkpoint by the judge's metric, and leave a state to resume from.
 
     Args:
         fabric: device and precision.
-        task: see ``Task``.
+        task: see ``TrainingTask``.
         config: of the whole run; the schedule always runs over all its epochs.
         record: the run folder; if it holds a state, training continues from there.
         stop_after: stop after this epoch although the schedule goes on; the run can be resumed.
@@ -128,14 +128,14 @@ def _where_it_stands(
     fabric: Fabric,
     step: nn.Module,
     optimizer: torch.optim.Optimizer,
-) -> tuple[State, Environment]:
+) -> tuple[TrainingState, Environment]:
     """Take up the state of the run folder, if there is one, and return it and where the run computes.
 
     Raises:
         CheckpointError, ConfigError: the state is damaged, or does not go on here.
     """
     if not record.can_resume:
-        return State(), environment(config, fabric.device)
+        return TrainingState(), environment(config, fabric.device)
     state, saved = record.load_state(fabric.device)
     here = continued(saved.get("environment"), config, fabric.device)
     try:
@@ -150,7 +150,7 @@ def _where_it_stands(
 
 
 @contextmanager
-def _divergence_told(folder: Path, state: State, config: TrainConfig) -> Iterator[None]:
+def _divergence_told(folder: Path, state: TrainingState, config: TrainConfig) -> Iterator[None]:
     """Turn numbers that are not finite into an error with the way out; the last state is kept."""
     try:
         yield
@@ -194,7 +194,7 @@ def ratio_warning(values: Mapping[str, float]) -> str | None:
     return f"warning: the distillation loss is {ratio:.3g} times the detection loss; {way} distill.weight"
 
 
-def _report(task: Task, state: State, values: Mapping[str, float]) -> None:
+def _report(task: TrainingTask, state: TrainingState, values: Mapping[str, float]) -> None:
     prefixes = ("detection/", "impa/", "distill/", "mammograms/")
     loss = sum(value for key, value in values.items() if key.startswith(prefixes) and key != RATIO)
     metric = values.get(f"validation/{task.judge.metric}")

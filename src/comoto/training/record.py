@@ -33,7 +33,7 @@ from comoto.checksums import (
 from comoto.config import TrainConfig, dump_yaml, load_train_config
 from comoto.errors import CheckpointError, ConfigError, ForeignCodeError, OutputExistsError
 from comoto.locks import hold, lock_of
-from comoto.output_files import PART, sweep_parts, whole_file, write_json, write_text
+from comoto.output_files import PART, atomic_write, sweep_parts, write_json, write_text
 from comoto.progress import say
 from comoto.training.identity import refuse_other_inputs, refuse_other_settings
 from comoto.training.log_file import LOG, checked_log, read_log, write_log
@@ -54,7 +54,7 @@ Role = Literal["teacher", "student"]
 
 
 @dataclass
-class State:
+class TrainingState:
     """Where a run stands.
 
     Attributes:
@@ -166,14 +166,14 @@ class RunRecord:
             write_json(self.folder / SPLIT, made.patients)
         self._write_config(config)
 
-    def save_state(self, state: State, tensors: dict[str, Any]) -> None:
+    def save_state(self, state: TrainingState, tensors: dict[str, Any]) -> None:
         """Replace the state; a crash leaves the former one."""
         import torch  # here and below: a folder is looked at, and wrong settings are told, without it
 
-        with whole_file(self.folder / STATE) as part, sealed_file(part, STATE_FORMAT) as payload:
+        with atomic_write(self.folder / STATE) as part, sealed_file(part, STATE_FORMAT) as payload:
             torch.save({"state": vars(state), **tensors}, payload)
 
-    def load_state(self, device: torch.device) -> tuple[State, dict[str, Any]]:
+    def load_state(self, device: torch.device) -> tuple[TrainingState, dict[str, Any]]:
         """Read the state that ``save_state`` wrote; only tensors and plain values are accepted.
 
         Raises:
@@ -188,7 +188,7 @@ class RunRecord:
         try:
             payload = content if content.startswith(_FORMER_STATE) else unseal_bytes(STATE_FORMAT, content)
             saved = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-            state = State(**saved.pop("state"))
+            state = TrainingState(**saved.pop("state"))
         except (Damaged, *DAMAGED) as error:
             raise CheckpointError(
                 f"{path}: cannot be resumed from: is damaged ({error}); the best weights so far are not "

@@ -14,6 +14,7 @@ from comoto.config import TrainConfig
 from comoto.distill.settings import teacher_sees
 from comoto.progress import say
 from comoto.records import Modality
+from comoto.training.check_settings import check_settings
 from comoto.training.cohorts import (
     Cohort,
     choose_cohort,
@@ -25,12 +26,11 @@ from comoto.training.earlier_runs import refuse_first_weights, refuse_taught, te
 from comoto.training.identity import run_inputs
 from comoto.training.memory import kept_memory
 from comoto.training.record import PEOPLE, RunMade, RunRecord, run_record
-from comoto.training.roles import check_settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from comoto.training.loop import Task
+    from comoto.training.loop import TrainingTask
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _mammograms(config: TrainConfig, volumes: Cohort) -> dict[str, Cohort]:
 
 def _run(
     fabric: Fabric,
-    task: Task,
+    task: TrainingTask,
     config: TrainConfig,
     record: RunRecord,
     cohorts: dict[str, Cohort],

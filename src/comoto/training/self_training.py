@@ -23,9 +23,9 @@ from comoto.evaluation.challenge_tables import challenge_tables, read_prediction
 from comoto.evaluation.hit_radius import largest_radius
 from comoto.inference.model import Model
 from comoto.inference.prepared import predict_store
-from comoto.preprocessing.grey_batch import GreyBatch
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
+from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.progress import say
 from comoto.records import Lesion, Manifest
 
@@ -82,7 +82,7 @@ class SelfTraining:
         self._config, self._model, self._store = config, model, store
         self._outside, self._folder = outside, run / FOLDER
         self._round: int | None = None
-        self._sampler: SliceSampler | None = None
+        self._sampler: SliceBatches | None = None
 
     def start_epoch(self, epoch: int) -> dict[str, float]:
         """Propose if it is time to, and take up the proposals of the latest round.
@@ -114,9 +114,9 @@ class SelfTraining:
             if content.get(key) is not None
         }
 
-    def grey_batch(self, step: int) -> tuple[GreyBatch, list[Tensor]] | None:
+    def uint8_batch(self, step: int) -> tuple[Uint8Batch, list[Tensor]] | None:
         """Return the pseudo-annotated slices of a step and their boxes, None before the first round."""
-        return None if self._sampler is None else self._sampler.grey_batch(step)
+        return None if self._sampler is None else self._sampler.uint8_batch(step)
 
     def _latest_round(self, epoch: int) -> int | None:
         settings = self._config.self_training
@@ -160,7 +160,7 @@ class SelfTraining:
         best = prediction_table(volume[:1] for volume in kept)
         return float((read_predictions(best, truth).hit_lesion >= 0).mean())
 
-    def _sampler_of(self, kept: Sequence[Proposal]) -> SliceSampler | None:
+    def _sampler_of(self, kept: Sequence[Proposal]) -> SliceBatches | None:
         """Return a sampler of slices near the proposals, and far from them in the same volumes."""
         if not kept:
             return None
@@ -172,7 +172,7 @@ class SelfTraining:
                 "negatives": "background",
             }
         )
-        return SliceSampler(
+        return SliceBatches(
             self._store.relabelled(lesions),
             lesions,
             batch,

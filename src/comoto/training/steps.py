@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from comoto.config import JointConfig
 from comoto.detectors.base import Detector
 from comoto.detectors.device import channels_last, trains_channels_last
-from comoto.distill.base import Distiller, DistillerConfig, Side
+from comoto.distill.base import Distiller, DistillerConfig, DistillInput
 from comoto.distill.impa import PointAlignment
 from comoto.training.batch import StudentBatch, TeacherBatch
 from comoto.training.joint import joint_losses, mixed_features
@@ -90,11 +90,11 @@ class StudentStep(nn.Module):
             boxes = batch.joint_boxes or []
             losses |= joint_losses(detector, batch.joint, boxes, self._joint.weight, joint)
         for teacher in self._teacher if batch.strength > 0 else ():
-            told = self.distiller(Side(features, batch.boxes, detector), self._told(teacher, batch))
+            told = self.distiller(DistillInput(features, batch.boxes, detector), self._told(teacher, batch))
             losses |= {key: batch.strength * loss for key, loss in told.items()}
         return losses
 
-    def _told(self, teacher: Detector, batch: StudentBatch[Tensor]) -> Side:
+    def _told(self, teacher: Detector, batch: StudentBatch[Tensor]) -> DistillInput:
         """Return what the teacher sees in the images that the distiller shows it."""
         images: Tensor | None = batch.images
         boxes: list[Tensor] | None = batch.boxes
@@ -106,7 +106,7 @@ class StudentStep(nn.Module):
             features = teacher.features(images)
             if self._teacher_head:
                 teacher.predict(features)
-        return Side(features, boxes, teacher)
+        return DistillInput(features, boxes, teacher)
 
     def move_teacher(self, device: torch.device) -> Self:
         """Put the teacher on a device."""

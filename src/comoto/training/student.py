@@ -13,9 +13,9 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import build_blank_detector, load_weights
 from comoto.distill.base import Distiller
 from comoto.distill.settings import DistillerConfig, distiller_settings
-from comoto.preprocessing.balance import BalancedSampler
-from comoto.preprocessing.grey_batch import GreyBatch
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.balance import BalancedBatches
+from comoto.preprocessing.sampling import SliceBatches
+from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.progress import say
 from comoto.training.batch import StudentBatch
 from comoto.training.cohorts import Cohort, drawn_from
@@ -76,19 +76,19 @@ class StudentBatches:
         steps_per_epoch: of the run.
     """
 
-    slices: SliceSampler
-    lesions: BalancedSampler | None
-    joint: BalancedSampler | None
+    slices: SliceBatches
+    lesions: BalancedBatches | None
+    joint: BalancedBatches | None
     pseudo: SelfTraining | None
     settings: DistillerConfig
     steps_per_epoch: int
 
-    def __call__(self, step: int) -> StudentBatch[GreyBatch]:
+    def __call__(self, step: int) -> StudentBatch[Uint8Batch]:
         """Return the batch of a step; what the step does not use is not loaded."""
-        images, boxes = self.slices.grey_batch(step)
-        proposed = None if self.pseudo is None else self.pseudo.grey_batch(step)
+        images, boxes = self.slices.uint8_batch(step)
+        proposed = None if self.pseudo is None else self.pseudo.uint8_batch(step)
         if proposed is not None:
-            images, boxes = GreyBatch.joined([images, proposed[0]]), boxes + proposed[1]
+            images, boxes = Uint8Batch.joined([images, proposed[0]]), boxes + proposed[1]
         strength = distill_strength(step, self.steps_per_epoch, self.settings)
         told, told_boxes = _drawn(self.lesions if strength > 0 else None, step)
         joint, joint_boxes = _drawn(self.joint, step)
@@ -97,26 +97,26 @@ class StudentBatches:
 
 def mammogram_samplers(
     config: TrainConfig, cohorts: list[Cohort], *, for_distiller: bool
-) -> tuple[BalancedSampler | None, BalancedSampler | None]:
+) -> tuple[BalancedBatches | None, BalancedBatches | None]:
     """Return the samplers of the distiller's mammograms and of the joint ones; None where not used.
 
     Raises:
-        ConfigError, DatasetError: as ``BalancedSampler``.
+        ConfigError, DatasetError: as ``BalancedBatches``.
     """
     lesions = joint = None
     if for_distiller:
         positive = config.batch.model_copy(update={"negative_share": 0.0})
-        lesions = BalancedSampler(drawn_from(cohorts), positive, config.augment, config.seed + _TEACHER_SEED)
+        lesions = BalancedBatches(drawn_from(cohorts), positive, config.augment, config.seed + _TEACHER_SEED)
     if config.joint.size:
         share = {"size": config.joint.size, "negative_share": config.joint.negative_share}
         batch = config.batch.model_copy(update={**share, "negatives": "both"})
-        joint = BalancedSampler(
+        joint = BalancedBatches(
             drawn_from(cohorts), batch, config.augment, config.seed + _JOINT_SEED, section="joint"
         )
     return lesions, joint
 
 
-def _drawn(sampler: BalancedSampler | None, step: int) -> tuple[GreyBatch | None, list[Tensor] | None]:
+def _drawn(sampler: BalancedBatches | None, step: int) -> tuple[Uint8Batch | None, list[Tensor] | None]:
     if sampler is None:
         return None, None
-    return sampler.grey_batch(step)
+    return sampler.uint8_batch(step)

@@ -16,13 +16,13 @@ from comoto.distill.impa import PointAlignment
 from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.inference.model import Model
-from comoto.preprocessing.balance import BalancedSampler
-from comoto.preprocessing.grey_batch import GreyBatch
-from comoto.preprocessing.sampling import SliceSampler
+from comoto.preprocessing.balance import BalancedBatches
+from comoto.preprocessing.sampling import SliceBatches
+from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.training.batch import TeacherBatch
 from comoto.training.cohorts import Cohort, drawn_from
 from comoto.training.first_weights import first_detector
-from comoto.training.loop import Task
+from comoto.training.loop import TrainingTask
 from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
 from comoto.training.self_training import SelfTraining
@@ -33,10 +33,12 @@ from comoto.training.student import (
     mammogram_samplers,
     student_groups,
 )
-from comoto.training.validate import mammogram_judge, volume_judge
+from comoto.training.validate import mammogram_validator, volume_validator
 
 
-def teacher_task(config: TrainConfig, cohorts: Mapping[str, Cohort], fabric: Fabric, out: Path) -> Task:
+def teacher_task(
+    config: TrainConfig, cohorts: Mapping[str, Cohort], fabric: Fabric, out: Path
+) -> TrainingTask:
     """Build what the training of a teacher is made of.
 
     Args:
@@ -51,26 +53,26 @@ def teacher_task(config: TrainConfig, cohorts: Mapping[str, Cohort], fabric: Fab
     detector = first_detector(config)
     step = TeacherStep(detector, PointAlignment(config.impa, detector.level_specs))
     draws = drawn_from(list(cohorts.values()))
-    sampler = BalancedSampler(draws, config.batch, config.augment, config.seed)
+    sampler = BalancedBatches(draws, config.batch, config.augment, config.seed)
 
-    def make_batch(number: int) -> TeacherBatch[GreyBatch]:
-        images, boxes = sampler.grey_batch(number)
+    def make_batch(number: int) -> TeacherBatch[Uint8Batch]:
+        images, boxes = sampler.uint8_batch(number)
         return TeacherBatch(images, boxes, number + config.seed * 1_000_003)
 
-    return Task(
+    return TrainingTask(
         role="teacher",
         step=step,
         detector=detector,
         groups=[group(detector.parameters(), config.optimizer.learning_rate)],
         make_batch=make_batch,
         steps_per_epoch=_steps_per_epoch(config, sampler),
-        judge=mammogram_judge(_model(config, detector, fabric, out), list(cohorts.values()), config),
+        judge=mammogram_validator(_model(config, detector, fabric, out), list(cohorts.values()), config),
     )
 
 
 def student_task(
     config: TrainConfig, volumes: Cohort, mammograms: Mapping[str, Cohort], fabric: Fabric, out: Path
-) -> Task:
+) -> TrainingTask:
     """Build what the training of a student is made of.
 
     Args:
@@ -92,17 +94,17 @@ def student_task(
     pseudo = None
     if config.self_training.size:
         pseudo = SelfTraining(config, model, volumes.store, volumes.outside, out)
-    slices = SliceSampler(volumes.store, volumes.train, config.batch, config.augment, config.seed)
+    slices = SliceBatches(volumes.store, volumes.train, config.batch, config.augment, config.seed)
     steps_per_epoch = _steps_per_epoch(config, slices)
     settings = distiller_settings(config)
-    return Task(
+    return TrainingTask(
         role="student",
         step=step,
         detector=detector,
         groups=student_groups(step, config),
         make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
         steps_per_epoch=steps_per_epoch,
-        judge=volume_judge(model, volumes, config),
+        judge=volume_validator(model, volumes, config),
         before_epoch=None if pseudo is None else pseudo.start_epoch,
     )
 
@@ -123,7 +125,7 @@ def start_fabric(config: TrainConfig) -> Fabric:
     return Fabric(accelerator=accelerator, devices=1, precision="32-true")
 
 
-def _steps_per_epoch(config: TrainConfig, sampler: SliceSampler | BalancedSampler) -> int:
+def _steps_per_epoch(config: TrainConfig, sampler: SliceBatches | BalancedBatches) -> int:
     """Return the setting, or as many steps as show every positive once.
 
     Raises:

@@ -34,7 +34,7 @@ MAP_2D = "map_2d"
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validator:
     """How a run is judged.
 
     Attributes:
@@ -48,13 +48,15 @@ class Judge:
     tie_break: str
 
 
-def volume_judge(model: Model, cohort: Cohort, config: TrainConfig) -> Judge:
+def volume_validator(model: Model, cohort: Cohort, config: TrainConfig) -> Validator:
     """Return how a student is judged: as its volumes are reported, or slice by slice as published."""
     if config.selection.metric == MAP_2D:
         validate = partial(validate_single_images, model, [cohort], config.selection)
-        return Judge(validate, MAP_2D, MAP_2D)
+        return Validator(validate, MAP_2D, MAP_2D)
     radius = hit_radius(cohort, config.selection)
-    return Judge(partial(validate_volumes, model, cohort, config, radius), VOLUME_METRIC, VOLUME_TIE_BREAK)
+    return Validator(
+        partial(validate_volumes, model, cohort, config, radius), VOLUME_METRIC, VOLUME_TIE_BREAK
+    )
 
 
 def hit_radius(cohort: Cohort, selection: SelectionConfig) -> float:
@@ -75,17 +77,17 @@ def hit_radius(cohort: Cohort, selection: SelectionConfig) -> float:
     return radius
 
 
-def mammogram_judge(model: Model, cohorts: Sequence[Cohort], config: TrainConfig) -> Judge:
+def mammogram_validator(model: Model, cohorts: Sequence[Cohort], config: TrainConfig) -> Validator:
     """Return how a teacher is judged."""
     if config.selection.metric == MAP_2D:
         validate = partial(validate_single_images, model, cohorts, config.selection)
-        return Judge(validate, MAP_2D, MAP_2D)
+        return Validator(validate, MAP_2D, MAP_2D)
     validate = partial(validate_mammograms, model, cohorts, config.selection)
-    return Judge(validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK)
+    return Validator(validate, MAMMOGRAM_METRIC, MAMMOGRAM_TIE_BREAK)
 
 
 def validate_volumes(model: Model, cohort: Cohort, config: TrainConfig, radius: float) -> dict[str, float]:
-    """Return the challenge's figures on the validation volumes of a store, with this least hit radius.
+    """Return the challenge's metrics on the validation volumes of a store, with this least hit radius.
 
     Every ``selection.slice_step``-th slice is looked at. The model must be in eval mode.
 
@@ -117,7 +119,7 @@ def validate_mammograms(
 ) -> dict[str, float]:
     """Return the sensitivity at 1 to 4 false positives per mammogram, and its mean, on validation mammograms.
 
-    A detection hits a lesion whose box holds its centre. Of several data sets each figure is the mean.
+    A detection hits a lesion whose box holds its centre. Of several data sets each metric is the mean.
     The model must be in eval mode.
 
     Raises:

@@ -27,7 +27,7 @@ from comoto.datasets.omidb.marks import (
     LESION_CATEGORIES,
     Conspicuity,
     LesionCategory,
-    Mark,
+    MarkedLesion,
     OtherCategory,
     parse_marks,
 )
@@ -96,7 +96,7 @@ class OmidbOptions(AllowMissing):
     clients: Words = ()
     """Other clients are left out."""
 
-    def count(self, mark: Mark, status: str) -> bool:
+    def count(self, mark: MarkedLesion, status: str) -> bool:
         """Return whether a mark in a breast of that state counts as a lesion."""
         return (
             bool(set(self.categories) & set(mark.categories))

@@ -57,7 +57,7 @@ CONSPICUITIES: tuple[Conspicuity, ...] = get_args(Conspicuity)
 
 
 @dataclass(frozen=True)
-class Mark:
+class MarkedLesion:
     """One mark.
 
     Attributes:
@@ -77,7 +77,7 @@ class Mark:
         return inside if min(x2 - x1, y2 - y1) >= LEAST_SIDE else None
 
 
-def parse_marks(value: Any, side: Laterality, episode: Episode) -> list[Mark]:
+def parse_marks(value: Any, side: Laterality, episode: Episode) -> list[MarkedLesion]:
     """Return the marks of one image; what is no dictionary is no mark.
 
     Args:
@@ -90,7 +90,7 @@ def parse_marks(value: Any, side: Laterality, episode: Episode) -> list[Mark]:
     return [_mark(data, side, episode) for data in value.values() if isinstance(data, dict)]
 
 
-def _mark(data: Mapping[str, Any], side: Laterality, episode: Episode) -> Mark:
+def _mark(data: Mapping[str, Any], side: Laterality, episode: Episode) -> MarkedLesion:
     shown = [word for flag, word in _FLAGS.items() if data.get(flag)]
     if not shown:
         shown = [
@@ -100,7 +100,7 @@ def _mark(data: Mapping[str, Any], side: Laterality, episode: Episode) -> Mark:
             if word
         ]
     words = str(data.get("Conspicuity") or "").strip().lower()
-    return Mark(
+    return MarkedLesion(
         _box(data),
         tuple(dict.fromkeys(shown)) or (UNCLASSIFIED,),
         words if words in CONSPICUITIES else "unknown",

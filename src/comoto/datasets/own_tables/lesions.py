@@ -17,7 +17,7 @@ from comoto.errors import DatasetError
 from comoto.progress import track
 from comoto.records import LESION_COLUMNS, Laterality, Modality
 from comoto.sources import open_source
-from comoto.sources.lie import volume_lie
+from comoto.sources.volume_orientation import volume_orientation
 
 _SIZED = ["x", "y", "width", "height"]
 _REMEDY = "correct the table"
@@ -270,13 +270,13 @@ def _check_slices(
 def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame, ledger: Ledger) -> None:
     """Turn, in place, the boxes of volumes that are stored turned by 180 degrees.
 
-    Which ones are, says ``comoto.sources.lie``, as for the frames themselves.
+    Which ones are, says ``comoto.sources.volume_orientation``, as for the frames themselves.
     """
     turned: dict[str, bool] = {}
     volumes = of_volume.drop_duplicates("path")
     for row in track(volumes.itertuples(), "look how volumes with a lesion are stored", len(volumes)):
         with open_source(Path(str(row.path))) as image:
-            lie = volume_lie(image.header, image.frame(0), Laterality(str(row.laterality)))
+            lie = volume_orientation(image.header, image.frame(0), Laterality(str(row.laterality)))
             turned[str(row.path)] = lie.is_turned
     lines = [int(line) for line in of_volume.index[of_volume["path"].map(turned).astype(bool)]]
     if not lines:

@@ -1,6 +1,6 @@
 """From boxes on slices to boxes in a volume: one file a rule, chosen by ``components.AGGREGATORS``."""
 
-from comoto.inference.aggregate.base import Aggregator, Stack
+from comoto.inference.aggregate.base import Aggregator, LookedAt
 from comoto.inference.aggregate.rule import aggregate
 
-__all__ = ["Aggregator", "Stack", "aggregate"]
+__all__ = ["Aggregator", "LookedAt", "aggregate"]

@@ -20,7 +20,7 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Stack:
+class LookedAt:
     """What was looked at of a volume.
 
     Attributes:
@@ -51,7 +51,7 @@ class Aggregator(ABC):
         self.window_share = self.own_window_share if config.window_share is None else config.window_share
 
     @abstractmethod
-    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
+    def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
         """Reduce the boxes of all slices of a volume.
 
         Args:
@@ -62,13 +62,13 @@ class Aggregator(ABC):
             Detections by falling score, in the same pixels.
         """
 
-    def within_border(self, boxes: Detections, stack: Stack) -> Detections:
+    def within_border(self, boxes: Detections, stack: LookedAt) -> Detections:
         """Leave out the boxes on the ``border_slices`` at either end of the volume."""
         border = self.config.border_slices
         inside = (boxes.first_slice >= border) & (boxes.first_slice < stack.num_slices - border)
         return boxes[inside]
 
-    def usable(self, stack: Stack) -> IntArray:
+    def usable(self, stack: LookedAt) -> IntArray:
         """Return the slices looked at without the ``border_slices`` at either end of the volume."""
         border = self.config.border_slices
         inside = (stack.looked_at >= border) & (stack.looked_at < stack.num_slices - border)

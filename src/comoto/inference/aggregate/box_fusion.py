@@ -6,7 +6,7 @@ import numpy as np
 
 from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array
-from comoto.inference.aggregate.base import Aggregator, Stack
+from comoto.inference.aggregate.base import Aggregator, LookedAt
 from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
 from comoto.records import IntArray
 
@@ -27,7 +27,7 @@ class BoxFusion(Aggregator):
     own_iou = 0.1
     own_window_share = 1.0
 
-    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
+    def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack)).by_score()
         reach = int(self.window_share * stack.num_slices)

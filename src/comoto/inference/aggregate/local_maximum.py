@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from comoto.detections import Detections, Spans
-from comoto.inference.aggregate.base import Aggregator, BoolArray, Stack
+from comoto.inference.aggregate.base import Aggregator, BoolArray, LookedAt
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
 
@@ -29,7 +29,7 @@ class LocalMaximum(Aggregator):
     own_window_share = 0.25
     reports_depth = False
 
-    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
+    def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
         """See ``Aggregator.__call__``; the result has no depth."""
         reach = int(self.window_share * max(stack.num_slices - 2 * self.config.border_slices, 0))
         boxes = self.within_border(boxes, stack)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from comoto.detections import Detections
-from comoto.inference.aggregate.base import Aggregator, Stack
+from comoto.inference.aggregate.base import Aggregator, LookedAt
 from comoto.inference.aggregate.members import strong_spans
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
@@ -31,7 +31,7 @@ class Nms3d(Aggregator):
     own_iou = 0.3
     own_window_share = 1.0
 
-    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
+    def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack)).by_score()
         reach = int(self.window_share * stack.num_slices)

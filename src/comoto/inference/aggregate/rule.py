@@ -9,7 +9,7 @@ import numpy as np
 from comoto import components
 from comoto.config import AggregationConfig
 from comoto.detections import Detections
-from comoto.inference.aggregate.base import Aggregator, Stack
+from comoto.inference.aggregate.base import Aggregator, LookedAt
 
 
 def aggregate(slices: Mapping[int, Detections], num_slices: int, config: AggregationConfig) -> Detections:
@@ -32,5 +32,5 @@ def aggregate(slices: Mapping[int, Detections], num_slices: int, config: Aggrega
     filled = {index: found for index, found in slices.items() if len(found)}
     if not filled:
         return Detections.none("grid", volume=True)
-    found = rule(Detections.stack(filled), Stack(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
+    found = rule(Detections.stack(filled), LookedAt(num_slices, np.asarray(sorted(slices), dtype=np.int64)))
     return found[found.scores >= config.min_score]

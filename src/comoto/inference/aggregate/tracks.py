@@ -8,7 +8,7 @@ import numpy as np
 
 from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array, iou_matrix
-from comoto.inference.aggregate.base import Aggregator, Stack
+from comoto.inference.aggregate.base import Aggregator, LookedAt
 from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
 from comoto.records import FloatArray, IntArray
 
@@ -36,7 +36,7 @@ class Tracks(Aggregator):
     own_iou = 0.3
     own_window_share = 0.1
 
-    def __call__(self, boxes: Detections, stack: Stack) -> Detections:
+    def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
         """See ``Aggregator.__call__``."""
         boxes = self.confident(self.within_border(boxes, stack))
         looked_at = self.usable(stack)

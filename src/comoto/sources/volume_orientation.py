@@ -31,7 +31,7 @@ _OF_THE_PIXELS = "laterality was taken from the pixels"
 
 
 @dataclass(frozen=True)
-class Lie:
+class VolumeOrientation:
     """How a volume lies.
 
     Attributes:
@@ -52,7 +52,9 @@ class Lie:
     notes: tuple[str, ...] = ()
 
 
-def volume_lie(header: ImageHeader, first: Pixels, laterality: Laterality | None) -> Lie:
+def volume_orientation(
+    header: ImageHeader, first: Pixels, laterality: Laterality | None
+) -> VolumeOrientation:
     """Decide how a volume lies.
 
     Args:
@@ -63,7 +65,7 @@ def volume_lie(header: ImageHeader, first: Pixels, laterality: Laterality | None
     touched = touching_side(first)
     if header.boxes_as_stored:
         notes = () if laterality else (_OF_THE_PIXELS,)
-        return Lie(False, touched, False, laterality, True, notes)
+        return VolumeOrientation(False, touched, False, laterality, True, notes)
     if _is_believed(header, first, touched):
         return _from_header(header, touched, laterality)
     return _by_reading_rule(header, first, touched, laterality)
@@ -76,7 +78,9 @@ def _is_believed(header: ImageHeader, first: Pixels, touched: Laterality) -> boo
     return posterior is touched and not _touches_neither(first)
 
 
-def _from_header(header: ImageHeader, touched: Laterality, laterality: Laterality | None) -> Lie:
+def _from_header(
+    header: ImageHeader, touched: Laterality, laterality: Laterality | None
+) -> VolumeOrientation:
     said = _tag(header)
     side = laterality or said
     row, column = header.directions or ("", "")
@@ -93,23 +97,23 @@ def _from_header(header: ImageHeader, touched: Laterality, laterality: Lateralit
         )
     if side is None:
         notes.append(_OF_THE_PIXELS)
-    return Lie(False, touched, upside_down, side, False, tuple(notes))
+    return VolumeOrientation(False, touched, upside_down, side, False, tuple(notes))
 
 
 def _by_reading_rule(
     header: ImageHeader, first: Pixels, touched: Laterality, laterality: Laterality | None
-) -> Lie:
+) -> VolumeOrientation:
     if laterality is None:
         notes = [_OF_THE_PIXELS]
         if _tag(header) not in (None, touched):
             notes.append(f"the header says side {_tag(header)}")
-        return Lie(False, touched, False, None, False, tuple(notes))
+        return VolumeOrientation(False, touched, False, None, False, tuple(notes))
     if touched is laterality:
-        return Lie(False, laterality, False, laterality, False)
+        return VolumeOrientation(False, laterality, False, laterality, False)
     note = "turned by 180 degrees: frame 0 touches the other side"
     if _touches_neither(first):
         note = "turned by 180 degrees although frame 0 touches neither side (the rule counts a tie as L)"
-    return Lie(True, laterality, False, laterality, False, (note,))
+    return VolumeOrientation(True, laterality, False, laterality, False, (note,))
 
 
 def _is_upside_down(column: str, side: Laterality | None) -> bool:

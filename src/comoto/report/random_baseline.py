@@ -19,7 +19,7 @@ from comoto.tables import Float64Array
 
 
 @dataclass(frozen=True)
-class ChanceLevel:
+class RandomBaseline:
     """Mean sensitivity (``mean_sensitivity_positive``) of random boxes over several draws."""
 
     mean: float
@@ -28,13 +28,13 @@ class ChanceLevel:
     draws: int
 
 
-def chance_level(
+def random_baseline(
     found: ChallengePredictions,
     spaces: Mapping[int, SearchSpace],
     truth: ChallengeTruth,
     draws: int,
     seed: int,
-) -> ChanceLevel:
+) -> RandomBaseline:
     """Score random boxes.
 
     Every prediction keeps its volume and its size; its centre becomes a uniform place in the breast, its
@@ -42,7 +42,7 @@ def chance_level(
 
     Args:
         found: the predictions; those on volumes without a search space are left out.
-        spaces: where to guess, by number of the volume. Volumes without a lesion do not matter: the figure
+        spaces: where to guess, by number of the volume. Volumes without a lesion do not matter: the metric
             passes over what lies on them.
         truth: what the guesses are scored against.
         draws: at least 1.
@@ -52,12 +52,12 @@ def chance_level(
         ValueError: ``draws`` is below 1.
     """
     if draws < 1:
-        raise ValueError(f"a chance level needs at least 1 draw, got {draws}")
+        raise ValueError(f"a random baseline needs at least 1 draw, got {draws}")
     generator = np.random.default_rng(seed)
     values = [
         mean_sensitivity_positive(_shuffled(found, spaces, truth, generator), truth) for _ in range(draws)
     ]
-    return ChanceLevel(float(np.mean(values)), min(values), max(values), draws)
+    return RandomBaseline(float(np.mean(values)), min(values), max(values), draws)
 
 
 def mean_in_the_middle(found: ChallengePredictions, truth: ChallengeTruth) -> float:

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 
-class GreyBatch(NamedTuple):
+class Uint8Batch(NamedTuple):
     """Images before their grey values are looked up.
 
     Attributes:
         pixels: uint8 (B, 1, rows, columns).
-        tones: float32 (B, 256), what each grey value of an image becomes.
+        lut: float32 (B, 256), what each grey value of an image becomes.
     """
 
     pixels: Tensor
-    tones: Tensor
+    lut: Tensor
 
     def images(self) -> Tensor:
         """Return float32 (B, 1, rows, columns) on the device where the pixels are, laid out channels last."""
@@ -33,22 +33,22 @@ class GreyBatch(NamedTuple):
         return look_up(self).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
-    def joined(batches: Sequence[GreyBatch]) -> GreyBatch:
+    def joined(batches: Sequence[Uint8Batch]) -> Uint8Batch:
         """Return several batches as one."""
-        return GreyBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+        return Uint8Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
-def _on_this_machine(batch: GreyBatch) -> Tensor:
+def _on_this_machine(batch: Uint8Batch) -> Tensor:
     images = torch.empty(batch.pixels.shape, dtype=torch.float32)
-    for pixels, tones, image in zip(batch.pixels, batch.tones, images, strict=True):
-        cv2.LUT(pixels[0].numpy(), tones.numpy(), dst=image[0].numpy())  # three times as fast as NumPy's take
+    for pixels, lut, image in zip(batch.pixels, batch.lut, images, strict=True):
+        cv2.LUT(pixels[0].numpy(), lut.numpy(), dst=image[0].numpy())  # three times as fast as NumPy's take
     return images
 
 
-def _on_device(batch: GreyBatch) -> Tensor:
+def _on_device(batch: Uint8Batch) -> Tensor:
     """Look up one image after the other: indices take four bytes a pixel, which a whole batch need not."""
     images = [
-        torch.index_select(tones, 0, pixels.reshape(-1).int()).reshape(pixels.shape)
-        for pixels, tones in zip(batch.pixels, batch.tones, strict=True)
+        torch.index_select(lut, 0, pixels.reshape(-1).int()).reshape(pixels.shape)
+        for pixels, lut in zip(batch.pixels, batch.lut, strict=True)
     ]
     return torch.stack(images)

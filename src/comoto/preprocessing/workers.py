@@ -12,11 +12,11 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from comoto.backends import Backend, joblib_backend
 from comoto.defaults import WORKERS
 from comoto.errors import ConfigError
-from comoto.preprocessing.render import Outcome, Task
+from comoto.preprocessing.render import Outcome, RenderTask
 from comoto.preprocessing.store_folder import WORKING
 from comoto.sources.isolated import Limits
 
-Job = Callable[[Task], list[Outcome]]
+Job = Callable[[RenderTask], list[Outcome]]
 
 _ROUND = 8
 _KILLED = (
@@ -26,7 +26,7 @@ _KILLED = (
 
 
 @dataclass(frozen=True)
-class Work:
+class Execution:
     """How the work is done; nothing here changes a pixel.
 
     Attributes:
@@ -53,7 +53,7 @@ class Work:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
 
 
-def spread(job: Job, tasks: list[Task], out: Path, work: Work) -> Iterator[list[Outcome]]:
+def run_tasks(job: Job, tasks: list[RenderTask], out: Path, work: Execution) -> Iterator[list[Outcome]]:
     """Do tasks in parallel and yield their outcomes as they come, in any order.
 
     If a local worker is killed, what it and its neighbours were reading is done again, each alone in a
@@ -81,7 +81,7 @@ def spread(job: Job, tasks: list[Task], out: Path, work: Work) -> Iterator[list[
                     (out / WORKING / name).unlink(missing_ok=True)
 
 
-def _parallel(job: Job, tasks: list[Task], work: Work) -> Iterator[tuple[str, list[Outcome]]]:
+def _parallel(job: Job, tasks: list[RenderTask], work: Execution) -> Iterator[tuple[str, list[Outcome]]]:
     """Yield names and outcomes; Ray's backend cannot hand them over one by one, so it gets rounds."""
     if work.backend != "ray":
         run = Parallel(n_jobs=work.workers, return_as="generator_unordered", batch_size=1)
@@ -93,11 +93,11 @@ def _parallel(job: Job, tasks: list[Task], work: Work) -> Iterator[tuple[str, li
             yield from run(delayed(_with_name)(job, task) for task in tasks[start : start + size])
 
 
-def _with_name(job: Job, task: Task) -> tuple[str, list[Outcome]]:
+def _with_name(job: Job, task: RenderTask) -> tuple[str, list[Outcome]]:
     return task.name, job(task)
 
 
-def _quarantined(job: Job, task: Task) -> list[Outcome]:
+def _quarantined(job: Job, task: RenderTask) -> list[Outcome]:
     """Do one task in a process of its own; if that is killed, the task is broken."""
     try:
         with joblib_backend("loky", 2, None):  # two workers, because one would be this very process

@@ -14,7 +14,7 @@ from comoto.dicom.read import read_header
 from comoto.preprocessing.plan import Plan, plan_image
 from comoto.records import Laterality, Modality
 from comoto.sources import open_source
-from comoto.sources.lie import volume_lie
+from comoto.sources.volume_orientation import volume_orientation
 from dicom_files import breast, write_dicom
 
 LEFT, RIGHT = Laterality.LEFT, Laterality.RIGHT
@@ -92,7 +92,7 @@ def test_a_volume_of_any_vendor(
     tags = {"PatientID": "HOSPITAL-1", "ImageLaterality": laterality.value}
     tags |= {"PatientOrientation": words} if words else {}
     path = write_dicom(tmp_path / "x.dcm", frames_of(stored), "raw", tags=tags)
-    lie = volume_lie(read_header(path), frames_of(stored)[0], laterality)
+    lie = volume_orientation(read_header(path), frames_of(stored)[0], laterality)
     assert (lie.is_turned, lie.is_upside_down) == (turned, upside_down)
     assert lie.laterality is laterality
     assert lie.chest_wall is (laterality if turned else Laterality(stored))
@@ -103,8 +103,8 @@ def test_bcs_dbt_keeps_its_own_rule(tmp_path: Path) -> None:
     """Its headers are known to be wrong, so a tag that is there does not change where its boxes are."""
     tags = {"PatientID": "DBT-P01461", "PatientOrientation": ["P", "F"]}
     path = write_dicom(tmp_path / "x.dcm", frames_of("R"), "raw", tags=tags)
-    assert volume_lie(read_header(path), frames_of("R")[0], LEFT).is_turned
-    assert not volume_lie(read_header(path), frames_of("R")[0], None).is_turned
+    assert volume_orientation(read_header(path), frames_of("R")[0], LEFT).is_turned
+    assert not volume_orientation(read_header(path), frames_of("R")[0], None).is_turned
 
 
 def test_without_a_table_a_believed_header_names_the_side(tmp_path: Path) -> None:

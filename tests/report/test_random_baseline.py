@@ -4,12 +4,12 @@ import pytest
 
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.paired import mean_sensitivity_positive
-from comoto.preprocessing.breast import Breast
-from comoto.report.chance import chance_level, mean_in_the_middle, random_places
+from comoto.preprocessing.breast import BreastRegion
+from comoto.report.random_baseline import mean_in_the_middle, random_baseline, random_places
 from comoto.report.source_images import SearchSpace
 
 KEY = {"PatientID": "P1", "StudyUID": "S1", "View": "lcc"}
-EVERYWHERE = SearchSpace(Breast(np.ones((10, 10), dtype=bool), (100, 100)), 9)
+EVERYWHERE = SearchSpace(BreastRegion(np.ones((10, 10), dtype=bool), (100, 100)), 9)
 
 
 def truth_of_one_lesion(side=4.0, radius=20.0):
@@ -24,7 +24,7 @@ def boxes(number=1):
 
 
 def level_of(table, space, truth, draws, seed):
-    return chance_level(read_predictions(table, truth), {0: space}, truth, draws, seed)
+    return random_baseline(read_predictions(table, truth), {0: space}, truth, draws, seed)
 
 
 def test_one_guess_hits_as_often_as_geometry_says():
@@ -43,7 +43,7 @@ def test_a_radius_beyond_the_breast_makes_enough_guesses_certain():
 def test_guesses_stay_in_the_breast():
     corner = np.zeros((10, 10), dtype=bool)
     corner[0, :3] = True
-    space = SearchSpace(Breast(corner, (200, 100)), 5)
+    space = SearchSpace(BreastRegion(corner, (200, 100)), 5)
     x, y, z = random_places(space, 2000, np.random.default_rng(0))
     assert (x.min() >= 0, x.max() < 30, y.min() >= 0, y.max() < 20) == (True, True, True, True)
     assert (x.max() > 28, y.max() > 18) == (True, True)
@@ -53,7 +53,7 @@ def test_guesses_stay_in_the_breast():
 
 
 def test_without_a_breast_guesses_go_everywhere():
-    nothing = SearchSpace(Breast(np.zeros((10, 10), dtype=bool), (100, 100)), 5)
+    nothing = SearchSpace(BreastRegion(np.zeros((10, 10), dtype=bool), (100, 100)), 5)
     x, y, _ = random_places(nothing, 2000, np.random.default_rng(0))
     assert min(np.ptp(x), np.ptp(y)) > 95
 

@@ -10,8 +10,8 @@ from comoto.config import load_train_config
 from comoto.errors import ConfigError
 from comoto.preprocessing import PreparedStore
 from comoto.records import Manifest, Split
+from comoto.training.check_settings import check_settings
 from comoto.training.cohorts import Cohort, choose_cohort, held_out_elsewhere
-from comoto.training.roles import check_settings
 from tiny_exams import Exams
 
 
