@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from command_calls import CommandLine
 from comoto.dicom.log_once import forget
 from comoto.progress import enable_progress
 from tiny_exams import TINY, Exams
@@ -46,6 +47,12 @@ def told(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """What is said; the library is silent unless asked."""
     enable_progress()
     return capsys
+
+
+@pytest.fixture
+def comoto(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """The command line in this process: ``code, out, err = comoto("index", "bcs-dbt", root)``."""
+    return CommandLine(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

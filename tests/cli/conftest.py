@@ -1,17 +1,12 @@
-"""The command line as a fixture, and the tiny releases on disk."""
+"""The tiny releases on disk, and calls that have to be refused."""
 
 from pathlib import Path
 
 import pytest
-from command_calls import CommandLine, contents
 
+from command_calls import contents
 from dicom_files import breast, write_dicom
 from tiny_releases import VINDR_FINDINGS, VINDR_IMAGES, BcsTree, VindrTree
-
-
-@pytest.fixture
-def comoto(monkeypatch, capsys) -> CommandLine:
-    return CommandLine(monkeypatch, capsys)
 
 
 @pytest.fixture

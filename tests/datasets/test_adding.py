@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import comoto.datasets
+from comoto import datasets
 from comoto.cli.datasets import describe
-from comoto.cli.main import run
 from comoto.components import DATASETS
 from comoto.records import Manifest
 
@@ -30,12 +29,12 @@ def clinic_set(tmp_path, monkeypatch):
     package = tmp_path / "src" / "clinic"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(BLOCKS[PACKAGE], encoding="utf-8")
-    monkeypatch.setattr(comoto.datasets, "__path__", [*comoto.datasets.__path__, str(package.parent)])
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(package.parent)])
     monkeypatch.setitem(DATASETS, *next(iter(ast.literal_eval("{" + BLOCKS[LINE] + "}").items())))
     importlib.invalidate_caches()
     yield
     sys.modules.pop("comoto.datasets.clinic", None)
-    vars(comoto.datasets).pop("clinic", None)
+    vars(datasets).pop("clinic", None)
 
 
 def page_tests():
@@ -56,17 +55,14 @@ def test_the_tests_of_the_page_pass(clinic_set, tmp_path, name):
     page_tests()[name](clinic(tmp_path / "release"))
 
 
-def test_it_is_told_and_indexed_like_the_others(clinic_set, tmp_path, monkeypatch, capsys):
+def test_it_is_told_and_indexed_like_the_others(clinic_set, tmp_path, comoto):
     place = clinic(tmp_path / "release")
     said = describe("clinic")
     assert "comoto index clinic ROOT" in said
     assert "mass or calcification; several with commas; mass,calcification if not given" in said
     assert "Findings that count as lesions." in said
-    words = ["index", "clinic", str(place), "--set", "findings=mass", "--out", str(tmp_path / "m")]
-    monkeypatch.setattr(sys, "argv", ["comoto", *words])
-    with pytest.raises(SystemExit) as ended:
-        run()
-    assert ended.value.code == 0, capsys.readouterr().err
+    answer = comoto("index", "clinic", place, "--set", "findings=mass", "--out", tmp_path / "m")
+    assert answer.code == 0, answer.err
     assert len(Manifest.load(tmp_path / "m").lesions) == 1
 
 

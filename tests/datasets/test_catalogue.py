@@ -1,13 +1,11 @@
 """``comoto datasets``: every reader has an entry, and the entries are complete."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from comoto.cli.datasets import catalogue_rows, describe, option_rows
-from comoto.cli.main import run
 from comoto.components import DATASETS
 from comoto.datasets.catalogue import catalogue, options_of_dataset
 from comoto.downloads.collections import COLLECTIONS
@@ -16,15 +14,6 @@ CATALOGUE = catalogue()
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "datasets"
 OPTIONS = re.compile(r"^\| option \|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)
 TABLE = re.compile(r"^\|.*\|$(?:\n^\|.*\|$)*", re.MULTILINE)
-
-
-def comoto(monkeypatch, capsys, *arguments):
-    """Run the command line; returns the exit code, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    output = capsys.readouterr()
-    return caught.value.code, output.out, output.err
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
@@ -75,20 +64,20 @@ def test_the_table_of_the_documentation_is_the_catalogue():
     assert written[0] == markdown_table(), "rewrite it with: python tests/datasets/test_catalogue.py"
 
 
-def test_the_command(monkeypatch, capsys):
-    code, said, _ = comoto(monkeypatch, capsys, "datasets")
+def test_the_command(comoto):
+    code, said, _ = comoto("datasets")
     assert code == 0
     assert all(name in said for name in CATALOGUE)
     assert said.endswith(
         "citation, notes and options of one of them: comoto datasets NAME\n"
         "described, but not read: csaw-cc, embed\n"
     )
-    code, said, _ = comoto(monkeypatch, capsys, "datasets", "bcs-dbt")
+    code, said, _ = comoto("datasets", "bcs-dbt")
     assert code == 0
     assert said == describe("bcs-dbt")
     assert "10.7937/E4WT-CD02" in said
     assert "--tables FOLDER" in said
-    code, _, error = comoto(monkeypatch, capsys, "datasets", "bcs-dtb")
+    code, _, error = comoto("datasets", "bcs-dtb")
     assert code == 2
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
 

@@ -1,14 +1,12 @@
 """CBIS-DDSM: masks found by content, boxes worked out by hand, splits without a leak, everything said."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
 from releases_cbis_ddsm import LAYOUTS, ROOT_UID, SHAPE, CbisTree, Finding, everyday
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.datasets.cbis_ddsm.masks import MaskJob, find_mask
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
@@ -408,22 +406,14 @@ def test_many_masks_in_processes_give_the_same_boxes(tmp_path):
     assert list(manifest.lesions["x2"]) == [k % 20 + 5 for k in range(40)]
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    output = capsys.readouterr()
-    return caught.value.code, output.out, output.err
-
-
-def test_command_line(tmp_path, monkeypatch, capsys):
+def test_command_line(tmp_path, comoto):
     root = one(tmp_path, mask_shape=(40, 31)).root
     arguments = ["index", "cbis-ddsm", root, "--out", tmp_path / "m", "--set", "kind=mass"]
-    code, _, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+    code, _, error = comoto(*arguments, "--strict")
     assert code == 2
     assert "does not fit the image" in error
     assert not (tmp_path / "m").exists()
-    code, said, _ = comoto(monkeypatch, capsys, *arguments)
+    code, said, _ = comoto(*arguments)
     assert code == 0
     assert said.splitlines()[0] == "cbis-ddsm: 1 images, 1 lesions"
     assert f"dropped: {MASS_TRAIN}: line 5: Mass-Training_P_00010_LEFT_CC left out" in said

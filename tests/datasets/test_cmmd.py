@@ -7,7 +7,6 @@ import pytest
 from releases_cmmd import LAYOUTS, CmmdTree, Image, outline
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.datasets.cmmd.files import leaning_side
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Split, View
@@ -429,20 +428,14 @@ def test_many_images_in_processes_give_the_same_sides(tmp_path):
     assert list(manifest.images["laterality"]) == ["LR"[k % 2] for k in range(40)]
 
 
-def test_command_line(outlined, tmp_path, monkeypatch, capsys):
-    def comoto(*arguments):
-        monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        return caught.value.code, capsys.readouterr()
-
+def test_command_line(outlined, tmp_path, comoto):
     outlined.annotate("D1-0002", "L", "[")
     arguments = ["index", "cmmd", outlined.root, "--out", tmp_path / "m", "--set", "images=all"]
-    code, output = comoto(*arguments, "--strict")
+    code, _, err = comoto(*arguments, "--strict")
     assert code == 2
-    assert "D1-0002_MLO_L_AnnotationFile.json: is no JSON" in output.err
+    assert "D1-0002_MLO_L_AnnotationFile.json: is no JSON" in err
     assert not (tmp_path / "m").exists()
-    code, output = comoto(*arguments)
+    code, out, _ = comoto(*arguments)
     assert code == 0
-    assert output.out.splitlines()[0] == "cmmd: 9 images, 1 lesions"
-    assert "dropped: " in output.out
+    assert out.splitlines()[0] == "cmmd: 9 images, 1 lesions"
+    assert "dropped: " in out

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.errors import DatasetError, DicomError
 from comoto.records import Laterality
 from comoto.report.draw import _CAPTION_ROWS, _COLORS, draw_file, draw_record
@@ -147,7 +146,7 @@ def predicted(folder, path, name=None):
     return folder / "p.csv"
 
 
-def test_a_file_alone_with_its_predictions(bcs_tree, tmp_path, monkeypatch):
+def test_a_file_alone_with_its_predictions(bcs_tree, tmp_path, monkeypatch, comoto):
     write_marked_volume(bcs_tree)
     path = bcs_tree.root / VOLUMES[2].folder("classic") / "1-1.dcm"
     table = predicted(tmp_path, path)
@@ -157,7 +156,7 @@ def test_a_file_alone_with_its_predictions(bcs_tree, tmp_path, monkeypatch):
     assert draw_file(path, 1, None, table, min_score=0.92).tobytes() == draw_file(path, 1).tobytes()
     monkeypatch.chdir(path.parent)
     assert draw_file(Path(path.name), predictions=table).tobytes() == picture.tobytes()
-    assert comoto(monkeypatch, path, "--predictions", table, "--out", tmp_path / "x.png") == 0
+    assert comoto("draw", path, "--predictions", table, "--out", tmp_path / "x.png").code == 0
     assert Image.open(tmp_path / "x.png").tobytes() == picture.tobytes()
 
 
@@ -184,24 +183,19 @@ def test_large_slices_are_reduced(tmp_path):
     assert draw_file(path).size[1] == 1400 + _CAPTION_ROWS
 
 
-def comoto(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["comoto", "draw", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    return caught.value.code
-
-
-def test_command(manifest, tmp_path, monkeypatch, capsys):
+def test_command(manifest, tmp_path, comoto):
     manifest.save(tmp_path / "m")
     out = tmp_path / "pictures" / "x.png"
     arguments = ["--manifest", tmp_path / "m", "--image", TURNED, "--slice", 2, "--out", out]
-    assert comoto(monkeypatch, *arguments) == 0
+    assert comoto("draw", *arguments).code == 0
     assert Image.open(out).tobytes() == draw_record(manifest, TURNED, 2).tobytes()
-    assert comoto(monkeypatch, *arguments) == 2
-    assert "x.png: exists" in capsys.readouterr().err
-    assert comoto(monkeypatch, *arguments, "--overwrite") == 0
+    again = comoto("draw", *arguments)
+    assert again.code == 2
+    assert "x.png: exists" in again.error
+    assert comoto("draw", *arguments, "--overwrite").code == 0
     path = next(manifest.records()).path
-    assert comoto(monkeypatch, path, "--slice", 1, "--out", tmp_path / "y.png") == 0
-    assert comoto(monkeypatch, path, "--manifest", tmp_path / "m", "--out", tmp_path / "z.png") == 2
-    assert "give either IMAGE" in capsys.readouterr().err
+    assert comoto("draw", path, "--slice", 1, "--out", tmp_path / "y.png").code == 0
+    answer = comoto("draw", path, "--manifest", tmp_path / "m", "--out", tmp_path / "z.png")
+    assert answer.code == 2
+    assert "give either IMAGE" in answer.error
     assert [file.name for file in out.parent.iterdir()] == ["x.png"]

@@ -1,12 +1,9 @@
 """INbreast: patients from names, regions in any spelling, boxes worked out by hand, a safe XML parser."""
 
-import sys
-
 import pytest
 from releases_inbreast import FIRST, SECOND, Image, InbreastTree, everyday
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.datasets.inbreast import outlines as inbreast_rois
 from comoto.datasets.inbreast.outlines import finding_of
 from comoto.errors import ConfigError, DatasetError
@@ -324,20 +321,14 @@ def test_wrong_options(tree, name, value, accepted):
         api.index("inbreast", tree.root, **{name: value})
 
 
-def test_command_line(tree, tmp_path, monkeypatch, capsys):
-    def comoto(*arguments):
-        monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        return caught.value.code, capsys.readouterr()
-
+def test_command_line(tree, tmp_path, comoto):
     tree.xml("22678646").write_text("<plist>")
     arguments = ["index", "inbreast", tree.root, "--out", tmp_path / "m", "--set", "min-size=4"]
-    code, output = comoto(*arguments, "--strict")
+    code, _, err = comoto(*arguments, "--strict")
     assert code == 2
-    assert "22678646.xml: is no XML property list" in output.err
+    assert "22678646.xml: is no XML property list" in err
     assert not (tmp_path / "m").exists()
-    code, output = comoto(*arguments)
+    code, out, _ = comoto(*arguments)
     assert code == 0
-    assert output.out.splitlines()[0] == "inbreast: 3 images, 3 lesions"
-    assert "dropped: " in output.out
+    assert out.splitlines()[0] == "inbreast: 3 images, 3 lesions"
+    assert "dropped: " in out

@@ -1,30 +1,19 @@
 """``comoto index`` and the call behind it."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.datasets import index
 from comoto.errors import ConfigError
 from comoto.records import Manifest
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    """Run the command line; returns the exit code, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    output = capsys.readouterr()
-    return caught.value.code, output.out, output.err
-
-
-def test_bcs_dbt(bcs_tree, tmp_path, monkeypatch, capsys):
+def test_bcs_dbt(bcs_tree, tmp_path, comoto):
     out = tmp_path / "manifests" / "bcs"
-    code, said, _ = comoto(monkeypatch, capsys, "index", "bcs-dbt", bcs_tree.root, "--out", out)
+    code, said, _ = comoto("index", "bcs-dbt", bcs_tree.root, "--out", out)
     assert code == 0
     assert said.splitlines()[0] == "bcs-dbt: 6 images, 4 lesions"
     assert "note: BCS-DBT-boxes-train-v2.csv: 1 box clipped to the image (line 4)" in said
@@ -33,7 +22,7 @@ def test_bcs_dbt(bcs_tree, tmp_path, monkeypatch, capsys):
     assert [path.name for path in out.parent.iterdir()] == ["bcs"]
 
 
-def test_vindr_mammo_with_categories(vindr_tree, tmp_path, monkeypatch, capsys):
+def test_vindr_mammo_with_categories(vindr_tree, tmp_path, comoto):
     arguments = [
         "index",
         "vindr-mammo",
@@ -43,37 +32,35 @@ def test_vindr_mammo_with_categories(vindr_tree, tmp_path, monkeypatch, capsys):
         "--category",
         "Nipple Retraction",
     ]
-    code, said, _ = comoto(monkeypatch, capsys, *arguments)
+    code, said, _ = comoto(*arguments)
     assert code == 0
     assert "4 images, 1 lesions" in said
 
 
-def test_wrong_input_leaves_nothing_behind(bcs_tree, tmp_path, monkeypatch, capsys):
+def test_wrong_input_leaves_nothing_behind(bcs_tree, tmp_path, comoto):
     bcs_tree.edit("boxes", "rmlo,0,2,5,6,4,7", "rmlo,0,2,5,6,0,7")
-    code, said, error = comoto(
-        monkeypatch, capsys, "index", "bcs-dbt", bcs_tree.root, "--out", tmp_path / "m"
-    )
+    code, said, error = comoto("index", "bcs-dbt", bcs_tree.root, "--out", tmp_path / "m")
     assert (code, said) == (2, "")
     assert "the box is empty in line 3" in error
     assert not (tmp_path / "m").exists()
 
 
-def test_existing_output(vindr_tree, tmp_path, monkeypatch, capsys):
+def test_existing_output(vindr_tree, tmp_path, comoto):
     arguments = ["index", "vindr-mammo", vindr_tree.root, "--out", tmp_path / "m"]
-    assert comoto(monkeypatch, capsys, *arguments)[0] == 0
-    code, _, error = comoto(monkeypatch, capsys, *arguments)
+    assert comoto(*arguments)[0] == 0
+    code, _, error = comoto(*arguments)
     assert code == 2
     assert "is not empty; choose another folder, or add --overwrite" in error
-    assert comoto(monkeypatch, capsys, *arguments, "--overwrite")[0] == 0
+    assert comoto(*arguments, "--overwrite")[0] == 0
     (tmp_path / "m" / "thesis.tex").write_text("precious")
-    code, _, error = comoto(monkeypatch, capsys, *arguments, "--overwrite")
+    code, _, error = comoto(*arguments, "--overwrite")
     assert code == 2
     assert "holds more than a manifest (thesis.tex)" in error
     assert (tmp_path / "m" / "thesis.tex").read_text() == "precious"
 
 
-def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
-    code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dtb", tmp_path, "--out", tmp_path / "m")
+def test_unknown_data_set_and_option(tmp_path, comoto):
+    code, _, error = comoto("index", "bcs-dtb", tmp_path, "--out", tmp_path / "m")
     assert code == 2
     assert "unknown data set 'bcs-dtb'; did you mean 'bcs-dbt'?" in error
     with pytest.raises(ConfigError, match="'vindr-mammo' takes no 'tables'; leave it out"):
@@ -95,15 +82,15 @@ def test_unknown_data_set_and_option(tmp_path, monkeypatch, capsys):
         ("dataset=csv", "write the first word instead"),
     ],
 )
-def test_switches_are_no_options(option, way, vindr_tree, tmp_path, monkeypatch, capsys):
+def test_switches_are_no_options(option, way, vindr_tree, tmp_path, comoto):
     words = ["index", "vindr-mammo", vindr_tree.root, "--out", tmp_path / "m", "--set", option]
-    code, _, error = comoto(monkeypatch, capsys, *words)
+    code, _, error = comoto(*words)
     assert (code, error) == (2, f"comoto: --set {option}: {way}\n")
 
 
-def test_an_output_that_cannot_be_made_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
+def test_an_output_that_cannot_be_made_is_said_before_anything_is_read(tmp_path, monkeypatch, comoto):
     def refusal(out):
-        code, _, error = comoto(monkeypatch, capsys, "index", "bcs-dbt", tmp_path / "none", "--out", out)
+        code, _, error = comoto("index", "bcs-dbt", tmp_path / "none", "--out", out)
         assert code == 2
         return error
 
@@ -117,7 +104,7 @@ def test_an_output_that_cannot_be_made_is_said_before_anything_is_read(tmp_path,
     assert refusal(out) == f"comoto: {out}: cannot be made, {tmp_path} is read-only; choose another folder\n"
 
 
-def test_strict_refuses_what_would_be_left_out(bcs_tree, vindr_tree, tmp_path, monkeypatch, capsys):
+def test_strict_refuses_what_would_be_left_out(bcs_tree, vindr_tree, tmp_path, comoto):
     bcs_tree.table("labels", "validation").unlink()
     (vindr_tree.root / "images" / "s2" / "b1.dicom").unlink()
     for name, tree, what in (
@@ -130,17 +117,17 @@ def test_strict_refuses_what_would_be_left_out(bcs_tree, vindr_tree, tmp_path, m
     ):
         out = tmp_path / "manifests" / name
         arguments = ["index", name, tree.root, "--allow-missing", "--out", out]
-        code, said, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+        code, said, error = comoto(*arguments, "--strict")
         assert (code, said) == (2, "")
         assert what in error
         assert not out.exists()
-        code, said, _ = comoto(monkeypatch, capsys, *arguments)
+        code, said, _ = comoto(*arguments)
         assert code == 0
         assert f"\ndropped: {what}" in said
 
 
-def test_options_of_a_reader(bcs_tree, tmp_path, monkeypatch, capsys):
+def test_options_of_a_reader(bcs_tree, tmp_path, comoto):
     arguments = ["index", "bcs-dbt", bcs_tree.root, "--out", tmp_path / "m", "--set", "actionable=leave-out"]
-    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--strict")
+    code, said, _ = comoto(*arguments, "--strict")
     assert code == 0
     assert "bcs-dbt: 5 images, 4 lesions" in said

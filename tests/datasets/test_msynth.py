@@ -1,13 +1,10 @@
 """M-SYNTH: doses, boxes from centres and projected masks, and the pairs that it makes with T-SYNTH."""
 
-import sys
-
 import numpy as np
 import pytest
 from releases_tsynth import Cohort, Mass, MsynthTree, TsynthTree, breast_picture
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Manifest, Modality, View
 from comoto.sources import open_source
@@ -164,24 +161,18 @@ def test_a_breast_is_one_patient_over_cohorts_and_both_sets(tmp_path):
         assert [lesion.box_xyxy for lesion in record.lesions] == [(5, 30, 11, 38)]
 
 
-def test_command_line(tree, tmp_path, monkeypatch, capsys):
+def test_command_line(tree, tmp_path, comoto):
     tree.dm(1, MASS)
     tree.dm(3, MASS).with_suffix(".loc").unlink()
     out = tmp_path / "manifest"
 
-    def index(*more):
-        arguments = ["index", "msynth", tree.root, "--out", out, "--set", "label=density", *more]
-        monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        return caught.value.code, capsys.readouterr()
-
-    code, said = index("--strict")
-    assert (code, said.out) == (2, "")
-    assert "an odd case has a lesion, but no file says where" in said.err
+    arguments = ["index", "msynth", tree.root, "--out", out, "--set", "label=density"]
+    answer = comoto(*arguments, "--strict")
+    assert (answer.code, answer.out) == (2, "")
+    assert "an odd case has a lesion, but no file says where" in answer.err
     assert not out.exists()
-    code, said = index()
-    assert code == 0
-    assert said.out.startswith("msynth: 1 images, 1 lesions\n")
-    assert "dropped: an odd case has a lesion" in said.out
+    answer = comoto(*arguments)
+    assert answer.code == 0
+    assert answer.out.startswith("msynth: 1 images, 1 lesions\n")
+    assert "dropped: an odd case has a lesion" in answer.out
     assert Manifest.load(out).images["label"].tolist() == ["fatty"]

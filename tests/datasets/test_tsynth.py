@@ -7,7 +7,6 @@ import pytest
 from releases_tsynth import Cohort, Mass, TsynthTree
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Manifest, Modality, Split, View
 from comoto.sources import open_source
@@ -319,12 +318,10 @@ def test_nothing_there(tmp_path):
         api.index("tsynth", tmp_path)
 
 
-def test_command_line(tree, tmp_path, monkeypatch, capsys):
+def test_command_line(tree, tmp_path, comoto):
     out = tmp_path / "manifest"
     arguments = ["index", "tsynth", tree.root, "--out", out, "--strict", "--set", "mass-density=1.06"]
-    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith("tsynth: 3 images, 2 lesions\n")
+    answer = comoto(*arguments)
+    assert answer.code == 0
+    assert answer.out.startswith("tsynth: 3 images, 2 lesions\n")
     assert len(Manifest.load(out)) == 3

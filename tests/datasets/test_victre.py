@@ -1,13 +1,10 @@
 """VICTRE: volumes of one file per slice, mammograms and projections told apart by content."""
 
-import sys
-
 import numpy as np
 import pytest
 from releases_victre import CAPTURE, CT, ROOT_UID, VictreTree
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.errors import ConfigError, DatasetError
 from comoto.records import Laterality, Manifest, Modality, Split, View
 from comoto.sources import open_source
@@ -260,23 +257,17 @@ def test_a_breast_at_the_right_is_indexed_as_one(tree):
     assert (record.laterality, record.view_key) == (Laterality.RIGHT, "rcc")
 
 
-def test_command_line(tree, places, tmp_path, monkeypatch, capsys):
+def test_command_line(tree, places, tmp_path, comoto):
     tree.volume("111", "Signal present")
     tree.projections("111")
     out = tmp_path / "manifest"
 
-    def index(*more):
-        arguments = ["index", "victre", tree.root, "--tables", places, "--out", out, *more]
-        monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        return caught.value.code, capsys.readouterr()
-
-    code, said = index("--strict")
-    assert (code, said.out) == (2, "")
-    assert "projections of the scan" in said.err
-    code, said = index("--set", "workers=1")
-    assert code == 0
-    assert said.out.startswith("victre: 1 images, 2 lesions\n")
-    assert "dropped: projections of the scan" in said.out
+    arguments = ["index", "victre", tree.root, "--tables", places, "--out", out]
+    answer = comoto(*arguments, "--strict")
+    assert (answer.code, answer.out) == (2, "")
+    assert "projections of the scan" in answer.err
+    answer = comoto(*arguments, "--set", "workers=1")
+    assert answer.code == 0
+    assert answer.out.startswith("victre: 1 images, 2 lesions\n")
+    assert "dropped: projections of the scan" in answer.out
     assert len(Manifest.load(out).lesions) == 2

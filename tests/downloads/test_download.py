@@ -22,7 +22,6 @@ from synthetic_index import (
 )
 
 from comoto import api
-from comoto.cli.main import run
 from comoto.downloads import fetch, index, web_tables
 from comoto.downloads.collections import COLLECTIONS, find_collection
 from comoto.downloads.fetch import PARTIAL, Download, check_disk, check_reachable, jobs_of, size_text
@@ -499,15 +498,6 @@ def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
 # ---- the command ------------------------------------------------------------------------------------------
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    """Run the command line; returns the exit code, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", ["comoto", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    output = capsys.readouterr()
-    return caught.value.code, output.out, output.err
-
-
 @pytest.fixture
 def installed(commons, monkeypatch):
     """The index and the client as if the package were installed; the network is a loopback server."""
@@ -522,37 +512,37 @@ def installed(commons, monkeypatch):
         yield root
 
 
-def test_the_command(installed, monkeypatch, capsys):
+def test_the_command(installed, comoto):
     arguments = ["download", "bcs-dbt", "--split", "train", "--normals", 1, "--out", installed]
-    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--dry-run")
+    code, said, _ = comoto(*arguments, "--dry-run")
     assert code == 0
     assert "to download: 4 series" in said
     assert "complete" not in said
-    code, _, error = comoto(monkeypatch, capsys, *arguments)
+    code, _, error = comoto(*arguments)
     assert code == 2
     assert "nobody is there to confirm the download; add --yes" in error
     assert not (installed / "breast_cancer_screening_dbt").exists()
-    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--yes")
+    code, said, _ = comoto(*arguments, "--yes")
     assert code == 0
     last = said.splitlines()[-1]
     assert last == f"next: comoto index bcs-dbt {installed} --out manifests/bcs-dbt"
-    code, said, _ = comoto(monkeypatch, capsys, *arguments)  # nothing is left to confirm
+    code, said, _ = comoto(*arguments)  # nothing is left to confirm
     assert code == 0
     assert "4 series are there already" in said
 
 
-def test_a_user_who_says_no(installed, monkeypatch, capsys):
+def test_a_user_who_says_no(installed, monkeypatch, comoto):
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
     monkeypatch.setattr("typer.confirm", lambda text, abort: (_ for _ in ()).throw(KeyboardInterrupt))
-    code, _, _ = comoto(monkeypatch, capsys, "download", "bcs-dbt", "--out", installed)
+    code, _, _ = comoto("download", "bcs-dbt", "--out", installed)
     assert code == 1
     assert not (installed / "breast_cancer_screening_dbt").exists()
 
 
-def test_offline_the_command_stops_before_the_client(installed, monkeypatch, capsys):
+def test_offline_the_command_stops_before_the_client(installed, monkeypatch, comoto):
     monkeypatch.setattr(fetch, "BUCKETS", PORT_9)
     monkeypatch.setitem(sys.modules, "idc_index", None)
-    code, _, error = comoto(monkeypatch, capsys, "download", "bcs-dbt", "--yes", "--out", installed)
+    code, _, error = comoto("download", "bcs-dbt", "--yes", "--out", installed)
     assert code == 2
     assert "are you offline" in error
 
@@ -564,8 +554,8 @@ def test_offline_the_command_stops_before_the_client(installed, monkeypatch, cap
         (("vindr-mammo",), "'vindr-mammo' cannot be downloaded here"),
     ],
 )
-def test_wrong_calls(installed, arguments, message, monkeypatch, capsys):
-    code, _, error = comoto(monkeypatch, capsys, "download", *arguments, "--out", installed)
+def test_wrong_calls(installed, arguments, message, comoto):
+    code, _, error = comoto("download", *arguments, "--out", installed)
     assert code == 2
     assert message in error
 
@@ -582,7 +572,7 @@ def test_wrong_calls(installed, arguments, message, monkeypatch, capsys):
     ],
 )
 def test_what_a_set_does_not_have_is_refused_before_anything_is_asked_for(
-    arguments, message, tmp_path, monkeypatch, capsys
+    arguments, message, tmp_path, monkeypatch, comoto
 ):
     """Neither the index, nor the publisher's tables, nor the images are asked for; no folder is made."""
 
@@ -592,7 +582,7 @@ def test_what_a_set_does_not_have_is_refused_before_anything_is_asked_for(
     monkeypatch.setattr(index, "index_path", asked)
     monkeypatch.setattr(web_tables.urllib.request, "urlopen", asked)
     out = tmp_path / "out"
-    code, _, error = comoto(monkeypatch, capsys, "download", *arguments, "--out", out)
+    code, _, error = comoto("download", *arguments, "--out", out)
     assert (code, out.exists()) == (2, False), error
     assert message in error
 

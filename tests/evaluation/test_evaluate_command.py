@@ -8,8 +8,6 @@ import pytest
 from challenge_cases import box, boxes, false_positive, labels, prediction, predictions, volume
 from test_mammogram_froc import detections, manifest
 
-from comoto.cli.main import run
-
 RUN_AND_LIST_MODULES = """
 import sys
 from comoto.cli.main import run
@@ -32,18 +30,9 @@ def arguments(tmp_path):
     return [f"--{name}={tmp_path / name}.csv" for name in ("predictions", "labels", "boxes")]
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    """Run the command in this process; return the exit code, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", ["comoto", "evaluate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as leaving:
-        run()
-    captured = capsys.readouterr()
-    return leaving.value.code or 0, captured.out, captured.err
-
-
-def test_summary_json_and_figure(arguments, tmp_path, monkeypatch, capsys):
+def test_summary_json_and_figure(arguments, tmp_path, comoto):
     outputs = [f"--json={tmp_path / 'out' / 'result.json'}", f"--figure={tmp_path / 'out' / 'froc.png'}"]
-    code, out, err = comoto(monkeypatch, capsys, *arguments, *outputs, "--bootstrap=50", "--seed=4")
+    code, out, err = comoto("evaluate", *arguments, *outputs, "--bootstrap=50", "--seed=4")
     assert (code, "bootstrap: 50/50" in err) == (0, True)
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     # 3 FP on 2 positive volumes stand above the hit of 1 of 2 lesions: a line from (0, 0) to (1.5, 0.5).
@@ -59,22 +48,22 @@ def test_summary_json_and_figure(arguments, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / "froc.png").stat().st_size > 10_000
 
 
-def test_existing_outputs_are_refused_before_anything_is_read(arguments, tmp_path, monkeypatch, capsys):
+def test_existing_outputs_are_refused_before_anything_is_read(arguments, tmp_path, comoto):
     target = tmp_path / "result.json"
     target.write_text("old")
-    code, out, err = comoto(monkeypatch, capsys, *arguments, f"--json={target}")
+    code, out, err = comoto("evaluate", *arguments, f"--json={target}")
     assert (code, out) == (2, "")
     assert "--overwrite" in err
     assert target.read_text() == "old"
-    code, _, _ = comoto(monkeypatch, capsys, *arguments, f"--json={target}", "--overwrite")
+    code, _, _ = comoto("evaluate", *arguments, f"--json={target}", "--overwrite")
     assert code == 0
     assert json.loads(target.read_text())["num_lesions"] == 2
 
 
-def test_wrong_input_is_one_line_and_code_2_and_writes_nothing(arguments, tmp_path, monkeypatch, capsys):
+def test_wrong_input_is_one_line_and_code_2_and_writes_nothing(arguments, tmp_path, comoto):
     (tmp_path / "boxes.csv").write_text("StudyUID,View\n")
     target = tmp_path / "result.json"
-    code, out, err = comoto(monkeypatch, capsys, *arguments, f"--json={target}")
+    code, out, err = comoto("evaluate", *arguments, f"--json={target}")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("comoto: ")
     assert "columns 'Slice', 'X', 'Y', 'Width', 'Height', 'VolumeSlices' are missing" in err
@@ -82,24 +71,23 @@ def test_wrong_input_is_one_line_and_code_2_and_writes_nothing(arguments, tmp_pa
 
 
 @pytest.mark.parametrize("given", [[], ["--predictions=p.csv"], ["--manifest=m", "--labels=l.csv"]])
-def test_an_incomplete_call_says_what_to_give(given, monkeypatch, capsys):
-    code, _, err = comoto(monkeypatch, capsys, *given)
+def test_an_incomplete_call_says_what_to_give(given, comoto):
+    code, _, err = comoto("evaluate", *given)
     assert code == 2
     assert "give --predictions with --labels and --boxes, or with --manifest" in err
 
 
-def test_a_figure_of_unknown_kind_is_refused_first(arguments, tmp_path, monkeypatch, capsys):
-    code, out, err = comoto(monkeypatch, capsys, *arguments, f"--figure={tmp_path / 'froc.gif'}")
+def test_a_figure_of_unknown_kind_is_refused_first(arguments, tmp_path, comoto):
+    code, out, err = comoto("evaluate", *arguments, f"--figure={tmp_path / 'froc.gif'}")
     assert (code, out) == (2, "")
     assert "a figure ends in .png" in err
 
 
-def test_mammograms_against_a_manifest(tmp_path, monkeypatch, capsys):
+def test_mammograms_against_a_manifest(tmp_path, comoto):
     manifest().save(tmp_path / "manifest")
     detections(("a", 0, 0, 10, 10, 0.9)).to_csv(tmp_path / "found.csv", index=False)
     code, out, _ = comoto(
-        monkeypatch,
-        capsys,
+        "evaluate",
         f"--mammogram-predictions={tmp_path / 'found.csv'}",
         f"--manifest={tmp_path / 'manifest'}",
         "--rule=center",

@@ -1,7 +1,6 @@
 """``comoto evaluate`` on a manifest's volumes, a radius in millimetres, and what the figures say of depth."""
 
 import json
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from challenge_cases import MEAN, box, boxes, labels, prediction, predictions, volume
 
 from comoto import api
-from comoto.cli.main import _run, run
 from comoto.errors import ComotoError, ConfigError, DatasetError
 from comoto.evaluation import evaluate, own_volumes
 from comoto.evaluation.own_volumes import HitRadius
@@ -42,14 +40,6 @@ def found(tmp_path):
     return path
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["comoto", "evaluate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as leaving:
-        run()
-    captured = capsys.readouterr()
-    return leaving.value.code or 0, captured.out, captured.err
-
-
 def test_a_manifest_gives_what_its_tables_give(tmp_path, found):
     by_tables = evaluate(found, labels(A, B), boxes(box(A), box(B)))
     own = api.evaluate(found, manifest=manifest(tmp_path), split="test")
@@ -60,27 +50,27 @@ def test_a_manifest_gives_what_its_tables_give(tmp_path, found):
     assert everything.published is not None
 
 
-def test_the_command(tmp_path, found, monkeypatch, capsys):
+def test_the_command(tmp_path, found, comoto):
     manifest(tmp_path)
     given = [f"--predictions={found}", f"--manifest={tmp_path / 'manifest'}", "--split=test"]
-    code, out, err = comoto(monkeypatch, capsys, *given, "--iou=0.2")
+    code, out, err = comoto("evaluate", *given, "--iou=0.2")
     assert code == 0
     assert "volumes, all       2 (2 with a prediction)" in out
     assert "depth: Z is the first slice of a box" in out
     assert "--iou: for mammograms only, not used here" in err
-    code, _, err = comoto(monkeypatch, capsys, *given[:2], "--split=validation")
+    code, _, err = comoto("evaluate", *given[:2], "--split=validation")
     assert (code, "no image is in the split validation (there are: test, train)" in err) == (2, True)
 
 
-def test_the_predictions_are_never_written_over(tmp_path, found, monkeypatch, capsys):
+def test_the_predictions_are_never_written_over(tmp_path, found, comoto):
     manifest(tmp_path)
     before = found.read_bytes()
     given = [f"--predictions={found}", f"--manifest={tmp_path / 'manifest'}", "--overwrite"]
     for target in (found, tmp_path / "manifest" / "manifest.json"):
-        code, _, err = comoto(monkeypatch, capsys, *given, f"--json={target}")
+        code, _, err = comoto("evaluate", *given, f"--json={target}")
         assert (code, "is one of the inputs and would be lost" in err) == (2, True)
     same = tmp_path / "x.svg"
-    code, _, err = comoto(monkeypatch, capsys, *given, f"--json={same}", f"--figure={same}")
+    code, _, err = comoto("evaluate", *given, f"--json={same}", f"--figure={same}")
     assert (code, "is named for two outputs" in err) == (2, True)
     assert found.read_bytes() == before
 
@@ -195,9 +185,10 @@ def test_boxes_without_depth_are_compared_by_their_first_slice():
     assert "Boxes of Depth 0 are compared by their Z alone" in flat.summary()
 
 
-def test_a_picture_over_its_own_predictions(tmp_path, found, capsys):
+def test_a_picture_over_its_own_predictions(tmp_path, found, comoto):
     before = found.read_bytes()
     drawn = ("--manifest", tmp_path / "manifest", "--image", "i1", "--predictions", found)
-    assert _run(["draw", "--out", str(found), "--overwrite", *map(str, drawn)]) == 2
-    assert "one of the inputs" in capsys.readouterr().err
+    answer = comoto("draw", "--out", found, "--overwrite", *drawn)
+    assert answer.code == 2
+    assert "one of the inputs" in answer.error
     assert found.read_bytes() == before

@@ -1,7 +1,6 @@
 """What the published code's metrics would say, worked by hand, and what the right ones say instead."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,6 @@ from challenge_cases import (
 )
 from test_mammogram_froc import manifest
 
-from comoto.cli.main import run
 from comoto.errors import DatasetError
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.mammogram import mammogram_froc
@@ -139,15 +137,7 @@ def test_nothing_matched_is_an_error():
         published_mammogram_metric(detections(("a", LESION, np.nan)), lesions("a"), ["a"])
 
 
-def comoto(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["comoto", "evaluate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as leaving:
-        run()
-    captured = capsys.readouterr()
-    return leaving.value.code or 0, captured.out, captured.err
-
-
-def test_the_command_prints_both_and_says_which_is_which(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_both_and_says_which_is_which(tmp_path, comoto):
     one = volume(1)
     found = predictions(prediction(one, 0.9), *[false_positive(one, 0.8)] * 2, prediction(one, 0.7, x=2000))
     tables = {"predictions": found, "labels": labels(one), "boxes": boxes(box(one), box(one, x=2000))}
@@ -155,7 +145,7 @@ def test_the_command_prints_both_and_says_which_is_which(tmp_path, monkeypatch, 
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     given = [f"--{name}={tmp_path / name}.csv" for name in tables]
     target = tmp_path / "result.json"
-    code, out, _ = comoto(monkeypatch, capsys, *given, "--published-metric", f"--json={target}")
+    code, out, _ = comoto("evaluate", *given, "--published-metric", f"--json={target}")
     assert code == 0
     assert "this published difference" in " ".join(out.split())
     (line,) = [line for line in out.splitlines() if line.strip().startswith("sensitivity_at_1_fps_positive")]
@@ -163,17 +153,16 @@ def test_the_command_prints_both_and_says_which_is_which(tmp_path, monkeypatch, 
     content = json.loads(target.read_text())
     assert content["sensitivity_at_1_fps_positive"] == 0.75
     assert content["published_metric"]["sensitivity_at_1_fps_positive"] == 1.0
-    code, out, _ = comoto(monkeypatch, capsys, *given)
+    code, out, _ = comoto("evaluate", *given)
     assert "published" not in out
 
 
-def test_an_undefined_published_metric_ends_the_command(tmp_path, monkeypatch, capsys):
+def test_an_undefined_published_metric_ends_the_command(tmp_path, comoto):
     manifest().save(tmp_path / "manifest")
     detections(("a", LESION, 0.9)).to_csv(tmp_path / "found.csv", index=False)
     target = tmp_path / "result.json"
     code, out, err = comoto(
-        monkeypatch,
-        capsys,
+        "evaluate",
         f"--mammogram-predictions={tmp_path / 'found.csv'}",
         f"--manifest={tmp_path / 'manifest'}",
         "--published-metric",

@@ -13,7 +13,6 @@ import pytest
 
 from comoto import api
 from comoto.checksums import seal_line
-from comoto.cli.main import run
 from comoto.errors import OutputExistsError
 from comoto.inference import predict as predict_room
 from comoto.locks import hold, lock_of
@@ -189,22 +188,17 @@ def room_of(size: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("where", "name"), [("head", "p.csv.journal"), ("entry", "p.csv.journal"), ("sidecar", "p.json")]
 )
-def test_a_full_disk_names_the_file(
-    monkeypatch, capsys, cut_after, student_run, files, tmp_path, where, name
-):
+def test_a_full_disk_names_the_file(comoto, cut_after, student_run, files, tmp_path, where, name):
     whole = api.predict(student_run, files, tmp_path / "whole.csv").table.read_bytes()
     cut_after(tmp_path / "p.csv", files, 2)
     head, *entries = (len(line) + 1 for line in (tmp_path / "p.csv.journal").read_bytes().split(b"\n")[:-1])
     for path in tmp_path.glob("p.*"):
         path.unlink()
     sizes = {"head": head // 2, "entry": head + entries[0] + 20, "sidecar": head + 4 * max(entries)}
-    words = ["comoto", "predict", "--model", student_run, "--out", tmp_path / "p.csv", *files]
-    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-    with room_of(sizes[where]), pytest.raises(SystemExit) as leaving:
-        run()
-    assert leaving.value.code == 2
-    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("comoto: ")]
-    assert line == f"comoto: {tmp_path / name}: File too large"
+    with room_of(sizes[where]):
+        answer = comoto("predict", "--model", student_run, "--out", tmp_path / "p.csv", *files)
+    assert answer.code == 2
+    assert answer.error == f"comoto: {tmp_path / name}: File too large"
     assert not list(tmp_path.glob(".*"))
     api.predict(student_run, files, tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_bytes() == whole

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from comoto import api
-from comoto.cli.main import _run
 from comoto.errors import ConfigError, DatasetError, DicomError
 from comoto.inference.inputs import PredictionRequest, collect_jobs
 from comoto.records import Manifest, Modality, Split
@@ -189,15 +188,15 @@ class TestBad:
         assert set(other.failed) == {str(bad), str(inside)}
 
     def test_a_locked_file_that_is_named_does_not_stop_the_command(
-        self, student_run, tmp_path, monkeypatch, capsys
+        self, student_run, tmp_path, monkeypatch, comoto
     ):
         """The command line must not ask for rights before the inputs are looked at one by one."""
         good, bad = volume(tmp_path / "good.dcm"), tmp_path / "bad.dcm"
         bad.write_bytes(b"")
         monkeypatch.setattr("os.access", lambda path, mode: Path(path) != bad)
-        words = ["predict", bad, good, "--model", student_run, "--out", tmp_path / "p.csv"]
-        assert _run([str(word) for word in words]) == 2
-        assert f"1 of 2 images could not be read and are left out: {bad}" in capsys.readouterr().err
+        answer = comoto("predict", bad, good, "--model", student_run, "--out", tmp_path / "p.csv")
+        assert answer.code == 2
+        assert f"1 of 2 images could not be read and are left out: {bad}" in answer.error
         assert len(json.loads((tmp_path / "p.json").read_text())["images"]) == 1
 
     def test_slices_that_make_no_volume(self, student_run, tmp_path):

@@ -14,7 +14,6 @@ import pytest
 from html_page import check_page
 
 from comoto import api
-from comoto.cli.main import _run
 from comoto.config import PreprocessConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.evaluation import own_volumes
@@ -320,15 +319,14 @@ def test_what_cannot_be_reported_is_refused(manifest, tables, tmp_path):
     assert not out.exists()
 
 
-def test_the_command_writes_the_same_page_and_refuses_what_it_cannot(exams, tables, tmp_path, capsys, text):
+def test_the_command_writes_the_same_page_and_refuses_what_it_cannot(exams, tables, tmp_path, comoto, text):
     one, other = (str(path) for path in tables.values())
     words = ["report", "--manifest", str(exams.manifests / "bcs-dbt"), "--min-radius", str(RADIUS)]
     words += ["--bootstrap", "40", "--seed", "3", "--out", str(tmp_path / "a.html")]
-    assert _run([*words, "--predictions", f"One <b>={one}", f"Other={other}"]) == 0
+    assert comoto(*words, "--predictions", f"One <b>={one}", f"Other={other}").code == 0
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == text
     mammograms = tmp_path / "m.csv"
     mammograms.write_text("image_id,x1,y1,x2,y2,score\na,0,0,5,5,0.5\n")
-    capsys.readouterr()
     for more, message in (
         ((f"--predictions=a={one}",), "a.html: exists; choose another name, or add --overwrite"),
         ((f"--predictions=a={one}", f"a={other}", "--overwrite"), "'a' is named twice"),
@@ -338,16 +336,17 @@ def test_the_command_writes_the_same_page_and_refuses_what_it_cannot(exams, tabl
         ((f"--predictions=m={mammograms}", "--overwrite"), "'comoto evaluate --mammogram-predictions'"),
         ((f"--predictions={one}", "--run", f"r={tmp_path}", "--overwrite"), "no checkpoint.json here"),
     ):
-        assert _run([*words, *more]) == 2, more
-        assert message in capsys.readouterr().err
+        answer = comoto(*words, *more)
+        assert answer.code == 2, more
+        assert message in answer.error
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == text
 
 
-def test_a_path_alone_is_named_by_its_file(exams, tables, tmp_path):
+def test_a_path_alone_is_named_by_its_file(exams, tables, tmp_path, comoto):
     folder = tmp_path / "lr=0.1"
     folder.mkdir()
     path = folder / "mine.csv"
     path.write_bytes(next(iter(tables.values())).read_bytes())
     words = ["report", "--manifest", str(exams.manifests / "bcs-dbt"), "--no-pictures", "--bootstrap", "2"]
-    assert _run([*words, "--predictions", str(path), "--out", str(tmp_path / "a.html")]) == 0
+    assert comoto(*words, "--predictions", path, "--out", tmp_path / "a.html").code == 0
     assert "<h1>CoMoTo report: mine on bcs-dbt</h1>" in (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from comoto.cli.main import run
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a call of the command line gave back."""
 
     code: int
