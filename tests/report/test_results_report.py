@@ -255,8 +255,8 @@ def test_few_patients_are_said_once_and_as_evaluate_says_it(manifest, tables, tm
 
 
 def test_a_slice_that_several_sections_show_is_decoded_once(manifest, tables, tmp_path, monkeypatch):
-    decoded, real = Counter(), source_images._windowed
-    monkeypatch.setattr(source_images, "_windowed", lambda *given: counted(real(*given)))
+    decoded, real = Counter(), source_images.to_bytes
+    monkeypatch.setattr(source_images, "to_bytes", lambda *given: counted(real(*given)))
 
     def counted(pixels):
         decoded[pixels.tobytes()] += 1
