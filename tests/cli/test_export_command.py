@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+
 from command_calls import predict_words
 
 
