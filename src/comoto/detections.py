@@ -17,16 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from comoto.csv_rows import read_csv_rows
 from comoto.output_files import write_text
+from comoto.prediction_rows import MAMMOGRAM_COLUMNS, joined, read_image_rows, volume_rows
 from comoto.records import PREDICTION_COLUMNS, FloatArray, IntArray
-from comoto.tables import read_table
 
 Space = Literal["source", "grid"]
 """Pixels of the image in its corrected orientation, or of the network's grid."""
-
-MAMMOGRAM_COLUMNS = ("image_id", "x1", "y1", "x2", "y2", "score")
-"""Columns of a table of mammograms: pixels of the image."""
 
 _KEYS = ("patient_id", "study_id", "view_key")
 _UIDS = ("series_instance_uid", "sop_instance_uid")
@@ -264,23 +260,9 @@ class Detections:
                 for box, score in zip(self._hundredths(), self.scores.tolist(), strict=True)
             ]
             return pd.DataFrame(rows, columns=list(MAMMOGRAM_COLUMNS))
-        x1, y1, x2, y2 = self.rounded().boxes_xyxy.astype(np.float64).T
-        left, top = np.floor(x1), np.floor(y1)
-        return pd.DataFrame(
-            {
-                "PatientID": self.patient_id,
-                "StudyUID": self.study_id,
-                "View": self.view_key,
-                "X": left.astype(np.int64),
-                "Width": (np.ceil(x2) - left).astype(np.int64),
-                "Y": top.astype(np.int64),
-                "Height": (np.ceil(y2) - top).astype(np.int64),
-                "Z": self.first_slice,
-                "Depth": self.num_spanned,
-                "Score": self.scores.astype(np.float64),
-            },
-            columns=list(PREDICTION_COLUMNS),
-        )
+        boxes, scores = self.rounded().boxes_xyxy.astype(np.float64), self.scores.astype(np.float64)
+        key = self.patient_id, self.study_id, self.view_key
+        return volume_rows(key, boxes, scores, self.spans)
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write ``to_dataframe`` as a CSV file; an existing one is replaced as a whole."""
@@ -299,7 +281,16 @@ class Detections:
         Raises:
             DatasetError: the file cannot be read, lacks columns, or a row holds no box; names the lines.
         """
-        return _read_table(Path(path))
+        return [
+            Detections(
+                boxes.astype(np.float32),
+                scores.astype(np.float32),
+                None if spans is None else Spans(*spans),
+                space="source",
+                **dict(zip(("image_id",) if spans is None else _KEYS, key, strict=True)),
+            )
+            for key, boxes, scores, spans in read_image_rows(Path(path))
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as one image stands in the JSON file of ``comoto predict``.
@@ -389,17 +380,12 @@ class Detections:
 
 def prediction_table(images: Iterable[Detections]) -> pd.DataFrame:
     """Return the table of several volumes, as ``Detections.to_dataframe`` does of one."""
-    return _joined(images, PREDICTION_COLUMNS)
+    return joined([one.to_dataframe() for one in images if len(one)], PREDICTION_COLUMNS)
 
 
 def mammogram_table(images: Iterable[Detections]) -> pd.DataFrame:
     """Return the table of several mammograms, as ``Detections.to_dataframe`` does of one."""
-    return _joined(images, MAMMOGRAM_COLUMNS)
-
-
-def _joined(images: Iterable[Detections], columns: Sequence[str]) -> pd.DataFrame:
-    tables = [one.to_dataframe() for one in images if len(one)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+    return joined([one.to_dataframe() for one in images if len(one)], MAMMOGRAM_COLUMNS)
 
 
 def _checked_spans(spans: Sequence[ArrayLike], number: int) -> Spans:
@@ -409,34 +395,3 @@ def _checked_spans(spans: Sequence[ArrayLike], number: int) -> Spans:
     if (first < 0).any() or (spanned < 0).any():
         raise ValueError("a first slice or a number of slices is negative")
     return Spans(first, spanned)
-
-
-def _read_table(path: Path) -> list[Detections]:
-    is_volumes = "StudyUID" in read_csv_rows(path).header
-    columns = PREDICTION_COLUMNS if is_volumes else MAMMOGRAM_COLUMNS
-    names, numbers = (columns[:3], columns[3:]) if is_volumes else (columns[:1], columns[1:])
-    table = read_table(path, "predictions", names, numbers)
-    values = np.stack([table.numbers[name] for name in numbers], axis=1)
-    if is_volumes:
-        x, width, y, height, first, depth, scores = values.T
-        boxes = np.stack([x, y, x + width, y + height], axis=1)
-        slices = np.stack([first, depth], axis=1)
-    else:
-        boxes, scores, slices = values[:, :4], values[:, 4], np.zeros((len(values), 2))
-    is_right = np.isfinite(values).all(axis=1) & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
-    is_right &= (slices >= 0).all(axis=1) & (slices == np.floor(slices)).all(axis=1)
-    table.require(is_right, "no box with a score and whole slices", "correct the table")
-    rows_of: dict[tuple[str, ...], list[int]] = {}
-    for row, key in enumerate(zip(*(table.texts[name] for name in names), strict=True)):
-        rows_of.setdefault(key, []).append(row)
-    fields = _KEYS if is_volumes else ("image_id",)
-    return [
-        Detections(
-            boxes[rows].astype(np.float32),
-            scores[rows].astype(np.float32),
-            Spans(*slices[rows].T.astype(np.int64)) if is_volumes else None,
-            space="source",
-            **dict(zip(fields, key, strict=True)),
-        )
-        for key, rows in rows_of.items()
-    ]

@@ -7,8 +7,6 @@ from 0. Nothing here holds pixels.
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,30 +17,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from comoto.arguments import AnyPath, as_path
-from comoto.checksums import file_sha256, read_json_object, write_sealed_json
 from comoto.errors import DatasetError, DicomError
-from comoto.output_files import atomic_folder, atomic_write, refuse_folder, write_text
+from comoto.manifest_files import AGAIN, read_manifest_files, refuse_manifest_folder, write_manifest_files
+from comoto.output_files import atomic_folder
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-PREDICTION_COLUMNS = (
-    "PatientID",
-    "StudyUID",
-    "View",
-    "X",
-    "Width",
-    "Y",
-    "Height",
-    "Z",
-    "Depth",
-    "Score",
-)
+PREDICTION_COLUMNS = ("PatientID", "StudyUID", "View", "X", "Width", "Y", "Height", "Z", "Depth", "Score")
 """Columns of the DBTex challenge's submission file, in its order."""
-
-_MANIFEST_FORMAT = "comoto-manifest-2"
-_FORMER_MANIFEST_FORMAT = "comoto-manifest-1"
-_AGAIN = "make the manifest again ('comoto index' or 'comoto split'; 'comoto prepare' in a prepared store)"
 
 
 class Laterality(StrEnum):
@@ -214,10 +197,6 @@ LESION_COLUMNS = {
 }
 
 
-MANIFEST_FILES = ("images.parquet", "lesions.parquet", "manifest.json", "summary.txt")
-"""What ``Manifest.save`` writes."""
-
-
 @dataclass(frozen=True)
 class Manifest:
     """Validated tables of a data set: one row an image, one row a lesion.
@@ -318,10 +297,10 @@ class Manifest:
     def summary(self) -> str:
         """Return a readable table of what is inside."""
         with_lesion = self.images["image_id"].isin(self.lesions["image_id"])
-        lines = [f"{self.name}: {len(self.images)} images, {len(self.lesions)} lesions"]
-        lines.append(
-            f"{'split':<12}{'patients':>9}{'studies':>9}{'images':>9}{'with lesion':>13}{'lesions':>9}"
-        )
+        lines = [
+            f"{self.name}: {len(self.images)} images, {len(self.lesions)} lesions",
+            f"{'split':<12}{'patients':>9}{'studies':>9}{'images':>9}{'with lesion':>13}{'lesions':>9}",
+        ]
         for split in Split:
             rows = self.images["split"] == split.value
             if rows.any():
@@ -339,31 +318,14 @@ class Manifest:
         return "\n".join(lines)
 
     def save(self, folder: AnyPath) -> None:
-        """Write ``MANIFEST_FILES``, ``manifest.json`` as the last one.
-
-        ``manifest.json`` vouches for itself and for both tables.
+        """Write ``MANIFEST_FILES``, ``manifest.json``, which vouches for itself and both tables, as the last.
 
         Raises:
             TypeError: ``folder`` is no path.
         """
-        folder = as_path("folder", folder)
-        about = folder / "manifest.json"
-        about.unlink(missing_ok=True)  # whatever ends this early, nobody reads old and new mixed
-        sums = {}
-        for name, table in (("images", self.images), ("lesions", self.lesions)):
-            path = folder / f"{name}.parquet"
-            with atomic_write(path) as part:
-                table.to_parquet(part, index=False)
-            sums[path.name] = file_sha256(path)
-        write_text(folder / "summary.txt", self.summary() + "\n")
-        content = {
-            "format": _MANIFEST_FORMAT,
-            "name": self.name,
-            "notes": list(self.notes),
-            "dropped": list(self.dropped),
-            "sha256": sums,
-        }
-        write_sealed_json(about, content, indent=2)
+        about = {"name": self.name, "notes": list(self.notes), "dropped": list(self.dropped)}
+        tables = {"images": self.images, "lesions": self.lesions}
+        write_manifest_files(as_path("folder", folder), tables, about, self.summary())
 
     @staticmethod
     def load(folder: AnyPath) -> Manifest:
@@ -374,23 +336,12 @@ class Manifest:
             TypeError: ``folder`` is no path.
         """
         folder = as_path("folder", folder)
-        about = folder / "manifest.json"
-        if not about.is_file():
-            raise DatasetError(f"{folder}: no manifest.json here; make one with 'comoto index'")
-        content = read_json_object(about, DatasetError, _AGAIN, unsealed=(_FORMER_MANIFEST_FORMAT,))
-        if content.get("format") not in (_MANIFEST_FORMAT, _FORMER_MANIFEST_FORMAT):
-            raise DatasetError(
-                f"{about}: format {content.get('format')!r} is not {_MANIFEST_FORMAT}; {_AGAIN}"
-            )
-        sums = content.get("sha256", {})
-        images, lesions = (
-            _read_table(folder / name, sums.get(name)) for name in ("images.parquet", "lesions.parquet")
-        )
+        content, images, lesions = read_manifest_files(folder)
         try:
             name, notes, dropped = content["name"], content["notes"], content.get("dropped", ())
             return Manifest(str(name), images, lesions, tuple(notes), tuple(dropped))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{folder}: the manifest is damaged ({error!r}); {_AGAIN}") from error
+            raise DatasetError(f"{folder}: the manifest is damaged ({error!r}); {AGAIN}") from error
 
 
 def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> None:
@@ -409,16 +360,6 @@ def save_manifest(manifest: Manifest, folder: Path, overwrite: bool = False) -> 
         manifest.save(part)
 
 
-def refuse_manifest_folder(folder: Path, overwrite: bool) -> None:
-    """Check before the work starts that a manifest may be written into the folder.
-
-    Raises:
-        OutputExistsError: the folder holds something that is no manifest, or one and ``overwrite`` is not
-            set; or it cannot be made or written to.
-    """
-    refuse_folder(folder, "a manifest", MANIFEST_FILES, overwrite)
-
-
 def _typed(table: pd.DataFrame, columns: dict[str, str], what: str) -> pd.DataFrame:
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -426,37 +367,14 @@ def _typed(table: pd.DataFrame, columns: dict[str, str], what: str) -> pd.DataFr
     return table[list(columns)].astype(columns).reset_index(drop=True)
 
 
-def _read_table(path: Path, sha256: str | None) -> pd.DataFrame:
-    """Read a table of a manifest.
-
-    Args:
-        path: a Parquet file.
-        sha256: what its bytes must add up to; None in the former format.
-    """
-    if not path.is_file():
-        raise DatasetError(f"{path}: is missing; {_AGAIN}")
-    data = path.read_bytes()
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise DatasetError(f"{path}: is damaged, or was changed since it was written (checksum); {_AGAIN}")
-    try:
-        return pd.read_parquet(io.BytesIO(data))
-    except Exception as error:  # the library of a damaged file may raise anything
-        raise DatasetError(f"{path}: is damaged (no Parquet table); {_AGAIN}") from error
-
-
 def _check_images(name: str, images: pd.DataFrame) -> None:
     repeated = images["image_id"][images["image_id"].duplicated()]
     if len(repeated):
         raise DatasetError(f"{name}: image_id is not unique: {', '.join(repeated.unique()[:5])}")
-    for column, words in (
-        ("modality", Modality),
-        ("laterality", Laterality),
-        ("view", View),
-        ("split", Split),
-    ):
-        bad = sorted(set(images[column].dropna()) - {word.value for word in words}) + (
-            ["(empty)"] if images[column].isna().any() else []
-        )
+    enumerations = {"modality": Modality, "laterality": Laterality, "view": View, "split": Split}
+    for column, words in enumerations.items():
+        bad = sorted(set(images[column].dropna()) - {word.value for word in words})
+        bad += ["(empty)"] if images[column].isna().any() else []
         if bad:
             raise DatasetError(f"{name}: unknown {column}: {', '.join(bad[:5])}")
     splits = images.groupby("patient_id")["split"].nunique()

@@ -99,8 +99,8 @@ def evaluate(
     """
     from comoto import api
     from comoto.errors import ConfigError
+    from comoto.manifest_files import MANIFEST_FILES
     from comoto.output_files import output_files, refuse_existing, refuse_inputs_as_outputs
-    from comoto.records import MANIFEST_FILES
 
     outputs = [path for path in (json_path, figure) if path is not None]
     own = [] if manifest is None else [manifest, *(manifest / name for name in MANIFEST_FILES)]

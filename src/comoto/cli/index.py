@@ -51,8 +51,9 @@ def index(
     Example: comoto index bcs-dbt downloads/bcs-dbt --out manifests/bcs-dbt
     """
     from comoto import api
+    from comoto.manifest_files import refuse_manifest_folder
     from comoto.output_files import refuse_inputs_as_outputs
-    from comoto.records import refuse_manifest_folder, save_manifest
+    from comoto.records import save_manifest
 
     refuse_inputs_as_outputs([out], [root, tables])
     refuse_manifest_folder(out, overwrite)

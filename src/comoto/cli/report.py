@@ -63,8 +63,8 @@ def report(
     CoMoTo=comoto.csv --run runs/comoto --out report.html
     """
     from comoto.api import write_report
+    from comoto.manifest_files import MANIFEST_FILES
     from comoto.output_files import refuse_existing, refuse_inputs_as_outputs
-    from comoto.records import MANIFEST_FILES
 
     tables = _named([*predictions, *(others or ())], "--predictions")
     runs = _named(run or (), "--run")
