@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydicom import misc
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
+from comoto.dicom.attributes import text_of, texts_of, uid_of
 from comoto.dicom.tags import CAUSES_OF_DAMAGE, is_defect, read_tags, without_values
 from comoto.errors import DicomError
 
@@ -157,13 +157,13 @@ def dicom_content(path: Path) -> DicomContent:
     tags: list[BaseTag | int | str | tuple[int, int]] = [*_KEYWORDS, *_PRIVATE_CREATORS]
     try:
         dataset = read_tags(path, tags)
-        meta_class = uid_text(dataset.file_meta, "MediaStorageSOPClassUID")
+        meta_class = uid_of(dataset.file_meta, "MediaStorageSOPClassUID")
         return DicomContent(
             path=path,
             content=_decide(dataset, meta_class),
-            sop_class_uid=uid_text(dataset, "SOPClassUID"),
-            series_uid=uid_text(dataset, "SeriesInstanceUID"),
-            series_description=_text(dataset, "SeriesDescription"),
+            sop_class_uid=uid_of(dataset, "SOPClassUID"),
+            series_uid=uid_of(dataset, "SeriesInstanceUID"),
+            series_description=text_of(dataset, "SeriesDescription") or "",
             num_frames=_count(dataset, "NumberOfFrames") or 1,
             rows=_count(dataset, "Rows"),
             columns=_count(dataset, "Columns"),
@@ -177,17 +177,9 @@ def dicom_content(path: Path) -> DicomContent:
         return DicomContent(path, Content.UNREADABLE, reason=without_values(error))
 
 
-def uid_text(dataset: Dataset, keyword: str) -> str:
-    """Return a UID without validation: de-identified files hold hashes, and pydicom would warn of each."""
-    if keyword not in dataset:
-        return ""
-    value = dataset.get_item(keyword).value
-    return value.decode("ascii", "replace").strip(" \0") if isinstance(value, bytes) else str(value or "")
-
-
 def _decide(dataset: Dataset, meta_class: str) -> Content:
-    uid = uid_text(dataset, "SOPClassUID")
-    words = _words(dataset, "ImageType")
+    uid = uid_of(dataset, "SOPClassUID")
+    words = set(texts_of(dataset, "ImageType"))
     several = _count(dataset, "NumberOfFrames") > 1
     if uid == _CAPTURE and _has_private_frames(dataset):
         return Content.PRIVATE
@@ -226,27 +218,20 @@ def _of_class(uid: str, dataset: Dataset, words: set[str], several: bool) -> Con
 
 def _is_breast(dataset: Dataset, words: set[str]) -> bool:
     """Say whether anything tells that the breast was imaged; a chest CT says nothing of the kind."""
+    modality, part, view = (
+        (text_of(dataset, keyword) or "").upper()
+        for keyword in ("Modality", "BodyPartExamined", "ViewPosition")
+    )
     return bool(
-        _text(dataset, "Modality").upper() == "MG"
-        or "BREAST" in _text(dataset, "BodyPartExamined").upper()
-        or _text(dataset, "ViewPosition").upper() in ("CC", "MLO", "ML", "LM", "LMO", "XCCL", "XCCM")
+        modality == "MG"
+        or "BREAST" in part
+        or view in ("CC", "MLO", "ML", "LM", "LMO", "XCCL", "XCCM")
         or words & _TOMOSYNTHESIS_WORDS
     )
 
 
 def _has_private_frames(dataset: Dataset) -> bool:
     return any("HOLOGIC" in str(dataset[tag].value).upper() for tag in _PRIVATE_CREATORS if tag in dataset)
-
-
-def _words(dataset: Dataset, keyword: str) -> set[str]:
-    value = dataset.get(keyword)
-    words = value if isinstance(value, MultiValue) else [value] if value else []
-    return {str(word).strip().upper() for word in words}
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
 
 
 def _count(dataset: Dataset, keyword: str) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
+from comoto.dicom.attributes import uid_of
 from comoto.dicom.decode import Pixels
 from comoto.dicom.grey import middle_window
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, DicomHeader, read_header
@@ -26,7 +27,7 @@ from comoto.dicom.read import DicomImage
 from comoto.dicom.source import Source
 from comoto.dicom.tags import one_error
 from comoto.errors import DicomError
-from comoto.sources.dicom_content import DicomContent, uid_text
+from comoto.sources.dicom_content import DicomContent
 
 _NAMED = 3
 """Files named in a message."""
@@ -185,12 +186,12 @@ def _slice_of(file: DicomContent) -> StackSlice:
     with one_error(file.path):
         return StackSlice(
             path=file.path,
-            sop_instance_uid=uid_text(dataset, "SOPInstanceUID"),
+            sop_instance_uid=uid_of(dataset, "SOPInstanceUID"),
             number=_count(dataset, "InstanceNumber"),
             announced=_count(dataset, "ImagesInAcquisition"),
             position=slice_position(dataset),
             series_uid=file.series_uid,
-            transfer_syntax=uid_text(dataset.file_meta, "TransferSyntaxUID"),
+            transfer_syntax=uid_of(dataset.file_meta, "TransferSyntaxUID"),
             shape=(file.rows, file.columns),
             layout=tuple(dataset.get(keyword) for keyword in _LAYOUT),
             rescale=(_number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)),

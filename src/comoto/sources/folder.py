@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from comoto.dicom.attributes import text_of, uid_of
 from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
-from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom, uid_text
+from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom
 from comoto.sources.dicom_stack import slice_position
 
 _FEWEST_CAPTURES = 5
@@ -218,7 +219,7 @@ def _without_copies(files: list[DicomContent]) -> list[DicomContent]:
     kept: dict[str, DicomContent] = {}
     result = []
     for one in files:
-        uid = "" if one.tags is None else uid_text(one.tags, "SOPInstanceUID")
+        uid = "" if one.tags is None else uid_of(one.tags, "SOPInstanceUID")
         original = kept.setdefault(uid, one) if uid else one
         if original is not one and filecmp.cmp(original.path, one.path, shallow=False):
             warn_once("copy", f"{one.path}: a copy of {original.path.name}; it is left out")
@@ -254,8 +255,7 @@ def _by(files: Sequence[DicomContent], key: Callable[[DicomContent], Any]) -> di
 
 
 def _word(one: DicomContent, keyword: str) -> str:
-    value = None if one.tags is None else one.tags.get(keyword)
-    return "" if value is None else str(value).strip().upper()
+    return "" if one.tags is None else (text_of(one.tags, keyword) or "").upper()
 
 
 def _is_stack_of_captures(files: list[DicomContent]) -> bool:
