@@ -232,6 +232,20 @@ def refuse_working_folder(folder: Path) -> None:
         )
 
 
+def folder_above(path: Path) -> Path:
+    """Return the nearest folder above a path that is there.
+
+    Raises:
+        OutputExistsError: it is no folder.
+    """
+    above = path.absolute().parent
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise OutputExistsError(f"{above}: is no folder, so nothing can be below it; choose another --out")
+    return above
+
+
 def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool) -> None:
     """Check before the work starts that a folder may be written whole (``atomic_folder``).
 
@@ -247,11 +261,7 @@ def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a folder")
     refuse_working_folder(folder)
-    above = folder.absolute().parent  # the folder is replaced whole, so what counts is where it lies
-    while not os.path.lexists(above):
-        above = above.parent
-    if not above.is_dir():
-        raise OutputExistsError(f"{above}: is no folder, so nothing can be below it; choose another --out")
+    above = folder_above(folder)  # the folder is replaced whole, so what counts is where it lies
     if not os.access(above, os.W_OK | os.X_OK):
         raise OutputExistsError(f"{folder}: cannot be made, {above} is read-only; choose another folder")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comoto.errors import OutputExistsError
+from comoto.output_files import folder_above
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,7 @@ class Places:
                 f"{out}: the table (CSV) and its JSON sidecar would be one file; name it such as "
                 f"{out.with_suffix('.csv')}"
             )
-        above = out.absolute().parent
-        while not os.path.lexists(above):
-            above = above.parent
-        if not above.is_dir():
-            raise OutputExistsError(
-                f"{above}: is no folder, so nothing can be below it; choose another --out"
-            )
+        folder_above(out)
         return Places(
             out,
             out.with_suffix(".json"),

@@ -98,7 +98,7 @@ def find_padding(
         return None, ""
     low, high = values
     shades = [frame if curve is None else curve.values(frame) for frame in frames]
-    few = [(_thinned(frame), _thinned(shown)) for frame, shown in zip(frames, shades, strict=True)]
+    few = [(thinned(frame), thinned(shown)) for frame, shown in zip(frames, shades, strict=True)]
     others = np.concatenate([shown[~_within(frame, low, high)] for frame, shown in few])
     if not others.size:
         return None, ""
@@ -130,6 +130,7 @@ def _large_at_border(table: NDArray[Any], shape: tuple[int, ...]) -> list[int]:
     return [int(number) for number in chosen if number > 0]
 
 
-def _thinned(image: Image) -> Image:
+def thinned(image: Image) -> Image:
+    """Return every n-th pixel of an image, at least 512 along each side where it has as many."""
     step = max(1, min(image.shape) // _VALUES_PER_SIDE)
     return image[::step, ::step]

@@ -21,7 +21,7 @@ from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
 from comoto.preprocessing.breast import BreastRegion, find_breast
 from comoto.preprocessing.detector_data import DetectorCurve, detector_curve
-from comoto.preprocessing.padding import Padding, find_padding
+from comoto.preprocessing.padding import Padding, find_padding, thinned
 from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window, to_bytes, windowed
 from comoto.records import FloatArray, ImageHeader, Laterality, Modality
@@ -34,7 +34,6 @@ ByteImage = NDArray[np.uint8]
 Shape = tuple[int, int]
 
 _SAMPLED_SHARES = (0.25, 0.5, 0.75)
-_VALUES_PER_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -257,9 +256,8 @@ def _orient(first: Image, lie: VolumeOrientation) -> Chain:
 
 def _values(frames: list[Image], orient: Chain, breast: BreastRegion) -> NDArray[Any]:
     """Return frame values of the breast on every n-th pixel of the frames."""
-    step = max(1, min(orient.in_shape) // _VALUES_PER_SIDE)
-    thinned = [orient.image(frame)[::step, ::step] for frame in frames]
-    return np.concatenate([frame[breast.on(frame.shape)] for frame in thinned])
+    few = [thinned(orient.image(frame)) for frame in frames]
+    return np.concatenate([frame[breast.on(frame.shape)] for frame in few])
 
 
 def _to_grid(
