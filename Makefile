@@ -32,6 +32,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check src tests benchmarks fuzz docs/_site
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_examples.py tests/test_links.py
 
 # The site, in site/: every link is checked, and nothing is fetched from elsewhere when it is read.
 docs: .venv/installed-docs

@@ -6,9 +6,7 @@ alias, or one of these fails.
 
 import inspect
 import json
-import lzma
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ import yaml
 
 import comoto
 from comoto import api, components
-from comoto.checksums import write_sealed_json
 from comoto.cli.main import app
 from comoto.config import flat_settings, load_train_config
 from comoto.errors import OutputExistsError
@@ -33,18 +30,16 @@ from comoto.study.results import read_results
 from comoto.study.run import run_study
 from comoto.training.log_file import read_log
 from comoto.training.record import saved_config, trained_on
+from former_files import OLD, moved, unpack
 
-OLD = Path(__file__).parent / "golden" / "old"
 VERSIONS = ("21ea050", "b9a0bc3")
-MADE_AT = "/data/comoto-old"
 CSV = "predictions.csv"
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("former")
-    with lzma.open(OLD / "files.tar.xz") as archive, tarfile.open(fileobj=archive) as files:
-        files.extractall(folder, filter="data")
+    unpack(folder)
     return folder
 
 
@@ -185,7 +180,7 @@ def test_a_study_goes_on_where_it_stood(
     unpacked: Path, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of its runs are complete: none is refused for its settings, and none is started."""
-    old = _moved(unpacked / version, tmp_path / "moved")
+    old = moved(unpacked / version, tmp_path / "moved")
     monkeypatch.chdir(old)
     outcome = run_study(load_study(Path("study.yaml")), old / "study")
     assert (len(outcome.states), outcome.count("done")) == (4, 4)
@@ -227,19 +222,6 @@ def test_commands_take_the_options_that_they_took(expected: dict[str, Any]) -> N
     for name, options in expected["commands"].items():
         missing = [one for one in options if one not in now[name]]
         assert not missing, f"comoto {name} no longer takes {missing}"
-
-
-def _moved(source: Path, to: Path) -> Path:
-    """Copy a folder, and change the place in a study's files, as if the old code had run there."""
-    shutil.copytree(source, to)
-    for path in (*to.rglob("study.yaml"), *to.rglob("config.yaml"), *to.rglob("spec.json")):
-        text = path.read_text(encoding="utf-8").replace(MADE_AT, str(to))
-        path.write_text(text, encoding="utf-8")
-        if '"checksum"' in text:
-            write_sealed_json(
-                path, {key: value for key, value in json.loads(text).items() if key != "checksum"}
-            )
-    return to
 
 
 def _student(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:

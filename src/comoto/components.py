@@ -70,6 +70,10 @@ def allow_code(*modules: str) -> None:
 
     Raises:
         ConfigError: this is no name of a module.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.allow_code("my_lab")  # such as kind: my_lab.losses:MyDistiller
     """
     for name in modules:
         if not all(part.isidentifier() for part in name.split(".")):

@@ -212,6 +212,13 @@ class Manifest:
     Raises:
         DatasetError: a column is missing, an ``image_id`` repeats or is unknown, a word is not in its
             enumeration, or a patient stands in two splits.
+
+    Examples:
+        >>> manifest = Manifest.load("manifests/bcs-dbt")
+        >>> manifest
+        Manifest(bcs-dbt: 6 tomosynthesis images of 6 patients, 6 lesions; train 3, validation 1, test 2)
+        >>> manifest.images.groupby("split")["patient_id"].nunique().to_dict()
+        {'test': 2, 'train': 3, 'validation': 1}
     """
 
     name: str
@@ -246,6 +253,24 @@ class Manifest:
 
         Raises:
             DatasetError: as for ``Manifest``.
+
+        Examples:
+            >>> volume = ImageRecord(
+            ...     image_id="a",
+            ...     modality=Modality.TOMOSYNTHESIS,
+            ...     patient_id="P1",
+            ...     study_id="2024-03-11",
+            ...     view_key="lcc",
+            ...     laterality=Laterality.LEFT,
+            ...     view=View.CC,
+            ...     split=Split.TEST,
+            ...     label="cancer",
+            ...     path=Path("/hospital/a.dcm"),
+            ...     num_slices=60,
+            ...     lesions=(Lesion((100, 200, 140, 250), 31, "mass"),),
+            ... )
+            >>> Manifest.from_records("hospital", [volume])
+            Manifest(hospital: 1 tomosynthesis images of 1 patients, 1 lesions; test 1)
         """
         images, lesions = [], []
         for record in records:
@@ -264,7 +289,13 @@ class Manifest:
         )
 
     def records(self) -> Iterator[ImageRecord]:
-        """Yield one record per image, in table order."""
+        """Yield one record per image, in table order.
+
+        Examples:
+            >>> first = next(Manifest.load("manifests/bcs-dbt").records())
+            >>> first.patient_id, first.view.value, first.lesions[0].category
+            ('DBT-P00001', 'CC', 'benign')
+        """
         by_image = {
             str(key): tuple(_lesions(rows)) for key, rows in self.lesions.groupby("image_id", sort=False)
         }
@@ -285,17 +316,33 @@ class Manifest:
             )
 
     def select(self, keep: pd.Series[bool]) -> Manifest:
-        """Return the manifest of the images where ``keep`` (aligned with ``images``) is true."""
+        """Return the manifest of the images where ``keep`` (aligned with ``images``) is true.
+
+        Examples:
+            >>> manifest = Manifest.load("manifests/bcs-dbt")
+            >>> manifest.select(manifest.images["laterality"] == "L")
+            Manifest(bcs-dbt: 2 tomosynthesis images of 2 patients, 2 lesions; train 1, test 1)
+        """
         images = self.images[keep].reset_index(drop=True)
         lesions = self.lesions[self.lesions["image_id"].isin(images["image_id"])].reset_index(drop=True)
         return Manifest(self.name, images, lesions, self.notes, self.dropped)
 
     def split(self, split: Split) -> Manifest:
-        """Return the images of one split."""
+        """Return the images of one split.
+
+        Examples:
+            >>> Manifest.load("manifests/bcs-dbt").split(Split.TEST)
+            Manifest(bcs-dbt: 2 tomosynthesis images of 2 patients, 2 lesions; test 2)
+        """
         return self.select(self.images["split"] == split.value)
 
     def summary(self) -> str:
-        """Return a readable table of what is inside."""
+        """Return a readable table of what is inside.
+
+        Examples:
+            >>> print(Manifest.load("manifests/bcs-dbt").split(Split.TEST).summary().splitlines()[0])
+            bcs-dbt: 2 images, 2 lesions
+        """
         with_lesion = self.images["image_id"].isin(self.lesions["image_id"])
         lines = [
             f"{self.name}: {len(self.images)} images, {len(self.lesions)} lesions",
@@ -322,6 +369,9 @@ class Manifest:
 
         Raises:
             TypeError: ``folder`` is no path.
+
+        Examples:
+            >>> Manifest.load("manifests/bcs-dbt").save("manifests/copy")
         """
         about = {"name": self.name, "notes": list(self.notes), "dropped": list(self.dropped)}
         tables = {"images": self.images, "lesions": self.lesions}
@@ -334,6 +384,10 @@ class Manifest:
         Raises:
             DatasetError: the folder holds no manifest, or one of its files is damaged.
             TypeError: ``folder`` is no path.
+
+        Examples:
+            >>> len(Manifest.load("manifests/bcs-dbt"))
+            6
         """
         folder = as_path("folder", folder)
         content, images, lesions = read_manifest_files(folder)

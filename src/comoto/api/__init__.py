@@ -4,6 +4,9 @@
 a call returned stands for its place, such as the store that ``prepare`` made. Every call raises subclasses of
 ``comoto.errors.ComotoError`` for wrong input, and a ``TypeError`` for an argument of a wrong type.
 Coordinates: docs/coordinates.md.
+
+The examples are run by a test, on tiny simulated patients and in a folder that holds manifests, stores, run
+folders and a study, as yours will.
 """
 
 from comoto.api.data import (

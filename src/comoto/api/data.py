@@ -40,6 +40,15 @@ def simulate(
 
     Returns:
         The two data sets' folders, ``.bcs_dbt`` and ``.vindr_mammo``.
+
+    Examples:
+        >>> import comoto
+        >>> few = {"mammography.training_patients": 1, "tomosynthesis.train_patients": 1}
+        >>> few |= {"mammography.test_patients": 0, "tomosynthesis.test_patients": 0}
+        >>> few |= {"tomosynthesis.validation_patients": 0}
+        >>> paths = comoto.simulate("new-exams", size="tiny", values=few, workers=1)
+        >>> comoto.index("vindr-mammo", paths.vindr_mammo)
+        Manifest(vindr-mammo: 2 mammogram images of 1 patients, 2 lesions; train 2)
     """
     from comoto import simulation
     from comoto.config import override
@@ -69,6 +78,11 @@ def plan_download(
 
     Returns:
         ``.text()`` for people, ``.missing_bytes``, ``.next_step()``; ``download`` takes it.
+
+    Examples:
+        >>> import comoto
+        >>> plan = comoto.plan_download("bcs-dbt", "bcs-dbt", patients=2)  # doctest: +SKIP
+        >>> print(plan.text())  # doctest: +SKIP
     """
     from comoto.downloads import run as downloads
 
@@ -84,6 +98,10 @@ def download(plan: DownloadPlan) -> None:
 
     Args:
         plan: from ``plan_download``.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.download(comoto.plan_download("bcs-dbt", "bcs-dbt", patients=2))  # doctest: +SKIP
     """
     from comoto.downloads.run import run_download
 
@@ -113,6 +131,13 @@ def index(
 
     Returns:
         Patients, studies, views and lesions; ``.save(folder)`` writes it, ``.summary()`` describes it.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.index("csv", "hospital")
+        >>> manifest
+        Manifest(csv: 2 tomosynthesis images of 2 patients, 1 lesions; train 2)
+        >>> manifest.save("manifests/hospital")
     """
     from comoto import datasets
 
@@ -162,6 +187,12 @@ def split(
 
     Returns:
         One split; with ``folds`` and without ``fold`` one of each fold.
+
+    Examples:
+        >>> import comoto
+        >>> [made] = comoto.split(["manifests/bcs-dbt"], "new-split", official=False, headers=False)
+        >>> made
+        MadeSplit(bcs-dbt: patients train 4, validation 1, test 1)
     """
     from comoto.splits.assign import split_plan
     from comoto.splits.make import SplitOptions, assign, join, refuse_split_folder, save_split_folder
@@ -194,6 +225,12 @@ def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: b
         path: a ``split.json`` or its folder.
         manifests: as for ``split``; without any the file alone is checked.
         headers: look for the same image twice in the headers, not only by path.
+
+    Examples:
+        >>> import comoto
+        >>> file = comoto.verify_split("split/split.json", ["manifests/bcs-dbt"], headers=False)
+        >>> {split.value: len(patients) for split, patients in file.patients.items()}
+        {'train': 4, 'validation': 1, 'test': 1}
     """
     from comoto.splits import make
     from comoto.splits.file import load_split_file
@@ -228,6 +265,15 @@ def prepare(
         skip_broken: leave out files that cannot be read, with a note in the store's manifest.
         work: everything about how it is done (``comoto.preprocessing.Execution``): a cluster, stores to
             reuse, paths not kept; in place of ``workers`` and ``skip_broken``.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.Manifest.load("manifests/bcs-dbt")
+        >>> few = manifest.select(manifest.images["split"] == "test")
+        >>> higher = ["preprocess.rows=320"]
+        >>> store = comoto.prepare(few, "stores/new", preset="demo", overrides=higher, workers=1)
+        >>> len(store), store.config.rows, store.pixels(store.image_ids[0]).dtype
+        (2, 320, dtype('uint8'))
     """
     from comoto.config import load_train_config
 
@@ -248,6 +294,11 @@ def verify_store(store: AnyPath) -> StoreCheck:
     Returns:
         ``.damage``, a sentence for each damaged or missing file with the way out, ``.images``, and
         ``.is_sealed``, which is false for a store of a former format, without checksums.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.verify_store("stores/bcs-dbt").damage
+        ()
     """
     from comoto.preprocessing import verify
 

@@ -27,6 +27,11 @@ def export_onnx(run: AnyPath, out: AnyPath, *, overwrite: bool = False) -> Expor
 
     Returns:
         ``.path``, ``.sha256`` and ``.difference``, the largest one to torch that was seen.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.export_onnx("runs/student", "new.onnx").difference < 1e-4  # doctest: +SKIP
+        True
     """
     from comoto.detectors.about import run_folder
     from comoto.inference import onnx_export
@@ -41,6 +46,11 @@ def load_model(run: AnyPath, device: str = "auto") -> Model:
         run: what ``comoto train`` wrote, of which the best checkpoint is loaded (its ``model.safetensors``
             names it too); or an ONNX file that ``comoto export onnx`` wrote, which runs in ONNX Runtime.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.load_model("runs/student", device="cpu")
+        Model(student: student, retinanet on a grid of 64 x 32, cpu, 32-true)
     """
     from comoto.detectors.about import is_run_folder, known_model, run_folder
     from comoto.detectors.settings import check_device
@@ -66,6 +76,16 @@ def predict_volume(model: Model | AnyPath, path: AnyPath) -> Detections:
 
     Returns:
         Boxes in source pixels (float32 (N, 4)), scores and slices.
+
+    Examples:
+        >>> import comoto
+        >>> found = comoto.predict_volume("runs/student", "volume.dcm")
+        >>> found
+        Detections(5 boxes in source pixels on slices 0-3, scores 0.996 to 0.999, image_id='volume.dcm')
+        >>> found[found.scores > 0.999].boxes_xyxy.round()
+        array([[15., 10., 24., 16.],
+               [18., 42., 22., 48.],
+               [17., 19., 24., 25.]], dtype=float32)
     """
     from comoto.detectors.about import KnownModel
     from comoto.inference import predict as inference
@@ -107,6 +127,16 @@ def predict(
         safe_csv: also write ``<name>.safe.csv``, of which no spreadsheet takes a text for a formula.
         other_modality: take a teacher for volumes, or a student for mammograms, all the same.
         device: of a ``model`` that is a path, as for ``load_model``; one that is loaded stays where it is.
+
+    Examples:
+        >>> import comoto
+        >>> files = comoto.predict("runs/student", "volume.dcm", "found.csv")
+        >>> files.num_images, files.failed
+        (1, ())
+        >>> files.to_dataframe()[["View", "X", "Width", "Y", "Height", "Z", "Depth"]].head(2)
+          View   X  Width   Y  Height  Z  Depth
+        0  lcc  14     10   9       7  0      4
+        1  lcc  17      6  41       7  0      4
     """
     from comoto.components import resolve
     from comoto.config import override

@@ -48,6 +48,11 @@ def draw(
     Returns:
         A picture in the corrected orientation; ``.save("slice.png")`` writes it, ``numpy.asarray`` makes an
         array of it.
+
+    Examples:
+        >>> import comoto
+        >>> picture = comoto.draw("volume.dcm", slice_index=2)
+        >>> picture.save("slice.png")
     """
     from comoto.records import Laterality
     from comoto.report import draw as drawing
@@ -94,6 +99,15 @@ def evaluate(
             such as ``"8.5mm"``.
         interval: ``percentile``, or ``bca``, which is corrected for few patients.
         published_metric: also score with the published code's metric, to see what its defects are worth.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.Manifest.load("manifests/bcs-dbt")
+        >>> result = comoto.evaluate("predictions.csv", manifest=manifest, split="test", min_radius=8)
+        >>> result
+        ChallengeResult(mean_sensitivity_positive 0.775: 2 lesions, 2 volumes, 2 patients)
+        >>> round(result.metric["sensitivity_at_2_fps_all"], 3)
+        0.7
     """
     from comoto.evaluation import challenge
     from comoto.evaluation.intervals import Resampling
@@ -145,6 +159,13 @@ def evaluate_mammograms(
         seed: of the bootstrap.
         interval: ``percentile``, or ``bca``, which is corrected for few patients.
         published_metric: also score with the published code's metric, to see what its defects are worth.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.Manifest.load("manifests/vindr-mammo")
+        >>> truth = manifest.lesions.assign(score=0.9)  # as if a model had found just these
+        >>> comoto.evaluate_mammograms(truth, manifest).metric["mean_sensitivity"]
+        1.0
     """
     from comoto.evaluation import mammogram
     from comoto.evaluation.intervals import Resampling
@@ -195,6 +216,20 @@ def write_report(
 
     Returns:
         ``out``.
+
+    Examples:
+        >>> import comoto
+        >>> page = comoto.write_report(
+        ...     "report.html",
+        ...     "manifests/bcs-dbt",
+        ...     {"My model": "predictions.csv"},
+        ...     split="test",
+        ...     min_radius=8,
+        ...     bootstrap=100,
+        ...     pictures=False,
+        ... )
+        >>> "My model" in page.read_text()
+        True
     """
     from comoto.evaluation.intervals import Resampling
     from comoto.evaluation.own_volumes import HitRadius

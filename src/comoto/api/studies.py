@@ -32,6 +32,11 @@ def run_study(
 
     Returns:
         How every run stands; ``.count("failed")``. A run that failed does not raise.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.run_study("study.yaml", "study")  # what is complete is not run again
+        StudyOutcome(4 done)
     """
     from comoto.study import run as studies
     from comoto.study.config import load_study
@@ -60,6 +65,15 @@ def study_table(
     Returns:
         One row a variant, regime and fraction: means, standard deviations over runs, and differences to the
         reference and to the first regime with their intervals; nothing is written.
+
+    Examples:
+        >>> import comoto
+        >>> table = comoto.study_table("study", bootstrap=20)
+        >>> table[["arm", "runs", "mean_sensitivity_positive"]]
+                     arm  runs  mean_sensitivity_positive
+        0    pretraining     1                      0.000
+        1           lskd     1                      0.000
+        2  mixed-batches     1                      0.775
     """
     from comoto.study.results import read_results
     from comoto.study.table import frame, summarise

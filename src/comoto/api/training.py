@@ -41,6 +41,16 @@ def train_teacher(
         resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
             may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
+
+    Examples:
+        >>> import comoto
+        >>> shorter = {"schedule.epochs": 1}
+        >>> settings = "runs/teacher/config.yaml"
+        >>> result = comoto.train_teacher(
+        ...     "runs/new-teacher", mammograms="stores/vindr-mammo", preset=settings, values=shorter
+        ... )
+        >>> result.epoch, result.metric
+        (1, 'mean_sensitivity')
     """
     paths = {"data.mammograms": mammograms, "init_from": init_from}
     given, place = {**(values or {}), **_given(paths)}, as_path("out", out)
@@ -79,6 +89,19 @@ def train_student(
         resume: continue the interrupted run in ``out``; nothing else has to be given. ``schedule.epochs``
             may grow, and the same data and weights may lie at another path.
         stop_after: stop after this epoch.
+
+    Examples:
+        >>> import comoto
+        >>> result = comoto.train_student(
+        ...     "runs/new-student",
+        ...     tomosynthesis="stores/bcs-dbt",
+        ...     mammograms="stores/vindr-mammo",
+        ...     teacher="runs/teacher",
+        ...     preset="runs/student/config.yaml",
+        ...     values={"schedule.epochs": 1},
+        ... )
+        >>> result.epoch, result.metric
+        (1, 'mean_sensitivity_positive')
     """
     paths = {
         "data.mammograms": mammograms,
@@ -106,6 +129,10 @@ def import_checkpoint(
 
     Returns:
         ``.run``, ``.resnet`` (which ResNet it holds) and ``.config``.
+
+    Examples:
+        >>> import comoto
+        >>> comoto.import_checkpoint("published.pth", "runs/published", role="student")  # doctest: +SKIP
     """
     from comoto.detectors import published
 

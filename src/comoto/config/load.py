@@ -53,6 +53,11 @@ def load_train_config(
     Raises:
         ConfigError: unknown preset, unreadable YAML, bad value, unknown key (the nearest valid one is named),
             or code outside this package that was not allowed.
+
+    Examples:
+        >>> config = load_train_config("demo", ["batch.size=4"], values={"seed": 1})
+        >>> config.batch.size, config.seed, config.detector.kind
+        (4, 1, 'retinanet')
     """
     content = _read_yaml(preset)
     if any(isinstance(content.get(section), dict) for section in _SECTIONS):

@@ -160,7 +160,15 @@ class ScheduleConfig(StrictModel):
 
 
 class AggregationConfig(StrictModel):
-    """From boxes on slices to boxes in a volume."""
+    """From boxes on slices to boxes in a volume.
+
+    Examples:
+        >>> AggregationConfig(kind="tracks", window_share=0.2).iou is None
+        True
+        >>> from comoto.config import load_train_config
+        >>> load_train_config("demo", ["inference.aggregation.kind=tracks"]).inference.aggregation.kind
+        'tracks'
+    """
 
     kind: str = "box_fusion"
     """``box_fusion`` (alias ``weighted_box_fusion``), ``nms_3d``, ``tracks`` or ``local_maximum``

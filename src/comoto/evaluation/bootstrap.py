@@ -241,7 +241,13 @@ def resample(
 
 
 def percentile_interval(values: Float64Array) -> Interval:
-    """Return the percentile interval of replicates (R,), NaN left out; NaN if nothing is left."""
+    """Return the percentile interval of replicates (R,), NaN left out; NaN if nothing is left.
+
+    Examples:
+        >>> interval = percentile_interval(np.arange(101) / 100)
+        >>> round(interval.low, 3), round(interval.high, 3)
+        (0.025, 0.975)
+    """
     low, high = percentile_band(values[:, np.newaxis])
     return Interval(float(low[0]), float(high[0]))
 

@@ -63,6 +63,15 @@ class ChallengeResult:
         num_volumes_predicted: volumes of the labels with a prediction.
         depth: what the predictions say about depth.
         published: the same metrics by the published code's metric, None if not asked for.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.Manifest.load("manifests/bcs-dbt")
+        >>> result = comoto.evaluate("predictions.csv", manifest=manifest, split="test", min_radius=8)
+        >>> result.num_lesions, result.num_volumes_all, round(result.mean_sensitivity_positive, 3)
+        (2, 2, 0.775)
+        >>> print(result.summary().splitlines()[1])
+          lesions            2 (2 hit by at least one prediction, 0 never)
     """
 
     metric: dict[str, float]
@@ -227,6 +236,16 @@ def evaluate(
     Raises:
         DatasetError: a table is unreadable or the tables contradict each other.
         ValueError: ``bootstrap`` is negative or ``min_radius`` is not positive.
+
+    Examples:
+        >>> import pandas as pd
+        >>> labels = pd.DataFrame({"PatientID": ["p", "q"], "StudyUID": ["s", "t"], "View": "lcc"})
+        >>> lesion = {"StudyUID": "s", "View": "lcc", "Slice": 30, "VolumeSlices": 60}
+        >>> boxes = pd.DataFrame([{**lesion, "X": 500, "Y": 700, "Width": 80, "Height": 60}])
+        >>> hit = {"PatientID": "p", "StudyUID": "s", "View": "lcc", "X": 510, "Width": 70, "Y": 690}
+        >>> found = pd.DataFrame([{**hit, "Height": 70, "Z": 28, "Depth": 5, "Score": 0.9}])
+        >>> evaluate(found, labels, boxes)
+        ChallengeResult(mean_sensitivity_positive 1.000: 1 lesions, 2 volumes, 2 patients)
     """
     draws = Resampling.of(bootstrap, seed)
     truth = read_truth(labels, boxes, min_radius)
@@ -267,7 +286,16 @@ def score(
 def challenge_metric(
     predictions: TableSource, labels: TableSource, boxes: TableSource, min_radius: float = HIT_RADIUS
 ) -> dict[str, float]:
-    """Return the challenge's six metrics by their official names; arguments and errors as ``evaluate``."""
+    """Return the challenge's six metrics by their official names; arguments and errors as ``evaluate``.
+
+    Examples:
+        >>> from comoto.evaluation import challenge_tables
+        >>> from comoto.records import Manifest, Split
+        >>> labels, boxes = challenge_tables(Manifest.load("manifests/bcs-dbt").split(Split.TEST))
+        >>> metric = challenge_metric("predictions.csv", labels, boxes, min_radius=8)
+        >>> round(metric["mean_sensitivity_positive"], 3)
+        0.775
+    """
     truth = read_truth(labels, boxes, min_radius)
     return metric_of(*_curves(truth, read_predictions(predictions, truth)))
 

@@ -224,6 +224,14 @@ def challenge_tables(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Raises:
         DatasetError: a volume with lesions has no number of slices, or a lesion no slice.
+
+    Examples:
+        >>> from comoto.records import Manifest, Split
+        >>> labels, boxes = challenge_tables(Manifest.load("manifests/bcs-dbt").split(Split.TEST))
+        >>> boxes[["View", "X", "Y", "Width", "Height", "Slice"]]
+          View     X     Y  Width  Height  Slice
+        0  rcc  15.0  20.0    9.0     8.0      2
+        1  lcc   6.0  30.0    7.0     6.0      1
     """
     images = manifest.images
     images = images[images["modality"] == Modality.TOMOSYNTHESIS.value]

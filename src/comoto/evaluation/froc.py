@@ -26,6 +26,13 @@ class Froc:
         sensitivity: (T,) lesions found divided by ``num_lesions``; never falls.
         lesion_scores: (L,) best score of the detections that hit a lesion, -inf if none does.
         num_lesions, num_images: the denominators.
+
+    Examples:
+        >>> curve = froc(np.array([0.9, 0.8, 0.7]), np.array([0, -1, 1]), num_lesions=2, num_images=1)
+        >>> curve.sensitivity_at([0, 0.5, 1]).tolist()
+        [0.5, 0.75, 1.0]
+        >>> curve.threshold_at(0.5)
+        0.9
     """
 
     thresholds: Float64Array
@@ -83,6 +90,13 @@ def froc(
 
     Raises:
         ValueError: a denominator below 1, or arrays that do not fit.
+
+    Examples:
+        >>> scores = np.array([0.9, 0.8, 0.7, 0.6])
+        >>> hits = np.array([0, -1, 1, -1])  # lesion 0, nothing, lesion 1, nothing
+        >>> curve = froc(scores, hits, num_lesions=4, num_images=2)
+        >>> curve.fps_per_image.tolist(), curve.sensitivity.tolist()
+        ([0.0, 0.0, 0.5, 1.0], [0.0, 0.25, 0.5, 0.5])
     """
     if num_lesions < 1 or num_images < 1:
         raise ValueError(f"a FROC needs a lesion and an image; got {num_lesions} and {num_images}")

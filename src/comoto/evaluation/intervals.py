@@ -39,6 +39,10 @@ class Resampling:
         replicates: draws of patients, 0 for no intervals.
         seed: of the draws.
         kind: which interval.
+
+    Examples:
+        >>> Resampling(replicates=1000, seed=3, kind="bca")
+        Resampling(replicates=1000, seed=3, kind='bca')
     """
 
     replicates: int = 0
@@ -102,7 +106,13 @@ def limits(
 
 
 def interval_of(values: Float64Array, value: float, without: Float64Array | None) -> Interval:
-    """Return the interval of one metric: ``limits`` with values (R,) and without (P,)."""
+    """Return the interval of one metric: ``limits`` with values (R,) and without (P,).
+
+    Examples:
+        >>> values = np.arange(101) / 100  # the metric in 101 draws of patients
+        >>> round(interval_of(values, 0.5, None).low, 3)
+        0.025
+    """
     column = None if without is None else without[:, np.newaxis]
     low, high = limits(values[:, np.newaxis], np.array([value]), column)
     return Interval(float(low[0]), float(high[0]))

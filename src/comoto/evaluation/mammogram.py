@@ -53,6 +53,13 @@ class MammogramResult:
         bootstrap: intervals, None if not asked for.
         published: the published code's metrics for the same detections, None if not asked for.
         warnings: what is odd about the tables.
+
+    Examples:
+        >>> import comoto
+        >>> manifest = comoto.Manifest.load("manifests/vindr-mammo")
+        >>> result = comoto.evaluate_mammograms(manifest.lesions.assign(score=0.9), manifest)
+        >>> result.metric["sensitivity_at_1_fps"], result.froc.num_lesions, result.froc.num_images
+        (1.0, 7, 5)
     """
 
     metric: dict[str, float]
@@ -151,6 +158,13 @@ def mammogram_froc(
         DatasetError: a table is unreadable or names an image that is not in ``image_ids``, or there is
             no lesion.
         ValueError: unknown rule, ``iou`` out of range or an image that stands twice.
+
+    Examples:
+        >>> import pandas as pd
+        >>> lesions = pd.DataFrame({"image_id": ["a"], "x1": [10], "y1": [10], "x2": [30], "y2": [40]})
+        >>> found = lesions.assign(x2=28, score=0.8)
+        >>> mammogram_froc(found, lesions, ["a", "b"]).sensitivity_at([0.5]).tolist()
+        [1.0]
     """
     return _match(detections, lesions, image_ids, rule, iou).curve()
 
@@ -163,7 +177,13 @@ def evaluate_mammograms(
     bootstrap: int | Resampling = 0,
     seed: int = 0,
 ) -> MammogramResult:
-    """Evaluate detections on all mammograms of a manifest; arguments and errors as ``mammogram_froc``."""
+    """Evaluate detections on all mammograms of a manifest; arguments and errors as ``mammogram_froc``.
+
+    Examples:
+        >>> manifest = Manifest.load("manifests/vindr-mammo")
+        >>> evaluate_mammograms(manifest.lesions.assign(score=0.9), manifest, bootstrap=50)
+        MammogramResult(mean_sensitivity 1.000: 7 lesions, 5 images)
+    """
     draws = Resampling.of(bootstrap, seed)
     mammograms = manifest.select(manifest.images["modality"] == Modality.MAMMOGRAM.value)
     if not len(mammograms):

@@ -54,6 +54,15 @@ def paired_difference(
 
     Raises:
         ValueError: ``bootstrap`` is below 1.
+
+    Examples:
+        >>> from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
+        >>> from comoto.records import Manifest, Split
+        >>> test = Manifest.load("manifests/bcs-dbt").split(Split.TEST)
+        >>> truth = read_truth(*challenge_tables(test), min_radius=8)
+        >>> ours = read_predictions("predictions.csv", truth)
+        >>> paired_difference(ours, ours, truth, bootstrap=100, seed=0).value
+        0.0
     """
     if bootstrap < 1:
         raise ValueError(f"a paired interval needs at least 1 replicate, got {bootstrap}")

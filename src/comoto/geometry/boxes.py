@@ -23,24 +23,44 @@ def as_boxes(boxes: ArrayLike) -> Float64Array:
 
 
 def area(boxes_xyxy: ArrayLike) -> Float64Array:
-    """Return areas (N,) in square pixels; a box turned inside out has area 0."""
+    """Return areas (N,) in square pixels; a box turned inside out has area 0.
+
+    Examples:
+        >>> area([[0, 0, 4, 3]]).tolist()
+        [12.0]
+    """
     boxes = as_boxes(boxes_xyxy)
     return _area(boxes[:, :2], boxes[:, 2:])
 
 
 def centers(boxes_xyxy: ArrayLike) -> Float64Array:
-    """Return box centres (N, 2) as (x, y)."""
+    """Return box centres (N, 2) as (x, y).
+
+    Examples:
+        >>> centers([[0, 0, 4, 3]]).tolist()
+        [[2.0, 1.5]]
+    """
     boxes = as_boxes(boxes_xyxy)
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
 
 
 def iou_matrix(first_xyxy: ArrayLike, second_xyxy: ArrayLike) -> Float64Array:
-    """Return intersection over union of every pair, (N, M); two boxes without area give 0."""
+    """Return intersection over union of every pair, (N, M); two boxes without area give 0.
+
+    Examples:
+        >>> iou_matrix([[0, 0, 2, 2]], [[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6]]).round(3).tolist()
+        [[1.0, 0.333, 0.0]]
+    """
     return _iou(as_boxes(first_xyxy)[:, None], as_boxes(second_xyxy)[None])
 
 
 def iou_pairs(first_xyxy: ArrayLike, second_xyxy: ArrayLike) -> Float64Array:
-    """Return intersection over union of the boxes that stand in the same row of both, (N,)."""
+    """Return intersection over union of the boxes that stand in the same row of both, (N,).
+
+    Examples:
+        >>> iou_pairs([[0, 0, 2, 2], [0, 0, 2, 2]], [[0, 0, 2, 2], [1, 0, 3, 2]]).round(3).tolist()
+        [1.0, 0.333]
+    """
     return _iou(as_boxes(first_xyxy), as_boxes(second_xyxy))
 
 
@@ -63,6 +83,10 @@ def clip_boxes(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> Float64Array:
     Args:
         boxes_xyxy: (N, 4).
         shape: (rows, columns) of the image.
+
+    Examples:
+        >>> clip_boxes([[-5, 10, 20, 90]], (64, 32)).tolist()
+        [[0.0, 10.0, 20.0, 64.0]]
     """
     boxes = as_boxes(boxes_xyxy)
     rows, columns = shape
@@ -83,6 +107,11 @@ def visible_boxes(
 
     Returns:
         The boxes that stay, (M, 4), and which of the N they are, bool (N,).
+
+    Examples:
+        >>> boxes, kept = visible_boxes([[-5, 10, 20, 20], [30, 10, 60, 20]], (64, 32))
+        >>> boxes.tolist(), kept.tolist()
+        ([[0.0, 10.0, 20.0, 20.0]], [True, False])
     """
     clipped = clip_boxes(boxes_xyxy, shape)
     left = area(clipped)

@@ -79,6 +79,13 @@ class Rotate180(_KeepsShape):
 
     Attributes:
         rows, columns: shape of the image.
+
+    Examples:
+        >>> step = Rotate180(rows=4, columns=6)
+        >>> step.boxes([[0, 0, 2, 1]]).tolist()
+        [[4.0, 3.0, 6.0, 4.0]]
+        >>> step.undo_boxes(step.boxes([[0, 0, 2, 1]])).tolist()
+        [[0.0, 0.0, 2.0, 1.0]]
     """
 
     def image(self, array: Image) -> Image:
@@ -101,6 +108,12 @@ class Mirror(_KeepsShape):
 
     Attributes:
         rows, columns: shape of the image.
+
+    Examples:
+        >>> Mirror(rows=4, columns=6).boxes([[0, 0, 2, 1]]).tolist()
+        [[4.0, 0.0, 6.0, 1.0]]
+        >>> Mirror(rows=1, columns=3).image(np.array([[1, 2, 3]])).tolist()
+        [[3, 2, 1]]
     """
 
     def image(self, array: Image) -> Image:
@@ -128,6 +141,11 @@ class Crop(_Sized):
 
     Raises:
         ValueError: the rectangle is empty or leaves the image.
+
+    Examples:
+        >>> step = Crop(rows=4, columns=6, top=1, left=2, bottom=4, right=6)
+        >>> step.out_shape, step.boxes([[2, 1, 4, 3]]).tolist()
+        ((3, 4), [[0.0, 0.0, 2.0, 2.0]])
     """
 
     top: int
@@ -173,6 +191,11 @@ class Resize(_Sized):
 
     Raises:
         ValueError: a side is shorter than one pixel.
+
+    Examples:
+        >>> step = Resize(rows=4, columns=6, to_rows=8, to_columns=3)
+        >>> step.boxes([[2, 1, 4, 3]]).tolist()
+        [[1.0, 2.0, 2.0, 6.0]]
     """
 
     to_rows: int
@@ -190,6 +213,10 @@ class Resize(_Sized):
             shape: (rows, columns) of the image that goes in.
             limit: (rows, columns) that the result must not exceed.
             max_scale: largest factor.
+
+        Examples:
+            >>> Resize.to_fit((2457, 1996), limit=(512, 256), max_scale=1.0)
+            Resize(rows=2457, columns=1996, to_rows=315, to_columns=256)
         """
         scale = min(limit[0] / shape[0], limit[1] / shape[1], max_scale)
         sizes = [min(limit[axis], max(1, round(shape[axis] * scale))) for axis in (0, 1)]
@@ -234,6 +261,11 @@ class Pad(_Sized):
 
     Raises:
         ValueError: the result would be smaller than the image.
+
+    Examples:
+        >>> step = Pad(rows=4, columns=6, to_rows=8, to_columns=8)
+        >>> step.out_shape, step.boxes([[2, 1, 4, 3]]).tolist()
+        ((8, 8), [[2.0, 1.0, 4.0, 3.0]])
     """
 
     to_rows: int
@@ -272,6 +304,14 @@ class Chain:
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> chain = Chain((4, 6), (Mirror(4, 6), Resize(4, 6, to_rows=8, to_columns=12)))
+        >>> moved = chain.boxes([[0, 0, 2, 1]])
+        >>> moved.tolist(), chain.undo_boxes(moved).tolist()
+        ([[8.0, 0.0, 12.0, 2.0]], [[0.0, 0.0, 2.0, 1.0]])
+        >>> chain_from_json(chain.to_json()) == chain
+        True
     """
 
     in_shape: Shape
@@ -324,6 +364,10 @@ def step_from_json(content: Mapping[str, Any]) -> Step:
 
     Raises:
         ValueError: the description names no known step or lacks a value.
+
+    Examples:
+        >>> step_from_json(Mirror(4, 6).to_json())
+        Mirror(rows=4, columns=6)
     """
     name = content.get("step")
     values = {key: value for key, value in content.items() if key != "step"}
@@ -343,6 +387,10 @@ def chain_from_json(content: Mapping[str, Any]) -> Chain:
 
     Raises:
         ValueError: the description is not one of a chain.
+
+    Examples:
+        >>> chain_from_json(Chain((4, 6), (Mirror(4, 6),)).to_json())
+        Chain(in_shape=(4, 6), steps=(Mirror(rows=4, columns=6),))
     """
     try:
         rows, columns = content["in_shape"]

@@ -60,6 +60,14 @@ class Model:
 
         Raises:
             CheckpointError: a score is no number.
+
+        Examples:
+            >>> import comoto
+            >>> from comoto.preprocessing import PreparedStore
+            >>> store = PreparedStore("stores/bcs-dbt")
+            >>> [found] = comoto.load_model("runs/student").detect([store.plane(store.image_ids[0], 0)])
+            >>> found.space, len(found)
+            ('grid', 5)
         """
         grid = self.config.preprocess
         batch = np.stack([pad(image, grid.rows, grid.columns) for image in images])

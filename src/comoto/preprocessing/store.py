@@ -76,6 +76,17 @@ class PreparedStore:
     Raises:
         DatasetError: the folder is no store, its preparation was not finished, or files are missing or
             damaged.
+
+    Examples:
+        >>> store = PreparedStore("stores/bcs-dbt")
+        >>> store
+        PreparedStore(stores/bcs-dbt: 6 tomosynthesis images on a grid of 64 x 32)
+        >>> first = store.image_ids[0]
+        >>> store.pixels(first).shape, store.slice_indices(first).tolist()
+        ((4, 61, 31), [0, 1, 2, 3])
+        >>> boxes, slices = store.lesions_on_grid(first)
+        >>> boxes.round().tolist(), slices.tolist()
+        ([[8.0, 28.0, 20.0, 43.0]], [2])
     """
 
     def __init__(self, folder: AnyPath) -> None:

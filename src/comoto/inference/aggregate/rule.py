@@ -27,6 +27,16 @@ def aggregate(slices: Mapping[int, Detections], num_slices: int, config: Aggrega
 
     Raises:
         ConfigError: the rule is unknown.
+
+    Examples:
+        >>> box = Detections([[10, 10, 20, 20]], [0.8], space="grid")
+        >>> away = Detections([[40, 40, 50, 50]], [0.3], space="grid")
+        >>> config = AggregationConfig(kind="nms_3d")
+        >>> found = aggregate({4: box, 5: box, 6: away}, num_slices=20, config=config)
+        >>> found
+        Detections(2 boxes in grid pixels on slices 4-6, scores 0.3 to 0.8)
+        >>> found.first_slice.tolist(), found.num_spanned.tolist()
+        ([4, 6], [2, 1])
     """
     rule: Aggregator = components.resolve("aggregator", config.kind)(config)
     filled = {index: found for index, found in slices.items() if len(found)}
