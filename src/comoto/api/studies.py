@@ -69,8 +69,8 @@ def study_table(
     Examples:
         >>> import comoto
         >>> table = comoto.study_table("study", bootstrap=20)
-        >>> table[["arm", "runs", "mean_sensitivity_positive"]]
-                     arm  runs  mean_sensitivity_positive
+        >>> table[["variant", "runs", "mean_sensitivity_positive"]]
+                 variant  runs  mean_sensitivity_positive
         0    pretraining     1                      0.000
         1           lskd     1                      0.000
         2  mixed-batches     1                      0.775
