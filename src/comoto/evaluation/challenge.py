@@ -18,13 +18,9 @@ import numpy as np
 
 from comoto.defaults import HIT_RADIUS
 from comoto.evaluation.bootstrap import (
-    BAND_FPS,
-    Band,
     Bootstrap,
-    Interval,
     PatientIndex,
     ResampledFroc,
-    resample,
 )
 from comoto.evaluation.challenge_checks import VolumeKey
 from comoto.evaluation.challenge_tables import (
@@ -35,9 +31,9 @@ from comoto.evaluation.challenge_tables import (
 )
 from comoto.evaluation.depth import DepthAccount
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
-from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
+from comoto.evaluation.intervals import ReadCurve, Resampling, bootstrap_of
 from comoto.evaluation.side_by_side import side_by_side
-from comoto.tables import Float64Array, TableSource
+from comoto.tables import TableSource
 
 FPS_ALL = (2.0,)
 FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)
@@ -342,43 +338,15 @@ def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> Re
 def _bootstrap(
     truth: ChallengeTruth, found: ChallengePredictions, draws: Resampling, curves: tuple[Froc, Froc]
 ) -> Bootstrap:
+    froc_all, froc_positive = curves
     num_patients = len(truth.patients)
     lesion_patient = truth.volume_patient[truth.lesion_volume]
     cohort = PatientIndex(num_patients, found.patient, lesion_patient, truth.volume_patient)
-    wanted = [
-        (ResampledFroc(found.scores, found.hit_lesion, cohort), _with_band(FPS_ALL)),
-        (resampled_positive(found, truth), _with_band(FPS_POSITIVE)),
-    ]
-    at_all, at_positive = resample(wanted, num_patients, draws.replicates, draws.seed)
-    value_all, value_positive = (
-        curve.sensitivity_at(fps) for curve, (_, fps) in zip(curves, wanted, strict=True)
-    )
-    out_all, out_positive = None, None
-    if draws.kind == "bca":
-        out_all, out_positive = leave_one_out(wanted, num_patients)
-    low_all, high_all = limits(at_all, value_all, out_all)
-    low, high = limits(at_positive, value_positive, out_positive)
-    first, last = len(FPS_ALL), len(FPS_POSITIVE)
-    intervals = {_ALL_NAME: Interval(float(low_all[0]), float(high_all[0]))}
-    for place, name in enumerate(_POSITIVE_NAMES):
-        intervals[name] = Interval(float(low[place]), float(high[place]))
-    intervals[MEAN_NAME] = interval_of(
-        at_positive[:, :last].mean(axis=1),
-        float(value_positive[:last].mean()),
-        None if out_positive is None else out_positive[:, :last].mean(axis=1),
-    )
-    return Bootstrap(
-        replicates=draws.replicates,
-        seed=draws.seed,
-        without_lesion=int(np.isnan(at_positive[:, 0]).sum()),
-        intervals=intervals,
-        bands={
-            "all": Band(BAND_FPS, low_all[first:], high_all[first:]),
-            "positive": Band(BAND_FPS, low[last:], high[last:]),
-        },
-        kind=draws.kind,
-    )
-
-
-def _with_band(fps: tuple[float, ...]) -> Float64Array:
-    return np.concatenate([np.array(fps), BAND_FPS])
+    resampled_all = ResampledFroc(found.scores, found.hit_lesion, cohort)
+    rates = dict(zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True))
+    mean = (MEAN_NAME, slice(len(rates)))
+    read = {
+        "all": ReadCurve(froc_all, resampled_all, {_ALL_NAME: FPS_ALL[0]}),
+        "positive": ReadCurve(froc_positive, resampled_positive(found, truth), rates, mean),
+    }
+    return bootstrap_of(read, num_patients, draws)

@@ -16,14 +16,24 @@ R replicates, K metrics, P patients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from comoto.evaluation.bootstrap import LEVEL, Interval, ResampledFroc, percentile_band
+from comoto.evaluation.bootstrap import (
+    BAND_FPS,
+    LEVEL,
+    Band,
+    Bootstrap,
+    Interval,
+    ResampledFroc,
+    percentile_band,
+    resample,
+)
+from comoto.evaluation.froc import Froc
 from comoto.tables import Float64Array
 
 IntervalKind = Literal["percentile", "bca"]
@@ -71,6 +81,54 @@ class Resampling:
                 "trials, of 20 in 85 to 88 %; --interval bca corrects most of it",
             )
         return (f"{text}: of 20 patients, 92 to 94 % of such intervals held the true value in trials",)
+
+
+@dataclass(frozen=True)
+class ReadCurve:
+    """A curve, and at which FP rates metrics are read off it.
+
+    Attributes:
+        whole: of all patients.
+        resampled: ready for draws of patients.
+        rates: by the metric's name.
+        mean: name of a mean of metrics, and of which ones in their order.
+    """
+
+    whole: Froc
+    resampled: ResampledFroc
+    rates: Mapping[str, float]
+    mean: tuple[str, slice] | None = None
+
+    @property
+    def fps(self) -> Float64Array:
+        """The rates of the metrics and those of the band."""
+        return np.concatenate([np.array(list(self.rates.values())), BAND_FPS])
+
+
+def bootstrap_of(curves: Mapping[str, ReadCurve], num_patients: int, draws: Resampling) -> Bootstrap:
+    """Return the interval of every metric and the band of every curve, all of the same draws."""
+    wanted = [(curve.resampled, curve.fps) for curve in curves.values()]
+    drawn = resample(wanted, num_patients, draws.replicates, draws.seed)
+    left_out = leave_one_out(wanted, num_patients) if draws.kind == "bca" else [None] * len(wanted)
+    intervals, bands = {}, {}
+    for (name, curve), values, without in zip(curves.items(), drawn, left_out, strict=True):
+        value = curve.whole.sensitivity_at(curve.fps)
+        low, high = limits(values, value, without)
+        for place, metric in enumerate(curve.rates):
+            intervals[metric] = Interval(float(low[place]), float(high[place]))
+        if curve.mean is not None:
+            metric, of = curve.mean
+            jackknife = None if without is None else without[:, of].mean(axis=1)
+            intervals[metric] = interval_of(values[:, of].mean(axis=1), float(value[of].mean()), jackknife)
+        bands[name] = Band(BAND_FPS, low[len(curve.rates) :], high[len(curve.rates) :])
+    return Bootstrap(
+        replicates=draws.replicates,
+        seed=draws.seed,
+        without_lesion=int(np.isnan(drawn[0][:, 0]).sum()),
+        intervals=intervals,
+        bands=bands,
+        kind=draws.kind,
+    )
 
 
 def limits(

@@ -17,17 +17,13 @@ import numpy as np
 from comoto.defaults import HIT_IOU
 from comoto.errors import DatasetError
 from comoto.evaluation.bootstrap import (
-    BAND_FPS,
-    Band,
     Bootstrap,
-    Interval,
     PatientIndex,
     ResampledFroc,
-    resample,
 )
 from comoto.evaluation.challenge_checks import first_of_each_row, repeated_warning, score_warnings
 from comoto.evaluation.froc import Froc, finite_or_none, froc
-from comoto.evaluation.intervals import Resampling, interval_of, leave_one_out, limits
+from comoto.evaluation.intervals import ReadCurve, Resampling, bootstrap_of
 from comoto.evaluation.matching import hits_by_center, hits_by_iou
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.records import IntArray, Manifest, Modality
@@ -194,12 +190,12 @@ def evaluate_mammograms(
     return MammogramResult(
         metric=_metric(curve),
         froc=curve,
-        lesion_images=tuple(mammograms.images["image_id"].iloc[match.lesion_image]),
+        lesion_images=tuple(mammograms.images["image_id"].iloc[match.boxes.lesion_image]),
         rule=rule,
         iou=iou,
-        num_predictions=len(match.scores),
+        num_predictions=len(match.boxes.scores),
         bootstrap=_bootstrap(match, patients, draws, curve) if draws.replicates else None,
-        warnings=(*match.warnings, *draws.warnings(len(set(patients)))),
+        warnings=(*match.boxes.warnings, *draws.warnings(len(set(patients)))),
     )
 
 
@@ -228,17 +224,14 @@ class MammogramBoxes:
 
 @dataclass(frozen=True)
 class _Match:
-    """Detections (N,) and lesions (L,) by the number of their image, and what hits what."""
+    """Detections (N,) and lesions, and the number of the lesion that each detection hits, -1 for none."""
 
-    detection_image: IntArray
-    lesion_image: IntArray
-    scores: Float64Array
+    boxes: MammogramBoxes
     hit_lesion: IntArray
-    num_images: int
-    warnings: tuple[str, ...]
 
     def curve(self) -> Froc:
-        return froc(self.scores, self.hit_lesion, len(self.lesion_image), self.num_images)
+        boxes = self.boxes
+        return froc(boxes.scores, self.hit_lesion, len(boxes.lesion_image), boxes.num_images)
 
 
 def _match(
@@ -251,9 +244,7 @@ def _match(
     boxes = read_mammogram_boxes(detections, lesions, image_ids)
     places = (boxes.detection_image, boxes.detection_boxes, boxes.lesion_image, boxes.lesion_boxes)
     hit = hits_by_iou(*places, iou) if rule == "iou" else hits_by_center(*places)
-    return _Match(
-        boxes.detection_image, boxes.lesion_image, boxes.scores, hit, boxes.num_images, boxes.warnings
-    )
+    return _Match(boxes, hit)
 
 
 def read_mammogram_boxes(
@@ -315,32 +306,11 @@ def _bootstrap(match: _Match, patient_names: list[str], draws: Resampling, whole
     image_patient = np.array([numbers[name] for name in patient_names], dtype=np.int64)
     cohort = PatientIndex(
         num_patients=len(numbers),
-        detection_patient=image_patient[match.detection_image],
-        lesion_patient=image_patient[match.lesion_image],
+        detection_patient=image_patient[match.boxes.detection_image],
+        lesion_patient=image_patient[match.boxes.lesion_image],
         image_patient=image_patient,
     )
-    curve = ResampledFroc(match.scores, match.hit_lesion, cohort)
-    wanted = np.concatenate([np.array(FPS_PER_IMAGE), BAND_FPS])
-    (values,) = resample([(curve, wanted)], len(numbers), draws.replicates, draws.seed)
-    value, without = whole.sensitivity_at(wanted), None
-    if draws.kind == "bca":
-        (without,) = leave_one_out([(curve, wanted)], len(numbers))
-    low, high = limits(values, value, without)
-    intervals = {
-        metric_name(fps): Interval(float(low[k]), float(high[k])) for k, fps in enumerate(FPS_PER_IMAGE)
-    }
-    mean = slice(1, len(FPS_PER_IMAGE))
-    intervals[MEAN_NAME] = interval_of(
-        values[:, mean].mean(axis=1),
-        float(value[mean].mean()),
-        None if without is None else without[:, mean].mean(axis=1),
-    )
-    metrics = len(FPS_PER_IMAGE)
-    return Bootstrap(
-        replicates=draws.replicates,
-        seed=draws.seed,
-        without_lesion=int(np.isnan(values[:, 0]).sum()),
-        intervals=intervals,
-        bands={"images": Band(BAND_FPS, low[metrics:], high[metrics:])},
-        kind=draws.kind,
-    )
+    rates = {metric_name(fps): fps for fps in FPS_PER_IMAGE}
+    resampled = ResampledFroc(match.boxes.scores, match.hit_lesion, cohort)
+    read = ReadCurve(whole, resampled, rates, (MEAN_NAME, slice(1, len(rates))))
+    return bootstrap_of({"images": read}, len(numbers), draws)
