@@ -38,11 +38,12 @@ def run_study(
         >>> comoto.run_study("study.yaml", "study")  # what is complete is not run again
         StudyOutcome(4 done)
     """
-    from comoto.study import run as studies
     from comoto.study.config import load_study
 
-    options = studies.StudyOptions(workers, backend, address)
-    return studies.run_study(load_study(as_path("study", study)), as_path("out", out), options)
+    wanted, folder = load_study(as_path("study", study)), as_path("out", out)
+    from comoto.study import run as studies
+
+    return studies.run_study(wanted, folder, studies.StudyOptions(workers, backend, address))
 
 
 def study_table(

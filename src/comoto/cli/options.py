@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -91,34 +92,17 @@ def show_log(level: int) -> None:
     logger.setLevel(level)
 
 
-def complete_dataset() -> list[str]:
-    """Return data sets for shell completion."""
-    return list(DATASETS)
+def completion(names: Iterable[str]) -> Callable[[], list[str]]:
+    """Return what the shell's completion calls to know the names."""
+    return lambda: list(names)
 
 
-def complete_preset() -> list[str]:
-    """Return presets for shell completion."""
-    return list(PRESETS)
-
-
-def complete_size() -> list[str]:
-    """Return sizes of the simulation for shell completion."""
-    return ["tiny", "demo", "small", "full"]
-
-
-def complete_split() -> list[str]:
-    """Return splits for shell completion."""
-    return ["train", "validation", "test"]
-
-
-def complete_aggregation() -> list[str]:
-    """Return aggregation rules for shell completion."""
-    return list(AGGREGATORS)
-
-
-def complete_device() -> list[str]:
-    """Return devices for shell completion."""
-    return ["auto", "cpu", "cuda"]
+complete_aggregation = completion(AGGREGATORS)
+complete_dataset = completion(DATASETS)
+complete_device = completion(("auto", "cpu", "cuda"))
+complete_preset = completion(PRESETS)
+complete_size = completion(("tiny", "demo", "small", "full"))
+complete_split = completion(("train", "validation", "test"))
 
 
 def overwrite_option(what: str) -> Any:

@@ -16,49 +16,56 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
+InputsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Images, folders, manifests; any format that is read.",
+        readable=False,  # not asked here, where one locked file would stop all others
+    ),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option("--manifest", help="Gives the files that are named or found their ids and keys."),
+]
+MammogramsOption = Annotated[
+    bool, typer.Option("--mammograms", help="The inputs are mammograms, the model is a teacher.")
+]
+AggregationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--aggregation",
+        autocompletion=complete_aggregation,
+        help="local_maximum (the paper's rule), nms_3d, box_fusion or tracks.",
+    ),
+]
+SliceStepOption = Annotated[int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")]
+SettingsOption = Annotated[list[str] | None, set_option("Change an inference setting, such as batch_size=4.")]
+SafeCsvOption = Annotated[
+    bool, typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas.")
+]
+OtherModalityOption = Annotated[
+    bool, typer.Option("--other-modality", help="Allow a teacher on volumes, or a student on mammograms.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", autocompletion=complete_device, help="auto, cpu or cuda.")
+]
+
+
 def predict(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Images, folders, manifests; any format that is read.",
-            readable=False,  # not asked here, where one locked file would stop all others
-        ),
-    ],
+    inputs: InputsArgument,
     model: Annotated[Path, typer.Option("--model", help="Run folder, or ONNX file of 'comoto export'.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write; a JSON sidecar is written beside it.")],
     split: Annotated[str | None, split_option("Only this split of a manifest.")] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option("--manifest", help="Gives the files that are named or found their ids and keys."),
-    ] = None,
-    mammograms: Annotated[
-        bool, typer.Option("--mammograms", help="The inputs are mammograms, the model is a teacher.")
-    ] = False,
-    aggregation: Annotated[
-        str | None,
-        typer.Option(
-            "--aggregation",
-            autocompletion=complete_aggregation,
-            help="local_maximum (the paper's rule), nms_3d, box_fusion or tracks.",
-        ),
-    ] = None,
-    slice_step: Annotated[
-        int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, set_option("Change an inference setting, such as batch_size=4.")
-    ] = None,
+    manifest: ManifestOption = None,
+    mammograms: MammogramsOption = False,
+    aggregation: AggregationOption = None,
+    slice_step: SliceStepOption = None,
+    settings: SettingsOption = None,
     isolate: IsolateOption = False,
-    safe_csv: Annotated[
-        bool, typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas.")
-    ] = False,
-    other_modality: Annotated[
-        bool, typer.Option("--other-modality", help="Allow a teacher on volumes, or a student on mammograms.")
-    ] = False,
-    device: Annotated[
-        str, typer.Option("--device", autocompletion=complete_device, help="auto, cpu or cuda.")
-    ] = "auto",
+    safe_csv: SafeCsvOption = False,
+    other_modality: OtherModalityOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Find lesions in tomosynthesis volumes.
 

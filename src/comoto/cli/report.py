@@ -11,46 +11,52 @@ import typer
 from comoto.cli.options import IntervalOption, SplitOption, overwrite_option
 from comoto.defaults import HIT_RADIUS, REPLICATES
 
+PredictionsOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME=CSV",
+        help="Volume predictions of a model, DBTex columns, and its name; repeatable. Every further "
+        "model is compared with the first.",
+    ),
+]
+OthersArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME=CSV]...", help="Predictions of further models.")
+]
+RunOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=RUN", help="Run folder whose training curves and settings are shown; repeatable."
+    ),
+]
+MinRadiusOption = Annotated[
+    str,
+    typer.Option(
+        metavar="PIXELS|MMmm",
+        help=f"Least hit radius, such as 8.5mm. {HIT_RADIUS:g} is the challenge's, for pixels of about "
+        "0.085 mm.",
+    ),
+]
+NoPicturesOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-pictures",
+        help="Decode no image, read few headers: no pictures, no random baseline, sizes in pixels.",
+    ),
+]
+
 
 def report(
     manifest: Annotated[Path, typer.Option(help="Manifest folder with the volumes and their lesions.")],
-    predictions: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=CSV",
-            help="Volume predictions of a model, DBTex columns, and its name; repeatable. Every further "
-            "model is compared with the first.",
-        ),
-    ],
+    predictions: PredictionsOption,
     out: Annotated[Path, typer.Option(help="The page, an HTML file that needs nothing else.")],
-    others: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=CSV]...", help="Predictions of further models.")
-    ] = None,
-    run: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=RUN", help="Run folder whose training curves and settings are shown; repeatable."
-        ),
-    ] = None,
+    others: OthersArgument = None,
+    run: RunOption = None,
     split: SplitOption = None,
-    min_radius: Annotated[
-        str,
-        typer.Option(
-            metavar="PIXELS|MMmm",
-            help=f"Least hit radius, such as 8.5mm. {HIT_RADIUS:g} is the challenge's, for pixels of about "
-            "0.085 mm.",
-        ),
-    ] = f"{HIT_RADIUS:g}",
+    min_radius: MinRadiusOption = f"{HIT_RADIUS:g}",
     bootstrap: Annotated[int, typer.Option(min=1, help="Replicates for 95 % intervals.")] = REPLICATES,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of the random baseline.")] = 0,
     interval: IntervalOption = "percentile",
-    no_pictures: Annotated[
-        bool,
-        typer.Option(
-            "--no-pictures",
-            help="Decode no image, read few headers: no pictures, no random baseline, sizes in pixels.",
-        ),
-    ] = False,
+    no_pictures: NoPicturesOption = False,
     overwrite: Annotated[bool, overwrite_option("an existing page")] = False,
 ) -> None:
     """Write a page on what models found in volumes.
