@@ -97,9 +97,7 @@ class Rotate180(_KeepsShape):
         size = np.array([self.columns, self.rows, self.columns, self.rows], dtype=np.float64)
         return np.asarray(size - as_boxes(boxes_xyxy)[:, [2, 3, 0, 1]])
 
-    def undo_boxes(self, boxes_xyxy: ArrayLike) -> Float64Array:
-        """Return boxes turned back."""
-        return self.boxes(boxes_xyxy)
+    undo_boxes = boxes  # a second turn undoes the first
 
 
 @dataclass(frozen=True)
@@ -126,9 +124,7 @@ class Mirror(_KeepsShape):
         boxes[:, [0, 2]] = self.columns - boxes[:, [2, 0]]
         return boxes
 
-    def undo_boxes(self, boxes_xyxy: ArrayLike) -> Float64Array:
-        """Return boxes mirrored back."""
-        return self.boxes(boxes_xyxy)
+    undo_boxes = boxes  # a second mirroring undoes the first
 
 
 @dataclass(frozen=True)
@@ -289,9 +285,7 @@ class Pad(_Sized):
         """Return the same boxes."""
         return as_boxes(boxes_xyxy)
 
-    def undo_boxes(self, boxes_xyxy: ArrayLike) -> Float64Array:
-        """Return the same boxes."""
-        return as_boxes(boxes_xyxy)
+    undo_boxes = boxes
 
 
 @dataclass(frozen=True)
