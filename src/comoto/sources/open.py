@@ -145,8 +145,7 @@ def describe_source(path: Path | str) -> SourceKind:
             return SourceKind(path, Content.UNREADABLE, 0, f"{path}: no such file or folder")
         kind = _format(path)
         if kind == "dicom":
-            state = file_state(path)
-            return _describe_file(dicom_content(path), state)
+            return _describe_file(path)
         with _OPENERS[kind](path) as image:
             frames = image.header.num_frames
         return SourceKind(path, Content.VOLUME if frames > 1 else Content.MAMMOGRAM, frames)
@@ -157,10 +156,7 @@ def describe_source(path: Path | str) -> SourceKind:
 def look_at_file(path: Path) -> SourceKind | None:
     """Describe a DICOM file; None for a folder, another format, or what cannot be looked at."""
     try:
-        if not (path.is_file() and is_dicom(path)):
-            return None
-        state = file_state(path)
-        return _describe_file(dicom_content(path), state)
+        return _describe_file(path) if path.is_file() and is_dicom(path) else None
     except DicomError:
         return None
 
@@ -249,7 +245,9 @@ def _refuse(found: DicomContent) -> None:
         raise DicomError(f"{found.path}: {WAYS_OUT[found.content]}")
 
 
-def _describe_file(found: DicomContent, state: State) -> SourceKind:
+def _describe_file(path: Path) -> SourceKind:
+    state = file_state(path)
+    found = dicom_content(path)
     before = None if stands_alone(found) else folder_state(found.path.parent)
     around = _around(found)
     if around is None or before is None:
