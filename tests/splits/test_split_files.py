@@ -18,11 +18,16 @@ from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.records import LESION_COLUMNS, Manifest, Split
 from comoto.splits.assign import SplitPlan, assign_fractions, assign_parts, split_plan
 from comoto.splits.file import SplitFile, content_hash, load_split_file, save_split_file
-from comoto.splits.make import SplitOptions, make_split
+from comoto.splits.make import MadeSplit, SplitOptions, assign, join
 from comoto.splits.merge import MergeSource, merge, read_sources
 from dicom_files import breast, write_dicom
 
 NO_FILES = SplitOptions(headers=False)
+
+
+def make_split(sources, plan=None, options=None) -> MadeSplit:
+    plan, options = plan or SplitPlan(), options or SplitOptions()
+    return assign(join(sources, plan, options), plan, options.fractions)
 
 
 @dataclass(frozen=True)
@@ -693,7 +698,7 @@ def test_parts_of_nobody_and_of_hardly_anybody_are_told():
     """Ten patients with a lesion and ten without: 15 % are 2 of each, so 2, 2 and 6 have a lesion."""
     made = make_split([MergeSource("a", manifest("a", crowd(10, 10)))], None, SplitOptions(headers=False))
     assert [line for line in made.summary().splitlines() if "of so few" in line] == [
-        f"note: {count} patients have a lesion in {part}: figures of so few are chance"
+        f"note: {count} patients have a lesion in {part}: metrics of so few are chance"
         for part, count in (("train", 6), ("validation", 2), ("test", 2))
     ]
     all_test = make_split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
@@ -14,82 +13,79 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from comoto.output_files import atomic_write
-from comoto.records import Laterality, View
+from comoto.simulation.cohort import MammogramCase
+from comoto.simulation.config import SimulateConfig
+from comoto.simulation.exams import MAMMOGRAM_BITS
 
 MAMMOGRAM_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 _REPLACED_UID = "1.2.3.4"
 
 
-@dataclass(frozen=True)
-class MammogramHeader:
-    """What one mammogram says about itself.
+_HIGHEST = 2**MAMMOGRAM_BITS - 1
 
-    Attributes:
+
+def write_mammogram(
+    path: Path,
+    case: MammogramCase,
+    config: SimulateConfig,
+    window: tuple[float, float],
+    pixels: NDArray[np.uint16],
+) -> None:
+    """Write a mammogram losslessly; the name appears when the file is complete.
+
+    Args:
+        path: of the file.
+        case: what the header says of it.
+        config: with the size of a pixel, and whether the SOP class is left out.
         window: (center, width) in values where more is whiter.
-        inverted: store as MONOCHROME1.
-        sop_class_removed: leave the SOP class out and replace it in the file meta information.
+        pixels: (H, W), more is whiter.
     """
-
-    study_uid: str
-    series_uid: str
-    instance_uid: str
-    laterality: Laterality
-    view: View
-    pixel_mm: float
-    bits: int
-    window: tuple[float, float]
-    inverted: bool
-    sop_class_removed: bool
-
-
-def write_mammogram(path: Path, header: MammogramHeader, pixels: NDArray[np.uint16]) -> None:
-    """Write ``pixels`` (H, W; more is whiter) losslessly; the name appears when the file is complete."""
-    top = 2**header.bits - 1
-    stored = (top - pixels).astype(np.uint16) if header.inverted else pixels
+    stored = (_HIGHEST - pixels).astype(np.uint16) if case.inverted else pixels
     stream = imagecodecs.jpeg2k_encode(
-        stored, level=0, codecformat="j2k", bitspersample=header.bits, reversible=True, numthreads=1
+        stored, level=0, codecformat="j2k", bitspersample=MAMMOGRAM_BITS, reversible=True, numthreads=1
     )
     with disable_value_validation(), atomic_write(path) as part:
-        dataset = _dataset(header, (pixels.shape[0], pixels.shape[1]))
+        dataset = _dataset(case, config, window)
+        dataset.Rows, dataset.Columns = pixels.shape
         dataset.PixelData = encapsulate([bytes(stream)], has_bot=True)
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
         dataset.save_as(part, enforce_file_format=True)
 
 
-def _dataset(header: MammogramHeader, shape: tuple[int, int]) -> FileDataset:
+def _dataset(case: MammogramCase, config: SimulateConfig, window: tuple[float, float]) -> FileDataset:
+    without_sop_class = config.traps.sop_class_removed
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _REPLACED_UID if header.sop_class_removed else MAMMOGRAM_FOR_PRESENTATION
-    meta.MediaStorageSOPInstanceUID = header.instance_uid
+    meta.MediaStorageSOPClassUID = _REPLACED_UID if without_sop_class else MAMMOGRAM_FOR_PRESENTATION
+    meta.MediaStorageSOPInstanceUID = case.image_id
     meta.TransferSyntaxUID = JPEG2000Lossless
     meta.ImplementationClassUID = _REPLACED_UID
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    if not header.sop_class_removed:
+    if not without_sop_class:
         dataset.SOPClassUID = MAMMOGRAM_FOR_PRESENTATION
-    dataset.SOPInstanceUID = header.instance_uid
-    dataset.StudyInstanceUID = header.study_uid
-    dataset.SeriesInstanceUID = header.series_uid
+    dataset.SOPInstanceUID = case.image_id
+    dataset.StudyInstanceUID = case.study_id
+    dataset.SeriesInstanceUID = case.series_id
     dataset.Modality = "MG"
     dataset.Manufacturer = "comoto"
     dataset.ManufacturerModelName = "simulate"
-    dataset.PatientID = header.study_uid
+    dataset.PatientID = case.study_id
     dataset.PatientSex = "F"
-    dataset.ImageLaterality = header.laterality.value
-    dataset.ViewPosition = header.view.value
+    dataset.ImageLaterality = case.laterality.value
+    dataset.ViewPosition = case.view.value
     dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME1" if header.inverted else "MONOCHROME2"
-    dataset.Rows, dataset.Columns = shape
-    dataset.ImagerPixelSpacing = [round(header.pixel_mm, 4)] * 2
-    dataset.PixelSpacing = [round(header.pixel_mm, 4)] * 2
+    dataset.PhotometricInterpretation = "MONOCHROME1" if case.inverted else "MONOCHROME2"
+    dataset.ImagerPixelSpacing = [round(config.grid.pixel_mm, 4)] * 2
+    dataset.PixelSpacing = [round(config.grid.pixel_mm, 4)] * 2
     dataset.BitsAllocated = 16
-    dataset.BitsStored = header.bits
-    dataset.HighBit = header.bits - 1
+    dataset.BitsStored = MAMMOGRAM_BITS
+    dataset.HighBit = MAMMOGRAM_BITS - 1
     dataset.PixelRepresentation = 0
-    center, width = header.window
-    dataset.WindowCenter = round(2**header.bits - 1 - center if header.inverted else center, 1)
+    center, width = window
+    dataset.WindowCenter = round(_HIGHEST - center if case.inverted else center, 1)
     dataset.WindowWidth = round(width, 1)
     dataset.VOILUTFunction = "LINEAR"
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
-    dataset.PresentationLUTShape = "INVERSE" if header.inverted else "IDENTITY"
-    dataset.PixelPaddingValue = 2**header.bits - 1 if header.inverted else 0
+    dataset.PresentationLUTShape = "INVERSE" if case.inverted else "IDENTITY"
+    dataset.PixelPaddingValue = _HIGHEST if case.inverted else 0
     return dataset

@@ -29,10 +29,9 @@ from comoto.simulation.cohort import (
     plan_tomosynthesis,
 )
 from comoto.simulation.config import SimulateConfig
-from comoto.simulation.dicom_mammogram import MammogramHeader, write_mammogram
+from comoto.simulation.dicom_mammogram import write_mammogram
 from comoto.simulation.dicom_tomosynthesis import TomosynthesisHeader, encode_frame, write_tomosynthesis
 from comoto.simulation.exams import (
-    MAMMOGRAM_BITS,
     BoxXyxy,
     TomosynthesisVolume,
     expose_mammogram,
@@ -174,20 +173,9 @@ def _make_mammogram(case: MammogramCase, config: SimulateConfig, root: Path) -> 
     rng = pixel_rng(config, case)
     mammogram = expose_mammogram(_phantom(case, config, rng), config.mammography, rng)
     mirrored = case.laterality is Laterality.RIGHT
-    header = MammogramHeader(
-        study_uid=case.study_id,
-        series_uid=case.series_id,
-        instance_uid=case.image_id,
-        laterality=case.laterality,
-        view=case.view,
-        pixel_mm=config.grid.pixel_mm,
-        bits=MAMMOGRAM_BITS,
-        window=mammogram.window,
-        inverted=case.inverted,
-        sop_class_removed=config.traps.sop_class_removed,
-    )
     pixels = np.ascontiguousarray(mammogram.pixels[:, ::-1]) if mirrored else mammogram.pixels
-    write_mammogram(root / "images" / case.study_id / f"{case.image_id}.dicom", header, pixels)
+    path = root / "images" / case.study_id / f"{case.image_id}.dicom"
+    write_mammogram(path, case, config, mammogram.window, pixels)
     return [_finding(box, config.grid.columns if mirrored else None) for box in mammogram.boxes_xyxy]
 
 

@@ -112,23 +112,6 @@ def _cautions(patients: pd.DataFrame) -> list[str]:
     return lines
 
 
-def make_split(
-    sources: Sequence[MergeSource], plan: SplitPlan | None = None, options: SplitOptions | None = None
-) -> MadeSplit:
-    """Deal the patients of one or several manifests out, once.
-
-    Args:
-        sources: manifests under the names of their sets.
-        plan: shares or folds, and the seed; the defaults of ``SplitPlan`` if not given.
-        options: the defaults if not given.
-
-    Raises:
-        DatasetError: see ``merge``, ``refuse_duplicates``, ``assign_parts`` and ``assign_fractions``.
-    """
-    plan, options = plan or SplitPlan(), options or SplitOptions()
-    return assign(join(sources, plan, options), plan, options.fractions)
-
-
 def join(sources: Sequence[MergeSource], plan: SplitPlan, options: SplitOptions) -> Merged:
     """Merge manifests and look for images that are in them twice; slow where headers are read."""
     merged = merge(sources, shared_ids=options.shared_ids, official=plan.official)

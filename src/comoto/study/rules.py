@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from comoto.errors import ConfigError
 from comoto.evaluation.depth import CAUTION
-from comoto.evaluation.hierarchical import hierarchical_difference
 from comoto.output_files import output_files
 from comoto.progress import track
 from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import build_grid, rule_texts
-from comoto.study.results import Place, StudyResults, common_pairs, nested, read_results
-from comoto.study.table import MEAN, VariantDifference, difference_text, percent, spread
+from comoto.study.results import Place, StudyResults, read_results
+from comoto.study.table import (
+    MEAN,
+    VariantDifference,
+    compare,
+    difference_text,
+    mean_and_sd,
+    percent,
+    spread,
+)
 
 RULES_MD = "rules.md"
 
@@ -62,7 +66,7 @@ def compare_rules(
     rows = [_row(each, place) for place, runs in each[OWN].runs.items() if runs]
     place = _reference_place(study)
     against = {
-        rule: _compare(each[rule], each[OWN], place, seed)
+        rule: compare(each[OWN], each[rule].runs.get(place, {}), each[OWN].runs.get(place, {}), seed)
         for rule in track(study.rules, "compare the rules", len(study.rules))
     }
     return rows, {rule: found for rule, found in against.items() if found is not None}
@@ -86,12 +90,8 @@ def rules_markdown(study: StudyConfig, rows: list[RuleRow], against: dict[str, V
     ]
     for row in rows:
         regime, fraction, variant = row.place
-        cells = [
-            regime,
-            percent(fraction),
-            variant,
-            *(spread(row.means[name], row.sds[name]) for name in names),
-        ]
+        own = [spread(row.means[name], row.sds[name]) for name in names]
+        cells = [regime, percent(fraction), variant, *own]
         lines.append(f"| {' | '.join(cells)} |")
     texts = rule_texts(study, build_grid(study, Path()))
     lines += ["", CAUTION]
@@ -110,26 +110,6 @@ def _reference_place(study: StudyConfig) -> Place:
 
 
 def _row(each: dict[str, StudyResults], place: Place) -> RuleRow:
-    values = {
-        rule: np.array([run.result.metric[MEAN] for run in results.runs[place].values()])
-        for rule, results in each.items()
-    }
-    return RuleRow(
-        place,
-        {rule: float(one.mean()) for rule, one in values.items()},
-        {rule: float(one.std(ddof=1)) if len(one) > 1 else math.nan for rule, one in values.items()},
-    )
-
-
-def _compare(one: StudyResults, own: StudyResults, place: Place, seed: int) -> VariantDifference | None:
-    pairs = common_pairs(one.runs.get(place, {}), own.runs.get(place, {}))
-    if not pairs:
-        return None
-    found = hierarchical_difference(
-        nested(one.runs[place], pairs),
-        nested(own.runs[place], pairs),
-        own.truth,
-        own.study.bootstrap,
-        seed,
-    )
-    return VariantDifference(len(pairs), found.value, found.interval, found.run_values)
+    numbers = {rule: mean_and_sd(results.runs[place], MEAN) for rule, results in each.items()}
+    means = {rule: mean for rule, (mean, _) in numbers.items()}
+    return RuleRow(place, means, {rule: sd for rule, (_, sd) in numbers.items()})

@@ -239,7 +239,7 @@ def signed(value: float) -> str:
 def _row(results: StudyResults, place: Place, planned: int, seed: int) -> VariantRow:
     regime, fraction, variant = place
     runs = results.runs[place]
-    values = {name: np.array([run.result.metric[name] for run in runs.values()]) for name in METRICS}
+    numbers = {name: mean_and_sd(runs, name) for name in METRICS}
     reference = results.runs.get((regime, fraction, results.study.reference), {})
     own = variant == results.study.reference
     first = next(iter(results.study.regimes))
@@ -250,20 +250,25 @@ def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Varian
         variant=variant,
         runs=len(runs),
         planned=planned,
-        mean={name: float(each.mean()) if len(each) else math.nan for name, each in values.items()},
-        sd={name: float(each.std(ddof=1)) if len(each) > 1 else math.nan for name, each in values.items()},
+        mean={name: mean for name, (mean, _) in numbers.items()},
+        sd={name: sd for name, (_, sd) in numbers.items()},
         interval=_interval(results, runs, seed),
-        comparison=None if own else _compare(results, runs, reference, seed),
-        between=None if regime == first else _compare(results, runs, same_variant, seed),
+        comparison=None if own else compare(results, runs, reference, seed),
+        between=None if regime == first else compare(results, runs, same_variant, seed),
     )
 
 
-def _compare(
-    results: StudyResults,
-    runs: dict[Pair, RunResult],
-    reference: dict[Pair, RunResult],
-    seed: int,
+def mean_and_sd(runs: dict[Pair, RunResult], name: str) -> tuple[float, float]:
+    """Return mean and standard deviation of a metric over runs; NaN where there are too few."""
+    values = np.array([run.result.metric[name] for run in runs.values()])
+    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return float(values.mean()) if len(values) else math.nan, sd
+
+
+def compare(
+    results: StudyResults, runs: dict[Pair, RunResult], reference: dict[Pair, RunResult], seed: int
 ) -> VariantDifference | None:
+    """Return how much more runs find than others, over the pairs that both have; None without any."""
     pairs = common_pairs(runs, reference)
     if not pairs:
         return None

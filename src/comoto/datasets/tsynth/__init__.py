@@ -18,7 +18,7 @@ from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import DatasetAbout
 from comoto.datasets.tsynth.cases import TOMOSYNTHESIS, Case, CaseOptions, find_cases
 from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
-from comoto.datasets.tsynth.lesions import Box, Centre, box_in_labels
+from comoto.datasets.tsynth.lesions import Centre, PlacedBox, box_in_labels
 from comoto.records import Manifest, Modality
 from comoto.sources.raw_volume import RawLayout
 
@@ -93,6 +93,6 @@ class _Lesions(CaseLesions):
         path = case.header.with_name(f"reconstruction_mask{case.number}.h5")
         return path if path.is_file() else None
 
-    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[Box]:
+    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[PlacedBox]:
         box = box_in_labels(mask, layout)
         return [] if box is None else [box]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from comoto.datasets.reading.boxes import clipped
 from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.tsynth.cases import MOST_NAMED, Case, CaseOptions
-from comoto.datasets.tsynth.lesions import Box, Centre, box_about, picture_shape, read_centres
+from comoto.datasets.tsynth.lesions import Centre, PlacedBox, box_about, picture_shape, read_centres
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
 from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, View
@@ -34,7 +35,7 @@ class CaseLesions(ABC):
         """Return the mask's file, None if the case has none."""
 
     @abstractmethod
-    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[Box]:
+    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[PlacedBox]:
         """Return the boxes of the masses in the mask; ``centres`` are those of the ``.loc`` file."""
 
 
@@ -57,8 +58,7 @@ def layouts(
         except DicomError as error:
             ledger.drop(str(error))
     refuse_missing(root, "raw files of the headers", missing, len(cases), options.allow_missing)
-    if not laid_out:
-        raise DatasetError(f"{root}: no image is left ({'; '.join(ledger.dropped[:MOST_NAMED])})")
+    _require_left(root, laid_out, ledger)
     return laid_out
 
 
@@ -80,25 +80,24 @@ def case_manifest(
     for case, layout in track(laid_out, "look for lesions", len(laid_out)):
         found = _Search(ledger, case, layout, lesions, lesions.mask(case), options.boxes).boxes()
         if found is not None:
-            boxes = _clipped(ledger, case, layout, found)
             word, modality = lesions.kind(layout)
             image_id = "-".join(filter(None, (dataset, word, case.study_id, case.dose)))
-            records.append(_record(image_id, modality, case, layout, boxes, options))
-    if not records:
-        raise DatasetError(f"{root}: no image is left ({'; '.join(ledger.dropped[:MOST_NAMED])})")
+            category = case.word(options.category, "mass")
+            of_case = tuple(_lesion(ledger, case, layout, box, category) for box in found)
+            records.append(_record(image_id, modality, case, layout, of_case, options.label))
+    _require_left(root, records, ledger)
     return Manifest.from_records(dataset, records, ledger.notes, ledger.dropped)
 
 
+def _require_left(root: Path, images: Sequence[object], ledger: Ledger) -> None:
+    if not images:
+        raise DatasetError(f"{root}: no image is left ({'; '.join(ledger.dropped[:MOST_NAMED])})")
+
+
 def _record(
-    image_id: str,
-    modality: Modality,
-    case: Case,
-    layout: RawLayout,
-    boxes: Sequence[Box],
-    options: CaseOptions,
+    image_id: str, modality: Modality, case: Case, layout: RawLayout, lesions: tuple[Lesion, ...], label: str
 ) -> ImageRecord:
     assert case.split is not None  # find_cases left out the others
-    category = case.word(options.category, "mass")
     return ImageRecord(
         image_id=image_id,
         modality=modality,
@@ -108,10 +107,10 @@ def _record(
         laterality=Laterality.LEFT,
         view=View.CC,
         split=case.split,
-        label=case.word(options.label, "lesion" if boxes else "no lesion"),
+        label=case.word(label, "lesion" if lesions else "no lesion"),
         path=case.header,
         num_slices=layout.num_frames,
-        lesions=tuple(Lesion((box.x1, box.y1, box.x2, box.y2), box.slice_index, category) for box in boxes),
+        lesions=lesions,
     )
 
 
@@ -126,7 +125,7 @@ class _Search:
     mask: Path | None
     wanted: str
 
-    def boxes(self) -> list[Box] | None:
+    def boxes(self) -> list[PlacedBox] | None:
         """Return the boxes, none if the case has no lesion; None if it has to be left out."""
         loc = self.case.header.with_suffix(".loc")
         try:
@@ -146,7 +145,7 @@ class _Search:
     def _drop(self, why: str) -> None:
         self.ledger.drop_of(why, self.case.study_id)
 
-    def _without_loc(self) -> list[Box] | None:
+    def _without_loc(self) -> list[PlacedBox] | None:
         """The release says that odd cases have a lesion, and that those with one have a ``.loc`` file."""
         is_odd = self.case.number % 2 == 1
         readable = self.mask is not None and self.wanted != "loc" and not self.lesions.is_mammogram
@@ -162,12 +161,12 @@ class _Search:
             self._note("a case of odd number has no lesion, which the release denies; it is kept")
         return boxes
 
-    def _with_centres(self, centres: Sequence[Centre]) -> list[Box] | None:
+    def _with_centres(self, centres: Sequence[Centre]) -> list[PlacedBox] | None:
         if self.wanted == "loc":
             return [box_about(centre, self.case.size) for centre in centres]
         boxes = self.lesions.boxes_in_mask(self.mask, self.layout, centres) if self.mask else []
         if boxes:
-            if not any(box.holds(centre.x, centre.y) for box in boxes for centre in centres):
+            if not any(box.holds(centre) for box in boxes for centre in centres):
                 self._note("the centre in the .loc file lies outside of the mask's box, which is kept")
             return boxes
         missing = "no mask" if self.mask is None else "the mask shows no lesion where the .loc file says"
@@ -178,18 +177,8 @@ class _Search:
         return [box_about(centre, self.case.size) for centre in centres]
 
 
-def _clipped(ledger: Ledger, case: Case, layout: RawLayout, boxes: Iterable[Box]) -> list[Box]:
-    rows, columns = picture_shape(layout)
-    clipped = []
-    for box in boxes:
-        inside = Box(
-            max(box.x1, 0.0),
-            max(box.y1, 0.0),
-            min(box.x2, float(columns)),
-            min(box.y2, float(rows)),
-            box.slice_index,
-        )
-        if inside != box:
-            ledger.note_of("a box was clipped to the image", case.study_id)
-        clipped.append(inside)
-    return clipped
+def _lesion(ledger: Ledger, case: Case, layout: RawLayout, box: PlacedBox, category: str) -> Lesion:
+    inside = clipped(box.box_xyxy, *picture_shape(layout)) or box.box_xyxy
+    if inside != box.box_xyxy:
+        ledger.note_of("a box was clipped to the image", case.study_id)
+    return Lesion(inside, box.slice_index, category)

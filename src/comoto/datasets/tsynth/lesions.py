@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from comoto.datasets.reading.boxes import Box
 from comoto.errors import ConfigError, DatasetError
 from comoto.sources.raw_volume import RawLayout
 
@@ -35,27 +36,25 @@ HALF_SIDES = {"5.0": 110, "7.0": 150, "9.0": 195}
 
 
 @dataclass(frozen=True)
-class Box:
-    """Corners in pixels of the picture, half-open, not clipped; ``slice_index`` is None in two dimensions."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    slice_index: int | None
-
-    def holds(self, x: float, y: float) -> bool:
-        """The point lies in the box."""
-        return self.x1 <= x <= self.x2 and self.y1 <= y <= self.y2
-
-
-@dataclass(frozen=True)
 class Centre:
     """Where a ``.loc`` file says that a mass is; ``slice_index`` is None in two dimensions."""
 
     x: float
     y: float
     slice_index: int | None
+
+
+@dataclass(frozen=True)
+class PlacedBox:
+    """A box in pixels of the picture, not clipped; ``slice_index`` is None in two dimensions."""
+
+    box_xyxy: Box
+    slice_index: int | None
+
+    def holds(self, centre: Centre) -> bool:
+        """The point lies in the box."""
+        x1, y1, x2, y2 = self.box_xyxy
+        return x1 <= centre.x <= x2 and y1 <= centre.y <= y2
 
 
 def picture_shape(layout: RawLayout) -> tuple[int, int]:
@@ -99,7 +98,7 @@ def read_centres(path: Path, layout: RawLayout, *, is_mammogram: bool) -> list[C
     return centres
 
 
-def box_about(centre: Centre, size: str) -> Box:
+def box_about(centre: Centre, size: str) -> PlacedBox:
     """Return the square of the mass's size about its centre.
 
     Raises:
@@ -108,10 +107,11 @@ def box_about(centre: Centre, size: str) -> Box:
     if size not in HALF_SIDES:
         raise DatasetError(f"no half-side is known for a mass of {size} mm")
     half = HALF_SIDES[size]
-    return Box(centre.x - half, centre.y - half, centre.x + half, centre.y + half, centre.slice_index)
+    box = centre.x - half, centre.y - half, centre.x + half, centre.y + half
+    return PlacedBox(box, centre.slice_index)
 
 
-def box_in_labels(path: Path, layout: RawLayout) -> Box | None:
+def box_in_labels(path: Path, layout: RawLayout) -> PlacedBox | None:
     """Return the box of the mass in a mask of tissue labels (HDF5, data set ``dbt``); None if it has none.
 
     Raises:
@@ -142,7 +142,7 @@ def box_in_labels(path: Path, layout: RawLayout) -> Box | None:
     return _on_picture((top, left, bottom, right), layout, None if planes == 1 else middle)
 
 
-def box_in_projection(path: Path, layout: RawLayout, centre: Centre) -> Box | None:
+def box_in_projection(path: Path, layout: RawLayout, centre: Centre) -> PlacedBox | None:
     """Return the box of the mass in a raw mask of the image's size; None if it shows none about the centre.
 
     Raises:
@@ -160,8 +160,9 @@ def box_in_projection(path: Path, layout: RawLayout, centre: Centre) -> Box | No
     if bounds is None:
         return None
     box = _on_picture(bounds, layout, None)
-    too_large = (box.x2 - box.x1) * (box.y2 - box.y1) > _LARGEST_SHARE * rows * columns
-    return None if too_large or not box.holds(centre.x, centre.y) else box
+    x1, y1, x2, y2 = box.box_xyxy
+    too_large = (x2 - x1) * (y2 - y1) > _LARGEST_SHARE * rows * columns
+    return None if too_large or not box.holds(centre) else box
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
@@ -172,13 +173,13 @@ def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _on_picture(bounds: tuple[int, int, int, int], layout: RawLayout, slice_index: int | None) -> Box:
+def _on_picture(bounds: tuple[int, int, int, int], layout: RawLayout, slice_index: int | None) -> PlacedBox:
     """Turn bounds of the stored plane as ``comoto.sources`` turns the plane itself."""
     top, left, bottom, right = (float(value) for value in bounds)
     if not layout.is_turned:
-        return Box(left, top, right, bottom, slice_index)
+        return PlacedBox((left, top, right, bottom), slice_index)
     along = layout.shape[2]
-    return Box(top, along - right, bottom, along - left, slice_index)
+    return PlacedBox((top, along - right, bottom, along - left), slice_index)
 
 
 def _hdf5() -> Any:

@@ -18,7 +18,7 @@ from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import DatasetAbout, Words
 from comoto.datasets.tsynth.cases import MAMMOGRAPHY, Case, CaseOptions, find_cases, pick
 from comoto.datasets.tsynth.images import CaseLesions, case_manifest, layouts
-from comoto.datasets.tsynth.lesions import Box, Centre, box_in_projection
+from comoto.datasets.tsynth.lesions import Centre, PlacedBox, box_in_projection
 from comoto.records import Manifest, Modality
 from comoto.sources.raw_volume import RawLayout
 
@@ -110,6 +110,6 @@ class _Lesions(CaseLesions):
         folders = (Path(*parts[:top]), Path(*parts[: max(1, top - 1)]))
         return next((path for path in (folder / inside for folder in folders) if path.is_file()), None)
 
-    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[Box]:
+    def boxes_in_mask(self, mask: Path, layout: RawLayout, centres: Sequence[Centre]) -> list[PlacedBox]:
         found = [box_in_projection(mask, layout, centre) for centre in centres]
         return [box for box in found if box is not None]

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from comoto.datasets.reading.boxes import clipped
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.options import DatasetAbout, Processes, ReaderOptions
 from comoto.datasets.reading.walk import dicom_files, for_each, walk_files
@@ -175,12 +176,9 @@ def _lesion(series: Series, where: str, words: list[str]) -> Lesion:
         raise DatasetError(f"{where}; lesions have the numbers 0 to {_PAST_MASSES - 1}")
     category = "mass" if number >= _FIRST_MASS else "calcification"
     half = _REGIONS[category] // 2
-    box = (
-        float(max(0, column - half)),
-        float(max(0, row - half)),
-        float(min(series.columns, column + half + 1)),
-        float(min(series.rows, row + half + 1)),
-    )
+    region = float(column - half), float(row - half), column + half + 1.0, row + half + 1.0
+    box = clipped(region, series.rows, series.columns)
+    assert box is not None  # its centre is in the slice
     return Lesion(box, slice_index, category)
 
 
