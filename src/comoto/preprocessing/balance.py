@@ -12,7 +12,9 @@ from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
 from comoto.preprocessing.uint8_batch import Uint8Batch
 
-_SEEDS_APART = 1_000_003
+SEEDS_APART = 1_000_003
+"""Between a seed and the next there is room to count epochs, steps or data sets without arriving at what
+another seed draws: people take 0, 1, 2 as seeds, and runs are shorter than this."""
 
 
 class BalancedBatches:
@@ -58,7 +60,7 @@ class BalancedBatches:
                     update={"size": positive + negative, "negative_share": negative / (positive + negative)}
                 ),
                 augment,
-                seed + number * _SEEDS_APART,
+                seed + number * SEEDS_APART,
                 section,
             )
             for number, ((store, ids), (positive, negative)) in enumerate(zip(parts, shares, strict=True))

@@ -19,15 +19,28 @@ from comoto.records import IntArray, Laterality
 Image = NDArray[Any]
 BoolImage = NDArray[np.bool_]
 
+# No fit of these values to data is on record. What they did to eight real films, and what was tried in their
+# place, stands in docs/log.md (2026-11-22, "Real screen-film mammograms go through").
 _LONG_SIDE = 256
+"""A pixel of the copy is then 0.4 % of the long side, less than the margin that ``bounds`` adds."""
 _CORNER_SHARE = 1 / 16
 _BLOCK_SHARE = 1 / 8
+"""Blocks all over the image, because every corner of a film may hold a label or a light leak: with corners
+alone the threshold of two of the eight films lay above the breast's fat."""
 _NOISE_STEPS = 6.0
+"""Where air is noisy the threshold lies beyond what its noise reaches."""
 _CONTRAST_SHARE = 0.04
+"""Where air has no noise, values just above it are not yet breast. With 4 % two crops ended before the tip of
+an overexposed nipple; 2 % keeps it, and moves 4 of 24 simulated crops by a pixel."""
 _FRAME_SHARE = 0.02
+"""Bright frames of films are thinner. A breast whose region comes so near to the edge reaches it: what was
+left out for the frame is not taken for air."""
 _SMALLEST_SHARE = 0.02
+"""A smaller region is rather a label, and cropping to it would lose the breast: none is found then."""
 _MARGIN_SHARE = 0.01
+"""Too much air costs resolution, too little costs lesions."""
 _SIDE_RATIO = 2.0
+"""A region that touches both edges for about as long says nothing of the side."""
 
 
 @dataclass(frozen=True)

@@ -134,4 +134,6 @@ def _tag(header: ImageHeader) -> Laterality | None:
 
 
 def _touches_neither(first: Pixels) -> bool:
+    # The BCS-DBT authors' rule compares the sums and calls a tie L, which is no observation: two columns
+    # of air, for one. It confirms no header, and a turn that follows from it is told.
     return bool(first[:, 0].sum(dtype=np.int64) == first[:, -1].sum(dtype=np.int64))

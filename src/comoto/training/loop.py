@@ -20,6 +20,7 @@ from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import save_checkpoint
 from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError
+from comoto.preprocessing.balance import SEEDS_APART
 from comoto.progress import progress_bar, say
 from comoto.training.batch import Batch
 from comoto.training.data import stream
@@ -87,7 +88,7 @@ def fit(
     with bar as advance, _divergence_told(record.folder, state, config):
         for epoch in range(state.epoch, last_epoch):
             started, sums = time.monotonic(), defaultdict[str, list[Tensor]](list)
-            torch.manual_seed(config.seed * 1_000_003 + epoch)  # so that a resumed run draws the same
+            torch.manual_seed(config.seed * SEEDS_APART + epoch)  # so that a resumed run draws the same
             values = task.before_epoch(epoch) if task.before_epoch else {}
             step.train()
             steps = range(epoch * task.steps_per_epoch, (epoch + 1) * task.steps_per_epoch)

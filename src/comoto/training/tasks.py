@@ -16,7 +16,7 @@ from comoto.distill.impa import PointAlignment
 from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.inference.model import Model
-from comoto.preprocessing.balance import BalancedBatches
+from comoto.preprocessing.balance import SEEDS_APART, BalancedBatches
 from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.training.batch import TeacherBatch
@@ -57,7 +57,7 @@ def teacher_task(
 
     def make_batch(number: int) -> TeacherBatch[Uint8Batch]:
         images, boxes = sampler.uint8_batch(number)
-        return TeacherBatch(images, boxes, number + config.seed * 1_000_003)
+        return TeacherBatch(images, boxes, number + config.seed * SEEDS_APART)
 
     return TrainingTask(
         role="teacher",
