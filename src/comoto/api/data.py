@@ -228,9 +228,8 @@ def verify_split(path: AnyPath, manifests: Sequence[AnyPath] = (), *, headers: b
 
     Examples:
         >>> import comoto
-        >>> file = comoto.verify_split("split/split.json", ["manifests/bcs-dbt"], headers=False)
-        >>> {split.value: len(patients) for split, patients in file.patients.items()}
-        {'train': 4, 'validation': 1, 'test': 1}
+        >>> comoto.verify_split("split/split.json", ["manifests/bcs-dbt"], headers=False)
+        SplitFile(bcs-dbt: patients train 4, validation 1, test 1; fractions 0.5)
     """
     from comoto.splits import make
     from comoto.splits.file import load_split_file

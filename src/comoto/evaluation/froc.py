@@ -29,6 +29,8 @@ class Froc:
 
     Examples:
         >>> curve = froc(np.array([0.9, 0.8, 0.7]), np.array([0, -1, 1]), num_lesions=2, num_images=1)
+        >>> curve
+        Froc(4 points, up to sensitivity 1 at 1 false positives an image; 2 lesions, 1 images)
         >>> curve.sensitivity_at([0, 0.5, 1]).tolist()
         [0.5, 0.75, 1.0]
         >>> curve.threshold_at(0.5)
@@ -41,6 +43,13 @@ class Froc:
     lesion_scores: Float64Array
     num_lesions: int
     num_images: int
+
+    def __repr__(self) -> str:
+        end = (
+            f"sensitivity {self.sensitivity[-1]:.3g} at {self.fps_per_image[-1]:.3g} false positives an image"
+        )
+        sizes = f"{self.num_lesions} lesions, {self.num_images} images"
+        return f"Froc({len(self.thresholds)} points, up to {end}; {sizes})"
 
     def sensitivity_at(self, fps_per_image: Sequence[float] | Float64Array) -> Float64Array:
         """Interpolate linearly between the points; beyond the last point its sensitivity is held.

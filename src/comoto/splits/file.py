@@ -97,6 +97,15 @@ class SplitFile(StrictModel):
             raise ValueError("the content does not fit its hash: it was changed by hand, or damaged")
         return self
 
+    def __repr__(self) -> str:
+        fractions = f"; fractions {', '.join(self.fractions)}" if self.fractions else ""
+        return f"SplitFile({self.sizes()}{fractions})"
+
+    def sizes(self) -> str:
+        """Return the name and the number of patients of each part, as text."""
+        parts = ", ".join(f"{part.value} {len(names)}" for part, names in self.patients.items())
+        return f"{self.name}: patients {parts}"
+
     def part(self, part: Split) -> frozenset[str]:
         """Return the patients of a part, by the file's names."""
         return frozenset(self.patients.get(part, ()))

@@ -67,8 +67,7 @@ class MadeSplit:
     unused: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{part.value} {len(names)}" for part, names in self.split.patients.items())
-        return f"MadeSplit({self.split.name}: patients {parts})"
+        return f"MadeSplit({self.split.sizes()})"
 
     def summary(self) -> str:
         """Return numbers of each part and what was noted, as text."""
