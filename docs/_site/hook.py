@@ -28,6 +28,8 @@ COMMANDS_PAGE, COMMANDS_MARK = "reference/commands.md", "<!-- the commands stand
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(?=[)#])")
 _FETCHED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]*)')
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
+"""A block with the name of its file, which the site takes as a title and would else print as prose."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -55,15 +57,22 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
         return posixpath.relpath(_in_site(_in_repository(page.file.src_uri, match.group(1))), here or ".")
 
     parts = re.split(f"({_FENCE.pattern})", markdown, flags=_FENCE.flags)
-    return "".join(part if part.startswith("```") else _LINK.sub(moved, part) for part in parts)
+    return "".join(
+        _NAMED.sub(r'```\1 title="\2"', part) if part.startswith("```") else _LINK.sub(moved, part)
+        for part in parts
+    )
 
 
 def on_post_page(output: str, *, page: Page, **_: Any) -> str:
-    """Refuse a page that fetches something from another machine when it is read.
+    """Refuse a page that fetches something from another machine when it is read, or shows Markdown.
 
     Raises:
         PluginError: it does.
     """
+    if "```" in output:
+        raise PluginError(
+            f"{page.file.src_uri} shows a block of code as text; write ```LANGUAGE or ```LANGUAGE FILE"
+        )
     fetched = _FETCHED.search(output)
     if fetched is not None:
         raise PluginError(f"{page.file.src_uri} fetches {fetched.group(1)}; the site has to work offline")
