@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_calls import contents, in_own_process, index_words, predict_words
 
+from command_calls import contents, in_own_process, index_words, predict_words
 from comoto import api
 from dicom_files import breast, write_dicom
 from tiny_releases import BcsTree

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 import yaml
-from command_calls import in_own_process, index_words, predict_words
 
+from command_calls import in_own_process, index_words, predict_words
 from comoto.checksums import write_sealed_json
 from tiny_exams import TINY
 

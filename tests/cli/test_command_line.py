@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from command_calls import in_own_process
 
+from command_calls import in_own_process
 from comoto import progress
 from comoto.cli.main import app
 
@@ -136,11 +136,9 @@ class TestCompletion:
 
     def test_names_are_those_that_the_program_knows(self):
         from comoto.cli import options
-        from comoto.config import PRESETS
         from comoto.records import Split
         from comoto.simulation import SIZES
 
-        assert options.complete_preset() == list(PRESETS)
         assert options.complete_size() == list(SIZES)
         assert options.complete_split() == [split.value for split in Split]
 
