@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
@@ -153,13 +153,7 @@ def new_part(path: Path) -> Path:
     Raises:
         OSError: the folder cannot be written to.
     """
-    while True:
-        part = _part_name(path)
-        try:
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
-            continue
-        return part
+    return _made(path, lambda part: os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)))
 
 
 @contextmanager
@@ -274,17 +268,18 @@ def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool
 
 def _new_folder(folder: Path) -> Path:
     """Make the empty, hidden folder in which the content of ``folder`` is written; it is no link."""
+    return _made(folder, Path.mkdir)
+
+
+def _made(path: Path, make: Callable[[Path], None]) -> Path:
+    """Make something beside ``path`` under a hidden name that nothing has."""
     while True:
-        part = _part_name(folder)
+        part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
         try:
-            part.mkdir()
+            make(part)
         except FileExistsError:
             continue
         return part
-
-
-def _part_name(path: Path) -> Path:
-    return path.with_name(f".{path.name[:_MOST_OF_NAME]}.{secrets.token_hex(4)}{PART}")
 
 
 def sweep_parts(folder: Path) -> None:

@@ -123,8 +123,10 @@ def _patient_rng(config: SimulateConfig, modality: int, number: int) -> np.rando
     return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(modality, number)))
 
 
-def _views(count: int, side: Laterality) -> list[tuple[Laterality, View]]:
+def _views(count: int, side: Laterality, rng: np.random.Generator) -> list[tuple[Laterality, View]]:
     """Return the views of a complete study; ``side`` is the breast of a study of one breast."""
+    if count == 1:
+        return [(side, View.CC if rng.random() < 0.5 else View.MLO)]
     other = Laterality.RIGHT if side is Laterality.LEFT else Laterality.LEFT
     return [(side, View.CC), (side, View.MLO), (other, View.CC), (other, View.MLO)][:count]
 
@@ -149,10 +151,7 @@ def _tomosynthesis_study(config: SimulateConfig, number: int, split: Split) -> l
     masses = _draw_masses(config, 0.9 if cancer else 0.3, rng)
     subject = int(rng.choice([0, 2], p=[0.75, 0.25]))
     description = _DESCRIPTIONS[int(rng.integers(len(_DESCRIPTIONS)))]
-    if config.tomosynthesis.views_per_study == 1:
-        views = [(side, View.CC if rng.random() < 0.5 else View.MLO)]
-    else:
-        views = _views(settings.views_per_study, side)
+    views = _views(settings.views_per_study, side, rng)
     label = "Actionable" if actionable else "Normal"
     if positive:
         label = "Cancer" if cancer else "Benign"
@@ -194,10 +193,7 @@ def _mammography_study(config: SimulateConfig, number: int, split: str) -> list[
     breast = draw_breast(config, rng)
     masses = _draw_masses(config, 0.6, rng, settings.chest_wall_share)
     birads = int(rng.choice([3, 4, 5], p=[0.4, 0.45, 0.15])), int(rng.choice([1, 2], p=[0.75, 0.25]))
-    if settings.views_per_study == 1:
-        views = [(side, View.CC if rng.random() < 0.5 else View.MLO)]
-    else:
-        views = _views(settings.views_per_study, side)
+    views = _views(settings.views_per_study, side, rng)
     study_id = hex_id(config.seed, "mammography study", number)
     cases = []
     for image, (laterality, view) in enumerate(views):
