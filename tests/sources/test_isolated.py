@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from comoto.errors import ConfigError, DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 from comoto.sources import isolated, open_source
 from comoto.sources.isolated import Limits, open_image, open_isolated, reading_within
 from dicom_files import UID, encapsulated, texture, write_dicom

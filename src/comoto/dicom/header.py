@@ -28,7 +28,7 @@ from comoto.dicom.tags import (
 )
 from comoto.dicom.views import modifiers_of, view_of
 from comoto.errors import DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 
 MAX_SIDE = 8192
 """Largest number of rows or columns; the largest mammography detectors have about 6,000."""

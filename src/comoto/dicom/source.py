@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from comoto.dicom.decode import Pixels
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 
 
 class Source(Protocol):

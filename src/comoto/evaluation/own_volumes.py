@@ -16,7 +16,8 @@ from comoto.defaults import HIT_RADIUS
 from comoto.errors import ComotoError, ConfigError, DatasetError
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.evaluation.hit_radius import millimetre_radius, radius_problem
-from comoto.records import ImageHeader, Manifest, Modality, Split
+from comoto.image_header import ImageHeader
+from comoto.records import Manifest, Modality, Split
 from comoto.sources import read_source_header
 
 _RADIUS = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|px|pixels)?\s*", re.IGNORECASE)

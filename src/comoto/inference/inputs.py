@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from comoto.errors import ComotoError, DatasetError, DicomError
+from comoto.image_header import ImageHeader
 from comoto.inference.known import Known, KnownImages, known_by, known_in
 from comoto.progress import say
-from comoto.records import ImageHeader, Laterality, Manifest, Modality, Split
+from comoto.records import Laterality, Manifest, Modality, Split
 from comoto.sources import Content, SourceKind, describe_source, look_at_file, source_files, survey
 from comoto.wording import first_few
 

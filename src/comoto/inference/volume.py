@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from comoto.config import InferenceConfig
 from comoto.detections import Detections
 from comoto.errors import DicomError
+from comoto.image_header import ImageHeader
 from comoto.inference.aggregate import aggregate
 from comoto.prefetch import prefetch
 from comoto.preprocessing.plan import Plan, plan_image
-from comoto.records import ImageHeader, Laterality, Modality
+from comoto.records import Laterality, Modality
 from comoto.sources import SourceKind
 from comoto.sources.isolated import open_image
 from comoto.sources.parallel import decoding_threads

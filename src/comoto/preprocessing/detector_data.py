@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from comoto.image_header import ImageHeader
 from comoto.preprocessing.breast import small_copy
 from comoto.preprocessing.window import to_bytes, windowed
-from comoto.records import ImageHeader, Modality
+from comoto.records import Modality
 
 CurveKind = Literal["log", "linear"]
 Wanted = Literal["log", "linear", "as_stored"]

@@ -19,12 +19,13 @@ from comoto.dicom.decode import reduced_shape
 from comoto.dicom.read import touching_side
 from comoto.errors import DatasetError, DicomError
 from comoto.geometry import Chain, Crop, Mirror, Resize, Rotate180, Step, chain_from_json
+from comoto.image_header import ImageHeader
 from comoto.preprocessing.breast import BreastRegion, find_breast
 from comoto.preprocessing.detector_data import DetectorCurve, detector_curve
 from comoto.preprocessing.padding import Padding, find_padding, thinned
 from comoto.preprocessing.reduced import halvings_that_fit, onto_grid
 from comoto.preprocessing.window import WindowSource, choose_window, frame_window, to_bytes, windowed
-from comoto.records import FloatArray, ImageHeader, Laterality, Modality
+from comoto.records import FloatArray, Laterality, Modality
 from comoto.sources import Source
 from comoto.sources.parallel import frames_in_parallel
 from comoto.sources.volume_orientation import VolumeOrientation, volume_orientation

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.errors import DicomError
-from comoto.records import ImageHeader, Modality
+from comoto.image_header import ImageHeader
+from comoto.records import Modality
 
 WindowSource = Literal["file", "percentile", "frame"]
 

@@ -30,7 +30,7 @@ import numpy as np
 from comoto.dicom.decode import Pixels, reduced_shape
 from comoto.dicom.source import Source
 from comoto.errors import ConfigError, DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 from comoto.sources.open import SourceKind, open_source
 
 _LONGEST_TEXT = 1 << 20

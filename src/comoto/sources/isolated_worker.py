@@ -23,7 +23,7 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.source import Source
 from comoto.dicom.tags import without_values
 from comoto.errors import ComotoError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 from comoto.sources.open import open_source, source_files
 
 _HEADER_FIELDS = [field.name for field in fields(ImageHeader)]

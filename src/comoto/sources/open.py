@@ -9,7 +9,7 @@ from pathlib import Path
 from comoto.dicom.read import DicomImage, read_header
 from comoto.dicom.source import Source
 from comoto.errors import DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 from comoto.sources.dicom_content import (
     WAYS_OUT,
     Content,

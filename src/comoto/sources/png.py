@@ -12,7 +12,7 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_SIDE
 from comoto.dicom.source import Source
 from comoto.errors import DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0

@@ -40,7 +40,7 @@ from comoto.dicom.decode import Pixels
 from comoto.dicom.header import MAX_FRAMES, MAX_PIXELS, MAX_SIDE
 from comoto.dicom.source import Source
 from comoto.errors import DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 
 _LARGEST_HEADER = 64 * 1024
 _PIPELINE = re.compile(r"(reconstruction|projection)", re.IGNORECASE)

@@ -24,7 +24,8 @@ import numpy as np
 
 from comoto.dicom.decode import Pixels
 from comoto.dicom.read import touching_side
-from comoto.records import ImageHeader, Laterality
+from comoto.image_header import ImageHeader
+from comoto.records import Laterality
 
 _BCS_DBT_PATIENT = re.compile(r"DBT-P\d{5}")
 _OF_THE_PIXELS = "laterality was taken from the pixels"

@@ -15,7 +15,7 @@ import numpy as np
 
 from comoto.dicom.tags import one_error, read_tags
 from comoto.errors import DicomError
-from comoto.records import ImageHeader
+from comoto.image_header import ImageHeader
 from comoto.sources import open_source, read_source_header
 
 ASPECT_TOLERANCE = 0.01

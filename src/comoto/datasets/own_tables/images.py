@@ -17,8 +17,9 @@ from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import Table, blank_cells, shown
 from comoto.datasets.reading.views import parse_side, parse_view, view_keys
 from comoto.errors import ConfigError, DatasetError, DicomError
+from comoto.image_header import ImageHeader
 from comoto.progress import track
-from comoto.records import ImageHeader, Modality, Split, View
+from comoto.records import Modality, Split, View
 from comoto.sources import read_source_header
 
 _MAMMOGRAM = (
