@@ -4,7 +4,6 @@ import json
 
 import pytest
 from releases_omidb import COLUMNS, ROWS, OmidbTree, mark
-from test_index_command import comoto
 
 from comoto import api
 from comoto.datasets.omidb.nbss import client_status, parse_episodes
@@ -364,7 +363,7 @@ def test_nothing_left(tree):
         api.index("omidb", tree.root)
 
 
-def test_command_line(tree, tmp_path, monkeypatch, capsys):
+def test_command_line(tree, tmp_path, comoto):
     tree.write()
     arguments = [
         "index",
@@ -377,17 +376,17 @@ def test_command_line(tree, tmp_path, monkeypatch, capsys):
         "--category",
         "mass",
     ]
-    code, said, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+    code, said, error = comoto(*arguments, "--strict")
     assert (code, error.count("comoto:")) == (0, 0)
     assert "omidb: 3 images, 1 lesions" in said
     assert "label: malignant 2, normal 1" in said
     study = next(iter(tree.imagedb["demd2"]["STUDIES"]))
     tree.image("demd2", study, "MLO", "L")
     tree.write()
-    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--overwrite")
+    code, said, _ = comoto(*arguments, "--overwrite")
     assert code == 0
     assert "dropped: demd2/" in said
-    code, said, error = comoto(monkeypatch, capsys, *arguments, "--overwrite", "--strict")
+    code, said, error = comoto(*arguments, "--overwrite", "--strict")
     assert (code, said) == (2, "")
     assert "nobody marked where" in error
 

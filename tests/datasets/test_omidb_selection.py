@@ -2,7 +2,6 @@
 
 import pytest
 from releases_omidb import Selection, bounding_box, write_png
-from test_index_command import comoto
 
 from comoto import api
 from comoto.errors import ConfigError, DatasetError
@@ -219,9 +218,9 @@ def test_wrong_tables(selection):
         api.index("omidb-selection", selection.root)
 
 
-def test_command_line(selection, tmp_path, monkeypatch, capsys):
+def test_command_line(selection, tmp_path, comoto):
     table = selection.write().rename(tmp_path / "moved.csv")
     arguments = ["index", "omidb-selection", selection.root, "--tables", table, "--out", tmp_path / "m"]
-    code, said, _ = comoto(monkeypatch, capsys, *arguments, "--strict")
+    code, said, _ = comoto(*arguments, "--strict")
     assert code == 0
     assert "omidb-selection: 4 images, 3 lesions" in said

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from releases_own_tables import COLUMNS, ROWS, Hospital
-from test_index_command import comoto
 
 from comoto import api
 from comoto.errors import ConfigError, DatasetError
@@ -412,7 +411,7 @@ def fences(page: str, kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
 
 
-def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
+def test_the_example_of_the_page(tmp_path, monkeypatch, comoto):
     """The tables of the page are written, its commands run, and they say what the page says."""
     page = PAGE.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -430,10 +429,10 @@ def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
         if "one.csv" in block:
             place.table("one.csv", *fences(page, "csv one.csv"))
         command, _, said = block.partition("\n")
-        code, output, error = comoto(monkeypatch, capsys, *shlex.split(command)[2:])
+        code, output, error = comoto(*shlex.split(command)[2:])
         assert (code, output) == (0, said), error
     (look,) = [block for block in fences(page, "console") if "comoto inspect" in block]
-    code, output, error = comoto(monkeypatch, capsys, *shlex.split(look)[2:])
+    code, output, error = comoto(*shlex.split(look)[2:])
     assert (code, output) == (0, "hospital.html\n"), error
     shown = Path("hospital.html").read_text(encoding="utf-8")
     assert all(name in shown for name in ("P001/left_cc.dcm", "P001/left_tomo.dcm", "P002/right_tomo"))
@@ -447,14 +446,14 @@ def test_the_page_names_every_column():
         assert f"`{word}`" in page
 
 
-def test_command_line_strict(hospital, tmp_path, monkeypatch, capsys):
+def test_command_line_strict(hospital, tmp_path, comoto):
     """One broken file: listed, or refused and nothing written."""
     hospital.table("a/l.dcm", "this is no DICOM file")
     arguments = ["index", "csv", hospital.root, "--out", tmp_path / "m", "--set", "first-slice=0"]
-    code, said, error = comoto(monkeypatch, capsys, *arguments, "--strict")
+    code, said, error = comoto(*arguments, "--strict")
     assert (code, said) == (2, "")
     assert "images.csv: line 2" in error
     assert not (tmp_path / "m").exists()
-    code, said, _ = comoto(monkeypatch, capsys, *arguments)
+    code, said, _ = comoto(*arguments)
     assert code == 0
     assert "dropped: images.csv: line 2" in said

@@ -26,7 +26,7 @@ from comoto.downloads import fetch, index, web_tables
 from comoto.downloads.collections import COLLECTIONS, find_collection
 from comoto.downloads.fetch import PARTIAL, Download, check_disk, check_reachable, jobs_of, size_text
 from comoto.downloads.index import read_index
-from comoto.downloads.run import Request, plan_download, run_download
+from comoto.downloads.run import DownloadRequest, plan_download, run_download
 from comoto.downloads.select import LESION, NORMAL, OTHER, select_series
 from comoto.downloads.web_tables import WebTable, fetch_tables
 from comoto.errors import ConfigError, DatasetError, OutputExistsError
@@ -49,7 +49,7 @@ def commons(tmp_path):
 
 def download(commons, request=None, **options):
     client, path, root = commons
-    plan = plan_download("bcs-dbt", root, request or Request(), index=path)
+    plan = plan_download("bcs-dbt", root, request or DownloadRequest(), index=path)
     run_download(plan, client=lambda: client, reach=lambda: None, **options)
     return plan
 
@@ -85,7 +85,7 @@ def index_of(table):
 
 def test_all_with_a_lesion_and_no_normals_unless_asked_for():
     table = wanted(a=("train", LESION), b=("train", NORMAL), c=("train", OTHER), d=("test", LESION))
-    chosen = select_series(table, index_of(table), Request())
+    chosen = select_series(table, index_of(table), DownloadRequest())
     assert list(chosen.series["series_uid"]) == ["a.1", "a.2", "d.1", "d.2"]
     assert list(chosen.series["split"]) == ["train", "train", "test", "test"]
     assert chosen.patients == {
@@ -95,7 +95,7 @@ def test_all_with_a_lesion_and_no_normals_unless_asked_for():
         ("test", LESION): (1, 1),
     }
     assert not chosen.is_whole
-    both = select_series(table, index_of(table), Request(normals=5, splits=(Split.TRAIN,)))
+    both = select_series(table, index_of(table), DownloadRequest(normals=5, splits=(Split.TRAIN,)))
     assert set(both.series["patient_id"]) == {"a", "b"}
 
 
@@ -117,7 +117,7 @@ def test_more_patients_contain_fewer_and_all_series_of_a_patient_come(lesion, no
         return
     chosen = []
     for number in (small, large):
-        request = Request(patients=number, normals=number, seed=seed)
+        request = DownloadRequest(patients=number, normals=number, seed=seed)
         if number:
             found = select_series(table, index_of(table), request).series
             assert found["patient_id"].value_counts().eq(2).all()
@@ -131,9 +131,9 @@ def test_more_patients_contain_fewer_and_all_series_of_a_patient_come(lesion, no
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request(splits=(Split.VALIDATION,)), r"--split validation: this data set has train, test"),
-        (Request(normals=1), "no patients that are known to be without a finding"),
-        (Request(patients=0), "no patient is chosen"),
+        (DownloadRequest(splits=(Split.VALIDATION,)), r"--split validation: this data set has train, test"),
+        (DownloadRequest(normals=1), "no patients that are known to be without a finding"),
+        (DownloadRequest(patients=0), "no patient is chosen"),
     ],
 )
 def test_what_cannot_be_chosen(request_, message):
@@ -145,26 +145,28 @@ def test_what_cannot_be_chosen(request_, message):
 def test_sets_without_splits_and_series_that_are_not_in_the_index():
     table = wanted(a=("", LESION), b=("", LESION))
     with pytest.raises(ConfigError, match="no official splits; make some with 'comoto split'"):
-        select_series(table, index_of(table), Request(splits=(Split.TRAIN,)))
-    chosen = select_series(table, index_of(table).iloc[:3], Request())
+        select_series(table, index_of(table), DownloadRequest(splits=(Split.TRAIN,)))
+    chosen = select_series(table, index_of(table).iloc[:3], DownloadRequest())
     assert chosen.absent == ("b.2",)
     with pytest.raises(
         DatasetError, match=r"none of the 4 series of the tables is in the index, such as a\.1"
     ):
-        select_series(table, index_of(table).iloc[:0], Request())
+        select_series(table, index_of(table).iloc[:0], DownloadRequest())
     with pytest.raises(ConfigError, match="cannot be negative"):
-        Request(patients=-1)
+        DownloadRequest(patients=-1)
 
 
 def test_bcs_dbt_takes_patients_by_their_worst_label(commons):
     _, path, root = commons
-    plan = plan_download("bcs-dbt", root, Request(), index=path)
+    plan = plan_download("bcs-dbt", root, DownloadRequest(), index=path)
     assert {job.uid for job in plan.jobs} == {
         VOLUMES[2].series_uid,
         VOLUMES[3].series_uid,
         VOLUMES[5].series_uid,
     }
-    plan = plan_download("bcs-dbt", root, Request(patients=0, normals=1, splits=(Split.TRAIN,)), index=path)
+    plan = plan_download(
+        "bcs-dbt", root, DownloadRequest(patients=0, normals=1, splits=(Split.TRAIN,)), index=path
+    )
     assert {job.uid for job in plan.jobs} == {VOLUMES[0].series_uid, VOLUMES[1].series_uid}
     text = plan.text()
     assert "train: 0 of 1 patients with a lesion" in text
@@ -184,7 +186,7 @@ def test_ea1141_takes_volumes_and_mammograms_for_presentation(tmp_path):
         index_row("cmmd", "E1", "3.1", 10),
     ]
     path = write_index(tmp_path / "index.parquet", rows)
-    plan = plan_download("ea1141", tmp_path / "e", Request(), index=path)
+    plan = plan_download("ea1141", tmp_path / "e", DownloadRequest(), index=path)
     assert [job.uid for job in plan.jobs] == ["1.1", "1.2"]
     assert plan.missing_bytes == 20
     assert "  1 of 1 patients\n" in plan.text()
@@ -219,7 +221,7 @@ def test_cbis_ddsm_follows_its_tables_and_keeps_a_patient_in_one_split(tmp_path)
     rows = [index_row("cbis_ddsm", case, uid, 10) for uid, case in series]
     path = write_index(tmp_path / "index.parquet", rows)
     plans = {
-        split: plan_download("cbis-ddsm", root, Request(splits=(split,)), index=path)
+        split: plan_download("cbis-ddsm", root, DownloadRequest(splits=(split,)), index=path)
         for split in (Split.TRAIN, Split.TEST)
     }
     assert plans[Split.TRAIN].selection.patients == {("train", LESION): (1, 1)}
@@ -227,7 +229,7 @@ def test_cbis_ddsm_follows_its_tables_and_keeps_a_patient_in_one_split(tmp_path)
     assert len(plans[Split.TRAIN].jobs) == 4
     assert len(plans[Split.TEST].jobs) == 6
     with pytest.raises(ConfigError, match="--split validation: this data set has train, test"):
-        plan_download("cbis-ddsm", root, Request(splits=(Split.VALIDATION,)), index=path)
+        plan_download("cbis-ddsm", root, DownloadRequest(splits=(Split.VALIDATION,)), index=path)
 
 
 # ---- what arrives -----------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ def test_the_whole_way_to_a_manifest(commons):
 
 
 def test_a_whole_split_needs_no_allow_missing(commons):
-    plan = download(commons, Request(splits=(Split.TEST,)))
+    plan = download(commons, DownloadRequest(splits=(Split.TEST,)))
     assert "--allow-missing" not in plan.next_step()
 
 
@@ -260,10 +262,10 @@ def test_nothing_is_downloaded_twice_and_more_patients_add_to_it(commons):
     client, path, root = commons
     download(commons)
     assert [len(call) for call in client.calls] == [3]
-    plan = plan_download("bcs-dbt", root, Request(), index=path)
+    plan = plan_download("bcs-dbt", root, DownloadRequest(), index=path)
     assert plan.missing_bytes == 0
     run_download(plan, client=pytest.fail, reach=pytest.fail)
-    download(commons, Request(normals=1))
+    download(commons, DownloadRequest(normals=1))
     assert client.calls[1:] == [[VOLUMES[0].series_uid, VOLUMES[1].series_uid]] or client.calls[1:] == [
         [VOLUMES[1].series_uid, VOLUMES[0].series_uid]
     ]
@@ -338,7 +340,7 @@ def test_ea1141_leaves_a_table_for_the_csv_reader(tmp_path):
     bucket, rows = tiny_bucket(tmp_path / "bucket")
     rows = [{**row, "collection_id": "ea1141"} for row in rows[:2]]
     path = write_index(tmp_path / "index.parquet", rows)
-    plan = plan_download("ea1141", tmp_path / "e", Request(), index=path)
+    plan = plan_download("ea1141", tmp_path / "e", DownloadRequest(), index=path)
     client = FakeClient(bucket)
     run_download(plan, client=lambda: client, reach=lambda: None)
     place = tmp_path / "e"
@@ -489,7 +491,7 @@ def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"needs the package idc-index; install it with: pip install idc-index"
     ):
-        plan_download("cmmd", tmp_path / "x", Request())
+        plan_download("cmmd", tmp_path / "x", DownloadRequest())
     monkeypatch.setitem(sys.modules, "idc_index", None)
     with pytest.raises(ConfigError, match=r"needs the package idc-index .*pip install idc-index"):
         fetch.idc_client()

@@ -9,7 +9,7 @@ import pytest
 from comoto.datasets.bcs_dbt.tables import read_bcs_dbt_tables
 from comoto.downloads.collections import COLLECTIONS
 from comoto.downloads.index import read_index
-from comoto.downloads.run import Request, plan_download
+from comoto.downloads.run import DownloadRequest, plan_download
 from comoto.downloads.select import LESION
 from comoto.records import Split
 
@@ -45,7 +45,10 @@ def test_the_size_of_bcs_dbt():
 
 def test_cmmd_in_part(tmp_path):
     (tmp_path / "CMMD_clinicaldata_revision.xlsx").write_bytes(b"PK\x03\x04")
-    plans = {number: plan_download("cmmd", tmp_path, Request(patients=number)) for number in (10, 100, 5000)}
+    plans = {
+        number: plan_download("cmmd", tmp_path, DownloadRequest(patients=number))
+        for number in (10, 100, 5000)
+    }
     assert plans[10].selection.patients == {("", LESION): (10, 1775)}
     assert plans[5000].selection.patients == {("", LESION): (1775, 1775)}
     assert plans[5000].selection.is_whole
@@ -54,7 +57,7 @@ def test_cmmd_in_part(tmp_path):
 
 
 def test_ea1141_leaves_out_what_nobody_reads_here(tmp_path):
-    plan = plan_download("ea1141", tmp_path / "e", Request())
+    plan = plan_download("ea1141", tmp_path / "e", DownloadRequest())
     index = read_index("ea1141")
     chosen = index[index["series_uid"].isin([job.uid for job in plan.jobs])]
     assert (chosen["sop_class"] == "1.2.840.10008.5.1.4.1.1.13.1.3").sum() == 4262
