@@ -5,8 +5,7 @@ from __future__ import annotations
 import filecmp
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from comoto.errors import ComotoError, DatasetError
@@ -18,20 +17,11 @@ from comoto.wording import first_few
 _SAMPLE = 1 << 16
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """What was found.
-
-    Attributes:
-        pairs: (image id, image id, why), the first image of a group with each of the others.
-        notes: files that could not be compared.
-    """
-
-    pairs: tuple[tuple[str, str, str], ...]
-    notes: tuple[str, ...]
+Pair = tuple[str, str, str]
+"""The first image of a group, another one of it, and why they are the same."""
 
 
-def find_duplicates(manifest: Manifest, *, headers: bool = True) -> Duplicates:
+def find_duplicates(manifest: Manifest, *, headers: bool = True) -> tuple[list[Pair], list[str]]:
     """Look for images that are in the manifest twice.
 
     Files without a SOP Instance UID (PNG, MHD) are the same if all their bytes are; only files of equal size
@@ -41,6 +31,9 @@ def find_duplicates(manifest: Manifest, *, headers: bool = True) -> Duplicates:
     Args:
         manifest: of one or several data sets.
         headers: read the header of every file that is on disk; without it only the paths are compared.
+
+    Returns:
+        The pairs, and notes of files that could not be compared.
     """
     paths = dict(zip(manifest.images["image_id"], map(Path, manifest.images["path"]), strict=True))
     by_path: dict[Path, list[str]] = defaultdict(list)
@@ -48,7 +41,7 @@ def find_duplicates(manifest: Manifest, *, headers: bool = True) -> Duplicates:
         by_path[path.resolve()].append(name)
     pairs = [pair for names in by_path.values() for pair in _pairs(names, "the same file")]
     if not headers:
-        return Duplicates(tuple(pairs), ())
+        return pairs, []
     first = {names[0]: path for path, names in by_path.items()}
     present = {name: path for name, path in first.items() if path.exists()}
     by_uid, without_uid, unread = _by_uid(present)
@@ -59,25 +52,25 @@ def find_duplicates(manifest: Manifest, *, headers: bool = True) -> Duplicates:
         notes.append(f"{len(first) - len(present)} images are not on disk and were compared by path only")
     if unread:
         notes.append(f"{len(unread)} images could not be read and were not compared, such as {unread[0]}")
-    return Duplicates(tuple(sorted(pairs)), tuple(notes))
+    return sorted(pairs), notes
 
 
-def refuse_duplicates(manifest: Manifest, found: Duplicates, *, drop: bool = False) -> Manifest:
+def refuse_duplicates(manifest: Manifest, pairs: Sequence[Pair], *, drop: bool = False) -> Manifest:
     """Return the manifest without what stands in it twice.
 
     Args:
         manifest: as searched.
-        found: what was found in it.
+        pairs: what was found in it.
         drop: leave out the further copies of an image of one patient, and say so.
 
     Raises:
         DatasetError: there are duplicates; or, with ``drop``, two different patients have the same image, so
             that leaving one out would hide that they are one person.
     """
-    if not found.pairs:
+    if not pairs:
         return manifest
     patient = dict(zip(manifest.images["image_id"], manifest.images["patient_id"], strict=True))
-    crossing = [pair for pair in found.pairs if patient[pair[0]] != patient[pair[1]]]
+    crossing = [pair for pair in pairs if patient[pair[0]] != patient[pair[1]]]
     if crossing:
         raise DatasetError(
             f"{len(crossing)} images belong to two patients: {_told(crossing)}; they are the same people, so "
@@ -85,24 +78,24 @@ def refuse_duplicates(manifest: Manifest, found: Duplicates, *, drop: bool = Fal
         )
     if not drop:
         raise DatasetError(
-            f"{len(found.pairs)} images are there twice: {_told(found.pairs)}; leave one manifest "
+            f"{len(pairs)} images are there twice: {_told(pairs)}; leave one manifest "
             "out, or keep the first copy of each with --drop-duplicates"
         )
-    _refuse_other_lesions(manifest, found)
-    left_out = {pair[1] for pair in found.pairs}
+    _refuse_other_lesions(manifest, pairs)
+    left_out = {pair[1] for pair in pairs}
     kept = manifest.select(~manifest.images["image_id"].isin(left_out))
-    lines = tuple(f"{second}: {why} as {first}" for first, second, why in found.pairs)
+    lines = tuple(f"{second}: {why} as {first}" for first, second, why in pairs)
     return Manifest(kept.name, kept.images, kept.lesions, kept.notes, (*kept.dropped, *lines))
 
 
-def _refuse_other_lesions(manifest: Manifest, found: Duplicates) -> None:
+def _refuse_other_lesions(manifest: Manifest, pairs: Sequence[Pair]) -> None:
     """A copy that has a lesion and is left out would leave a healthy image behind."""
     columns = [name for name in manifest.lesions.columns if name not in ("image_id", "category")]
     boxes = {
         str(name): {tuple(row) for row in rows[columns].astype("string").fillna("").itertuples(index=False)}
         for name, rows in manifest.lesions.groupby("image_id")
     }
-    other = [pair for pair in found.pairs if boxes.get(pair[0], set()) != boxes.get(pair[1], set())]
+    other = [pair for pair in pairs if boxes.get(pair[0], set()) != boxes.get(pair[1], set())]
     if other:
         raise DatasetError(
             f"{len(other)} images are there twice with different lesions: {_told(other)}; find out which "
@@ -110,12 +103,12 @@ def _refuse_other_lesions(manifest: Manifest, found: Duplicates) -> None:
         )
 
 
-def _pairs(names: Iterable[str], why: str) -> list[tuple[str, str, str]]:
+def _pairs(names: Iterable[str], why: str) -> list[Pair]:
     first, *others = sorted(names)
     return [(first, other, why) for other in others]
 
 
-def _told(pairs: Iterable[tuple[str, str, str]]) -> str:
+def _told(pairs: Iterable[Pair]) -> str:
     return first_few((f"{one} and {other} ({why})" for one, other, why in pairs), separator="; ")
 
 
@@ -137,12 +130,12 @@ def _by_uid(paths: dict[str, Path]) -> tuple[dict[str, list[str]], dict[str, Pat
     return by_uid, without, unread
 
 
-def _same_bytes(paths: dict[str, Path]) -> list[tuple[str, str, str]]:
+def _same_bytes(paths: dict[str, Path]) -> list[Pair]:
     by_size: dict[tuple[int, ...], list[str]] = defaultdict(list)
     files = {name: _content_files(path) for name, path in paths.items()}
     for name, own in files.items():
         by_size[tuple(file.stat().st_size for file in own)].append(name)
-    pairs: list[tuple[str, str, str]] = []
+    pairs: list[Pair] = []
     for names in by_size.values():
         by_sample: dict[bytes, list[str]] = defaultdict(list)
         for name in sorted(names) if len(names) > 1 else ():

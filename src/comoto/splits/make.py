@@ -114,9 +114,9 @@ def _cautions(patients: pd.DataFrame) -> list[str]:
 def join(sources: Sequence[MergeSource], plan: SplitPlan, options: SplitOptions) -> Merged:
     """Merge manifests and look for images that are in them twice; slow where headers are read."""
     merged = merge(sources, shared_ids=options.shared_ids, official=plan.official)
-    found = find_duplicates(merged.manifest, headers=options.headers)
-    kept = refuse_duplicates(merged.manifest, found, drop=options.drop_duplicates)
-    noted = Manifest(kept.name, kept.images, kept.lesions, (*kept.notes, *found.notes), kept.dropped)
+    pairs, notes = find_duplicates(merged.manifest, headers=options.headers)
+    kept = refuse_duplicates(merged.manifest, pairs, drop=options.drop_duplicates)
+    noted = Manifest(kept.name, kept.images, kept.lesions, (*kept.notes, *notes), kept.dropped)
     return replace(merged, manifest=noted)
 
 
@@ -153,7 +153,7 @@ def verify_split(path: Path, sources: Sequence[MergeSource], *, headers: bool = 
             )
         split.apply(source.manifest)
     merged = merge(sources, shared_ids=split.shared_ids, official=split.plan.official)
-    refuse_duplicates(merged.manifest, find_duplicates(merged.manifest, headers=headers))
+    refuse_duplicates(merged.manifest, find_duplicates(merged.manifest, headers=headers)[0])
     return split
 
 

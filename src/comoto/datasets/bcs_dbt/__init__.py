@@ -7,7 +7,6 @@ the views in which the lesion was boxed, so a study need not have four views, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +35,8 @@ from comoto.records import LESION_COLUMNS, Manifest, Modality, Split
 _WITH_LESION = ("benign", "cancer")
 
 
-@dataclass(frozen=True)
-class _SplitContent:
-    """One split, joined: ``volumes`` of labels and paths, and the boxes (None: no lesion anywhere)."""
-
-    volumes: pd.DataFrame
-    boxes: ParsedTable | None
+_SplitContent = tuple[pd.DataFrame, ParsedTable | None]
+"""One split, joined: volumes of labels and paths, and the boxes (None: no lesion anywhere)."""
 
 
 class BcsDbtOptions(AllowMissing):
@@ -103,13 +98,13 @@ def read_bcs_dbt(root: Path, options: BcsDbtOptions) -> Manifest:
     if options.exclude:
         ledger.note(*require_known("bcs-dbt", options.exclude, labelled_volumes(folder)))
     contents = _contents(folder, read_bcs_dbt_tables(folder, options.exclude), ledger)
-    wanted = pd.concat([content.volumes for content in contents.values()], ignore_index=True)
+    wanted = pd.concat([volumes for volumes, _ in contents.values()], ignore_index=True)
     located = locate_volumes(root, wanted, ledger)
     require_found(root, wanted, located, options.allow_missing)
     images, lesions = [], []
-    for split, content in contents.items():
-        present = _present(split, content.volumes, located, options, ledger)
-        boxes = _boxes(content, present, located, ledger)
+    for split, (volumes, parsed) in contents.items():
+        present = _present(split, volumes, located, options, ledger)
+        boxes = _boxes(parsed, present, located, ledger)
         images.append(_images(split, present, boxes, located))
         lesions.append(boxes)
     return Manifest(
@@ -175,7 +170,7 @@ def _joined(
         )
     if boxes is not None:
         _note_disagreements(labels, volumes, positive, boxes, ledger)
-    return _SplitContent(volumes, boxes)
+    return volumes, boxes
 
 
 def _note_disagreements(
@@ -193,13 +188,13 @@ def _note_disagreements(
 
 
 def _boxes(
-    content: _SplitContent, present: pd.DataFrame, located: dict[str, Path], ledger: Ledger
+    parsed: ParsedTable | None, present: pd.DataFrame, located: dict[str, Path], ledger: Ledger
 ) -> pd.DataFrame:
     """Return the boxes of the present volumes, clipped, with ``image_id`` and the real ``num_slices``."""
-    if content.boxes is None:
+    if parsed is None:
         return pd.DataFrame({name: [] for name in [*LESION_COLUMNS, "num_slices"]})
-    table = content.boxes.table
-    boxes = content.boxes.rows.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
+    table = parsed.table
+    boxes = parsed.rows.reset_index().merge(present[[*KEY, "series_uid"]], on=KEY, how="inner")
     boxes = boxes.set_index("line").sort_index()
     series = list(dict.fromkeys(boxes["series_uid"]))
     headers = _headers(series, located)
