@@ -255,14 +255,17 @@ class Manifest:
         lesions = self.lesions[self.lesions["image_id"].isin(images["image_id"])].reset_index(drop=True)
         return Manifest(self.name, images, lesions, self.notes, self.dropped)
 
-    def split(self, split: Split) -> Manifest:
-        """Return the images of one split.
+    def split(self, split: Split | str) -> Manifest:
+        """Return the images of one split: ``train``, ``validation`` or ``test``.
+
+        Raises:
+            ValueError: there is no split of that name.
 
         Examples:
-            >>> Manifest.load("manifests/bcs-dbt").split(Split.TEST)
+            >>> Manifest.load("manifests/bcs-dbt").split("test")
             Manifest(bcs-dbt: 2 tomosynthesis images of 2 patients, 2 lesions; test 2)
         """
-        return self.select(self.images["split"] == split.value)
+        return self.select(self.images["split"] == Split(split).value)
 
     def summary(self) -> str:
         """Return a readable table of what is inside.

@@ -101,6 +101,13 @@ def test_the_file_says_what_it_is(student_run: Path, student_onnx: Path) -> None
     assert model.sha256 == told["comoto_sha256"]
 
 
+def test_no_folder_of_the_machine_stands_in_the_file(student_onnx: Path) -> None:
+    content = student_onnx.read_bytes()
+    for place in (Path(torch.__file__).parent, Path(api.__file__).parents[1], Path.home()):
+        assert str(place).encode() not in content
+    assert b"site-packages" not in content
+
+
 def test_any_batch_fits_and_the_grid_is_fixed(student_onnx: Path) -> None:
     (images,) = onnx.load(student_onnx).graph.input
     sizes = [size.dim_param or size.dim_value for size in images.type.tensor_type.shape.dim]
@@ -141,7 +148,7 @@ class Stored:
 
     def __init__(self, proto: Any) -> None:
         self.proto, self.metadata_props = proto, {}
-        self.model = self
+        self.model, self.graph, self.functions = self, (), {}
 
     def save(self, path: str, **_: Any) -> None:
         onnx.save(self.proto, path)

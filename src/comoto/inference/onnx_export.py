@@ -88,6 +88,7 @@ def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedMod
     say(f"export {run.name}")
     with _silent():
         program = _program(network, _blank(checkpoint, TRACED_BATCH), outputs)
+    _forget_where(program.model)
     program.model.metadata_props.update(properties(checkpoint, run.resolve().name, maps))
     with output_file(out, overwrite) as part:
         program.save(str(part), external_data=False)
@@ -100,6 +101,17 @@ def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedMod
                 f"is {TOLERANCE:.0e}; another version of onnxscript or of onnxruntime may help"
             )
     return ExportedModel(out, sha256, difference)
+
+
+def _forget_where(model: Any) -> None:
+    """Remove the exporter's stack traces, which name folders of this machine, and with them its user."""
+    for graph in (model.graph, *model.functions.values()):
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                value.metadata_props.clear()
+                value.doc_string = None
 
 
 def require_packages() -> None:
