@@ -4,6 +4,7 @@ The files are in tests/golden/old. A setting, flag, key or file that is renamed 
 alias, or one of these fails.
 """
 
+import importlib
 import inspect
 import json
 import shutil
@@ -21,7 +22,9 @@ import comoto
 from comoto import api, components
 from comoto.cli.main import app
 from comoto.config import flat_settings, load_train_config
+from comoto.distill.base import DistillInput
 from comoto.errors import OutputExistsError
+from comoto.inference.aggregate import LookedAt
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Manifest
 from comoto.splits.file import load_split_file
@@ -239,3 +242,8 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
         yield from _commands(below, f"{name} {word}".strip())
     options = [one for one in command.params if one.param_type_name == "option"]
     yield name, {flag for one in options for flag in (*one.opts, *one.secondary_opts)}
+
+
+def test_code_of_users_imports_the_former_names() -> None:
+    assert importlib.import_module("comoto.distill.base").Side is DistillInput
+    assert importlib.import_module("comoto.inference.aggregate").Stack is LookedAt

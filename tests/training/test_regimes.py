@@ -231,13 +231,13 @@ def test_a_late_distiller_loads_no_mammograms_before(
     from comoto.training import student
 
     drawn: list[int] = []
-    uint8_batch = student.BalancedSampler.uint8_batch
+    uint8_batch = student.BalancedBatches.uint8_batch
 
-    def counted(self: student.BalancedSampler, step: int) -> object:
+    def counted(self: student.BalancedBatches, step: int) -> object:
         drawn.append(step)
         return uint8_batch(self, step)
 
-    monkeypatch.setattr(student.BalancedSampler, "uint8_batch", counted)
+    monkeypatch.setattr(student.BalancedBatches, "uint8_batch", counted)
     overrides = [
         *exams.student_data,
         f"teacher={teacher_run}",

@@ -16,7 +16,7 @@ from comoto.distill.levels import level_channels
 from comoto.distill.settings import DistillerConfig, Sees
 from comoto.errors import ConfigError
 
-__all__ = ["DistillInput", "Distiller", "DistillerConfig"]
+__all__ = ["DistillInput", "Distiller", "DistillerConfig", "Side"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class DistillInput:
     features: Features
     boxes: list[Tensor]
     detector: Detector | None = None
+
+
+Side = DistillInput
+"""The former name, which distillers of users import."""
 
 
 class Distiller(nn.Module, ABC):

@@ -161,5 +161,5 @@ def held_out_elsewhere(volumes: Cohort, mammograms: Iterable[Cohort]) -> list[st
 
 
 def drawn_from(cohorts: Sequence[Cohort]) -> list[tuple[PreparedStore, tuple[str, ...]]]:
-    """Return what ``BalancedSampler`` draws from."""
+    """Return what ``BalancedBatches`` draws from."""
     return [(cohort.store, cohort.train) for cohort in cohorts]

@@ -3,4 +3,7 @@
 from comoto.inference.aggregate.base import Aggregator, LookedAt
 from comoto.inference.aggregate.rule import aggregate
 
-__all__ = ["Aggregator", "LookedAt", "aggregate"]
+__all__ = ["Aggregator", "LookedAt", "Stack", "aggregate"]
+
+Stack = LookedAt
+"""The former name, which rules of users import."""
