@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import comoto
-from comoto.detections import Detections, Spans, mammogram_table, prediction_table
+from comoto.detections import Depths, Detections, Spans, mammogram_table, prediction_table
 from comoto.errors import DatasetError
 from comoto.geometry import Chain, Crop, Mirror
 from comoto.preprocessing.plan import Plan
@@ -21,6 +21,12 @@ KEYS = {"image_id": "one", "patient_id": "P1", "study_id": "S1", "view_key": "lc
 def volume(**changes: object) -> Detections:
     given = {"spans": Spans([4, 11, 0], [3, 0, 1]), "space": "source", **KEYS, **changes}  # type: ignore[arg-type]
     return Detections(BOXES, SCORES, **given)  # type: ignore[arg-type]
+
+
+def deep(**changes: object) -> Detections:
+    """A volume whose best slices and scores along the stack are known."""
+    profile = [[0, 0.25, 0, 0], [0.125, 0.9, 0.5, 0], [0, 0, 0, 0.12346]]
+    return volume(depths=Depths([5.0, 10.987, 0.0], profile, [0, 5, 10, 15]), **changes)  # type: ignore[arg-type]
 
 
 def mammogram(**changes: object) -> Detections:
@@ -196,7 +202,9 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
         Detections.from_csv(path)
 
 
-@pytest.mark.parametrize("found", [volume(), mammogram(), volume()[:0], mammogram()[:0]])
+@pytest.mark.parametrize(
+    "found", [volume(), deep(), mammogram(), volume()[:0], deep()[:0], mammogram()[:0]], ids=str
+)
 def test_plain_values_are_the_record_again(found: Detections) -> None:
     again = Detections.from_json(json.loads(json.dumps(found.to_json())))
     np.testing.assert_array_equal(again.boxes_xyxy, found.rounded().boxes_xyxy)
@@ -205,9 +213,59 @@ def test_plain_values_are_the_record_again(found: Detections) -> None:
     if found.spans is not None:
         np.testing.assert_array_equal(again.spans, found.spans)
         assert again.study_id == "S1"
+    assert (again.depths is None) == (found.depths is None)
+    if again.depths is not None and found.depths is not None:
+        np.testing.assert_allclose(again.depths.profile, found.depths.profile, atol=5e-5)
+        np.testing.assert_allclose(again.best_slice, found.best_slice, atol=0.005)
+        assert again.depths.looked_at.tolist() == [0, 5, 10, 15]
     assert again.image_id == found.image_id
     assert again.to_json() == found.to_json()
     assert again.to_dataframe().equals(found.to_dataframe())
+
+
+def test_best_slices_and_profiles_go_where_their_boxes_go() -> None:
+    found = deep()
+    assert found.best_slice.tolist() == [5.0, 10.987, 0.0]
+    assert volume().best_slice.tolist() == [5.0, 11.0, 0.0]  # the middle of what they span
+    falling = found.by_score()
+    assert falling.best_slice.tolist() == [10.987, 5.0, 0.0]
+    assert falling.depths is not None
+    np.testing.assert_allclose(falling.depths.profile[0], [0.125, 0.9, 0.5, 0])
+    assert found[found.scores < 0.5].best_slice.tolist() == [5.0, 0.0]
+    assert Detections.merge([found[2:], found[:1]]).best_slice.tolist() == [0.0, 5.0]
+    there = found.to_grid(plan())  # mirrored: a right breast is turned in its plane, never along the stack
+    assert there.best_slice.tolist() == found.best_slice.tolist()
+    assert (
+        there.to_source(plan()).clipped((100, 400)).rounded().best_slice.tolist() == found.best_slice.tolist()
+    )
+
+
+def test_a_row_of_the_json_file_says_its_best_slice_and_the_scores_along_the_stack() -> None:
+    content = deep().to_json()
+    assert content["slices_looked_at"] == [0, 5, 10, 15]
+    assert content["detections"][1] == {
+        "box_xyxy": [200.0, 40.0, 220.0, 80.0],
+        "score": pytest.approx(0.9),
+        "first_slice": 11,
+        "num_spanned": 0,
+        "best_slice": 10.99,
+        "profile": [0.125, 0.9, 0.5, 0.0],
+    }
+    assert deep().to_dataframe().equals(volume().to_dataframe())  # the table is the challenge's
+
+
+def test_boxes_of_other_slices_looked_at_are_not_merged() -> None:
+    other = volume(depths=Depths([5.0, 11.0, 0.0], np.ones((3, 2)), [0, 8]))
+    for part in (volume(), other):
+        with pytest.raises(ValueError, match="only if the same slices were looked at"):
+            Detections.merge([deep(), part])
+
+
+def test_depths_are_of_boxes_of_a_volume() -> None:
+    depths = Depths([5.0], [[0.5]], [5])
+    for spans in (None, Spans([1, 2, 3], [1, 1, 1])):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="depths of 1 boxes do not fit 3 boxes of a volume"):
+            Detections(BOXES, SCORES, spans, depths=depths, space="grid")  # type: ignore[arg-type]
 
 
 def test_coco_has_no_volumes() -> None:

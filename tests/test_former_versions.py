@@ -124,6 +124,19 @@ def test_a_run_folder_predicts_what_it_predicted(old: Path, expected: dict[str, 
     pd.testing.assert_frame_equal(now, before, atol=1e-4)
 
 
+def test_a_run_folder_keeps_its_spans_unless_told(old: Path, expected: dict[str, Any]) -> None:
+    """It gives best slices either way; a range around them only where that is asked for."""
+    assert saved_config(old / "runs/student").inference.aggregation.span == "strong"
+    first = expected["volumes"][:1]
+    comoto.predict("runs/student", first, "told.csv", overrides=["aggregation.span=spread"])
+    content = json.loads(Path("told.json").read_text(encoding="utf-8"))
+    assert content["made_by"]["inference"]["aggregation"]["span"] == "spread"
+    for row in content["images"][0]["detections"]:
+        middle = row["first_slice"] + (row["num_spanned"] - 1) / 2
+        assert middle == pytest.approx(row["best_slice"], abs=0.256)
+        assert len(row["profile"]) == len(content["images"][0]["slices_looked_at"])
+
+
 def test_a_teacher_predicts_what_it_predicted(old: Path, expected: dict[str, Any]) -> None:
     films = list(pd.read_csv("mammograms.csv")["image_id"].unique())
     comoto.predict("runs/teacher", films, "again.csv", mammograms=True)

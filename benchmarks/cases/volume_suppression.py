@@ -20,7 +20,7 @@ SIZES = ((60, 100), (125, 300))
 LEAST_RATIO, MOST_SECONDS = 300, 1.0
 IMAGE = (2457.0, 1996.0)
 PAPER = AggregationConfig(kind="local_maximum", border_slices=4)
-DEFAULT = AggregationConfig(kind="nms_3d")
+DEFAULT = AggregationConfig(kind="nms_3d", span="strong")  # the spans of the common way
 
 
 def run(options: Options) -> list[Row]:

@@ -11,18 +11,21 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from comoto.depth import Depths, Spans
 from comoto.output_files import write_text
 from comoto.prediction_rows import MAMMOGRAM_COLUMNS, joined, read_image_rows, volume_rows
 from comoto.records import PREDICTION_COLUMNS, FloatArray, IntArray
 
 Space = Literal["source", "grid"]
 """Pixels of the image in its corrected orientation, or of the network's grid."""
+
+__all__ = ["Depths", "Detections", "Geometry", "Space", "Spans", "mammogram_table", "prediction_table"]
 
 _KEYS = ("patient_id", "study_id", "view_key")
 _UIDS = ("series_instance_uid", "sop_instance_uid")
@@ -36,18 +39,6 @@ class Geometry(Protocol):
 
     def boxes_to_source(self, boxes_on_grid: ArrayLike) -> FloatArray:
         """Return boxes (N, 4) in source pixels."""
-
-
-class Spans(NamedTuple):
-    """The slices of a volume that boxes span.
-
-    Attributes:
-        first_slice: int64 (N,), 0-based.
-        num_spanned: int64 (N,); 0 means a plane without depth.
-    """
-
-    first_slice: IntArray
-    num_spanned: IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +60,8 @@ class Detections:
         boxes_xyxy: float32 (N, 4), x1 <= x2 and y1 <= y2.
         scores: float32 (N,).
         spans: the slices of a volume's boxes; None for boxes on a single image.
+        depths: what a slice-to-volume rule says of their depth: best slices and scores along the stack; None
+            for boxes on single images, and where nothing but the spans is known.
         space: in which pixels.
         image_id, patient_id, study_id, view_key: what files call the image; empty where nothing says it.
         series_instance_uid, sop_instance_uid: of the file; empty where it does not say, or was not opened.
@@ -80,6 +73,7 @@ class Detections:
     boxes_xyxy: FloatArray
     scores: FloatArray
     spans: Spans | None = None
+    depths: Depths | None = field(default=None, kw_only=True)
     space: Space = field(kw_only=True)
     image_id: str = field(default="", kw_only=True)
     patient_id: str = field(default="", kw_only=True)
@@ -105,7 +99,9 @@ class Detections:
         object.__setattr__(self, "boxes_xyxy", boxes)
         object.__setattr__(self, "scores", scores)
         if self.spans is not None:
-            object.__setattr__(self, "spans", _checked_spans(self.spans, len(scores)))
+            object.__setattr__(self, "spans", Spans.checked(self.spans, len(scores)))
+        if self.depths is not None and (self.spans is None or len(self.depths) != len(scores)):
+            raise ValueError(f"depths of {len(self.depths)} boxes do not fit {len(scores)} boxes of a volume")
 
     @staticmethod
     def none(space: Space, *, volume: bool = False) -> Detections:
@@ -123,6 +119,11 @@ class Detections:
     def num_spanned(self) -> IntArray:
         """Slices (N,) that each box spans, 0 for a plane without depth; ValueError on a single image."""
         return self._spans().num_spanned
+
+    @property
+    def best_slice(self) -> NDArray[np.float64]:
+        """The estimated slice (N,) of each box, 0-based; where nothing else is known, its span's middle."""
+        return self._spans().middle() if self.depths is None else self.depths.best_slice
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -144,6 +145,8 @@ class Detections:
         object.__setattr__(picked, "scores", self.scores[chosen])
         if self.spans is not None:
             object.__setattr__(picked, "spans", Spans(*(part[chosen] for part in self.spans)))
+        if self.depths is not None:
+            object.__setattr__(picked, "depths", self.depths[chosen])
         return picked
 
     def __iter__(self) -> Iterator[Detections]:
@@ -186,8 +189,8 @@ class Detections:
         Detections(2 boxes in grid pixels, scores 0.3 to 0.4)
 
         Raises:
-            ValueError: there is no part, or they are of several images, in different pixels, or of a volume
-                and of single images.
+            ValueError: there is no part, or they are of several images, in different pixels, of a volume and
+                of single images, or of different slices looked at.
         """
         parts = list(parts)
         if not parts:
@@ -208,6 +211,7 @@ class Detections:
             boxes_xyxy=np.concatenate([one.boxes_xyxy for one in parts]),
             scores=np.concatenate([one.scores for one in parts]),
             spans=spans,
+            depths=Depths.merge([one.depths for one in parts]),
         )
 
     def to_grid(self, geometry: Geometry) -> Detections:
@@ -287,6 +291,7 @@ class Detections:
                 scores.astype(np.float32),
                 None if spans is None else Spans(*spans),
                 space="source",
+                depths=None,
                 **dict(zip(("image_id",) if spans is None else _KEYS, key, strict=True)),
             )
             for key, boxes, scores, spans in read_image_rows(Path(path))
@@ -311,7 +316,12 @@ class Detections:
             names = ("image_id", *_KEYS, *_UIDS)
             for row, first, number in zip(rows, *(part.tolist() for part in self.spans), strict=True):
                 row |= {"first_slice": first, "num_spanned": number}
-        return {name: getattr(self, name) for name in names} | {"detections": rows}
+        volume: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.depths is not None:
+            looked_at, depths = self.depths.to_json()
+            volume |= looked_at
+            rows = [row | depth for row, depth in zip(rows, depths, strict=True)]
+        return volume | {"detections": rows}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Detections:
@@ -325,13 +335,15 @@ class Detections:
             KeyError, TypeError, ValueError: they are not such values.
         """
         rows = content["detections"]
-        spans = None
+        spans = depths = None
         if "view_key" in content:
+            depths = Depths.from_json(content, rows)
             spans = Spans(*([row[name] for row in rows] for name in Spans._fields))  # type: ignore[arg-type]
         return Detections(
             [row["box_xyxy"] for row in rows],  # type: ignore[arg-type]
             [row["score"] for row in rows],  # type: ignore[arg-type]
             spans,
+            depths=depths,
             space="source",
             **{name: str(content.get(name, "")) for name in ("image_id", *_KEYS, *_UIDS)},
         )
@@ -386,12 +398,3 @@ def prediction_table(images: Iterable[Detections]) -> pd.DataFrame:
 def mammogram_table(images: Iterable[Detections]) -> pd.DataFrame:
     """Return the table of several mammograms, as ``Detections.to_dataframe`` does of one."""
     return joined([one.to_dataframe() for one in images if len(one)], MAMMOGRAM_COLUMNS)
-
-
-def _checked_spans(spans: Sequence[ArrayLike], number: int) -> Spans:
-    first, spanned = (np.asarray(part, dtype=np.int64) for part in spans)
-    if first.shape != (number,) or spanned.shape != (number,):
-        raise ValueError(f"slices {first.shape} and {spanned.shape} do not fit {number} boxes")
-    if (first < 0).any() or (spanned < 0).any():
-        raise ValueError("a first slice or a number of slices is negative")
-    return Spans(first, spanned)

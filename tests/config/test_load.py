@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from comoto.config import PRESETS, InferenceConfig, config_hash, load_train_config, override
+from comoto.config import (
+    PRESETS,
+    InferenceConfig,
+    config_hash,
+    dump_yaml,
+    former_settings,
+    load_run_config,
+    load_train_config,
+    override,
+)
 from comoto.errors import ConfigError
 
 
@@ -182,3 +191,23 @@ def test_the_configuration_of_a_run_folder_is_a_preset(tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         assert load_train_config(path) == config
+
+
+def test_what_a_run_wrote_means_what_it_meant_then(tmp_path: Path) -> None:
+    config = load_train_config("demo")
+    assert config.inference.aggregation.span == "spread"
+    content = config.model_dump(mode="json")
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_yaml(content), encoding="utf-8")
+    assert load_run_config(path) == config
+    del content["inference"]["aggregation"]["span"]
+    path.write_text(dump_yaml(content), encoding="utf-8")
+    assert load_run_config(path) == override(config, ["inference.aggregation.span=strong"])
+    assert load_train_config(path) == config  # a preset is read as today
+
+
+@pytest.mark.parametrize(
+    "content", [None, 3, {}, {"inference": None}, {"inference": {"aggregation": "tracks"}}]
+)
+def test_what_is_no_settings_stays_for_the_check_that_refuses_it(content: object) -> None:
+    assert former_settings(content) == content

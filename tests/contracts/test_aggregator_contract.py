@@ -33,7 +33,7 @@ def lesion(x: float = 40, y: float = 60, shift: float = 0) -> tuple[float, float
     return (x + shift, y + shift, x + 20 + shift, y + 24 + shift)
 
 
-def run(kind: str, slices: dict[int, Detections], **given: float) -> Detections:
+def run(kind: str, slices: dict[int, Detections], **given: float | str) -> Detections:
     return aggregate(slices, NUM_SLICES, AggregationConfig(kind=kind, **given))
 
 
@@ -62,6 +62,29 @@ def test_scores_places_and_spans_are_possible(kind: str, slices: dict[int, Detec
     assert (found.first_slice >= border).all()
     assert (found.first_slice + np.maximum(found.num_spanned, 1) <= NUM_SLICES - border).all()
     assert ((found.num_spanned > 0) == rule(kind).reports_depth).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
+@given(slices=stacks, border=st.sampled_from([0, 3]))
+def test_the_best_slice_is_the_middle_of_the_range_and_comes_from_the_profile(
+    kind: str, slices: dict[int, Detections], border: int
+) -> None:
+    found = run(kind, slices, border_slices=border)
+    if not len(found):
+        return
+    assert found.depths is not None
+    looked_at, profile = found.depths.looked_at, found.depths.profile
+    assert looked_at.tolist() == [k for k in sorted(slices) if border <= k < NUM_SLICES - border]
+    best = {k: one.scores.max() for k, one in slices.items() if len(one)}
+    for row in range(len(found)):
+        seen = looked_at[profile[row] > 0]
+        assert seen[0] <= found.best_slice[row] + 1e-9
+        assert found.best_slice[row] <= seen[-1] + 1e-9
+        assert all(score <= best[k] for k, score in zip(looked_at, profile[row], strict=True) if score > 0)
+    if rule(kind).reports_depth:
+        middle = found.first_slice + (found.num_spanned - 1) / 2
+        assert np.abs(middle - found.best_slice).max() <= 0.25
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +151,11 @@ def test_one_clean_lesion_is_one_detection_that_covers_it(kind: str, step: int) 
     found = run(kind, slices)
     assert len(found) == 1
     if rule(kind).reports_depth:
-        assert (found.first_slice[0], found.num_spanned[0]) == (6, 6 * step + 1)
+        strong = run(kind, slices, span="strong")
+        assert (strong.first_slice[0], strong.num_spanned[0]) == (6, 6 * step + 1)
+        # Squared scores of slices 0 to 6: 8.6175 / 2.74 = 3.145, and 1.81 around it.
+        assert found.best_slice[0] == pytest.approx(6 + 3.145 * step, abs=0.01)
+        assert (found.first_slice[0], found.num_spanned[0]) == {1: (7, 5), 2: (9, 8)}[step]
     else:
         assert found.first_slice[0] == 6 + 3 * step
     assert np.abs(found.boxes_xyxy[0] - lesion()).max() <= 1

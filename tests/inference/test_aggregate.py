@@ -152,9 +152,9 @@ def test_a_suppressed_box_still_suppresses_in_the_published_rule() -> None:
     assert greedy.first_slice.tolist() == [0, 8]
 
 
-def test_nms_3d_spans_what_it_absorbed_above_half_its_score() -> None:
+def test_strong_spans_are_what_nms_3d_absorbed_above_half_its_score() -> None:
     content = {3: [(0, 0.2)], 4: [(1, 0.5)], 5: [(0, 0.8), (3, 0.3)], 6: [(2, 0.6)]}
-    found = aggregate(stack(content), 20, AggregationConfig(kind="nms_3d", iou=0.4))
+    found = aggregate(stack(content), 20, AggregationConfig(kind="nms_3d", iou=0.4, span="strong"))
     assert found.scores.tolist() == pytest.approx([0.8, 0.3])
     assert found.first_slice.tolist() == [4, 5]
     assert found.num_spanned.tolist() == [3, 1]

@@ -15,7 +15,7 @@ def on(*found: tuple[tuple[float, ...], float]) -> Detections:
     return Detections(boxes, [score for _, score in found], space="grid")
 
 
-def fuse(slices: dict[int, Detections], num_slices: int = 20, **given: float) -> Detections:
+def fuse(slices: dict[int, Detections], num_slices: int = 20, **given: float | str) -> Detections:
     return aggregate(slices, num_slices, AggregationConfig(kind="box_fusion", **given))
 
 
@@ -28,8 +28,12 @@ def test_the_box_is_the_weighted_mean_and_the_score_the_mean_over_the_slices() -
     found = fuse(slices)
     np.testing.assert_allclose(found.boxes_xyxy, [[1, 0, 21, 20]], atol=1e-5)
     assert found.scores.tolist() == pytest.approx([0.2])
+    # Squared scores 0.36 and 0.04: best slice 0.9 * 4 + 0.1 * 6, and 2 * sqrt(0.9 * 0.1) = 0.6 around it.
+    assert found.best_slice.tolist() == pytest.approx([4.2])
+    assert (found.first_slice.tolist(), found.num_spanned.tolist()) == ([3], [3])
     # Only the box of slice 4 reaches half of the best score.
-    assert (found.first_slice.tolist(), found.num_spanned.tolist()) == ([4], [1])
+    strong = fuse(slices, span="strong")
+    assert (strong.first_slice.tolist(), strong.num_spanned.tolist()) == ([4], [1])
 
 
 def test_a_second_box_of_a_slice_moves_the_box_and_adds_no_support() -> None:
@@ -42,7 +46,9 @@ def test_a_second_box_of_a_slice_moves_the_box_and_adds_no_support() -> None:
     found = fuse(slices)
     np.testing.assert_allclose(found.boxes_xyxy, [[0, 0, 19, 20]], atol=1e-5)
     assert found.scores.tolist() == pytest.approx([0.6])
-    assert (found.first_slice.tolist(), found.num_spanned.tolist()) == ([3], [2])
+    assert found.depths is not None
+    assert found.depths.profile.tolist() == [pytest.approx([0.8, 0.4])]
+    assert found.best_slice.tolist() == pytest.approx([3.2])
 
 
 def test_many_slices_beat_a_flash() -> None:

@@ -92,7 +92,7 @@ def test_both_rules_keep_what_plain_loops_keep(number, num_slices, seed, iou, wi
     assert np.array_equal(found.scores, expected.scores)
     assert np.array_equal(found.first_slice, expected.first_slice)
 
-    config = AggregationConfig(**settings_)
+    config = AggregationConfig(span="strong", **settings_)
     found = Nms3d(config)(boxes, stack)
     expected_rows = plain_nms_3d(boxes, num_slices, config)
     rows = np.asarray([row for row, *_ in expected_rows], dtype=np.int64)

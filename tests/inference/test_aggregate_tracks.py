@@ -21,7 +21,8 @@ def stack(num_slices: int, content: dict[int, Detections], step: int = 1) -> dic
 
 
 def follow(slices: dict[int, Detections], num_slices: int = 20, **given: float) -> Detections:
-    return aggregate(slices, num_slices, AggregationConfig(kind="tracks", **given))
+    """Follow tracks; strong spans show which boxes are their members."""
+    return aggregate(slices, num_slices, AggregationConfig(kind="tracks", span="strong", **given))
 
 
 def at(x: float, y: float = 0, side: float = 20) -> tuple[float, ...]:

@@ -9,12 +9,13 @@ import pytest
 from pydantic import ValidationError
 from study_files import study_content, study_of, write_study
 
-from comoto.config import config_hash
+from comoto.config import config_hash, dump_yaml
 from comoto.errors import ConfigError
 from comoto.records import Manifest
 from comoto.splits.fractions import patient_fraction
 from comoto.study.config import StudyConfig, load_study, starting_file
-from comoto.study.grid import build_grid, student_seed
+from comoto.study.grid import build_grid, rules_of, student_seed
+from comoto.study.settings_check import changed_settings
 
 OUT = Path("/study")
 VARIANTS = {
@@ -59,6 +60,26 @@ def test_fewer_repetitions_at_a_fraction() -> None:
     )
     found = Counter((cell.fraction, cell.variant) for cell in build_grid(study, OUT).cells)
     assert found == {(f, variant): n for f, n in ((0.1, 3), (1.0, 2)) for variant in VARIANTS}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "span"), [([], "strong"), (["inference.aggregation.span=spread"], "spread")]
+)
+def test_a_study_of_a_former_version_keeps_its_spans(tmp_path: Path, wanted: list[str], span: str) -> None:
+    study = study_of(
+        variants=VARIANTS, settings=wanted, rules={"tracks": ["inference.aggregation.kind=tracks"]}
+    )
+    student = build_grid(study, tmp_path).students[0]
+    assert student.config.inference.aggregation.span == "spread"
+    content = student.config.model_dump(mode="json")
+    del content["inference"]["aggregation"]["span"]
+    written = tmp_path / student.name / "run" / "config.yaml"
+    written.parent.mkdir(parents=True)
+    written.write_text(dump_yaml(content), encoding="utf-8")
+    grid = build_grid(study, tmp_path)
+    assert {run.config.inference.aggregation.span for run in (*grid.teachers, *grid.students)} == {span}
+    assert rules_of(study, grid.students[0].config)["tracks"].span == span
+    assert bool(changed_settings(grid.students[0], tmp_path)) == (span != "strong")
 
 
 @pytest.mark.parametrize(

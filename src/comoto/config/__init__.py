@@ -1,7 +1,14 @@
 """Typed configuration: models, presets, overrides."""
 
 from comoto.config.explain import explain
-from comoto.config.load import config_hash, flat_settings, load_train_config, override
+from comoto.config.former import FORMER_SPAN, former_aggregation, former_inference, former_settings
+from comoto.config.load import (
+    config_hash,
+    flat_settings,
+    load_run_config,
+    load_train_config,
+    override,
+)
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
@@ -23,6 +30,7 @@ from comoto.config.yaml_text import dump_yaml, parse_yaml, read_yaml
 from comoto.defaults import PRESETS
 
 __all__ = [
+    "FORMER_SPAN",
     "PRESETS",
     "AggregationConfig",
     "AugmentConfig",
@@ -43,6 +51,10 @@ __all__ = [
     "dump_yaml",
     "explain",
     "flat_settings",
+    "former_aggregation",
+    "former_inference",
+    "former_settings",
+    "load_run_config",
     "load_train_config",
     "override",
     "parse_yaml",

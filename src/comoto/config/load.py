@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from comoto.components import allow_typed, short, suggest
 from comoto.config.explain import explain
+from comoto.config.former import former_settings
 from comoto.config.models import TrainConfig
 from comoto.config.yaml_text import parse_yaml, read_yaml
 from comoto.defaults import PRESET, PRESETS
@@ -64,6 +65,15 @@ def load_train_config(
         _only_sections(content, str(preset))
         content = _merged(content.get("common") or {}, content.get(role) or {})
     return _validated(TrainConfig, _merged(content, _changes(overrides, values, typed)))
+
+
+def load_run_config(path: Path) -> TrainConfig:
+    """Read the ``config.yaml`` that a run wrote, of this version or a former one.
+
+    Raises:
+        ConfigError: as ``load_train_config``.
+    """
+    return _validated(TrainConfig, former_settings(_read_yaml(path)))
 
 
 def override(

@@ -181,6 +181,11 @@ class AggregationConfig(StrictModel):
     """Neither a slice's box nor a volume's has a smaller score."""
     border_slices: Annotated[int, Field(ge=0)] = 0
     """Slices left out at either end of the volume (the published code leaves out 4)."""
+    span: Literal["spread", "strong"] = "spread"
+    """What a detection's range of slices is; its best slice is the centroid of its squared scores along the
+    stack. ``spread``: the slices within their standard deviation of the best slice; ``strong``: from the
+    first to the last slice with at least half of its best score, mostly the whole stack, as before there were
+    best slices. ``local_maximum`` reports one slice."""
 
     @field_validator("kind")
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from comoto import components
 from comoto.checksums import read_json_object
-from comoto.config import TrainConfig, explain
+from comoto.config import TrainConfig, explain, former_settings
 from comoto.errors import CheckpointError, ConfigError
 
 FORMAT, FORMER = "comoto-checkpoint-2", "comoto-checkpoint-1"
@@ -75,7 +75,7 @@ def read_about(run: Path) -> tuple[TrainConfig, About, str]:
         found = components.short(repr(content.get("format")))
         raise CheckpointError(f"{path}: format {found}, this version reads {FORMAT!r}")
     try:
-        config = TrainConfig.model_validate(content["config"])
+        config = TrainConfig.model_validate(former_settings(content["config"]))
         about = About(content["role"], content["epoch"], content["metric"])
         sha256: str = content["sha256"]
     except ConfigError as error:

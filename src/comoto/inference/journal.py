@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from comoto.checksums import Damaged, seal_line, unseal_line
+from comoto.config import former_inference
 from comoto.errors import OutputExistsError
 from comoto.inference.places import Places
 from comoto.inference.tables import write_results
@@ -155,7 +156,10 @@ class Journal:
 
     def _refuse_other(self, head: dict[str, Any], entries: dict[str, Entry]) -> None:
         path = self.places.journal
-        if head["made_by"] != self._made_by:
+        made_by = head["made_by"]
+        if "inference" in made_by:
+            made_by = {**made_by, "inference": former_inference(made_by["inference"])}
+        if made_by != self._made_by:
             raise OutputExistsError(
                 f"{path} belongs to an interrupted prediction with another model or other settings; "
                 f"repeat that call, choose another --out, or {_AFRESH}"

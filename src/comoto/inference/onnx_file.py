@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from comoto import __version__
 from comoto.checksums import file_sha256
-from comoto.config import PRESETS, TrainConfig, config_hash, load_train_config
+from comoto.config import PRESETS, TrainConfig, config_hash, former_settings, load_train_config
 from comoto.detectors.about import About
 from comoto.detectors.checkpoint import Checkpoint, without_initial_weights
 from comoto.errors import CheckpointError, ConfigError
@@ -101,7 +101,7 @@ def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
     try:
         role = _ROLES[content["role"]]
         return OnnxAbout(
-            TrainConfig.model_validate_json(content["config"]),
+            TrainConfig.model_validate(former_settings(json.loads(content["config"]))),
             About(role, int(content["epoch"]), json.loads(content["metric"])),
             {name: (int(c), int(h), int(w)) for name, (c, h, w) in json.loads(content["maps"]).items()},
         )

@@ -128,6 +128,10 @@ def draw_file(
 
 def _strongest_slice(detections: NDArray[np.float64]) -> int:
     first, spanned = detections[detections[:, -1].argmax(), 4:6]
+    return _middle_slice(first, spanned)
+
+
+def _middle_slice(first: float, spanned: float) -> int:
     return int(first + max(spanned - 1, 0) // 2)
 
 
@@ -150,12 +154,17 @@ def _lesion_marks(record: ImageRecord, index: int) -> list[DrawnBox]:
 
 
 def _detection_marks(detections: NDArray[np.float64], index: int, num_slices: int) -> list[DrawnBox]:
-    """Mark those that reach the slice; one without depth reaches a quarter of the volume either way."""
+    """Mark those that reach the slice; one without depth reaches a quarter of the volume either way.
+
+    A label names the slice that a detection is most likely on, if that is another one.
+    """
     marks = []
     for x, width, y, height, first, depth, score in detections.tolist():
         box = (x, y, x + width, y + height)
         if first <= index < first + depth or (depth <= 0 and first == index):
-            marks.append(DrawnBox(box, f"{score:.3f}", "detection"))
+            best = _middle_slice(first, depth)
+            label = f"{score:.3f}" if best == index else f"{score:.3f}, slice {best}"
+            marks.append(DrawnBox(box, label, "detection"))
         elif depth <= 0 and abs(first - index) <= _SLICE_SHARE * num_slices:
             marks.append(DrawnBox(box, f"{score:.3f}, slice {first:.0f}", "detection", here=False))
     return marks

@@ -63,8 +63,8 @@ class Detection:
     """One row of a prediction table.
 
     Attributes:
-        slice_index: the middle of the slices that it spans.
-        place: those slices in words.
+        slice_index: the middle of the slices that it spans, which is the best one.
+        place: that slice and the range in words.
         lesion: number of the lesion that it hits, -1 for none.
         in_plane: number of the lesion that it would hit if its depth did not matter, -1 for none.
         slices_off: how many slices lie between it and that lesion, 0 for none.
@@ -258,4 +258,5 @@ def _middle(first: int, spanned: int) -> int:
 
 
 def _place(first: int, spanned: int) -> str:
-    return f"slices {first} to {first + spanned - 1}" if spanned > 1 else f"slice {first}"
+    middle = f"slice {_middle(first, spanned)}"
+    return f"{middle} ({first} to {first + spanned - 1})" if spanned > 1 else middle

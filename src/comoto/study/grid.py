@@ -8,19 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from comoto import components
-from comoto.config import AggregationConfig, TrainConfig, config_hash, load_train_config, override
+from comoto.config import (
+    FORMER_SPAN,
+    AggregationConfig,
+    TrainConfig,
+    config_hash,
+    flat_settings,
+    load_train_config,
+    override,
+    read_yaml,
+)
 from comoto.distill.settings import teacher_sees
 from comoto.errors import ConfigError
 from comoto.study.config import MOST_REPETITIONS, StudyConfig, VariantConfig
 from comoto.training.check_settings import check_settings
+from comoto.training.record import CONFIG
 
 TRAINED = "run"
 """Folder of the training inside a run's folder."""
 _AGGREGATION = "inference.aggregation."
+_SPAN = f"{_AGGREGATION}span="
+_RUNS = "teachers/*", "students/*/*/*/*"
+"""Where the folders of runs lie in a study's."""
 _OWN_KEYS = (
     "seed",
     "teacher",
@@ -93,20 +107,24 @@ class Grid:
 
 
 def build_grid(study: StudyConfig, out: Path) -> Grid:
-    """Work out every run of a study; nothing is read or written.
+    """Work out every run of a study; nothing is written.
+
+    A study that a former version began goes on with the spans of then, unless its file names others: what is
+    compared is predicted alike.
 
     Args:
         study: with absolute paths.
-        out: the study's folder, absolute.
+        out: the study's folder, absolute; it need not be there.
 
     Raises:
         ConfigError: a setting of a variant is unknown or wrong; variant, regime and fraction are named.
     """
-    bases = {place: _student_base(study, *place) for place in _places(study)}
+    last = (f"{_SPAN}{FORMER_SPAN}",) if _is_former(out) else ()
+    bases = {place: _student_base(study, *place, last) for place in _places(study)}
     for base in bases.values():
         rules_of(study, base)
     teacher_bases = {
-        name: _teacher_base(study, name)
+        name: _teacher_base(study, name, last)
         for name, variant in study.variants.items()
         if variant.impa is not None
     }
@@ -149,7 +167,10 @@ def rules_of(study: StudyConfig, config: TrainConfig) -> dict[str, AggregationCo
                     "write it in full, such as inference.aggregation.kind=tracks"
                 )
         try:
-            rules[name] = override(config, settings, typed=False).inference.aggregation
+            own_span = (
+                f"{_SPAN}{config.inference.aggregation.span}"  # another kind drops the student's settings
+            )
+            rules[name] = override(config, [own_span, *settings], typed=False).inference.aggregation
             components.resolve("aggregator", rules[name].kind)
         except ConfigError as error:
             raise ConfigError(f"rules.{name}: {error}") from error
@@ -197,7 +218,16 @@ def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
                     yield regime, fraction, name, seed, repetition
 
 
-def _student_base(study: StudyConfig, regime: str, fraction: float, name: str) -> TrainConfig:
+def _is_former(out: Path) -> bool:
+    """Whether a study's folder holds runs of a version that did not write down what detections span."""
+    written = [path for runs in _RUNS for path in islice(out.glob(f"{runs}/{TRAINED}/{CONFIG}"), 1)]
+    content = read_yaml(written[0]) if written else None
+    return isinstance(content, dict) and _key(_SPAN) not in flat_settings(content)
+
+
+def _student_base(
+    study: StudyConfig, regime: str, fraction: float, name: str, last: Sequence[str]
+) -> TrainConfig:
     """Build the configuration that the students of one place share, but for seed and teacher."""
     variant = study.variants[name]
     layers = {
@@ -208,12 +238,12 @@ def _student_base(study: StudyConfig, regime: str, fraction: float, name: str) -
         f"variants.{name}.settings": variant.settings,
         f"variants.{name}.fraction_settings.{fraction:g}": variant.fraction_settings.get(fraction, ()),
     }
-    config = _own(study, _layered(study.preset, layers, "student"), fraction)
+    config = _own(study, _layered(study.preset, layers, "student", last), fraction)
     _check_teacher(name, variant, config, bool(study.data.mammograms))
     return config
 
 
-def _teacher_base(study: StudyConfig, name: str) -> TrainConfig:
+def _teacher_base(study: StudyConfig, name: str, last: Sequence[str]) -> TrainConfig:
     """Build the configuration of a variant's teachers, but for the seed."""
     variant = study.variants[name]
     layers = {
@@ -222,7 +252,7 @@ def _teacher_base(study: StudyConfig, name: str) -> TrainConfig:
         f"variants.{name}.teacher_settings": variant.teacher_settings,
         "impa": () if variant.impa else ("impa.weight=0",),
     }
-    config = _own(study, _layered(study.preset, layers, "teacher"), 1.0)
+    config = _own(study, _layered(study.preset, layers, "teacher", last), 1.0)
     if variant.impa and config.impa.weight == 0:
         raise ConfigError(f"variants.{name}: impa is true, but impa.weight is 0")
     try:
@@ -242,19 +272,26 @@ def _teacher(study: StudyConfig, name: str, config: TrainConfig) -> PlannedRun:
     return PlannedRun(folder, "teacher", f"teacher, {kind}{f', for {name}' if own else ''}", config)
 
 
-def _layered(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> TrainConfig:
-    """Lay settings over each other; what is wrong is named with the list that it stands in."""
+def _layered(preset: str, layers: Mapping[str, Sequence[str]], role: str, last: Sequence[str]) -> TrainConfig:
+    """Lay settings over each other; what is wrong is named with the list that it stands in.
+
+    ``last`` is laid on top, but for what the lists set themselves.
+    """
     overrides = ["threads=1"]
     for where, settings in layers.items():
         for text in settings:
-            key = text.partition("=")[0].strip()
-            if key in _OWN_KEYS:
-                raise ConfigError(f"{where}: '{key}' is set by the study itself")
+            if _key(text) in _OWN_KEYS:
+                raise ConfigError(f"{where}: '{_key(text)}' is set by the study itself")
         overrides += settings
+    overrides += [one for one in last if not any(_key(text) == _key(one) for text in overrides)]
     try:
         return load_train_config(preset, overrides, role=role, typed=False)
     except ConfigError as error:
         raise ConfigError(f"{_first_wrong(preset, layers, role)}: {error}") from error
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()
 
 
 def _first_wrong(preset: str, layers: Mapping[str, Sequence[str]], role: str) -> str:

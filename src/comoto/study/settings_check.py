@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from comoto.config import flat_settings, load_train_config
+from comoto.config import flat_settings, load_run_config
 from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
 from comoto.preprocessing.store import PreparedStore
@@ -36,7 +36,7 @@ def changed_settings(run: PlannedRun, out: Path) -> str:
     path = out / run.name / TRAINED / CONFIG
     if not path.is_file():
         return ""
-    earlier = load_train_config(path)
+    earlier = load_run_config(path)
     if earlier.teacher is not None and (out / run.name / DONE).is_file():  # the folder may have been moved
         earlier = earlier.model_copy(update={"teacher": run.config.teacher})
     if earlier == run.config:

@@ -21,7 +21,14 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from comoto.checksums import read_json_object, write_sealed_json
-from comoto.config import AggregationConfig, StrictModel, TrainConfig, explain
+from comoto.config import (
+    AggregationConfig,
+    StrictModel,
+    TrainConfig,
+    explain,
+    former_aggregation,
+    former_settings,
+)
 from comoto.errors import ConfigError
 from comoto.records import Split
 from comoto.study.grid import TRAINED, PlannedRun
@@ -94,6 +101,10 @@ def load_spec(path: Path) -> RunSpec:
     except OSError as error:
         raise ConfigError(f"{path}: not a run of a study: {error.strerror}") from error
     content.pop("format", None)
+    if "config" in content:
+        content["config"] = former_settings(content["config"])
+    if isinstance(content.get("rules"), dict):
+        content["rules"] = {name: former_aggregation(rule) for name, rule in content["rules"].items()}
     try:
         return RunSpec.model_validate(content)
     except ConfigError as error:

@@ -30,7 +30,7 @@ from comoto.checksums import (
     unseal_bytes,
     write_sealed_json,
 )
-from comoto.config import TrainConfig, dump_yaml, load_train_config
+from comoto.config import TrainConfig, dump_yaml, former_settings, load_run_config
 from comoto.errors import CheckpointError, ConfigError, ForeignCodeError, OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import PART, atomic_write, sweep_parts, write_json, write_text
@@ -287,7 +287,7 @@ def saved_config(folder: Path) -> TrainConfig:
     written = None
     if path.is_file():
         try:
-            written = load_train_config(path)
+            written = load_run_config(path)
         except ForeignCodeError as error:
             raise CheckpointError(f"{path}: {error}") from error
         except (ConfigError, UnicodeDecodeError) as error:
@@ -297,9 +297,9 @@ def saved_config(folder: Path) -> TrainConfig:
             raise CheckpointError(f"{folder}: no {CONFIG} here; give a folder that 'comoto train' wrote")
         return written
     try:
-        kept = TrainConfig.model_validate(about["settings"])
+        kept = TrainConfig.model_validate(former_settings(about["settings"]))
         former = about["former_settings"]
-        earlier = None if former is None else TrainConfig.model_validate(former)
+        earlier = None if former is None else TrainConfig.model_validate(former_settings(former))
     except ForeignCodeError as error:
         raise CheckpointError(f"{folder / RUN}: {error}") from error
     except (ValidationError, ConfigError) as error:

@@ -6,14 +6,15 @@ Letters: N boxes over all slices; every box knows its slice. S slices that were 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comoto.config import AggregationConfig
-from comoto.detections import Detections
+from comoto.detections import Depths, Detections
+from comoto.inference.aggregate.members import profiles, strong_spans
 from comoto.records import IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -73,6 +74,31 @@ class Aggregator(ABC):
         border = self.config.border_slices
         inside = (stack.looked_at >= border) & (stack.looked_at < stack.num_slices - border)
         return stack.looked_at[inside]
+
+    def with_depth(
+        self, found: Detections, boxes: Detections, group: IntArray, stack: LookedAt
+    ) -> Detections:
+        """Add to detections what their boxes on slices say of their depth.
+
+        Args:
+            found: the detections, G; on a volume if the rule reports no depth.
+            boxes: of which they were made, N.
+            group: (N,) the detection that each box supports.
+            stack: the volume.
+
+        Returns:
+            The same with best slices and profiles; a rule that reports depth gets the spans that the
+            configuration asks for, another one keeps its own.
+        """
+        slices, border = self.usable(stack), self.config.border_slices
+        depths = Depths.of(profiles(boxes, group, len(found), slices), slices)
+        if not self.reports_depth:
+            return replace(found, depths=depths)
+        if self.config.span == "strong":
+            spans = strong_spans(boxes, group, len(found))
+        else:
+            spans = depths.spans(border, stack.num_slices - 1 - border)
+        return replace(found, spans=spans, depths=depths)
 
     def confident(self, boxes: Detections) -> Detections:
         """Leave out the boxes whose score is below ``min_score``, and those without an area."""

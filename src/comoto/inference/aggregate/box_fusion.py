@@ -7,7 +7,7 @@ import numpy as np
 from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array
 from comoto.inference.aggregate.base import Aggregator, LookedAt
-from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
+from comoto.inference.aggregate.members import mean_boxes, weights
 from comoto.records import IntArray
 
 
@@ -21,7 +21,7 @@ class BoxFusion(Aggregator):
     The score is the mean over the slices looked at in the cluster's window, each with its best member; a
     slice without one counts as 0. So a flash on one slice falls behind a lesion that many slices support,
     as a box of one model falls behind one of all models in the original. Scores are therefore smaller than
-    those of the slices. The span is that of ``nms_3d``, as is the own window, the whole stack.
+    those of the slices. All boxes of a cluster count for its depth. The own window is the whole stack.
     """
 
     own_iou = 0.1
@@ -38,12 +38,12 @@ class BoxFusion(Aggregator):
         # Boxes are in falling order, so the first of a slice and cluster is its best.
         _, best = np.unique(cluster * stack.num_slices + boxes.first_slice, return_index=True)
         total = np.bincount(cluster[best], boxes.scores[best].astype(np.float64), len(peak))
-        return Detections(
+        fused = Detections(
             mean_boxes(boxes, cluster, len(peak)).astype(np.float32),
             (total / support).astype(np.float32),
-            strong_spans(boxes, cluster, len(peak)),
             space=boxes.space,
-        ).by_score()
+        )
+        return self.with_depth(fused, boxes, cluster, stack).by_score()
 
     def _clusters(self, boxes: Detections, reach: int) -> tuple[IntArray, IntArray]:
         """Return the cluster of each box (N,) and the slice of each cluster's best box (G,)."""

@@ -23,6 +23,9 @@ class LocalMaximum(Aggregator):
     ``iou``. It is not sequential: a box that is itself suppressed still suppresses, and equal scores all
     stay. A box without an area overlaps nothing, not even itself, and does not stay. A box that is alone in
     its window stays whatever its score and area. The published ``border_slices`` is 4.
+
+    What is reported is the box's own slice. Its profile, and the best slice that this gives, are of the boxes
+    that it is compared with and overlaps.
     """
 
     own_iou = 0.5
@@ -30,24 +33,45 @@ class LocalMaximum(Aggregator):
     reports_depth = False
 
     def __call__(self, boxes: Detections, stack: LookedAt) -> Detections:
-        """See ``Aggregator.__call__``; the result has no depth."""
+        """See ``Aggregator.__call__``; the spans have no depth."""
         reach = int(self.window_share * max(stack.num_slices - 2 * self.config.border_slices, 0))
         boxes = self.within_border(boxes, stack)
         windows = boxes.first_slice - reach, boxes.first_slice + max(reach, 1)
-        stays = ~self._suppressed(boxes, windows) & (boxes.scores >= self.config.min_score)
+        overlap = Overlap(boxes.boxes_xyxy, self.iou)
+        stays = ~self._suppressed(boxes, overlap, windows) & (boxes.scores >= self.config.min_score)
         stays &= boxes.have_area()
         first, after = (np.searchsorted(boxes.first_slice, window) for window in windows)
-        result = boxes[stays | (after - first == 1)]
-        no_depth = Spans(result.first_slice, np.zeros_like(result.num_spanned))
-        return replace(result, spans=no_depth).by_score()
+        rows = np.flatnonzero(stays | (after - first == 1))
+        no_depth = Spans(boxes.first_slice[rows], np.zeros_like(rows))
+        owner, member = self._compared(rows, boxes, overlap, windows)
+        found = replace(boxes[rows], spans=no_depth)
+        return self.with_depth(found, boxes[member], owner, stack).by_score()
 
-    def _suppressed(self, boxes: Detections, windows: tuple[IntArray, IntArray]) -> BoolArray:
+    def _compared(
+        self, rows: IntArray, boxes: Detections, overlap: Overlap, windows: tuple[IntArray, IntArray]
+    ) -> tuple[IntArray, IntArray]:
+        """Return for each of ``rows`` (R,) the boxes that it overlaps in its window, itself among them.
+
+        Returns:
+            Positions in ``rows``, and numbers of boxes, (P,) each.
+        """
+        pairs = [(rows, rows)]
+        if len(rows):
+            everything = np.arange(len(boxes))
+            for own, other in overlap.near(rows, everything, boxes.first_slice, windows):
+                meets = overlap.pairs(own, other)
+                pairs.append((own[meets], other[meets]))
+        own, member = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        return np.searchsorted(rows, own), member
+
+    def _suppressed(
+        self, boxes: Detections, overlap: Overlap, windows: tuple[IntArray, IntArray]
+    ) -> BoolArray:
         """Return which boxes (N,) meet a higher one.
 
         The highest boxes are met first, by all that are lower. What they suppress need not be met again, so
         that few boxes are left by the time that the many low ones come.
         """
-        overlap = Overlap(boxes.boxes_xyxy, self.iou)
         suppressed = np.zeros(len(boxes), dtype=bool)
         order = np.argsort(-boxes.scores, kind="stable")
         begin, size = 0, _FIRST_PORTION

@@ -12,7 +12,7 @@ from comoto.geometry.boxes import Float64Array
 from comoto.records import FloatArray, IntArray
 
 STRONG_SHARE = 0.5
-"""A box counts for the depth of its group from this share of the group's best score on."""
+"""A box counts for the span ``strong`` of its group from this share of the group's best score on."""
 
 
 def weights(scores: FloatArray) -> Float64Array:
@@ -31,7 +31,7 @@ def mean_boxes(boxes: Detections, group: IntArray, num_groups: int) -> Float64Ar
 def strong_spans(boxes: Detections, group: IntArray, num_groups: int) -> Spans:
     """Return first slice and number of slices (G,) that the strong boxes of each group span.
 
-    One noisy peak says little about the depth; the middle of the strong boxes says more.
+    On a narrow sweep a lesion shows on most slices, so these spans are most of the stack.
     """
     best = np.zeros(num_groups, dtype=np.float32)
     np.maximum.at(best, group, boxes.scores)
@@ -41,3 +41,18 @@ def strong_spans(boxes: Detections, group: IntArray, num_groups: int) -> Spans:
     np.minimum.at(first, group[strong], boxes.first_slice[strong])
     np.maximum.at(last, group[strong], boxes.first_slice[strong])
     return Spans(first, last - first + 1)
+
+
+def profiles(boxes: Detections, group: IntArray, num_groups: int, slices: IntArray) -> FloatArray:
+    """Return the best score (G, S) of each group on each slice, 0 where it has no box.
+
+    Args:
+        boxes: on some of ``slices``.
+        group: (N,) of each box.
+        num_groups: G.
+        slices: (S,) rising.
+    """
+    found = np.zeros((num_groups, len(slices)), dtype=np.float32)
+    places = group, np.searchsorted(slices, boxes.first_slice)
+    np.maximum.at(found, places, weights(boxes.scores).astype(np.float32))
+    return found

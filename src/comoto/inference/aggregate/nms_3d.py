@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from comoto.detections import Detections
 from comoto.inference.aggregate.base import Aggregator, LookedAt
-from comoto.inference.aggregate.members import strong_spans
 from comoto.inference.aggregate.overlap import Overlap
 from comoto.records import IntArray
 
@@ -19,13 +16,12 @@ _MET_AT_ONCE = 512
 
 
 class Nms3d(Aggregator):
-    """Greedy suppression along the stack; a detection spans the slices of what it absorbed.
+    """Greedy suppression along the stack; what a detection absorbed counts for its depth.
 
     From the highest score down, a box removes every box that overlaps it by more than ``iou`` within
-    floor(window_share n) slices on either side. The span covers the absorbed boxes that reach half its score,
-    so its middle says where the evidence lies, which one noisy peak does not. The own window is the whole
-    stack: a mass stays visible through most slices of a narrow-angle sweep, and each echo would be a false
-    positive. Two lesions exactly above each other become one.
+    floor(window_share n) slices on either side. The own window is the whole stack: a mass stays visible
+    through most slices of a narrow-angle sweep, and each echo would be a false positive. Two lesions exactly
+    above each other become one.
     """
 
     own_iou = 0.3
@@ -37,8 +33,7 @@ class Nms3d(Aggregator):
         reach = int(self.window_share * stack.num_slices)
         absorber = self._absorbers(boxes, reach)
         rows = np.flatnonzero(absorber == np.arange(len(boxes)))
-        spans = strong_spans(boxes, np.searchsorted(rows, absorber), len(rows))
-        return replace(boxes[rows], spans=spans)
+        return self.with_depth(boxes[rows], boxes, np.searchsorted(rows, absorber), stack)
 
     def _absorbers(self, boxes: Detections, reach: int) -> IntArray:
         """Return the box (N,) that removes each box; a box that stays removes itself.

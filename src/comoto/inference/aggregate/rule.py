@@ -22,8 +22,9 @@ def aggregate(slices: Mapping[int, Detections], num_slices: int, config: Aggrega
         config: which rule, and its settings.
 
     Returns:
-        Detections by falling score, none below ``config.min_score``: a rule that weighs the evidence of
-        several slices gives smaller scores than theirs, so what it returns is filtered once more.
+        Detections by falling score, with best slices and profiles along the stack (``depths``), none below
+        ``config.min_score``: a rule that weighs the evidence of several slices gives smaller scores than
+        theirs, so what it returns is filtered once more.
 
     Raises:
         ConfigError: the rule is unknown.
@@ -35,8 +36,8 @@ def aggregate(slices: Mapping[int, Detections], num_slices: int, config: Aggrega
         >>> found = aggregate({4: box, 5: box, 6: away}, num_slices=20, config=config)
         >>> found
         Detections(2 boxes in grid pixels on slices 4-6, scores 0.3 to 0.8)
-        >>> found.first_slice.tolist(), found.num_spanned.tolist()
-        ([4, 6], [2, 1])
+        >>> found.first_slice.tolist(), found.num_spanned.tolist(), found.best_slice.tolist()
+        ([4, 6], [2, 1], [4.5, 6.0])
     """
     rule: Aggregator = components.resolve("aggregator", config.kind)(config)
     filled = {index: found for index, found in slices.items() if len(found)}

@@ -9,7 +9,7 @@ import numpy as np
 from comoto.detections import Detections
 from comoto.geometry.boxes import Float64Array, iou_matrix
 from comoto.inference.aggregate.base import Aggregator, LookedAt
-from comoto.inference.aggregate.members import mean_boxes, strong_spans, weights
+from comoto.inference.aggregate.members import mean_boxes, weights
 from comoto.records import FloatArray, IntArray
 
 VALLEY = 0.25
@@ -28,9 +28,9 @@ class Tracks(Aggregator):
     Threads must not join two lesions. In the plane the mean box holds a thread where it is, however slowly
     the boxes wander off. Along the stack it is cut where its score falls into a valley between two peaks.
 
-    A track's box is the mean of its members weighted by their scores; its span that of the members which
-    reach half its best score; its score the mean of its best members, as many as a quarter of the slices
-    looked at, missing ones counting as 0. A track that overlaps a stronger one on shared slices is dropped.
+    A track's box is the mean of its members weighted by their scores, all of which count for its depth; its
+    score the mean of its best members, as many as a quarter of the slices looked at, missing ones counting as
+    0. A track that overlaps a stronger one on shared slices is dropped.
     """
 
     own_iou = 0.3
@@ -48,9 +48,9 @@ class Tracks(Aggregator):
         found = Detections(
             mean_boxes(members, group, len(tracks)).astype(np.float32),
             np.array([_best_mean(boxes.scores[rows], evidence) for rows in tracks], dtype=np.float32),
-            strong_spans(members, group, len(tracks)),
             space=boxes.space,
         )
+        found = self.with_depth(found, members, group, stack)
         ends = np.array([boxes.first_slice[rows[[0, -1]]] for rows in tracks]).reshape(-1, 2)
         return found[self._not_weaker(found, ends)]
 
