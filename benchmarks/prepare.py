@@ -30,8 +30,8 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def simulated_manifest(folder: Path, size: str) -> Manifest:
     from comoto.datasets import index
-    from comoto.simulation.config import MammographyConfig, TomosynthesisConfig, sized
-    from comoto.simulation.run import simulate
+    from comoto.simulation import simulate, sized
+    from comoto.simulation.config import MammographyConfig, TomosynthesisConfig
 
     config = sized(
         size,

@@ -41,7 +41,7 @@ def _ball(radius: float, center: tuple[float, float, float]) -> Mass:
 
 
 def test_power_law_field_has_the_wanted_slope():
-    field = power_law_field((256, 256), (1.0, 1.0), 3.0, np.random.default_rng(1), low_cut_per_mm=0.001)
+    field = power_law_field((256, 256), (1.0, 1.0), 3.0, np.random.default_rng(1), cuts_per_mm=(0.001, None))
     assert field.mean() == pytest.approx(0, abs=1e-4)
     assert field.std() == pytest.approx(1, abs=1e-4)
     # Periodogram of the rows with a Hann taper; in two dimensions a row's spectrum falls by one power less.
@@ -90,7 +90,7 @@ def test_glandular_fraction_is_that_of_the_density_class(density):
     glandular = volume = 0.0
     for z in phantom.plane_z:
         inner = coverage(phantom.under_skin, float(z), phantom.grid.plane_mm)
-        score = phantom.tissue._at(phantom.tissue.score, float(z))
+        score = phantom.tissue.at(phantom.tissue.score, float(z))
         glandular += float((inner * (score > 0)).sum())
         volume += float(inner.sum())
     low, high = DENSITY_FRACTIONS[density]

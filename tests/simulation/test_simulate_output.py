@@ -21,6 +21,7 @@ from comoto.cli.main import app
 from comoto.errors import DatasetError, OutputExistsError
 from comoto.locks import hold
 from comoto.simulation import SimulateConfig, SimulatedPaths, simulate
+from comoto.simulation import images as images_module
 from comoto.simulation import run as run_module
 
 NAMES = {
@@ -92,7 +93,7 @@ def test_interrupted_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch
         tomosynthesis={"train_patients": 1, "validation_patients": 0, "test_patients": 0},
     )
     simulate(tmp_path / "whole", config, workers=1)
-    real = run_module.write_mammogram
+    real = images_module.write_mammogram
     calls = []
 
     def failing(*arguments: object) -> None:
@@ -101,7 +102,7 @@ def test_interrupted_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch
             raise KeyboardInterrupt
         real(*arguments)
 
-    monkeypatch.setattr(run_module, "write_mammogram", failing)
+    monkeypatch.setattr(images_module, "write_mammogram", failing)
     with pytest.raises(KeyboardInterrupt):
         simulate(tmp_path / "parts", config, workers=1)
     assert not list((tmp_path / "parts").rglob("*.csv"))

@@ -25,6 +25,7 @@ def simulate(
     out: AnyPath,
     *,
     size: str = "demo",
+    exams: str = "first",
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     workers: int = WORKERS,
@@ -34,6 +35,7 @@ def simulate(
     Args:
         out: folder to write to; an interrupted simulation continues there.
         size: ``tiny`` (128 x 64), ``demo`` (256 x 128), ``small`` (512 x 256) or ``full`` (2457 x 1996).
+        exams: ``first`` (masses only) or ``second`` (docs/simulation.md).
         overrides: such as ``seed=1``, ``tomosynthesis.train_patients=10``.
         values: the same as values, ``{"seed": 1}``.
         workers: processes.
@@ -53,7 +55,7 @@ def simulate(
     from comoto import simulation
     from comoto.config import override
 
-    settings = override(simulation.sized(size), as_settings("overrides", overrides), values)
+    settings = override(simulation.sized(size, exams), as_settings("overrides", overrides), values)
     return simulation.simulate(as_path("out", out), settings, workers)
 
 

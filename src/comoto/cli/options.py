@@ -101,6 +101,7 @@ complete_aggregation = completion(AGGREGATORS)
 complete_dataset = completion(DATASETS)
 complete_device = completion(("auto", "cpu", "cuda"))
 complete_preset = completion(PRESETS)
+complete_exams = completion(("first", "second"))
 complete_size = completion(("tiny", "demo", "small", "full"))
 complete_split = completion(("train", "validation", "test"))
 

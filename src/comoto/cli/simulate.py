@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from comoto.cli.options import WorkersOption, complete_size, set_option
+from comoto.cli.options import WorkersOption, complete_exams, complete_size, set_option
 from comoto.defaults import WORKERS
 
 
@@ -23,6 +23,14 @@ def simulate(
             help="tiny (128 x 64), demo (256 x 128), small (512 x 256) or full (2457 x 1996).",
         ),
     ] = "demo",
+    exams: Annotated[
+        str,
+        typer.Option(
+            "--exams",
+            autocompletion=complete_exams,
+            help="first (masses only) or second (many families and looks, decoys, systems).",
+        ),
+    ] = "first",
     mammograms: Annotated[
         int | None, typer.Option("--mammograms", min=0, help="Patients with mammograms; a fifth is for test.")
     ] = None,
@@ -67,6 +75,8 @@ def simulate(
         "mammography.training_patients": None if mammograms is None else mammograms - mammograms // 5,
     }
     values = {key: value for key, value in given.items() if value is not None}
-    paths = api.simulate(out, size=size, overrides=settings or (), values=values, workers=workers)
+    paths = api.simulate(
+        out, size=size, exams=exams, overrides=settings or (), values=values, workers=workers
+    )
     typer.echo(f"tomosynthesis: {paths.bcs_dbt}")
     typer.echo(f"mammograms:    {paths.vindr_mammo}")

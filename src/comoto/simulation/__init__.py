@@ -4,7 +4,9 @@
 of them, reconstructs slices and writes BCS-DBT and VinDr-Mammo. No real patient is involved.
 """
 
-from comoto.simulation.config import SIZES, SimulateConfig, sized
+from comoto.simulation.config import SIZES, SimulateConfig
 from comoto.simulation.run import SimulatedPaths, simulate
+from comoto.simulation.second.config import SecondConfig
+from comoto.simulation.sizes import sized
 
-__all__ = ["SIZES", "SimulateConfig", "SimulatedPaths", "simulate", "sized"]
+__all__ = ["SIZES", "SecondConfig", "SimulateConfig", "SimulatedPaths", "simulate", "sized"]

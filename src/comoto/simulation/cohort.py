@@ -17,7 +17,7 @@ from comoto.simulation.config import SimulateConfig
 
 UID_ROOT = "1.2.826.0.1.3680043.8.498."
 _TOMOSYNTHESIS, _MAMMOGRAPHY = 1, 2
-_DESCRIPTIONS = (
+STUDY_DESCRIPTIONS = (
     "MAMMO screening digital bilateral",
     "MAMMO diagnostic digital bilateral",
     "MAMMO SCREENING DIGITAL BIALTERAL",
@@ -55,6 +55,11 @@ class TomosynthesisCase:
     breast: Breast
     masses: tuple[MassShape, ...]
 
+    @property
+    def distortions(self) -> tuple[bool, ...]:
+        """Which of the boxed lesions are marked as architectural distortions."""
+        return tuple(mass.distortion for mass in self.masses)
+
 
 @dataclass(frozen=True)
 class MammogramCase:
@@ -78,6 +83,11 @@ class MammogramCase:
     inverted: bool
     breast: Breast
     masses: tuple[MassShape, ...]
+
+    @property
+    def finding_words(self) -> tuple[list[str], ...]:
+        """The categories of each lesion."""
+        return tuple(["Architectural Distortion", "Mass"] if m.distortion else ["Mass"] for m in self.masses)
 
 
 def hex_id(*words: object) -> str:
@@ -123,7 +133,7 @@ def _patient_rng(config: SimulateConfig, modality: int, number: int) -> np.rando
     return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(modality, number)))
 
 
-def _views(count: int, side: Laterality, rng: np.random.Generator) -> list[tuple[Laterality, View]]:
+def views_of_study(count: int, side: Laterality, rng: np.random.Generator) -> list[tuple[Laterality, View]]:
     """Return the views of a complete study; ``side`` is the breast of a study of one breast."""
     if count == 1:
         return [(side, View.CC if rng.random() < 0.5 else View.MLO)]
@@ -150,8 +160,8 @@ def _tomosynthesis_study(config: SimulateConfig, number: int, split: Split) -> l
     breast = draw_breast(config, rng)
     masses = _draw_masses(config, 0.9 if cancer else 0.3, rng)
     subject = int(rng.choice([0, 2], p=[0.75, 0.25]))
-    description = _DESCRIPTIONS[int(rng.integers(len(_DESCRIPTIONS)))]
-    views = _views(settings.views_per_study, side, rng)
+    description = STUDY_DESCRIPTIONS[int(rng.integers(len(STUDY_DESCRIPTIONS)))]
+    views = views_of_study(settings.views_per_study, side, rng)
     label = "Actionable" if actionable else "Normal"
     if positive:
         label = "Cancer" if cancer else "Benign"
@@ -193,7 +203,7 @@ def _mammography_study(config: SimulateConfig, number: int, split: str) -> list[
     breast = draw_breast(config, rng)
     masses = _draw_masses(config, 0.6, rng, settings.chest_wall_share)
     birads = int(rng.choice([3, 4, 5], p=[0.4, 0.45, 0.15])), int(rng.choice([1, 2], p=[0.75, 0.25]))
-    views = _views(settings.views_per_study, side, rng)
+    views = views_of_study(settings.views_per_study, side, rng)
     study_id = hex_id(config.seed, "mammography study", number)
     cases = []
     for image, (laterality, view) in enumerate(views):

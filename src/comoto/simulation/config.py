@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from comoto.components import suggest
 from comoto.config.models import Positive, Share, StrictModel
-from comoto.errors import ConfigError
 
 NonNegative = Annotated[int, Field(ge=0)]
 Range = tuple[Positive, Positive]
@@ -150,18 +148,3 @@ SIZES: dict[str, GridConfig] = {
     "full": GridConfig(rows=2457, columns=1996, pixel_mm=0.085, plane_mm=0.5, slice_mm=1.0, tissue_mm=0.4),
 }
 """Named grids. ``full`` has the rows and columns of the BCS-DBT release."""
-
-
-def sized(name: str, **changes: Any) -> SimulateConfig:
-    """Return the default configuration on a named grid.
-
-    Args:
-        name: a key of ``SIZES``.
-        changes: other fields of ``SimulateConfig``.
-
-    Raises:
-        ConfigError: there is no such size.
-    """
-    if name not in SIZES:
-        raise ConfigError(f"unknown size '{name}'; {suggest(name, SIZES)}")
-    return SimulateConfig(grid=SIZES[name], **changes)

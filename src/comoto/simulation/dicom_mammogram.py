@@ -16,6 +16,7 @@ from comoto.output_files import atomic_write
 from comoto.simulation.cohort import MammogramCase
 from comoto.simulation.config import SimulateConfig
 from comoto.simulation.exams import MAMMOGRAM_BITS
+from comoto.simulation.second.config import SecondConfig
 
 MAMMOGRAM_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 _REPLACED_UID = "1.2.3.4"
@@ -27,7 +28,7 @@ _HIGHEST = 2**MAMMOGRAM_BITS - 1
 def write_mammogram(
     path: Path,
     case: MammogramCase,
-    config: SimulateConfig,
+    config: SimulateConfig | SecondConfig,
     window: tuple[float, float],
     pixels: NDArray[np.uint16],
 ) -> None:
@@ -53,7 +54,9 @@ def write_mammogram(
         dataset.save_as(part, enforce_file_format=True)
 
 
-def _dataset(case: MammogramCase, config: SimulateConfig, window: tuple[float, float]) -> FileDataset:
+def _dataset(
+    case: MammogramCase, config: SimulateConfig | SecondConfig, window: tuple[float, float]
+) -> FileDataset:
     without_sop_class = config.traps.sop_class_removed
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = _REPLACED_UID if without_sop_class else MAMMOGRAM_FOR_PRESENTATION

@@ -13,8 +13,8 @@ def power_law_field(
     exponent: float,
     rng: np.random.Generator,
     *,
-    low_cut_per_mm: float = 0.012,
-    high_cut_per_mm: float | None = None,
+    cuts_per_mm: tuple[float, float | None] = (0.012, None),
+    periodic: bool = False,
 ) -> NDArray[np.float32]:
     """Draw a Gaussian field whose power falls with the frequency f as ``1 / f**exponent``.
 
@@ -23,13 +23,16 @@ def power_law_field(
         spacing_mm: sample distances; stretch one to stretch the texture along that axis.
         exponent: of the power spectrum.
         rng: the source of randomness; the number of draws depends only on ``shape``.
-        low_cut_per_mm: below this frequency the power stays constant.
-        high_cut_per_mm: sigma of a Gaussian that damps the amplitude of high frequencies, if any.
+        cuts_per_mm: the frequency below which the power stays constant, and the sigma of a Gaussian that
+            damps the amplitude of high frequencies, if any.
+        periodic: whether opposite faces fit together.
 
     Returns:
         float32 of ``shape``, mean 0, standard deviation 1.
     """
-    padded = tuple(scipy.fft.next_fast_len(n + max(2, n // 8), real=True) for n in shape)
+    padded = shape
+    if not periodic:
+        padded = tuple(scipy.fft.next_fast_len(n + max(2, n // 8), real=True) for n in shape)
     squared = np.zeros((1,) * len(padded), np.float32)
     for axis, (samples, spacing) in enumerate(zip(padded, spacing_mm, strict=True)):
         last = axis == len(padded) - 1
@@ -37,6 +40,7 @@ def power_law_field(
         squared = squared + np.expand_dims(
             frequency**2, tuple(other for other in range(len(padded)) if other != axis)
         )
+    low_cut_per_mm, high_cut_per_mm = cuts_per_mm
     amplitude = np.maximum(squared, np.float32(low_cut_per_mm**2)) ** np.float32(-exponent / 4)
     if high_cut_per_mm is not None:
         amplitude *= np.exp(squared / np.float32(-2 * high_cut_per_mm**2))

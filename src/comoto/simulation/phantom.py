@@ -66,7 +66,7 @@ class Phantom:
         """Return the attenuation (rows, columns) in 1/mm of the plane around ``z``."""
         share = self.tissue.fibroglandular(z)
         per_cm = ADIPOSE_PER_CM + np.float32(FIBROGLANDULAR_PER_CM - ADIPOSE_PER_CM) * share
-        self._add_muscle(per_cm, z)
+        add_muscle(per_cm, self.view, self.grain, self.grid.pixel_mm, z)
         for mass in self.masses:
             self._add_mass(per_cm, mass, z)
         inner = coverage(self.under_skin, z, self.grid.plane_mm)
@@ -75,16 +75,6 @@ class Phantom:
         per_cm += np.float32(SKIN_PER_CM) * (outer - inner)
         per_cm *= np.float32(0.1)
         return per_cm
-
-    def _add_muscle(self, per_cm: FloatImage, z: float) -> None:
-        if self.view.muscle is None:
-            return
-        x, y = coordinates(per_cm.shape, self.grid.pixel_mm)
-        edge = muscle_edge(self.view.muscle, y, 2 * z / self.view.thickness)
-        share = np.clip((edge - x) / np.float32(1.5) + 0.5, 0, 1) * np.clip(edge / 3, 0, 1)
-        fibres = np.float32(_MUSCLE_SHARE) + np.float32(0.05) * self.grain
-        value = ADIPOSE_PER_CM + fibres * np.float32(MUSCLE_PER_CM - ADIPOSE_PER_CM)
-        per_cm += share * (value - per_cm)
 
     def _add_mass(self, per_cm: FloatImage, mass: Mass, z: float) -> None:
         if abs(z - mass.center[2]) > mass.reach:
@@ -99,6 +89,18 @@ class Phantom:
         if len(mass.spicules):
             patch += mass.rays(x, y, z, pixel / 2) * np.maximum(value - patch, 0)
         patch += mass.body(x, y, z, max(0.8, pixel)) * (value - patch)
+
+
+def add_muscle(per_cm: FloatImage, view: ViewShape, grain: FloatImage, pixel_mm: float, z: float) -> None:
+    """Put the pectoral muscle of a view, if it has one, into a plane of attenuation in 1/cm."""
+    if view.muscle is None:
+        return
+    x, y = coordinates((per_cm.shape[0], per_cm.shape[1]), pixel_mm)
+    edge = muscle_edge(view.muscle, y, 2 * z / view.thickness)
+    share = np.clip((edge - x) / np.float32(1.5) + 0.5, 0, 1) * np.clip(edge / 3, 0, 1)
+    fibres = np.float32(_MUSCLE_SHARE) + np.float32(0.05) * grain
+    value = ADIPOSE_PER_CM + fibres * np.float32(MUSCLE_PER_CM - ADIPOSE_PER_CM)
+    per_cm += share * (value - per_cm)
 
 
 def grow_phantom(
@@ -118,7 +120,7 @@ def grow_phantom(
         masses=(),
         surface=half_thickness(lateral, view.thickness, 0.0),
         under_skin=half_thickness(lateral, view.thickness, SKIN_MM),
-        grain=_grain(view.muscle, shape, grid.pixel_mm, rng),
+        grain=muscle_grain(view.muscle, shape, grid.pixel_mm, rng),
         grid=grid,
     )
     for mass in masses:
@@ -127,7 +129,7 @@ def grow_phantom(
     return phantom
 
 
-def _grain(
+def muscle_grain(
     muscle: Muscle | None, shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator
 ) -> FloatImage:
     """Draw the muscle's texture: streaks along its border, from samples of 0.8 mm or a pixel."""

@@ -55,9 +55,15 @@ def inner_level(blurred: FloatImage, mask: NDArray[np.bool_]) -> float:
     return float(np.median(values[values > np.quantile(values, 0.4)]))
 
 
-def equalise(image: FloatImage, mask: NDArray[np.bool_], blurred: FloatImage, level: float) -> FloatImage:
+def equalise(
+    image: FloatImage,
+    mask: NDArray[np.bool_],
+    blurred: FloatImage,
+    level: float,
+    strength: float = _EQUALISE,
+) -> FloatImage:
     """Lift the thin periphery towards ``level``; air stays 0."""
-    lifted = image + np.float32(_EQUALISE) * np.maximum(np.float32(level) - blurred, 0)
+    lifted = image + np.float32(strength) * np.maximum(np.float32(level) - blurred, 0)
     return np.where(mask, lifted, 0).astype(np.float32)
 
 
@@ -98,16 +104,19 @@ class StoredRange:
         return np.where(mask, np.clip(values, 1, 2**self.bits - 1), 0).astype(np.uint16)
 
 
-def stored_range(values: FloatImage, bits: int, darkest: float, rng: np.random.Generator) -> StoredRange:
+def stored_range(
+    values: FloatImage, bits: int, darkest: float, rng: np.random.Generator, brightest: float = 0.997
+) -> StoredRange:
     """Choose a map for an image or a volume.
 
     Args:
         values: processed values of its tissue, at least one.
         bits: bits stored.
-        darkest: share of the tissue that the window shows black; another 0.3 % is shown white.
+        darkest: share of the tissue that the window shows black.
         rng: decides where in the stored range the window lies, so that a reader needs it.
+        brightest: share of the tissue above which the window shows white.
     """
-    low, high = (float(value) for value in np.quantile(values, [darkest, 0.997]))
+    low, high = (float(value) for value in np.quantile(values, [darkest, brightest]))
     top = 2.0**bits
     return StoredRange(
         low=low,

@@ -46,10 +46,17 @@ class Reconstruction:
         projections: noisy line integrals (V, H, W).
         sources: of the projections.
         pixel_mm: sample distance of detector and slices.
+        filtered: the projections after another filter than ``filter_projections``.
     """
 
-    def __init__(self, projections: NDArray[np.float32], sources: list[XraySource], pixel_mm: float) -> None:
-        self._filtered = filter_projections(projections, pixel_mm)
+    def __init__(
+        self,
+        projections: NDArray[np.float32],
+        sources: list[XraySource],
+        pixel_mm: float,
+        filtered: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._filtered = filter_projections(projections, pixel_mm) if filtered is None else filtered
         self._sources = sources
         self._pixel_mm = pixel_mm
         outer = sorted({0, len(sources) // 2, len(sources) - 1})
@@ -64,3 +71,7 @@ class Reconstruction:
         values = backproject(self._filtered, self._sources, height, self._pixel_mm)
         covered = backproject(self._shadows, self._shadow_sources, height, self._pixel_mm)
         return values, covered > 0.99
+
+    def same_geometry(self, filtered: NDArray[np.float32], height: float) -> FloatImage:
+        """Return the slice (H, W) at ``height`` of other filtered projections of the same sources."""
+        return backproject(filtered, self._sources, height, self._pixel_mm)

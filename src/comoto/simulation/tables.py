@@ -68,19 +68,19 @@ def write_bcs_dbt_tables(
     """Write the three tables of every split; ``findings`` are keyed by ``case.key``."""
     for split, (paths_name, labels_name, boxes_name) in BCS_DBT_TABLES.items():
         chosen = [case for case in cases if case.split is split]
-        _write(
+        write_table(
             root / paths_name,
             FILE_PATHS_COLUMNS,
             ((*_join_key(case), descriptive_path(case), classic_path(case)) for case in chosen),
         )
-        _write(root / labels_name, LABELS_COLUMNS, (_label_row(case) for case in chosen))
-        _write(
+        write_table(root / labels_name, LABELS_COLUMNS, (_label_row(case) for case in chosen))
+        write_table(
             root / boxes_name,
             BOXES_COLUMNS,
             (
-                _box_row(case, finding, distortion=mass.distortion)
+                _box_row(case, finding, distortion=distortion)
                 for case in chosen
-                for finding, mass in zip(findings[case.key], case.masses, strict=True)
+                for finding, distortion in zip(findings[case.key], case.distortions, strict=True)
             ),
         )
 
@@ -92,12 +92,12 @@ def write_vindr_tables(
     shape: tuple[int, int],
 ) -> None:
     """Write both tables; ``shape`` is (rows, columns) of every image."""
-    _write(
+    write_table(
         root / "breast-level_annotations.csv",
         BREAST_COLUMNS,
         ((*_image_columns(case, shape), case.split) for case in cases),
     )
-    _write(
+    write_table(
         root / "finding_annotations.csv",
         FINDING_COLUMNS,
         (row for case in cases for row in _finding_rows(case, findings[case.key], shape)),
@@ -137,13 +137,13 @@ def _finding_rows(
 ) -> Iterable[tuple[object, ...]]:
     if not findings:
         yield (*_image_columns(case, shape), "['No Finding']", "", "", "", "", "", case.split)
-    for finding, mass in zip(findings, case.masses, strict=True):
-        words = ["Architectural Distortion", "Mass"] if mass.distortion else ["Mass"]
+    for finding, words in zip(findings, case.finding_words, strict=True):
         box = (round(finding[name], 10) for name in ("x1", "y1", "x2", "y2"))
         yield (*_image_columns(case, shape), str(words), f"BI-RADS {case.birads}", *box, case.split)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table; the name appears when it is complete."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -56,12 +56,13 @@ class Tissue:
 
     def fibroglandular(self, z: float) -> FloatImage:
         """Return the share of fibroglandular tissue (rows, columns) at ``z`` above the middle plane."""
-        gland = _logistic(self._at(self.score, z) / np.float32(_SOFTNESS))
-        sheets = self._at(self.sheets, z)
+        gland = logistic(self.at(self.score, z) / np.float32(_SOFTNESS))
+        sheets = self.at(self.sheets, z)
         fibre = np.exp(-((sheets / np.float32(0.07)) ** 2)) * np.float32(self.ligament)
         return np.asarray(gland + (1 - gland) * fibre, np.float32)
 
-    def _at(self, stack: NDArray[np.float32], z: float) -> FloatImage:
+    def at(self, stack: NDArray[np.float32], z: float) -> FloatImage:
+        """Return ``score`` or ``sheets`` (rows, columns) at ``z`` above the middle plane."""
         position = np.interp(z, self.layer_z, np.arange(len(self.layer_z)))
         lower = int(min(position, len(self.layer_z) - 2))
         weight = float(position - lower)
@@ -96,11 +97,9 @@ def grow_tissue(
     texture = power_law_field(stack_shape, (layer_mm, pixel_mm, pixel_mm * 0.75), 3.2, rng)
     texture *= np.float32(np.sqrt(0.68))
     texture += np.float32(np.sqrt(0.32)) * _ducts(view, stack_shape, layer_mm, pixel_mm, rng)
-    sheets = power_law_field(
-        stack_shape, (layer_mm, pixel_mm, pixel_mm), 3.0, rng, low_cut_per_mm=0.03, high_cut_per_mm=0.16
-    )
-    inside = _add_prior(texture, breast, view, lateral, layer_z, pixel_mm)
-    texture -= np.float32(_threshold(texture, inside, breast.glandular_fraction))
+    sheets = power_law_field(stack_shape, (layer_mm, pixel_mm, pixel_mm), 3.0, rng, cuts_per_mm=(0.03, 0.16))
+    inside = add_prior(texture, breast, view, lateral, layer_z, pixel_mm)
+    texture -= np.float32(threshold(texture, inside, breast.glandular_fraction))
     return Tissue(texture, sheets, layer_z, shape, float(rng.uniform(0.45, 0.75)))
 
 
@@ -125,7 +124,7 @@ def _ducts(
     return out
 
 
-def _add_prior(
+def add_prior(
     score: NDArray[np.float32],
     breast: Breast,
     view: ViewShape,
@@ -146,13 +145,13 @@ def _add_prior(
         edge = muscle_edge(view.muscle, y, 2 * float(z) / view.thickness)
         behind = (x - edge) / np.float32(0.22 * view.depth)
         score[layer] -= aside
-        score[layer] -= 4.0 * _logistic((under_skin - depth) / np.float32(1.6))
-        score[layer] -= 2.4 * _logistic((1 - behind) * np.float32(4.0))
+        score[layer] -= 4.0 * logistic((under_skin - depth) / np.float32(1.6))
+        score[layer] -= 2.4 * logistic((1 - behind) * np.float32(4.0))
         inside[layer] = (depth > 1.6) & (x > edge)
     return inside
 
 
-def _threshold(score: NDArray[np.float32], inside: NDArray[np.bool_], fraction: float) -> float:
+def threshold(score: NDArray[np.float32], inside: NDArray[np.bool_], fraction: float) -> float:
     """Return the value that ``fraction`` of the inside exceeds, from a regular subsample."""
     values = score[inside]
     if values.size == 0:
@@ -160,6 +159,6 @@ def _threshold(score: NDArray[np.float32], inside: NDArray[np.bool_], fraction: 
     return float(np.quantile(values[:: max(1, values.size // 400_000)], 1 - fraction))
 
 
-def _logistic(values: FloatImage) -> FloatImage:
+def logistic(values: FloatImage) -> FloatImage:
     """Return 1 / (1 + exp(-v)) as float32."""
     return np.asarray(np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * values)), np.float32)

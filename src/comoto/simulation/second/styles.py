@@ -1,0 +1,128 @@
+"""Systems: three of tomosynthesis and two of mammography, each with its own geometry, filter and window.
+
+None copies a product. The tomosynthesis systems span the angles on the market; filter, noise and window are
+chosen so that the spectra come near to those of real slices (``benchmarks/exam_spectra.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TomosynthesisStyle:
+    """A tomosynthesis system.
+
+    Attributes:
+        angle_deg: half the sweep.
+        num_views: projections.
+        slice_factor: distance of the slices relative to ``grid.slice_mm``.
+        floor, ramp_per_mm, cap: the filter's gain along the sweep is ``floor`` at frequency 0, grows by 1 a
+            ``ramp_per_mm`` and stops at ``cap``.
+        across: the same gain, damped to this share, across the sweep; real reconstructions end sharp in both.
+        end_per_mm: frequency at which the Hann window is 0, in both directions.
+        quanta_per_mm2: counts in air, shared by all projections.
+        noise: share of the detector's noise that the filter's blur does not touch.
+        equalise: how much the thin edge of the breast is lifted.
+        darkest, brightest: quantiles of the tissue at the ends of the window.
+    """
+
+    angle_deg: float
+    num_views: int
+    slice_factor: float
+    floor: float
+    ramp_per_mm: float
+    cap: float
+    across: float
+    end_per_mm: float
+    quanta_per_mm2: float
+    equalise: float
+    darkest: float
+    brightest: float
+
+
+TOMOSYNTHESIS: dict[str, TomosynthesisStyle] = {
+    "narrow": TomosynthesisStyle(7.5, 15, 1.0, 0.20, 0.22, 3.2, 0.55, 3.2, 2.0e6, 0.85, 0.02, 0.997),
+    "medium": TomosynthesisStyle(12.5, 9, 0.8, 0.28, 0.30, 2.4, 0.35, 2.6, 3.0e6, 0.65, 0.05, 0.998),
+    "wide": TomosynthesisStyle(25.0, 25, 1.25, 0.14, 0.18, 3.6, 0.45, 2.8, 2.6e6, 0.95, 0.01, 0.994),
+}
+
+
+@dataclass(frozen=True)
+class MammographyStyle:
+    """A look of mammograms.
+
+    Attributes:
+        quanta_per_mm2: counts in air.
+        blur_mm: sigma of the detector's blur.
+        sharpen: (sigma in mm, weight) of each unsharp mask.
+        equalise: how much the thin edge of the breast is lifted.
+        gamma: exponent of the curve from processed to shown values within the window.
+        darkest, brightest: quantiles of the tissue at the ends of the window.
+    """
+
+    quanta_per_mm2: float
+    blur_mm: float
+    sharpen: tuple[tuple[float, float], ...]
+    equalise: float
+    gamma: float
+    darkest: float
+    brightest: float
+
+
+MAMMOGRAPHY: dict[str, MammographyStyle] = {
+    "plain": MammographyStyle(1.6e6, 0.10, ((2.5, 0.35), (0.6, 0.5)), 0.80, 1.0, 0.05, 0.997),
+    "crisp": MammographyStyle(1.1e6, 0.08, ((4.0, 0.8), (0.8, 0.9)), 0.95, 1.25, 0.02, 0.999),
+}
+
+
+def filter_sweep(projections: NDArray[np.float32], pixel_mm: float, style: TomosynthesisStyle) -> FloatImage:
+    """Return ``projections`` (V, H, W) filtered along the sweep (H) and, more weakly, across it."""
+    gains = (
+        _gain(projections.shape[1], pixel_mm, style, 1.0),
+        _gain(projections.shape[2], pixel_mm, style, style.across),
+    )
+    out = np.empty_like(projections)
+    for filtered, projection in zip(out, projections, strict=True):
+        filtered[:] = _along(_along(projection, *gains[0], axis=0), *gains[1], axis=1)
+    return out
+
+
+def _gain(samples: int, pixel_mm: float, style: TomosynthesisStyle, share: float) -> tuple[int, FloatImage]:
+    """Return the padded length and the gain at its frequencies; across the sweep the mean is kept."""
+    padded = scipy.fft.next_fast_len(samples + samples // 2, real=True)
+    frequency = np.fft.rfftfreq(padded, pixel_mm)
+    ramp = style.floor + (1 - style.floor) * np.minimum(frequency / style.ramp_per_mm, style.cap)
+    gain = ramp if share == 1.0 else 1 + share * np.maximum(ramp - 1, 0)
+    end = min(style.end_per_mm, 0.62 / pixel_mm)
+    gain = gain * np.where(frequency < end, 0.5 + 0.5 * np.cos(np.pi * frequency / end), 0.0)
+    return padded, gain.astype(np.float32)
+
+
+def _along(image: FloatImage, padded: int, gain: FloatImage, *, axis: int) -> FloatImage:
+    samples = image.shape[axis]
+    before = (padded - samples) // 2
+    margins = [(0, 0), (0, 0)]
+    margins[axis] = (before, padded - samples - before)
+    wide = np.pad(image, margins, mode="edge")
+    spectrum = scipy.fft.rfft(wide, axis=axis, workers=1) * (gain[:, None] if axis == 0 else gain)
+    back = scipy.fft.irfft(spectrum, padded, axis=axis, workers=1)
+    return np.asarray(np.take(back, np.arange(before, before + samples), axis=axis), np.float32)
+
+
+def sharpen(
+    image: FloatImage, mask: NDArray[np.bool_], pixel_mm: float, style: MammographyStyle
+) -> FloatImage:
+    """Return a mammogram with the style's unsharp masks added inside the breast."""
+    result = image.copy()
+    for sigma, weight in style.sharpen:
+        soft = cv2.GaussianBlur(image, (0, 0), sigma / pixel_mm)
+        result += np.float32(weight) * (image - soft) * mask
+    return result
