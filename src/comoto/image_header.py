@@ -27,6 +27,7 @@ class ImageHeader:
         view_position: such as ``CC`` or ``MLO``; None where the file does not say.
         patient_id, study_instance_uid, series_instance_uid, sop_instance_uid: empty where unknown.
         spacing_mm: (row, column) of a pixel; None where the file does not say.
+        slice_mm: from slice to slice; None where the file does not say.
         directions: anatomical directions in which a row and a column run, such as ``("A", "R")``
             (``comoto.dicom.orientation``); None where the file does not say.
         boxes_as_stored: annotations of this format always refer to the frames as they are read, so a volume
@@ -61,6 +62,7 @@ class ImageHeader:
     padding: tuple[int, int] | None = None
     window_is_exact: bool = False
     view_modifiers: tuple[str, ...] = ()
+    slice_mm: float | None = None
 
     @property
     def is_multiframe(self) -> bool:

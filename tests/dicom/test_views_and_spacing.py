@@ -154,3 +154,37 @@ def test_spacings_that_differ_between_frames(tmp_path, caplog):
     header = read_header(write_dicom(tmp_path / "x.dcm", texture(), tags=tags))
     assert header.spacing_mm == (0.11, 0.10)
     assert "PixelSpacing differ between frames (3 values in 3 frames)" in caplog.text
+
+
+def frame_groups(**tags):
+    """The groups of three frames: each tag a function of the frame's number, in a macro that may hold it."""
+    groups = []
+    for k in range(3):
+        macro, group = Dataset(), Dataset()
+        for keyword, value in tags.items():
+            setattr(macro, keyword, value(k))
+        group.PixelMeasuresSequence = [macro]
+        groups.append(group)
+    return {"PerFrameFunctionalGroupsSequence": groups}
+
+
+AXIAL = {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, None),
+        ({"SliceThickness": 2}, 2.0),
+        ({"SliceThickness": 0}, None),
+        ({"SpacingBetweenSlices": 1.5, "SliceThickness": 2}, 1.5),
+        ({"SpacingBetweenSlices": 1.5, **frame_groups(SliceThickness=lambda k: 1.0)}, 1.5),
+        (frame_groups(SpacingBetweenSlices=lambda k: 0.5), 0.5),
+        # places go along the normal of the slices, here -z, and the thickness is not their distance
+        ({**AXIAL, **frame_groups(ImagePositionPatient=lambda k: [0, 0, 3 - 1.25 * k])}, 1.25),
+        ({**AXIAL, "SliceThickness": 4, **frame_groups(ImagePositionPatient=lambda k: [0, 0, k])}, 1.0),
+        ({**AXIAL, "SliceThickness": 4, **frame_groups(ImagePositionPatient=lambda k: [0, 0, 7])}, 4.0),
+    ],
+)
+def test_the_distance_of_slices(tmp_path, tags, expected):
+    assert read_header(write_dicom(tmp_path / "x.dcm", texture(), tags=tags)).slice_mm == expected

@@ -83,6 +83,7 @@ def test_places_may_run_either_way(tmp_path: Path) -> None:
     frames = texture(frames=5)
     down = write_stack(tmp_path / "down", frames, ImagePositionPatient=lambda k: [0, 0, -float(k)])
     np.testing.assert_array_equal(open_source(down).frame(4), frames[4])
+    assert open_source(down).header.slice_mm == 1.0
 
 
 def test_without_numbers_the_place_decides(tmp_path: Path) -> None:
@@ -105,6 +106,7 @@ def test_without_numbers_the_place_decides(tmp_path: Path) -> None:
         SliceLocation=lambda k: 0.5 * order[k],
     )
     np.testing.assert_array_equal(open_source(by_location).frame(0), frames[order.index(0)])
+    assert [read_source_header(each).slice_mm for each in (folder, by_location)] == [2.0, 0.5]
 
 
 def test_the_same_place_in_every_file_says_nothing(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_volume_of_t_synth(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels, sixteen_bits(picture))
     assert (header.num_frames, header.rows, header.columns) == (4, 7, 5)
     assert (header.bits_stored, header.photometric, header.window) == (16, "MONOCHROME2", None)
-    assert header.spacing_mm == (0.085, 0.1)
+    assert (header.spacing_mm, header.slice_mm) == ((0.085, 0.1), 1.0)
     slope, intercept = header.rescale
     assert intercept == picture.min()
     np.testing.assert_allclose(pixels * slope + intercept, picture, atol=slope / 2 * 1.0001)
@@ -132,6 +132,14 @@ def test_the_type_may_follow_from_the_size(tmp_path: Path) -> None:
     with open_source(write_mhd(tmp_path, "x", values, "4 3 2")) as image:
         np.testing.assert_array_equal(image.frame(1), np.zeros((3, 4)))
         assert image.header.rescale == (1.0, 7.25)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"), [("0.1 0.1 2.5", 2.5), ("0.1 0.1", None), ("0.1 0.1 x", None), ("0.1 0.1 0", None)]
+)
+def test_the_distance_of_slices(tmp_path: Path, spacing: str, expected: float | None) -> None:
+    path = write_mhd(tmp_path, "v", phantom().astype("f4"), "5 7 4", ElementSpacing=spacing)
+    assert read_source_header(path).slice_mm == expected
 
 
 def test_lists_may_be_written_with_brackets(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def frame_order(attributes: Attributes, num_frames: int) -> tuple[int, ...] | No
     if num_frames < 2 or len(attributes.frames) != num_frames:
         return None
     _check_one_stack(attributes)
-    places, numbers = _places(attributes), _stack_positions(attributes)
+    places, numbers = frame_places(attributes), _stack_positions(attributes)
     keys = places if places is not None and len(set(places)) > 1 else numbers
     if keys is None or len(set(keys)) == 1 or _goes_one_way(keys):
         return None
@@ -89,7 +89,7 @@ def _numbers(group: Dataset, keyword: str, count: int) -> tuple[float, ...] | No
     return tuple(values) if len(values) == count else None
 
 
-def _places(attributes: Attributes) -> list[float] | None:
+def frame_places(attributes: Attributes) -> list[float] | None:
     """Return the place of each frame along the normal, in mm to a thousandth; None where any is unknown."""
     cosines = attributes.first(_cosines)
     places = attributes.of_frames(lambda group: _numbers(group, "ImagePositionPatient", 3))

@@ -16,7 +16,7 @@ from comoto.dicom.grey import Grey, grey_of
 from comoto.dicom.layout import GreyMap, PixelLayout
 from comoto.dicom.orientation import anatomical_directions
 from comoto.dicom.raw_length import RawPixels, check_raw_length
-from comoto.dicom.spacing import spacing_of
+from comoto.dicom.spacing import slice_distance_of, spacing_of
 from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.dicom.tags import (
     CAUSES_OF_DAMAGE,
@@ -47,6 +47,7 @@ _KEYWORDS = (
     *("ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape"),
     *("ImageLaterality", "FrameLaterality", "Laterality", "ViewPosition", "ViewCodeSequence"),
     *("PixelSpacing", "ImagerPixelSpacing", "EstimatedRadiographicMagnificationFactor"),
+    *("SpacingBetweenSlices", "SliceThickness"),
     *("PatientOrientation", "ImageOrientationPatient"),
     "PresentationIntentType",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -145,6 +146,7 @@ def _checked_header(path: Path) -> DicomHeader:
         series_instance_uid=uid_of(dataset, "SeriesInstanceUID"),
         sop_instance_uid=uid_of(dataset, "SOPInstanceUID"),
         spacing_mm=spacing_of(attributes),
+        slice_mm=slice_distance_of(attributes),
         directions=anatomical_directions(attributes.all),
         for_processing=_is_for_processing(dataset),
         padding=_padding(path, dataset, layout, grey),

@@ -1,13 +1,18 @@
-"""How large a pixel is in the breast. No pixel depends on it, so what is no spacing is passed over."""
+"""How large a pixel is in the breast, and how far slices lie apart.
+
+No pixel depends on it, so what is no spacing is passed over.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from comoto.dicom.attributes import Attributes, numbers_of
+from comoto.dicom.frame_order import frame_places
 from comoto.dicom.log_once import warn_once
 from comoto.dicom.tags import quoted
 
@@ -28,6 +33,28 @@ def spacing_of(attributes: Attributes) -> Spacing | None:
     factors = numbers_of(attributes.top, "EstimatedRadiographicMagnificationFactor")
     factor = factors[0] if factors and factors[0] and factors[0] >= 1 else 1.0
     return None if spacing is None else (spacing[0] / factor, spacing[1] / factor)
+
+
+def slice_distance_of(attributes: Attributes) -> float | None:
+    """Return the distance of neighbouring slices in mm, None where the file does not say it.
+
+    Spacing Between Slices says it (PS3.3 C.7.6.16.2.1), else the places of the frames; else Slice Thickness is
+    taken, which is the distance where slices touch each other, as those of tomosynthesis do.
+    """
+    between = _positive(attributes, "SpacingBetweenSlices")
+    if between is not None:
+        return between
+    places = sorted(set(frame_places(attributes) or ()))
+    return float(np.median(np.diff(places))) if len(places) > 1 else _positive(attributes, "SliceThickness")
+
+
+def _positive(attributes: Attributes, keyword: str) -> float | None:
+    def read(group: Dataset) -> float | None:
+        values = numbers_of(group, keyword)
+        value = values[0] if len(values) == 1 else None
+        return value if value is not None and value > 0 else None
+
+    return attributes.one_for_all(keyword, read, median)
 
 
 def _read(attributes: Attributes, keyword: str) -> Spacing | None:

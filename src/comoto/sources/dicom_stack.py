@@ -99,7 +99,9 @@ class DicomStack(Source):
                 f"{self.announced}; slices at either end may be missing",
             )
         self._headers = [read_header(one.path) for one in self.slices]
-        self.header = _header_of(folder, self._headers)
+        self.header = replace(
+            _header_of(folder, self._headers), slice_mm=_slice_distance(self.slices, self._headers)
+        )
         _check_size(self.header)
 
     @cached_property
@@ -339,6 +341,14 @@ def _header_of(folder: Path, headers: Sequence[DicomHeader]) -> DicomHeader:
         done = f"{window[0]:g}, {window[1]:g} is taken for all of them" if window else "none is taken"
         warn_once("windows of slices", f"{folder}: windows differ between slices; {done}")
     return replace(headers[0], path=folder, num_frames=len(headers), sop_instance_uid="", window=window)
+
+
+def _slice_distance(slices: Sequence[StackSlice], headers: Sequence[DicomHeader]) -> float | None:
+    """Return the distance of neighbouring slices in mm: by their places, else as the first file says."""
+    places = [one.position for one in slices if one.position is not None]
+    if len(places) == len(slices) and len(set(places)) > 1:
+        return float(np.median(np.abs(np.diff(places))))
+    return headers[0].slice_mm
 
 
 def _check_size(header: DicomHeader) -> None:

@@ -28,8 +28,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class RawLayout:
         is_turned: the stored plane is the picture transposed, with rows counted from the bottom.
         is_projection: a mammogram of the VICTRE pipeline, whose air may be bright.
         spacing_mm: (row, column) of the picture.
+        slice_mm: from slice to slice.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class RawLayout:
     is_turned: bool
     is_projection: bool
     spacing_mm: tuple[float, float] | None
+    slice_mm: float | None = None
 
 
 class RawVolume(Source):
@@ -180,7 +182,7 @@ def read_layout(path: Path) -> RawLayout:
     else:
         layout = _plain_layout(path, raw, dims, entries, order, spacing)
     _check_size(layout)
-    return layout
+    return replace(layout, slice_mm=_slice_mm(entries)) if layout.num_frames > 1 else layout
 
 
 def read_entries(path: Path) -> dict[str, str]:
@@ -316,6 +318,7 @@ def _header(path: Path, layout: RawLayout, scale: _Scale, is_inverted: bool) -> 
         series_instance_uid="",
         sop_instance_uid="",
         spacing_mm=layout.spacing_mm,
+        slice_mm=layout.slice_mm,
         boxes_as_stored=True,
     )
 
@@ -337,14 +340,28 @@ def _dims(path: Path, entries: Mapping[str, str]) -> tuple[int, int, int]:
 
 def _spacing(path: Path, entries: Mapping[str, str]) -> tuple[float, float] | None:
     """Return (row, column) spacing of the stored planes: y and x."""
-    text = entries.get("elementspacing", entries.get("elementsize"))
+    text, words = _spacing_words(entries)
     if text is None:
         return None
     try:
-        x, y = (float(word) for word in re.findall(r"[^\s,\[\]()]+", text)[:2])
+        x, y = (float(word) for word in words[:2])
     except ValueError as error:
         raise DicomError(f"{path}: ElementSpacing is '{text}'; numbers were expected") from error
     return (y, x) if min(x, y) > 0 else None
+
+
+def _slice_mm(entries: Mapping[str, str]) -> float | None:
+    """Return the distance of the planes, None where there is no third number; no picture depends on it."""
+    try:
+        distance = float(_spacing_words(entries)[1][2])
+    except (IndexError, ValueError):
+        return None
+    return distance if 0 < distance < inf else None
+
+
+def _spacing_words(entries: Mapping[str, str]) -> tuple[str | None, list[str]]:
+    text = entries.get("elementspacing", entries.get("elementsize"))
+    return text, re.findall(r"[^\s,\[\]()]+", text or "")
 
 
 def _whole(path: Path, entries: Mapping[str, str], key: str) -> int | None:
