@@ -42,8 +42,13 @@ def content_sha256(content: Mapping[str, Any]) -> str:
 
 def write_sealed_json(path: Path, content: Mapping[str, Any], indent: int | None = 1) -> None:
     """Write a JSON object, whole or not at all, with the checksum of its content as the last key."""
+    write_text(path, sealed_json(content, indent))
+
+
+def sealed_json(content: Mapping[str, Any], indent: int | None = 1) -> str:
+    """Return the text that ``write_sealed_json`` writes."""
     sealed = {**content, CHECKSUM: content_sha256(content)}
-    write_text(path, json.dumps(sealed, indent=indent) + "\n")
+    return json.dumps(sealed, indent=indent) + "\n"
 
 
 def read_json_object(

@@ -15,6 +15,8 @@ SLICE_REACH = 0.1
 """Share of a volume's slices that are near a lesion."""
 HIT_RADIUS = 100.0
 """Source pixels within which a centre is always near enough: the DBTex challenge's rule."""
+CONSTANT_DEPTH = 0.40
+"""Share of the stack within a quarter of which 90.6 % of the 224 training boxes of BCS-DBT lie."""
 HIT_IOU = 0.1
 """Overlap from which on a box hits a lesion on a mammogram."""
 REPLICATES = 1000

@@ -107,6 +107,7 @@ def predict(
     values: Mapping[str, Any] | None = None,
     isolate: bool = False,
     safe_csv: bool = False,
+    operating_point: AnyPath | None = None,
     other_modality: bool = False,
     device: str = "auto",
 ) -> PredictionFiles:
@@ -125,6 +126,8 @@ def predict(
         isolate: decode in a process with a cap on memory and a deadline (docs/reliability.md); for files
             that nobody vouches for.
         safe_csv: also write ``<name>.safe.csv``, of which no spreadsheet takes a text for a formula.
+        operating_point: file of ``comoto evaluate --operating-point-out``, chosen on predictions of this
+            model: detections below its threshold are left out, and the sidecar says so.
         other_modality: take a teacher for volumes, or a student for mammograms, all the same.
         device: of a ``model`` that is a path, as for ``load_model``; one that is loaded stays where it is.
 
@@ -147,6 +150,7 @@ def predict(
     # what is wrong above is told before the rest is imported
     from comoto.inference import predict as inference
     from comoto.inference.inputs import PredictionRequest
+    from comoto.operating_points import read_operating_point
     from comoto.progress import say
     from comoto.records import Modality
     from comoto.sources.isolated import Limits, reading_within
@@ -158,7 +162,9 @@ def predict(
         say(f"not used for mammograms, which have no slices: {', '.join(named)}")
     table, known_by = as_path("out", out), as_path_or_none("manifest", manifest)
     request = PredictionRequest(as_paths("inputs", inputs), chosen, modality, known_by)
-    options = inference.PredictOptions(config, safe_csv, other_modality)
+    point_path = as_path_or_none("operating_point", operating_point)
+    point = None if point_path is None else read_operating_point(point_path)
+    options = inference.PredictOptions(config, safe_csv, other_modality, point)
     with reading_within(Limits() if isolate else None):
         if isinstance(known, KnownModel):
             inference.check_request(known, request, table, options)

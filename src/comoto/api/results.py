@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from comoto.api.given import loaded_manifest, named_split
 from comoto.arguments import AnyPath, as_path, as_path_or_none, as_table, wrong_type
-from comoto.defaults import HIT_IOU, HIT_RADIUS, REPLICATES
+from comoto.defaults import CONSTANT_DEPTH, HIT_IOU, HIT_RADIUS, REPLICATES
 from comoto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,12 +83,18 @@ def evaluate(
     min_radius: float | str = HIT_RADIUS,
     interval: IntervalKind = "percentile",
     published_metric: bool = False,
+    depth_tolerance: str | None = None,
+    slice_mm: float | None = None,
+    constant_depth: float = CONSTANT_DEPTH,
+    by: Sequence[str] = (),
+    lesion_table: AnyPath | pd.DataFrame | None = None,
+    operating_point: str | None = None,
 ) -> ChallengeResult:
     """Score predictions with the DBTex challenge's metric (``comoto evaluate``).
 
     Args:
-        predictions: the challenge's submission file, from any program, its rows as a data frame, or what
-            ``predict_volume`` found in each volume.
+        predictions: the challenge's submission file, from any program, its rows as a data frame, COCO results
+            (``.json``), or what ``predict_volume`` found in each volume.
         labels: one row a volume, as released with BCS-DBT; a file or a data frame.
         boxes: one row a lesion, as released with BCS-DBT; a file or a data frame.
         manifest: in place of ``labels`` and ``boxes``: from ``index``, or the folder it was saved in.
@@ -99,6 +105,17 @@ def evaluate(
             such as ``"8.5mm"``.
         interval: ``percentile``, or ``bca``, which is corrected for few patients.
         published_metric: also score with the published code's metric, to see what its defects are worth.
+        depth_tolerance: such as ``"10mm"``: also score with this tolerance in depth.
+        slice_mm: distance of neighbouring slices, where the files do not say it; alone, for ``"10mm"``.
+        constant_depth: share of the stack at which every depth is put, to see what depth is worth.
+        by: columns of the manifest or the tables, or of ``lesion_table``, to score parts by; ``size`` and
+            ``type`` among them.
+        lesion_table: more columns of lesions and volumes (docs/tables.md).
+        operating_point: such as ``"0.5fp"`` or ``"sensitivity=0.9"``: choose a threshold, which
+            ``result.beside.point`` holds.
+
+    Returns:
+        The metric, and ``beside`` it what other rules and denominators give.
 
     Examples:
         >>> import comoto
@@ -110,27 +127,39 @@ def evaluate(
         0.7
     """
     from comoto.evaluation import challenge
+    from comoto.evaluation.beside import beside
+    from comoto.evaluation.challenge_tables import read_predictions
+    from comoto.evaluation.coco_results import is_coco, volume_results
+    from comoto.evaluation.cohort import BesideOptions, Cohort
     from comoto.evaluation.intervals import Resampling
-    from comoto.evaluation.own_volumes import HitRadius, own_volumes
+    from comoto.evaluation.operating_point import Wanted, made_by_of
+    from comoto.evaluation.operating_point import operating_point as chosen_point
+    from comoto.evaluation.own_volumes import HitRadius
     from comoto.evaluation.published import published_challenge_metric
 
-    radius = HitRadius.parse(min_radius)
-    warnings: tuple[str, ...] = ()
-    volumes: TableSource
-    lesions: TableSource
+    radius, draws = HitRadius.parse(min_radius), Resampling(bootstrap, seed, interval)
+    told = None if lesion_table is None else as_table("lesion_table", lesion_table)
+    options = BesideOptions(depth_tolerance, slice_mm, constant_depth, tuple(by), told)
+    wanted = None if operating_point is None else Wanted.parse(operating_point)
     if manifest is not None and labels is None and boxes is None:
-        own = own_volumes(_split_of(manifest, split), radius)
-        volumes, lesions, pixels, warnings = own.labels, own.boxes, own.min_radius, own.warnings
+        cohort = Cohort.of_manifest(_split_of(manifest, split), radius)
     elif manifest is None and labels is not None and boxes is not None and split is None:
-        volumes, lesions, pixels = as_table("labels", labels), as_table("boxes", boxes), radius.pixels()
+        cohort = Cohort(as_table("labels", labels), as_table("boxes", boxes), radius.pixels())
     else:
         raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
-    found = _predictions(predictions, volumes=True)
-    draws = Resampling(bootstrap, seed, interval)
-    result = challenge.evaluate(found, volumes, lesions, draws, min_radius=pixels)
-    result = replace(result, warnings=(*warnings, *result.warnings))
+    rules, columns = cohort.rules(options), cohort.columns(options)
+    given: TableSource = _predictions(predictions, volumes=True)
+    table = volume_results(Path(str(given)), cohort.image_keys) if is_coco(given) else given
+    found = read_predictions(table, cohort.truth)
+    result = challenge.score(found, cohort.truth, draws, cohort.min_radius)
+    more = beside(found, cohort.truth, rules, cohort.units(), columns, draws)
+    if wanted is not None:
+        about = {"min_radius": cohort.min_radius, "made_by": made_by_of(given)}
+        more = replace(more, point=chosen_point(found, cohort.truth, wanted, draws, about))
+    result = replace(result, warnings=(*cohort.warnings, *result.warnings), beside=more)
     if published_metric:
-        return replace(result, published=published_challenge_metric(found, volumes, lesions, pixels))
+        old = published_challenge_metric(table, cohort.labels, cohort.boxes, cohort.min_radius)
+        return replace(result, published=old)
     return result
 
 
@@ -168,10 +197,12 @@ def evaluate_mammograms(
         1.0
     """
     from comoto.evaluation import mammogram
+    from comoto.evaluation.coco_results import is_coco, mammogram_results
     from comoto.evaluation.intervals import Resampling
     from comoto.evaluation.published import published_on_manifest
 
     images, found = _split_of(manifest, split), _predictions(predictions, volumes=False)
+    found = mammogram_results(Path(str(found))) if is_coco(found) else found
     draws = Resampling(bootstrap, seed, interval)
     result = mammogram.evaluate_mammograms(found, images, rule, iou, bootstrap=draws)
     if published_metric:

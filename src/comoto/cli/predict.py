@@ -40,6 +40,13 @@ AggregationOption = Annotated[
     ),
 ]
 SliceStepOption = Annotated[int | None, typer.Option("--slice-step", min=1, help="Look at every n-th slice.")]
+PointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--operating-point",
+        help="File of 'comoto evaluate --operating-point-out': detections below its threshold are left out.",
+    ),
+]
 SettingsOption = Annotated[list[str] | None, set_option("Change an inference setting, such as batch_size=4.")]
 SafeCsvOption = Annotated[
     bool, typer.Option("--safe-csv", help="Write a copy too that no spreadsheet takes for formulas.")
@@ -62,6 +69,7 @@ def predict(
     aggregation: AggregationOption = None,
     slice_step: SliceStepOption = None,
     settings: SettingsOption = None,
+    operating_point: PointOption = None,
     isolate: IsolateOption = False,
     safe_csv: SafeCsvOption = False,
     other_modality: OtherModalityOption = False,
@@ -90,6 +98,7 @@ def predict(
         values={key: value for key, value in given.items() if value is not None},
         isolate=isolate,
         safe_csv=safe_csv,
+        operating_point=operating_point,
         other_modality=other_modality,
         device=device,
     )

@@ -38,8 +38,8 @@ def spacing_of(attributes: Attributes) -> Spacing | None:
 def slice_distance_of(attributes: Attributes) -> float | None:
     """Return the distance of neighbouring slices in mm, None where the file does not say it.
 
-    Spacing Between Slices says it (PS3.3 C.7.6.16.2.1), else the places of the frames; else Slice Thickness is
-    taken, which is the distance where slices touch each other, as those of tomosynthesis do.
+    Spacing Between Slices says it (PS3.3 C.7.6.16.2.1), else the places of the frames; else Slice Thickness
+    is taken, which is the distance where slices touch each other, as those of tomosynthesis do.
     """
     between = _positive(attributes, "SpacingBetweenSlices")
     if between is not None:
@@ -54,7 +54,7 @@ def _positive(attributes: Attributes, keyword: str) -> float | None:
         value = values[0] if len(values) == 1 else None
         return value if value is not None and value > 0 else None
 
-    return attributes.one_for_all(keyword, read, median)
+    return attributes.one_for_all(keyword, read, lambda values: float(median(values)))
 
 
 def _read(attributes: Attributes, keyword: str) -> Spacing | None:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from comoto.evaluation.froc import count_at_or_above, finite_or_none, froc_thresholds, lesion_scores
 from comoto.progress import track
 from comoto.records import IntArray
-from comoto.tables import Float64Array
+from comoto.tables import BoolArray, Float64Array
 
 LEVEL = 0.95
 BAND_FPS: Float64Array = np.unique(np.concatenate([np.linspace(0.0, 8.0, 81), np.geomspace(0.05, 1.0, 21)]))
 """FP rates at which the band of a figure is kept."""
-_DRAWS_AT_ONCE = 500
+DRAWS_AT_ONCE = 500
 """Replicates in one matrix product; bounds the memory."""
 
 
@@ -120,27 +122,41 @@ class ResampledFroc:
     """A FROC curve that is evaluated quickly on a draw of patients.
 
     Equal to ``froc`` on tables in which a patient drawn k times stands k times under new names.
+
+    Attributes:
+        thresholds: (T,) as ``froc_thresholds`` makes them.
     """
 
-    def __init__(self, scores: Float64Array, hit_lesion: IntArray, cohort: PatientIndex) -> None:
+    def __init__(
+        self,
+        scores: Float64Array,
+        hit_lesion: IntArray,
+        cohort: PatientIndex,
+        counted: BoolArray | None = None,
+    ) -> None:
         """Sort once.
 
         Args:
             scores: (N,) as for ``froc``.
             hit_lesion: (N,) as for ``froc``.
             cohort: the patients of the same detections, of the lesions and of the images.
+            counted: (L,) the lesions of which the sensitivity is; detections that hit others are no false
+                positives. All if None.
         """
-        self._thresholds = froc_thresholds(scores, hit_lesion)
+        self.thresholds = froc_thresholds(scores, hit_lesion)
         valid = ~np.isnan(scores)
         is_fp, is_hit = valid & (hit_lesion < 0), valid & (hit_lesion >= 0)
         best = lesion_scores(scores, hit_lesion, len(cohort.lesion_patient))
         self._fp_patient, self._fps_above = _ranked(
-            scores[is_fp], cohort.detection_patient[is_fp], self._thresholds
+            scores[is_fp], cohort.detection_patient[is_fp], self.thresholds
         )
-        self._lesion_patient, self._found_above = _ranked(best, cohort.lesion_patient, self._thresholds)
+        counts = np.ones(len(best), dtype=bool) if counted is None else counted
+        self._lesion_patient, self._found_above = _ranked(
+            best[counts], cohort.lesion_patient[counts], self.thresholds
+        )
         self._hit_patient = cohort.detection_patient[is_hit]
         # Thresholds fall, so their negatives can be searched.
-        self._hit_threshold = np.searchsorted(-self._thresholds, -scores[is_hit])
+        self._hit_threshold = np.searchsorted(-self.thresholds, -scores[is_hit])
         self._image_patient = cohort.image_patient
 
     def sensitivity_at(self, fps_per_image: Float64Array, copies: IntArray) -> Float64Array:
@@ -158,7 +174,7 @@ class ResampledFroc:
         fps = _running_count(copies[self._fp_patient])[self._fps_above] / num_images
         found = _running_count(copies[self._lesion_patient])[self._found_above] / num_lesions
         drawn_hits = self._hit_threshold[copies[self._hit_patient] > 0]
-        keep = np.zeros(len(self._thresholds), dtype=bool)
+        keep = np.zeros(len(self.thresholds), dtype=bool)
         keep[[0, -1]] = True
         keep[drawn_hits] = True
         return np.asarray(np.interp(fps_per_image, fps[keep], found[keep]), dtype=np.float64)
@@ -166,46 +182,63 @@ class ResampledFroc:
     def sensitivity_at_draws(self, fps_per_image: Float64Array, copies: IntArray) -> Float64Array:
         """Return ``sensitivity_at`` for many draws at once, (R, K), NaN rows where no lesion is drawn.
 
-        The counts above every threshold become one matrix product, which pays where a curve has few
-        thresholds and many draws: many runs that meet the same draws.
+        The counts above every threshold become one matrix product.
 
         Args:
             fps_per_image: (K,).
             copies: (R, num_patients + 1).
         """
-        width = copies.shape[1]
-        fps_of = self._counts_above(self._fp_patient, self._fps_above, width)
-        found_of = self._counts_above(self._lesion_patient, self._found_above, width)
-        hits_of = np.zeros((len(self._thresholds), width))
-        hits_of[self._hit_threshold, self._hit_patient] = 1.0
-        hits_of[[0, -1]] = 1.0
         result = np.full((len(copies), len(fps_per_image)), np.nan)
-        for start in range(0, len(copies), _DRAWS_AT_ONCE):
-            drawn = copies[start : start + _DRAWS_AT_ONCE].astype(np.float64)
-            num_lesions = drawn[:, self._lesion_patient].sum(axis=1)
-            num_images = drawn[:, self._image_patient].sum(axis=1)
-            fps, found = drawn @ fps_of.T, drawn @ found_of.T
-            keep = drawn @ hits_of.T > 0
-            for row in np.flatnonzero(num_lesions > 0):
+        for start in range(0, len(copies), DRAWS_AT_ONCE):
+            drawn = copies[start : start + DRAWS_AT_ONCE]
+            fps, found, keep = self.points_at_draws(drawn)
+            for row in np.flatnonzero(~np.isnan(found[:, -1])):
                 kept = keep[row]
-                result[start + row] = np.interp(
-                    fps_per_image, fps[row, kept] / num_images[row], found[row, kept] / num_lesions[row]
-                )
+                result[start + row] = np.interp(fps_per_image, fps[row, kept], found[row, kept])
         return result
 
-    def _counts_above(self, patients: IntArray, above: IntArray, width: int) -> Float64Array:
-        """Return how many things of each patient reach each threshold, (T, num_patients + 1).
+    def points_at_draws(self, copies: IntArray) -> tuple[Float64Array, Float64Array, BoolArray]:
+        """Return the curve of each draw at every threshold, (R, T) each; ``DRAWS_AT_ONCE`` bound the memory.
+
+        Args:
+            copies: (R, num_patients + 1).
+
+        Returns:
+            False positives per image, sensitivity (NaN where no lesion is drawn), and which thresholds the
+            curve of the draw has: those of its own hits and both ends.
+        """
+        width = copies.shape[1]
+        drawn = copies.astype(np.float64)
+        num_lesions = drawn[:, self._lesion_patient].sum(axis=1)[:, np.newaxis]
+        num_images = drawn[:, self._image_patient].sum(axis=1)[:, np.newaxis]
+        hits = self._by_threshold(self._hit_threshold, self._hit_patient, width)
+        keep = np.ascontiguousarray((hits @ drawn.T).T > 0)
+        keep[:, [0, -1]] = True
+        with np.errstate(invalid="ignore", divide="ignore"):  # no lesion, or no image, is drawn
+            return (
+                self._counts_above(self._fp_patient, self._fps_above, drawn) / num_images,
+                self._counts_above(self._lesion_patient, self._found_above, drawn) / num_lesions,
+                keep,
+            )
+
+    def _counts_above(self, patients: IntArray, above: IntArray, drawn: Float64Array) -> Float64Array:
+        """Return how many things of each draw reach each threshold, (R, T).
 
         Args:
             patients: of the things by falling score, as ``_ranked`` returns them.
             above: (T,) how many things reach each threshold.
-            width: num_patients + 1.
+            drawn: (R, num_patients + 1).
         """
-        counts = np.zeros((len(above), width))
         threshold = np.searchsorted(above, np.arange(len(patients)), side="right")
         reached = threshold < len(above)
-        np.add.at(counts, (threshold[reached], patients[reached]), 1.0)
-        return np.cumsum(counts, axis=0)
+        first = self._by_threshold(threshold[reached], patients[reached], drawn.shape[1])
+        # By draw: the curve of each draw is read on its own.
+        return np.ascontiguousarray(np.cumsum(first @ drawn.T, axis=0).T)
+
+    def _by_threshold(self, thresholds: IntArray, patients: IntArray, width: int) -> csr_array:
+        """Return how many things of each patient belong to each threshold, (T, num_patients + 1)."""
+        shape = (len(self.thresholds), width)
+        return csr_array((np.ones(len(patients)), (thresholds, patients)), shape=shape)
 
 
 def patient_draws(num_patients: int, replicates: int, seed: int) -> Iterator[IntArray]:
@@ -233,10 +266,11 @@ def resample(
         One (R, K) array per curve; NaN rows where a replicate holds no lesion.
     """
     results = [np.empty((replicates, len(fps))) for _, fps in curves]
-    draws = track(patient_draws(num_patients, replicates, seed), "bootstrap", replicates)
-    for number, copies in enumerate(draws):
+    draws = iter(track(patient_draws(num_patients, replicates, seed), "bootstrap", replicates))
+    for start in range(0, replicates, DRAWS_AT_ONCE):
+        copies = np.stack(list(islice(draws, DRAWS_AT_ONCE)))
         for result, (curve, fps) in zip(results, curves, strict=True):
-            result[number] = curve.sensitivity_at(fps, copies)
+            result[start : start + len(copies)] = curve.sensitivity_at_draws(fps, copies)
     return results
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,10 +35,13 @@ from comoto.evaluation.intervals import ReadCurve, Resampling, bootstrap_of
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.tables import TableSource
 
+if TYPE_CHECKING:
+    from comoto.evaluation.beside import Beside
+
 FPS_ALL = (2.0,)
 FPS_POSITIVE = (1.0, 2.0, 3.0, 4.0)
-_ALL_NAME = "sensitivity_at_2_fps_all"
-_POSITIVE_NAMES = tuple(f"sensitivity_at_{int(fps)}_fps_positive" for fps in FPS_POSITIVE)
+METRIC_ALL = "sensitivity_at_2_fps_all"
+METRICS_POSITIVE = tuple(f"sensitivity_at_{int(fps)}_fps_positive" for fps in FPS_POSITIVE)
 MEAN_NAME = "mean_sensitivity_positive"
 
 
@@ -59,6 +62,7 @@ class ChallengeResult:
         num_volumes_predicted: volumes of the labels with a prediction.
         depth: what the predictions say about depth.
         published: the same metrics by the published code's metric, None if not asked for.
+        beside: what other rules, denominators and parts of the cohort give; ``comoto.evaluate`` fills it in.
 
     Examples:
         >>> import comoto
@@ -85,6 +89,7 @@ class ChallengeResult:
     num_volumes_predicted: int
     depth: DepthAccount
     published: dict[str, float] | None = None
+    beside: Beside | None = None
 
     def __repr__(self) -> str:
         return (
@@ -100,12 +105,12 @@ class ChallengeResult:
     @property
     def sensitivity_at_2_fps_all(self) -> float:
         """The challenge's tie-break metric."""
-        return self.metric[_ALL_NAME]
+        return self.metric[METRIC_ALL]
 
     def thresholds(self) -> dict[str, float]:
         """Return the score threshold that keeps the FP rate of each metric, by the metric's name."""
-        found = {_ALL_NAME: self.froc_all.threshold_at(FPS_ALL[0])}
-        for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
+        found = {METRIC_ALL: self.froc_all.threshold_at(FPS_ALL[0])}
+        for name, fps in zip(METRICS_POSITIVE, FPS_POSITIVE, strict=True):
             found[name] = self.froc_positive.threshold_at(fps)
         return found
 
@@ -146,6 +151,7 @@ class ChallengeResult:
             },
             "warnings": list(self.warnings),
             **({} if self.published is None else {"published_metric": self.published}),
+            **({} if self.beside is None else {"beside": self.beside.record()}),
         }
 
     def to_json(self) -> str:
@@ -167,10 +173,10 @@ class ChallengeResult:
             self._line(MEAN_NAME, "mean sensitivity, positive volumes, 1-4 FP/volume", None),
         ]
         thresholds = self.thresholds()
-        for name, fps in zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True):
+        for name, fps in zip(METRICS_POSITIVE, FPS_POSITIVE, strict=True):
             text = f"sensitivity, positive volumes, {fps:.0f} FP/volume"
             lines.append(self._line(name, text, thresholds[name]))
-        lines.append(self._line(_ALL_NAME, "sensitivity, all volumes, 2 FP/volume", thresholds[_ALL_NAME]))
+        lines.append(self._line(METRIC_ALL, "sensitivity, all volumes, 2 FP/volume", thresholds[METRIC_ALL]))
         if self.bootstrap is not None:
             lines += ["", f"intervals: {self.bootstrap.text()}"]
         reached = float(self.froc_positive.fps_per_image[-1])
@@ -189,6 +195,8 @@ class ChallengeResult:
         if self.published is not None:
             lines += side_by_side(self.metric, self.published)
         lines += [f"warning: {warning}" for warning in self.warnings]
+        if self.beside is not None:
+            lines += ["", *self.beside.lines()]
         return "\n".join(lines)
 
     def _at_other_depth(self) -> str:
@@ -317,8 +325,8 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
     """Read the challenge's six metrics off the curves."""
     positive = froc_positive.sensitivity_at(FPS_POSITIVE)
     return {
-        _ALL_NAME: float(froc_all.sensitivity_at(FPS_ALL)[0]),
-        **{name: float(value) for name, value in zip(_POSITIVE_NAMES, positive, strict=True)},
+        METRIC_ALL: float(froc_all.sensitivity_at(FPS_ALL)[0]),
+        **{name: float(value) for name, value in zip(METRICS_POSITIVE, positive, strict=True)},
         MEAN_NAME: float(positive.mean()),
     }
 
@@ -343,10 +351,10 @@ def _bootstrap(
     lesion_patient = truth.volume_patient[truth.lesion_volume]
     cohort = PatientIndex(num_patients, found.patient, lesion_patient, truth.volume_patient)
     resampled_all = ResampledFroc(found.scores, found.hit_lesion, cohort)
-    rates = dict(zip(_POSITIVE_NAMES, FPS_POSITIVE, strict=True))
+    rates = dict(zip(METRICS_POSITIVE, FPS_POSITIVE, strict=True))
     mean = (MEAN_NAME, slice(len(rates)))
     read = {
-        "all": ReadCurve(froc_all, resampled_all, {_ALL_NAME: FPS_ALL[0]}),
+        "all": ReadCurve(froc_all, resampled_all, {METRIC_ALL: FPS_ALL[0]}),
         "positive": ReadCurve(froc_positive, resampled_positive(found, truth), rates, mean),
     }
     return bootstrap_of(read, num_patients, draws)

@@ -77,6 +77,16 @@ class ChallengeTruth:
         return slices
 
     @property
+    def lesion_number(self) -> IntArray:
+        """(L,) number of each lesion on its volume, from 1 in the order of the boxes."""
+        order = np.argsort(self.lesion_volume, kind="stable")
+        counts = np.bincount(self.lesion_volume, minlength=len(self.volumes))
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        numbers = np.empty(len(order), dtype=np.int64)
+        numbers[order] = np.arange(len(order)) - before + 1
+        return numbers
+
+    @property
     def is_positive(self) -> BoolArray:
         """(V,) whether a volume has a box."""
         positive = np.zeros(len(self.volumes), dtype=bool)
@@ -174,7 +184,7 @@ def read_predictions(predictions: TableSource, truth: ChallengeTruth) -> Challen
     check_some_volume_is_known(table, volume, truth.volumes)
     check_predictions(table)
     places = np.column_stack([number[name] for name in _PLACE])
-    center = _centers(places)
+    center = centers_of(places)
     hit_lesion = _hits(volume, center, truth)
     return ChallengePredictions(
         volume=volume,
@@ -199,11 +209,11 @@ def moved(
         truth: what they are matched to.
     """
     volume = found.volume[kept]
-    hits = _hits(volume, _centers(places), truth)
+    hits = _hits(volume, centers_of(places), truth)
     return ChallengePredictions(volume, found.patient[kept], found.scores[kept], hits, (), places=places)
 
 
-def _centers(places: Float64Array) -> Float64Array:
+def centers_of(places: Float64Array) -> Float64Array:
     """Return the centres (N, 3) of boxes that start at X, Y, Z and are so large: (N, 6)."""
     return np.asarray(places[:, [0, 2, 4]] + places[:, [1, 3, 5]] / 2)
 

@@ -19,6 +19,7 @@ from comoto.evaluation.hit_radius import millimetre_radius, radius_problem
 from comoto.image_header import ImageHeader
 from comoto.records import Manifest, Modality, Split
 from comoto.sources import read_source_header
+from comoto.tables import Float64Array
 
 _RADIUS = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|px|pixels)?\s*", re.IGNORECASE)
 _ALIKE = 0.01
@@ -133,6 +134,7 @@ class OwnVolumes:
         min_radius: in pixels.
         warnings: what is odd about the radius.
         headers: of the volumes with a lesion.
+        volumes: in the order of ``labels``.
     """
 
     labels: pd.DataFrame
@@ -140,6 +142,7 @@ class OwnVolumes:
     min_radius: float
     warnings: tuple[str, ...]
     headers: Headers = field(repr=False)
+    volumes: Manifest = field(repr=False)
 
     @cached_property
     def spacings(self) -> dict[str, Spacing]:
@@ -188,7 +191,33 @@ def own_volumes(manifest: Manifest, radius: HitRadius) -> OwnVolumes:
     pixels = _in_pixels(radius.value, headers) if radius.in_mm else radius.value
     problem = radius_problem(pixels, headers.shapes(_LOOKED_AT))
     warnings = () if problem is None else (f"{manifest.name}: {problem}; choose another --min-radius",)
-    return OwnVolumes(labels, boxes, pixels, warnings, headers)
+    return OwnVolumes(labels, boxes, pixels, warnings, headers, volumes)
+
+
+def slice_distances(own: OwnVolumes) -> Float64Array:
+    """Return how far the slices of each volume lie apart in mm, NaN for volumes without a lesion.
+
+    Raises:
+        ConfigError: a file of a volume with a lesion cannot be read, or does not say it.
+    """
+    distances = []
+    for image_id in own.volumes.images["image_id"]:
+        if image_id not in own.headers.paths:
+            distances.append(np.nan)
+            continue
+        try:
+            distance = own.headers.of(image_id).slice_mm
+        except ComotoError as error:
+            raise ConfigError(
+                f"--depth-tolerance: the distance of slices cannot be read: {error}; add --slice-mm"
+            ) from error
+        if distance is None:
+            raise ConfigError(
+                f"--depth-tolerance: {own.headers.paths[image_id]} does not say how far its slices lie "
+                "apart; add --slice-mm (1 on BCS-DBT)"
+            )
+        distances.append(distance)
+    return np.array(distances)
 
 
 def _in_pixels(millimetres: float, headers: Headers) -> float:

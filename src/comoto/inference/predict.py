@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from comoto.config import InferenceConfig
@@ -22,10 +26,12 @@ from comoto.inference.inputs import (
     refuse_missing,
 )
 from comoto.inference.journal import Journal
+from comoto.inference.operating_point import check_point
 from comoto.inference.places import Places
 from comoto.inference.tables import TEXT_COLUMNS
 from comoto.inference.volume import detect_mammogram, detect_volume
 from comoto.locks import hold, lock_of
+from comoto.operating_points import KnownPoint
 from comoto.output_files import refuse_inputs_as_outputs
 from comoto.progress import progress_bar, say
 from comoto.records import Modality
@@ -71,11 +77,13 @@ class PredictOptions:
         config: None takes what the model was trained with.
         safe_csv: also write a copy of the table that no spreadsheet takes for formulas.
         other_modality: take a teacher for volumes or a student for mammograms all the same.
+        point: operating point below whose threshold detections are left out.
     """
 
     config: InferenceConfig | None = None
     safe_csv: bool = False
     other_modality: bool = False
+    point: KnownPoint | None = None
 
 
 _AS_TRAINED = PredictOptions()
@@ -99,18 +107,22 @@ def predict(
     Raises:
         OutputExistsError: ``out`` exists and is complete, is an input or a folder, is being written by
             another process, or its journal is damaged, or belongs to another model, settings or inputs.
-        ConfigError: the model was trained on the other modality.
+        ConfigError: the model was trained on the other modality, or the operating point was chosen on another
+            model or on other settings.
         DatasetError: none of several images could be predicted on; otherwise failed images are listed in the
             result. The error of an only image is raised as it is.
     """
     config = options.config or model.config.inference
     places = check_request(model, request, out, options)
+    if options.point is not None:
+        check_point(options.point, model, config)
     made_by = {
         "model": model.name,
         "model_sha256": model.sha256,
         "modality": request.modality.value,
         "inference": config.model_dump(mode="json"),
         "precision": model.precision,
+        **({} if options.point is None else {"operating_point": dict(options.point.content)}),
     }
     busy = f"{out}: another prediction is writing it; wait for its end, or choose another --out"
     with hold(lock_of(out), busy):
@@ -125,7 +137,9 @@ def predict(
             for path, error in found.failed.items():
                 journal.fail(path, str(error))
                 say(f"left out: {error}")
-            errors = [*found.failed.values(), *_all(model, found, config, request.modality, journal)]
+            threshold = -inf if options.point is None else options.point.threshold
+            detect = partial(_one, model, config=config, modality=request.modality, threshold=threshold)
+            errors = [*found.failed.values(), *_all(detect, str(model.device), found, journal)]
             if len(errors) == total:
                 journal.discard()
                 raise none_of(total, errors)
@@ -154,6 +168,8 @@ def check_request(
     """
     if not options.other_modality:
         refuse_other_modality(model, request.modality)
+    if options.point is not None and request.modality is Modality.MAMMOGRAM:
+        raise ConfigError("operating points are chosen on volumes; leave it out for mammograms")
     places = Places.of(out, safe_csv=options.safe_csv)
     refuse_inputs_as_outputs([*places.results, places.journal], [*request.inputs, request.manifest])
     if isinstance(model, KnownModel):  # with a model, all of this is looked at in earnest, under the lock
@@ -183,15 +199,15 @@ def refuse_other_modality(model: Model | KnownModel, modality: Modality) -> None
 
 
 def _all(
-    model: Model, found: Inputs, config: InferenceConfig, modality: Modality, journal: Journal
+    detect: Callable[[Job], dict[str, Any]], device: str, found: Inputs, journal: Journal
 ) -> list[ComotoError]:
     """Predict on what is not in the journal; return the errors of what could not be read."""
     errors: list[ComotoError] = []
-    with progress_bar(f"predict on {model.device}", len(found.jobs)) as advance:
+    with progress_bar(f"predict on {device}", len(found.jobs)) as advance:
         for job in found.jobs.values():
             if job.image_id not in journal:
                 try:
-                    journal.add(job.image_id, _one(model, job, config, modality))
+                    journal.add(job.image_id, detect(job))
                 except ComotoError as error:
                     errors.append(error)
                     journal.fail(str(job.path), str(error))
@@ -252,11 +268,16 @@ def predict_mammogram(model: Model, job: Job) -> Detections:
     )
 
 
-def _one(model: Model, job: Job, config: InferenceConfig, modality: Modality) -> dict[str, Any]:
+def _one(
+    model: Model, job: Job, config: InferenceConfig, modality: Modality, threshold: float
+) -> dict[str, Any]:
     """Return the journal's entry of one image: plain values."""
     path = str(job.path)
     if modality is Modality.MAMMOGRAM:
         return {"image_id": job.image_id, "path": path} | predict_mammogram(model, job).to_json()
-    entry = predict_volume(model, job.path, config, job).to_json()
+    found = predict_volume(model, job.path, config, job)
+    entry = found[
+        found.scores.astype(np.float64) >= threshold
+    ].to_json()  # as the table's scores are compared
     boxes = entry.pop("detections")
     return {**entry, "path": path, "has_keys": job.keys is not None, "detections": boxes}

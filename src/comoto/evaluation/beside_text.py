@@ -1,0 +1,107 @@
+"""What stands beside the challenge's metric, as text under its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from comoto.evaluation.beside import ALL_VOLUMES, AREAS, CHALLENGE, DEPTH_ERROR, Beside, PartResult
+from comoto.evaluation.challenge import MEAN_NAME, METRIC_ALL
+from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES
+from comoto.evaluation.figures import CPM_FPS, CPM_NAME, Judged
+from comoto.evaluation.groups import FEW_LESIONS, FEW_PATIENTS
+from comoto.evaluation.wafroc import WAFROC
+
+_WIDTH = 56
+_FRACTIONS = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
+
+
+def beside_lines(result: Beside) -> list[str]:
+    """Return the lines of everything."""
+    lines = ["beside the challenge's metric", *_depth_lines(result), *_whole_lines(result.whole.kinds)]
+    for column, parts in result.groups.items():
+        lines += ["", *_group_lines(column, parts)]
+    if any(part.is_small for parts in result.groups.values() for part in parts.values()):
+        lines.append(
+            f"  * fewer than {FEW_LESIONS} lesions, or lesions of fewer than {FEW_PATIENTS} patients"
+        )
+    if result.point is not None:
+        lines += ["", result.point.text()]
+    return lines
+
+
+def _depth_lines(result: Beside) -> Iterator[str]:
+    kinds, rules = result.whole.kinds, result.rules
+    yield "  what counts as a hit in depth: mean sensitivity, positive volumes, 1-4 FP/volume"
+    titles = {
+        IN_PLANE: "any depth: by x and y alone",
+        CONSTANT: f"every depth put at {rules.constant:g} of the stack",
+        MILLIMETRES: f"within {rules.tolerance_mm or 0:g} mm of the annotated slice",
+    }
+    for name, title in titles.items():
+        if name in kinds:
+            yield _line(f"  {title}", kinds[name][MEAN_NAME])
+    yield (
+        f"    (a depth of {rules.constant:g} of the stack is right by the challenge's rule for "
+        f"{100 * result.free_share:.1f} % of the lesions)"
+    )
+    errors = kinds[DEPTH_ERROR]
+    for unit in ("slices", "mm"):
+        if f"median_{unit}" in errors:
+            yield _line(
+                f"depth error of the best box of a lesion, median, {unit}", errors[f"median_{unit}"], 2
+            )
+            yield _line(
+                f"depth error of the best box, 90 % quantile, {unit}", errors[f"quantile_90_{unit}"], 2
+            )
+
+
+def _whole_lines(kinds: Mapping[str, Mapping[str, Judged]]) -> Iterator[str]:
+    for fps in CPM_FPS:
+        rate = _FRACTIONS.get(fps, f"{fps:g}")
+        yield _line(f"sensitivity, all volumes, {rate} FP/volume", kinds[ALL_VOLUMES][_name(fps)])
+    yield _line("mean of these seven (CPM)", kinds[ALL_VOLUMES][CPM_NAME])
+    for name, figure in kinds[AREAS].items():
+        title = (
+            "wAFROC figure of merit"
+            if name == WAFROC
+            else f"AUC per {name.removeprefix('auc_per_')}, by its largest score"
+        )
+        yield _line(title, figure)
+
+
+def _name(fps: float) -> str:
+    return f"sensitivity_at_{fps:g}_fps_all"
+
+
+def _line(title: str, figure: Judged, digits: int = 4) -> str:
+    return f"  {title:<{_WIDTH}} {figure.text(digits)}"
+
+
+def _group_lines(column: str, parts: Mapping[str, PartResult]) -> Iterator[str]:
+    """Yield a row a group; the challenge's metric has its interval here, all have theirs in the JSON.
+
+    Patients are those with a lesion of the group, volumes those on which false positives count.
+    """
+    width = max(len(column) + 5, *(len(value) + 4 for value in parts))
+    heads = ["2 FP, all", "x, y alone", "constant z", "in mm", "CPM", "AUC breast", "AUC exam", "wAFROC"]
+    rows = {value: _cells(part) for value, part in parts.items()}
+    shown = [k for k in range(len(heads)) if any(cells[k] is not None for cells in rows.values())]
+    head = f"by {column}".ljust(width) + "lesions patients volumes  mean 1-4 FP, positive   "
+    yield head + "".join(f"{heads[k]:>11}" for k in shown)
+    for value, part in parts.items():
+        counts = f"{part.num_lesions:>7} {part.num_patients:>8} {part.num_volumes:>7}"
+        main = part.kinds[CHALLENGE][MEAN_NAME].text(3)
+        cells = "".join(f"{rows[value][k] or '-':>11}" for k in shown)
+        yield f"{value + (' *' if part.is_small else ''):<{width}}{counts}  {main:<24}{cells}"
+
+
+def _cells(part: PartResult) -> list[str | None]:
+    """Return the figures of a row, None for a figure that this evaluation has not."""
+    kinds = part.kinds
+    figures = [
+        kinds[CHALLENGE][METRIC_ALL],
+        *(kinds[name][MEAN_NAME] if name in kinds else None for name in (IN_PLANE, CONSTANT, MILLIMETRES)),
+        kinds[ALL_VOLUMES][CPM_NAME],
+        *(kinds[AREAS].get(name) for name in ("auc_per_breast", "auc_per_exam", WAFROC)),
+    ]
+    return [None if figure is None else Judged(figure.value, None).text(3) for figure in figures]
