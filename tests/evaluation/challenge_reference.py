@@ -6,9 +6,10 @@ Rows are dicts. Nothing is shared with comoto.evaluation, so equality with it me
 import math
 
 
-def reference_metric(predictions, labels, boxes):
+def reference_metric(predictions, labels, boxes, hit_of=None):
+    """The six metrics; ``hit_of(prediction, boxes)`` may be another rule of what is hit."""
     predictions = [row for row in predictions if not math.isnan(row["Score"])]
-    hits = [_hit(row, boxes) for row in predictions]
+    hits = [(hit_of or _hit)(row, boxes) for row in predictions]
     scores = [row["Score"] for row in predictions]
     thresholds = []
     if scores:

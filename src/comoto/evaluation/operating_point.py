@@ -167,6 +167,8 @@ def operating_point(
 def _why_not(wanted: Wanted, fps: Float64Array, sensitivity: Float64Array) -> str:
     if wanted.what == "sensitivity":
         return f"every prediction together reaches {sensitivity[-1]:.4g}; choose less"
+    if len(fps) == 1:
+        return "there is no prediction"
     return f"the first hit comes with {fps[1]:.4g} false positives per volume; allow more"
 
 
