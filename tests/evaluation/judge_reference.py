@@ -83,7 +83,9 @@ def area(positive, negative):
     if not positive or not negative:
         return math.nan
     won = sum(
-        weight * ((score > other) + 0.5 * (score == other)) for score, weight in positive for other in negative
+        weight * ((score > other) + 0.5 * (score == other))
+        for score, weight in positive
+        for other in negative
     )
     return won / (sum(weight for _, weight in positive) * len(negative))
 

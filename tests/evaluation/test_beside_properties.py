@@ -118,7 +118,9 @@ def test_a_part_by_volumes_is_the_tables_of_those_volumes(case, data):
     part = Part(chosen[truth.lesion_volume], chosen)
     once = np.ones((1, len(truth.patients) + 1), dtype=np.int64)
     figures = challenge_figures(found, truth, part)
-    drawn = {name: value for each in figures for name, value in zip(each.names, each.at(once)[0], strict=True)}
+    drawn = {
+        name: value for each in figures for name, value in zip(each.names, each.at(once)[0], strict=True)
+    }
     assert drawn == pytest.approx(reference_metric(*left), abs=1e-12)
     assert wafroc_area(found, truth, part).at(once)[0, 0] == pytest.approx(
         slow.wafroc(*left), abs=1e-12, nan_ok=True

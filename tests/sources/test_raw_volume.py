@@ -135,7 +135,8 @@ def test_the_type_may_follow_from_the_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing", "expected"), [("0.1 0.1 2.5", 2.5), ("0.1 0.1", None), ("0.1 0.1 x", None), ("0.1 0.1 0", None)]
+    ("spacing", "expected"),
+    [("0.1 0.1 2.5", 2.5), ("0.1 0.1", None), ("0.1 0.1 x", None), ("0.1 0.1 0", None)],
 )
 def test_the_distance_of_slices(tmp_path: Path, spacing: str, expected: float | None) -> None:
     path = write_mhd(tmp_path, "v", phantom().astype("f4"), "5 7 4", ElementSpacing=spacing)

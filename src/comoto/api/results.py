@@ -86,7 +86,7 @@ def evaluate(
     depth_tolerance: str | None = None,
     slice_mm: float | None = None,
     constant_depth: float = CONSTANT_DEPTH,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
     lesion_table: AnyPath | pd.DataFrame | None = None,
     operating_point: str | None = None,
 ) -> ChallengeResult:
@@ -109,7 +109,7 @@ def evaluate(
         slice_mm: distance of neighbouring slices, where the files do not say it; alone, for ``"10mm"``.
         constant_depth: share of the stack at which every depth is put, to see what depth is worth.
         by: columns of the manifest or the tables, or of ``lesion_table``, to score parts by; ``size`` and
-            ``type`` among them.
+            ``type`` among them; ``"type,size"`` or a list.
         lesion_table: more columns of lesions and volumes (docs/tables.md).
         operating_point: such as ``"0.5fp"`` or ``"sensitivity=0.9"``: choose a threshold, which
             ``result.beside.point`` holds.
@@ -139,8 +139,10 @@ def evaluate(
 
     radius, draws = HitRadius.parse(min_radius), Resampling(bootstrap, seed, interval)
     told = None if lesion_table is None else as_table("lesion_table", lesion_table)
-    options = BesideOptions(depth_tolerance, slice_mm, constant_depth, tuple(by), told)
+    names = [name.strip() for name in by.split(",")] if isinstance(by, str) else tuple(by)
+    options = BesideOptions(depth_tolerance, slice_mm, constant_depth, names, told)
     wanted = None if operating_point is None else Wanted.parse(operating_point)
+    given: TableSource = _predictions(predictions, volumes=True)
     if manifest is not None and labels is None and boxes is None:
         cohort = Cohort.of_manifest(_split_of(manifest, split), radius)
     elif manifest is None and labels is not None and boxes is not None and split is None:
@@ -148,7 +150,6 @@ def evaluate(
     else:
         raise ConfigError("give labels and boxes, or a manifest, perhaps with a split of it")
     rules, columns = cohort.rules(options), cohort.columns(options)
-    given: TableSource = _predictions(predictions, volumes=True)
     table = volume_results(Path(str(given)), cohort.image_keys) if is_coco(given) else given
     found = read_predictions(table, cohort.truth)
     result = challenge.score(found, cohort.truth, draws, cohort.min_radius)

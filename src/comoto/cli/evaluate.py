@@ -193,7 +193,7 @@ def evaluate(
             "depth_tolerance": depth_tolerance,
             "slice_mm": slice_mm,
             "constant_depth": constant_depth,
-            "by": [] if by is None else [name.strip() for name in by.split(",")],
+            "by": () if by is None else by,
             "lesion_table": lesion_table,
             "operating_point": operating_point,
         }
