@@ -47,15 +47,15 @@ class ImageHeader:
     bits_allocated: int
     bits_stored: int
     photometric: str
-    window: tuple[float, float] | None
-    rescale: tuple[float, float]
-    laterality_tag: str | None
-    view_position: str | None
-    patient_id: str
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    spacing_mm: tuple[float, float] | None
+    window: tuple[float, float] | None = None
+    rescale: tuple[float, float] = (1.0, 0.0)
+    laterality_tag: str | None = None
+    view_position: str | None = None
+    patient_id: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    spacing_mm: tuple[float, float] | None = None
     directions: tuple[str, str] | None = None
     boxes_as_stored: bool = False
     for_processing: bool = False

@@ -173,7 +173,7 @@ def atomic_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     place = folder.resolve()
     busy = f"{folder}: another command is writing it; wait for its end, or choose another folder"
     with hold(lock_of(place), busy):
-        part = _new_folder(place)
+        part = _made(place, Path.mkdir)
         try:
             with _named_in(folder, part):
                 yield part
@@ -203,7 +203,7 @@ def _out_of_the_way(place: Path) -> Iterator[None]:
     if not place.exists():
         yield
         return
-    former = _new_folder(place)
+    former = _made(place, Path.mkdir)
     try:
         place.replace(former)  # a killed command leaves it there, under its hidden name
     except OSError:
@@ -264,11 +264,6 @@ def refuse_folder(folder: Path, what: str, own: Collection[str], overwrite: bool
     foreign = sorted(names - set(own))
     if foreign:
         raise OutputExistsError(f"{folder}: holds more than {what} ({foreign[0]}); choose another folder")
-
-
-def _new_folder(folder: Path) -> Path:
-    """Make the empty, hidden folder in which the content of ``folder`` is written; it is no link."""
-    return _made(folder, Path.mkdir)
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:

@@ -13,7 +13,6 @@ from comoto.errors import ConfigError, DatasetError, OutputExistsError
 from comoto.preprocessing import Plan, PreparedStore, PrepareOptions, plan_image, prepare
 from comoto.preprocessing.slices import (
     distance_to_nearest,
-    far_from_lesions,
     near_lesions,
     slices_to_prepare,
 )
@@ -252,8 +251,8 @@ def test_slice_distances_by_hand():
     assert distance_to_nearest([0, 5, 9], [2, 8]).tolist() == [2, 3, 1]
     assert near_lesions([0, 4, 6, 8, 9], [2, 8], 20, 0.1).tolist() == [True, True, True, True, True]
     assert near_lesions([5, 11], [2, 8], 20, 0.1).tolist() == [False, False]
-    assert far_from_lesions([0, 12, 13, 14], [8], 20, 0.25).tolist() == [True, False, False, True]
-    assert far_from_lesions([3, 4], [], 20, 0.25).tolist() == [True, True]
+    assert near_lesions([0, 12, 13, 14], [8], 20, 0.25).tolist() == [False, True, True, False]
+    assert near_lesions([3, 4], [], 20, 0.25).tolist() == [False, False]
     assert near_lesions([3, 4], [], 20, 1.0).tolist() == [False, False]
 
 

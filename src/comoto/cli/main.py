@@ -68,27 +68,7 @@ class InOrderOfWork(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names for the help page."""
-        order = (
-            "demo",
-            "simulate",
-            "datasets",
-            "download",
-            "index",
-            "split",
-            "draw",
-            "prepare",
-            "inspect",
-            "train",
-            "import-checkpoint",
-            "export",
-            "predict",
-            "evaluate",
-            "report",
-            "study",
-            "config",
-            "doctor",
-        )
-        return sorted(super().list_commands(ctx), key=order.index)
+        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
 
     def resolve_command(  # type: ignore[override]
         self, ctx: typer.Context, args: list[str]
@@ -151,24 +131,33 @@ def common(
     enable_progress()
 
 
-app.command("demo")(demo)
-app.command("simulate")(simulate)
-app.command("datasets")(datasets)
-app.command("download")(download)
-app.command("index")(index)
-app.command("split")(split)
-app.command("draw")(draw)
-app.command("prepare")(prepare)
-app.command("inspect")(inspect)
-app.add_typer(train.app, name="train")
-app.command("import-checkpoint")(import_checkpoint)
-app.add_typer(export.app, name="export")
-app.command("predict")(predict)
-app.command("evaluate")(evaluate)
-app.command("report")(report)
-app.add_typer(study.app, name="study")
-app.add_typer(config.app, name="config")
-app.command("doctor")(doctor)
+COMMANDS: dict[str, Any] = {
+    "demo": demo,
+    "simulate": simulate,
+    "datasets": datasets,
+    "download": download,
+    "index": index,
+    "split": split,
+    "draw": draw,
+    "prepare": prepare,
+    "inspect": inspect,
+    "train": train.app,
+    "import-checkpoint": import_checkpoint,
+    "export": export.app,
+    "predict": predict,
+    "evaluate": evaluate,
+    "report": report,
+    "study": study.app,
+    "config": config.app,
+    "doctor": doctor,
+}
+"""In the order of work: functions, and groups of commands."""
+
+for _name, _command in COMMANDS.items():
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name)(_command)
 refuse_repeated_options(app)
 
 

@@ -140,11 +140,6 @@ def _keys_beside(section: type[BaseModel], path: list[str], content: Mapping[str
         content = content.get(part) or {}
         chosen = {part: {"kind": content["kind"]}} if "kind" in content else {}
         value = getattr(section.model_validate(chosen), part)
-        section = type(value) if value is not None else _optional(section.model_fields[part].annotation)
+        # a section that may be null and is has the annotation Model | None
+        section = type(value) if value is not None else get_args(section.model_fields[part].annotation)[0]
     return list(section.model_fields)
-
-
-def _optional(annotation: Any) -> type[BaseModel]:
-    """Return the model of a section that may be null, from its annotation ``Model | None``."""
-    models: list[type[BaseModel]] = [each for each in get_args(annotation) if each is not type(None)]
-    return models[0]

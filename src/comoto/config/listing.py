@@ -9,7 +9,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -31,6 +30,14 @@ _NAMES: dict[Any, str] = {
     Path: "path",
     NoneType: "null",
 }
+_LIMITS = {
+    "ge": "at least",
+    "gt": "more than",
+    "le": "at most",
+    "lt": "below",
+    "multiple_of": "a multiple of",
+}
+"""By the attribute of the class in ``annotated_types``."""
 _OWN = ("detector", "distill")
 """Sections whose keys depend on their kind."""
 
@@ -162,15 +169,10 @@ def _in_words(annotation: Any, metadata: Any = ()) -> str:
     return ", ".join([_NAMES.get(annotation, str(annotation)), *_limits(metadata)])
 
 
-def _limits(metadata: Any) -> Iterator[str]:
-    for limit in metadata:
-        if isinstance(limit, Ge):
-            yield f"at least {limit.ge}"
-        elif isinstance(limit, Gt):
-            yield f"more than {limit.gt}"
-        elif isinstance(limit, Le):
-            yield f"at most {limit.le}"
-        elif isinstance(limit, Lt):
-            yield f"below {limit.lt}"
-        elif isinstance(limit, MultipleOf):
-            yield f"a multiple of {limit.multiple_of}"
+def _limits(metadata: Any) -> list[str]:
+    return [
+        f"{words} {getattr(limit, name)}"
+        for limit in metadata
+        for name, words in _LIMITS.items()
+        if hasattr(limit, name)
+    ]

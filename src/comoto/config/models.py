@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from comoto import components
 from comoto.defaults import HIT_RADIUS, SLICE_REACH, VALIDATION_SHARE
@@ -297,15 +297,10 @@ class TrainConfig(StrictModel):
     selection: SelectionConfig = SelectionConfig()
     inference: InferenceConfig = InferenceConfig()
 
-    @field_validator("detector", mode="before")
+    @field_validator("detector", "distill", mode="before")
     @classmethod
-    def _detector(cls, value: Any) -> Any:
-        return _component("detector", value)
-
-    @field_validator("distill", mode="before")
-    @classmethod
-    def _distill(cls, value: Any) -> Any:
-        return _component("distiller", value)
+    def _component(cls, value: Any, info: ValidationInfo) -> Any:
+        return _component("detector" if info.field_name == "detector" else "distiller", value)
 
 
 def _component(table: str, value: Any) -> Any:

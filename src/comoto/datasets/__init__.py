@@ -61,7 +61,7 @@ def _read(dataset: str, reader: Any, root: Path, options: Mapping[str, Any]) -> 
     else:
         chosen = parse_options(dataset, kind, options)
         _require_there(root, getattr(chosen, "tables", None))
-        found = reader(root, chosen)
+        found = reader(root.absolute(), chosen)
     return found
 
 

@@ -158,8 +158,8 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> Backbone:
         if pretrained:
             raise _unfetched(name, error) from error
         raise
-    widths = tuple(_width(layer) for layer in (resnet.layer2, resnet.layer3, resnet.layer4))
-    return Backbone(CompleteResNet(resnet), widths)
+    width = resnet.fc.in_features  # that of the last stage; every stage doubles it
+    return Backbone(CompleteResNet(resnet), (width // 4, width // 2, width))
 
 
 def _timm_backbone(name: str, *, pretrained: bool, file: str | Path | None) -> Backbone:
@@ -222,12 +222,6 @@ def _unfetched(name: str, error: Exception) -> ConfigError:
         f"ImageNet weights of '{name}' cannot be fetched ({type(error).__name__}); "
         "without internet access set detector.backbone.weights to a .safetensors file, or to 'none'"
     )
-
-
-def _width(layer: nn.Sequential) -> int:
-    """Return the channels that a stage of torchvision's ResNet gives."""
-    block: Any = layer[-1]
-    return int((block.bn2 if isinstance(block, BasicBlock) else block.bn3).num_features)
 
 
 def _stage(before: int, after: int) -> nn.Module:

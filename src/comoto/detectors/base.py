@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from comoto.config import ComponentConfig
 
+Tensors = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class LevelSpec:
@@ -26,6 +28,10 @@ class LevelSpec:
 
     channels: int
     stride: float
+
+
+LevelSpecs = dict[str, LevelSpec]
+"""By the name of the level."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Detector(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ComponentConfig]]
-    level_specs: dict[str, LevelSpec]
+    level_specs: LevelSpecs
     head_depth: int = 0
 
     @abstractmethod

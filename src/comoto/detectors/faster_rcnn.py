@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from comoto.config import ComponentConfig
 from comoto.detectors.base import BoxTensors, Features
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import PyramidDetector, check_anchors
@@ -65,7 +63,7 @@ class SeededSampler(nn.Module):
 class FasterRcnnDetector(PyramidDetector):
     """torchvision's two stages on features that are computed once; its head cannot be cut."""
 
-    Config: ClassVar[type[ComponentConfig]] = FasterRcnnConfig
+    Config = FasterRcnnConfig
 
     def __init__(self, config: FasterRcnnConfig, grid_shape: Shape | None = None) -> None:
         """Build the network with fresh (or ImageNet) weights.

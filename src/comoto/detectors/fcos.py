@@ -5,16 +5,13 @@ Letters: A points of all levels, N boxes, B images.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 
-from comoto.config import ComponentConfig
-from comoto.detectors.base import Features
+from comoto.detectors.base import Features, Tensors
 from comoto.detectors.intake import Shape
 from comoto.detectors.settings import FcosConfig
 from comoto.detectors.towers import TowerDetector, flattened
@@ -29,7 +26,7 @@ LIMIT_STRIDES = 8
 class FcosDetector(TowerDetector):
     """torchvision's head, losses and NMS; which point answers for which lesion is chosen here."""
 
-    Config: ClassVar[type[ComponentConfig]] = FcosConfig
+    Config = FcosConfig
     _modules_per_convolution = 3  # the group norm and the activation belong to the convolution before them
 
     def __init__(self, config: FcosConfig, grid_shape: Shape | None = None) -> None:
@@ -63,13 +60,8 @@ class FcosDetector(TowerDetector):
             detections_per_img=config.max_detections,
         )
 
-    def _losses(
-        self,
-        outputs: dict[str, Tensor],
-        anchors: list[Tensor],
-        targets: list[dict[str, Tensor]],
-        features: Features,
-    ) -> dict[str, Tensor]:
+    def _losses(self, features: Features, outputs: Tensors, targets: list[Tensors]) -> Tensors:
+        anchors = self._anchors(features)
         limits = [0.0, *self._limits, float("inf")]
         counts = torch.tensor(self._cells(features))
         lower, upper, radius = (
@@ -87,7 +79,7 @@ class FcosDetector(TowerDetector):
             "detection/center": losses["bbox_ctrness"],
         }
 
-    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> dict[str, Tensor]:
+    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> Tensors:
         head = self.net.head
         distances = [torch.relu(head.regression_head.bbox_reg(each)) for each in boxes]
         return {

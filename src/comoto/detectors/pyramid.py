@@ -15,7 +15,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from comoto.detectors.backbones import build_backbone, input_channels
-from comoto.detectors.base import BoxTensors, Detector, Features, LevelSpec
+from comoto.detectors.base import BoxTensors, Detector, Features, LevelSpec, LevelSpecs
 from comoto.detectors.intake import Intake, Shape
 from comoto.detectors.settings import PyramidConfig
 from comoto.errors import ConfigError
@@ -57,7 +57,7 @@ class Pyramid(nn.Module):
         return OrderedDict([*maps.items(), *zip(self.level_names, self.fpn(maps).values(), strict=True)])
 
     @property
-    def level_specs(self) -> dict[str, LevelSpec]:
+    def level_specs(self) -> LevelSpecs:
         """All maps, with strides in pixels of what enters."""
         if self.fpn is None:
             return dict(self.backbone.level_specs)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
 
-from comoto.config import ComponentConfig
-from comoto.detectors.base import Features
+from comoto.detectors.base import Features, Tensors
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import check_anchors
 from comoto.detectors.settings import RetinaNetConfig
@@ -25,10 +22,7 @@ class BatchNormalisedHead(RetinaNetClassificationHead):  # type: ignore[misc]
     """
 
     def compute_loss(
-        self,
-        targets: list[dict[str, Tensor]],
-        head_outputs: dict[str, Tensor],
-        matched_idxs: list[Tensor],
+        self, targets: list[Tensors], head_outputs: Tensors, matched_idxs: list[Tensor]
     ) -> Tensor:
         """Return the focal loss of the batch over B times the mean number of positive anchors, at least 1."""
         sums, positives = [], []
@@ -44,7 +38,7 @@ class BatchNormalisedHead(RetinaNetClassificationHead):  # type: ignore[misc]
 class RetinaNetDetector(TowerDetector):
     """The default detector; one forward for features and losses."""
 
-    Config: ClassVar[type[ComponentConfig]] = RetinaNetConfig
+    Config = RetinaNetConfig
     _modules_per_convolution = 1
 
     def __init__(self, config: RetinaNetConfig, grid_shape: Shape | None = None) -> None:
@@ -79,17 +73,11 @@ class RetinaNetDetector(TowerDetector):
             detections_per_img=config.max_detections,
         )
 
-    def _losses(
-        self,
-        outputs: dict[str, Tensor],
-        anchors: list[Tensor],
-        targets: list[dict[str, Tensor]],
-        features: Features,
-    ) -> dict[str, Tensor]:
-        losses = self.net.compute_loss(targets, outputs, anchors)
+    def _losses(self, features: Features, outputs: Tensors, targets: list[Tensors]) -> Tensors:
+        losses = self.net.compute_loss(targets, outputs, self._anchors(features))
         return {"detection/class": losses["classification"], "detection/box": losses["bbox_regression"]}
 
-    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> dict[str, Tensor]:
+    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> Tensors:
         head = self.net.head
         logits = [head.classification_head.cls_logits(each) for each in classes]
         offsets = [head.regression_head.bbox_reg(each) for each in boxes]

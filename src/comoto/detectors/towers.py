@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from comoto.detectors.base import BoxTensors, Features, HeadMaps
+from comoto.detectors.base import BoxTensors, Features, HeadMaps, Tensors
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import PyramidDetector
 from comoto.detectors.settings import PyramidConfig
@@ -36,21 +36,21 @@ class TowerDetector(PyramidDetector):
         self.head_depth = head_depth
         self._label = label
 
-    def losses(self, features: Features, boxes: list[Tensor]) -> dict[str, Tensor]:
+    def losses(self, features: Features, boxes: list[Tensor]) -> Tensors:
         """See ``Detector.losses``; torchvision's losses in float32."""
-        outputs, anchors = self.head_outputs(features), self._anchors(features)
+        outputs = self.head_outputs(features)
         with torch.autocast(outputs["cls_logits"].device.type, enabled=False):
-            return self._losses(outputs, anchors, self._targets(features, boxes, self._label), features)
+            return self._losses(features, outputs, self._targets(features, boxes, self._label))
 
     def predict(self, features: Features) -> list[BoxTensors]:
         """See ``Detector.predict``."""
         return self.decode(self.head_outputs(features), features)
 
-    def head_outputs(self, features: Features) -> dict[str, Tensor]:
+    def head_outputs(self, features: Features) -> Tensors:
         """See ``Detector.head_outputs``."""
         return {key: value.float() for key, value in self.net.head(self._head_maps(features)).items()}
 
-    def decode(self, outputs: dict[str, Tensor], features: Features) -> list[BoxTensors]:
+    def decode(self, outputs: Tensors, features: Features) -> list[BoxTensors]:
         """See ``Detector.decode``; torchvision's decoding and its suppression."""
         anchors = self._anchors(features)
         per_cell = self.net.anchor_generator.num_anchors_per_location()[0]
@@ -68,7 +68,7 @@ class TowerDetector(PyramidDetector):
         classes, boxes = self._towers
         return HeadMaps([classes[:cut](each) for each in maps], [boxes[:cut](each) for each in maps])
 
-    def head_outer(self, maps: HeadMaps, layer: int) -> dict[str, Tensor]:
+    def head_outer(self, maps: HeadMaps, layer: int) -> Tensors:
         """See ``Detector.head_outer``."""
         cut = self._cut(layer)
         classes, boxes = self._towers
@@ -78,17 +78,11 @@ class TowerDetector(PyramidDetector):
         return {key: value.float() for key, value in outputs.items()}
 
     @abstractmethod
-    def _losses(
-        self,
-        outputs: dict[str, Tensor],
-        anchors: list[Tensor],
-        targets: list[dict[str, Tensor]],
-        features: Features,
-    ) -> dict[str, Tensor]:
+    def _losses(self, features: Features, outputs: Tensors, targets: list[Tensors]) -> Tensors:
         """Return the losses under their public names."""
 
     @abstractmethod
-    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> dict[str, Tensor]:
+    def _last_layers(self, classes: list[Tensor], boxes: list[Tensor]) -> Tensors:
         """Return the head's outputs from what its towers end with."""
 
     @property

@@ -170,6 +170,17 @@ def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
     return [_float(part) for part in (value if isinstance(value, MultiValue | list) else [value])]
 
 
+def vector_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Return numbers of which there have to be so many; None where there are not."""
+    values = [value for value in numbers_of(dataset, keyword) if value is not None]
+    return tuple(values) if len(values) == count else None
+
+
+def cosines_of(dataset: Dataset) -> tuple[float, ...] | None:
+    """Return the direction cosines of row and column, six numbers (PS3.3 C.7.6.2.1.1)."""
+    return vector_of(dataset, "ImageOrientationPatient", 6)
+
+
 def _float(value: object) -> float | None:
     try:
         number = float(value)  # type: ignore[arg-type]

@@ -162,9 +162,8 @@ def reduced_shape(shape: tuple[int, int], reduce: int) -> tuple[int, int]:
 
 def _is_beyond_overshoot(layout: PixelLayout, values: NDArray[np.generic]) -> bool:
     """Say whether values are farther beyond their range than a wavelet goes at an edge."""
-    half = (1 << (layout.stored - 1)) if layout.is_signed else 0
     far = layout.largest // 4 + 1
-    return int(values.max()) > layout.largest - half + far or int(values.min()) < -half - far
+    return int(values.max()) > layout.largest - layout.half + far or int(values.min()) < -layout.half - far
 
 
 def _signedness(is_signed: bool) -> str:
@@ -205,9 +204,7 @@ HALVING_CODECS = frozenset(REDUCED_DECODERS)
 
 
 def _raw(header: DicomHeader, data: bytes) -> NDArray[np.generic]:
-    order = "<" if header.syntax.little_endian else ">"
-    values = np.frombuffer(data, dtype=f"{order}u{header.bytes_per_pixel}")
-    return values.reshape(header.rows, header.columns)
+    return np.frombuffer(data, header.stored_type).reshape(header.rows, header.columns)
 
 
 def _rle(header: DicomHeader, data: bytes) -> NDArray[np.generic]:

@@ -8,12 +8,11 @@ is, whichever way that is; frames that jump to and fro are sorted; two stacks in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from comoto.dicom.attributes import Attributes, numbers_of, text_of
+from comoto.dicom.attributes import Attributes, cosines_of, numbers_of, text_of, vector_of
 from comoto.dicom.log_once import warn_once
 from comoto.errors import DicomError
 
@@ -39,8 +38,7 @@ def frame_order(attributes: Attributes, num_frames: int) -> tuple[int, ...] | No
     if len(set(keys)) < num_frames:
         raise DicomError(
             f"{attributes.path}: {num_frames} frames lie in {len(set(keys))} places, and not in order: "
-            "several "
-            "stacks in one object; export each as an object of its own"
+            "several stacks in one object; export each as an object of its own"
         )
     order = sorted(range(num_frames), key=lambda frame: keys[frame])
     if _runs_backwards(order, numbers):
@@ -48,8 +46,7 @@ def frame_order(attributes: Attributes, num_frames: int) -> tuple[int, ...] | No
     warn_once(
         "frame order",
         f"{attributes.path}: the frames are not stored in the order in which they lie in the breast; they "
-        "are "
-        "sorted, and slice numbers count in that order, not in that of the file",
+        "are sorted, and slice numbers count in that order, not in that of the file",
     )
     return tuple(order)
 
@@ -63,15 +60,13 @@ def _check_one_stack(attributes: Attributes) -> None:
         if len(known) > 1:
             raise DicomError(
                 f"{attributes.path}: the frames are of {len(known)} {what}, {', '.join(known)}; export each "
-                "as "
-                "an object of its own"
+                "as an object of its own"
             )
-    directions = [value for value in attributes.of_frames(_cosines) if value is not None]
+    directions = [value for value in attributes.of_frames(cosines_of) if value is not None]
     if directions and np.ptp(np.array(directions), axis=0).max() > _SAME_DIRECTION:
         raise DicomError(
             f"{attributes.path}: the frames lie in different directions (Image Orientation (Patient)); "
-            "export "
-            "the frames of each direction as an object of its own"
+            "export the frames of each direction as an object of its own"
         )
 
 
@@ -80,19 +75,10 @@ def _side(group: Dataset) -> str | None:
     return side if side in ("L", "R") else None
 
 
-def _cosines(group: Dataset) -> tuple[float, ...] | None:
-    return _numbers(group, "ImageOrientationPatient", 6)
-
-
-def _numbers(group: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    values = [value for value in numbers_of(group, keyword) if value is not None]
-    return tuple(values) if len(values) == count else None
-
-
 def frame_places(attributes: Attributes) -> list[float] | None:
     """Return the place of each frame along the normal, in mm to a thousandth; None where any is unknown."""
-    cosines = attributes.first(_cosines)
-    places = attributes.of_frames(lambda group: _numbers(group, "ImagePositionPatient", 3))
+    cosines = attributes.first(cosines_of)
+    places = attributes.of_frames(lambda group: vector_of(group, "ImagePositionPatient", 3))
     known = [place for place in places if place is not None]
     if cosines is None or not known or len(known) < len(places):
         return None
@@ -105,7 +91,7 @@ def frame_places(attributes: Attributes) -> list[float] | None:
 
 def _stack_positions(attributes: Attributes) -> list[float] | None:
     """Return In-Stack Position Number of each frame, else the one dimension index that tells frames apart."""
-    own = attributes.of_frames(lambda group: _numbers(group, "InStackPositionNumber", 1))
+    own = attributes.of_frames(lambda group: vector_of(group, "InStackPositionNumber", 1))
     if own and None not in own:
         return [value[0] for value in own if value is not None]
     indices = attributes.of_frames(lambda group: tuple(numbers_of(group, "DimensionIndexValues")) or None)
@@ -119,12 +105,9 @@ def _stack_positions(attributes: Attributes) -> list[float] | None:
 def _goes_one_way(keys: Sequence[float]) -> bool:
     steps = np.diff(keys)
     least = _BACKWARDS * float(np.median(np.abs(steps)))
-    return bool((steps > -least).all() or (steps < least).all()) if least else _is_sorted(keys)
-
-
-def _is_sorted(keys: Sequence[float]) -> bool:
-    steps = [after - before for before, after in pairwise(keys)]
-    return all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
+    if least:
+        return bool((steps > -least).all() or (steps < least).all())
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _runs_backwards(order: Sequence[int], numbers: Sequence[float] | None) -> bool:

@@ -77,7 +77,7 @@ def locate_frames(header: DicomHeader, file: BinaryIO) -> list[FrameLocation]:
         DicomError: the file is cut, or its fragments do not make that many frames.
     """
     if header.pixels.length is not None:
-        size = header.rows * header.columns * header.bytes_per_pixel
+        size = header.bytes_per_frame
         starts = range(header.pixels.offset, header.pixels.offset + size * header.num_frames, size)
         return [FrameLocation(((start, size),)) for start in starts]
     table, fragments = _walk(header, file)

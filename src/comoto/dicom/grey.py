@@ -90,17 +90,15 @@ def _modality(
     tables = list(attributes.top.get("ModalityLUTSequence") or [])
     if tables:
         first, entries = _lookup_table(path, tables[0], "Modality LUT", layout.is_signed)
-        lowest = -(1 << (layout.stored - 1)) if layout.is_signed else 0
-        places = np.clip(np.arange(layout.largest + 1) + lowest - first, 0, len(entries) - 1)
+        places = np.clip(np.arange(layout.largest + 1) - layout.half - first, 0, len(entries) - 1)
         warn_once("Modality LUT", f"{path}: grey values go through the file's Modality LUT")
         bits = max(1, int(entries.max()).bit_length())
         return (1.0, 0.0), GreyMap(bits, table=entries[places].astype("<u2").tobytes())
     at_top = _rescale(path, attributes.top) or (1.0, 0.0)
     own = [value or at_top for value in attributes.of_frames(lambda group: _rescale(path, group))]
     shared = next((value for group in attributes.shared if (value := _rescale(path, group))), None)
-    half = (1 << (layout.stored - 1)) if layout.is_signed else 0
     if shared is None and len(own) == num_frames and len(set(own)) > 1:
-        mapped, rescale = common_scale([(s, i - s * half) for s, i in own], layout.largest)
+        mapped, rescale = common_scale([(s, i - s * layout.half) for s, i in own], layout.largest)
         warn_once(
             "rescales of frames",
             f"{path}: Rescale Slope and Intercept differ between frames; each frame is brought to one scale "
@@ -110,15 +108,14 @@ def _modality(
     if shared is not None and own and set(own) != {shared}:
         raise DicomError(
             f"{path}: Rescale Slope and Intercept stand for all frames {shared} and otherwise for single "
-            "ones; "
-            "what the pixels mean cannot be told: export the file again"
+            "ones; what the pixels mean cannot be told: export the file again"
         )
     slope, intercept = shared or (own[0] if own else at_top)
     if slope < 0:
         warn_once(
             "negative slope", f"{path}: Rescale Slope {slope:g} turns dark and bright round; this is done"
         )
-    return (slope, intercept - slope * half), None
+    return (slope, intercept - slope * layout.half), None
 
 
 def _rescale(path: Path, group: Dataset) -> tuple[float, float] | None:
@@ -240,8 +237,7 @@ def _lookup_table(path: Path, item: Dataset, what: str, is_signed: bool) -> tupl
     if bits not in _LUT_BITS or len(entries) != count:
         raise DicomError(
             f"{path}: the {what} claims {count} entries of {bits} bits and has {len(entries)}; the file is "
-            "damaged "
-            "or was written wrongly: export it again"
+            "damaged or was written wrongly: export it again"
         )
     return first, entries
 
@@ -270,7 +266,6 @@ def _has_inverse_shape(attributes: Attributes) -> bool:
     warn_once(
         "INVERSE",
         f"{attributes.path}: MONOCHROME2 with Presentation LUT Shape INVERSE; dark and bright are exchanged, "
-        "as "
-        "the shape says",
+        "as the shape says",
     )
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -15,7 +15,7 @@ from comoto.dicom.frame_order import frame_order
 from comoto.dicom.grey import Grey, grey_of
 from comoto.dicom.layout import GreyMap, PixelLayout
 from comoto.dicom.orientation import anatomical_directions
-from comoto.dicom.raw_length import RawPixels, check_raw_length
+from comoto.dicom.raw_length import check_raw_length
 from comoto.dicom.spacing import slice_distance_of, spacing_of
 from comoto.dicom.syntaxes import ACCEPTED, Codec, TransferSyntax
 from comoto.dicom.tags import (
@@ -98,6 +98,16 @@ class DicomHeader(ImageHeader):
     def bytes_per_pixel(self) -> int:
         """1 or 2, in the file."""
         return self.layout.allocated // 8
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """Of an uncompressed one."""
+        return self.rows * self.columns * self.bytes_per_pixel
+
+    @property
+    def stored_type(self) -> np.dtype[Any]:
+        """Of uncompressed pixels in the file, their sign aside."""
+        return np.dtype(f"{'<' if self.syntax.little_endian else '>'}u{self.bytes_per_pixel}")
 
 
 def read_header(path: Path | str) -> DicomHeader:
@@ -231,12 +241,7 @@ def _check_size(header: DicomHeader, dataset: Dataset) -> None:
             f"{path}: NumberOfFrames says {frames}, but {described} frames are described; {CAUSES_OF_DAMAGE}"
         )
     if header.pixels.length is not None:
-        check_raw_length(header.path, _raw_pixels(header), header.pixels.offset, header.pixels.length)
-
-
-def _raw_pixels(header: DicomHeader) -> RawPixels:
-    order = "<" if header.syntax.little_endian else ">"
-    return RawPixels(header.num_frames, header.rows, header.columns, header.bytes_per_pixel, order)
+        check_raw_length(header, header.pixels.offset, header.pixels.length)
 
 
 def _padding(path: Path, dataset: Dataset, layout: PixelLayout, grey: Grey) -> tuple[int, int] | None:
@@ -251,7 +256,7 @@ def _padding(path: Path, dataset: Dataset, layout: PixelLayout, grey: Grey) -> t
     ends = [value, limit]
     if layout.is_signed:  # some writers give the bits of a negative number as an unsigned one
         ends = [end - (1 << 16) if end >= 1 << 15 else end for end in ends]
-        ends = [end + (1 << (layout.stored - 1)) for end in ends]
+        ends = [end + layout.half for end in ends]
     low, high = max(min(ends), 0), min(max(ends), layout.largest)
     if low > high:
         return None

@@ -35,6 +35,11 @@ class PixelLayout:
         return int((1 << self.stored) - 1)
 
     @property
+    def half(self) -> int:
+        """What is added to signed values, so that the lowest is 0; 0 for unsigned ones."""
+        return 1 << (self.stored - 1) if self.is_signed else 0
+
+    @property
     def unused_below(self) -> int:
         """Bits below the value."""
         return self.high_bit - self.stored + 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from pydicom.dataset import Dataset
+
+from comoto.dicom.attributes import cosines_of, texts_of
 
 _LETTERS = frozenset("APRLHF")
 _AXES = (("L", "R"), ("P", "A"), ("H", "F"))
@@ -29,28 +30,16 @@ def anatomical_directions(groups: Iterable[Dataset]) -> tuple[str, str] | None:
     """
     known = list(groups)
     for group in known:
-        words = [str(word).strip().upper() for word in _values(group, "PatientOrientation")]
+        words = texts_of(group, "PatientOrientation")
         if len(words) == 2 and all(word and set(word) <= _LETTERS for word in words):
             return words[0], words[1]
     for group in known:
-        cosines = _numbers(_values(group, "ImageOrientationPatient"))
-        if len(cosines) == 6:
+        cosines = cosines_of(group)
+        if cosines is not None:
             row, column = _letters(cosines[:3]), _letters(cosines[3:])
             if row and column:
                 return row, column
     return None
-
-
-def _values(group: Dataset, keyword: str) -> list[Any]:
-    value = group.get(keyword)
-    return [] if value is None or isinstance(value, str) else list(value)
-
-
-def _numbers(values: Sequence[Any]) -> list[float]:
-    try:
-        return [float(value) for value in values]
-    except (TypeError, ValueError):
-        return []
 
 
 def _letters(cosines: Sequence[float]) -> str:

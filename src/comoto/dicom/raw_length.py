@@ -7,8 +7,8 @@ states too few frames, rows or columns, and with wrong columns every row begins 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,49 +17,34 @@ from comoto.dicom.log_once import warn_once
 from comoto.dicom.tags import CAUSES_OF_DAMAGE
 from comoto.errors import DicomError
 
+if TYPE_CHECKING:
+    from comoto.dicom.header import DicomHeader
+
 _FILLERS = (b"\x00", b"\xff", b" ")
 _CLEARLY = 2
 
 
-@dataclass(frozen=True)
-class RawPixels:
-    """What the header says of uncompressed pixels."""
-
-    frames: int
-    rows: int
-    columns: int
-    bytes_per_pixel: int
-    order: str
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all frames."""
-        return self.frames * self.rows * self.columns * self.bytes_per_pixel
-
-
-def check_raw_length(path: Path, pixels: RawPixels, offset: int, length: int) -> None:
-    """Compare the length of Pixel Data with the header and with the file.
+def check_raw_length(header: DicomHeader, offset: int, length: int) -> None:
+    """Compare the length of uncompressed Pixel Data with the header and with the file.
 
     Args:
-        path: the file.
-        pixels: what the header says.
+        header: what it says of the pixels.
         offset: where the value of Pixel Data begins.
         length: of that value, as the element says.
 
     Raises:
         DicomError: bytes are missing, or there are more than filling up explains.
     """
-    expected = pixels.num_bytes
+    path = header.path
+    expected = header.num_frames * header.bytes_per_frame
     excess = length - expected
     there = path.stat().st_size - offset
     if excess not in (0, expected % 2) and not (
-        0 < excess < expected // pixels.frames
-        and there >= length
-        and _is_filler(path, offset, expected, excess)
+        0 < excess < header.bytes_per_frame and there >= length and _is_filler(path, offset, expected, excess)
     ):
         raise DicomError(
-            f"{path}: {length} bytes of pixel data, but {pixels.frames} frames of {pixels.rows} x "
-            f"{pixels.columns} pixels need {expected}; the header is wrong or the file is damaged"
+            f"{path}: {length} bytes of pixel data, but {header.num_frames} frames of {header.rows} x "
+            f"{header.columns} pixels need {expected}; the header is wrong or the file is damaged"
         )
     if there < expected:
         raise DicomError(
@@ -67,11 +52,11 @@ def check_raw_length(path: Path, pixels: RawPixels, offset: int, length: int) ->
         )
     if excess <= expected % 2:
         return
-    more, rest = divmod(excess, pixels.frames * pixels.rows * pixels.bytes_per_pixel)
-    if not rest and _fits_better(path, pixels, offset, pixels.columns + more):
+    more, rest = divmod(excess, header.num_frames * header.rows * header.bytes_per_pixel)
+    if not rest and _fits_better(header, offset, header.columns + more):
         raise DicomError(
-            f"{path}: {length} bytes of pixel data make {pixels.columns + more} columns, and the picture "
-            f"ends there, but the header says {pixels.columns}; the header is wrong"
+            f"{path}: {length} bytes of pixel data make {header.columns + more} columns, and the picture "
+            f"ends there, but the header says {header.columns}; the header is wrong"
         )
     warn_once("excess bytes", f"{path}: {excess} bytes of filling follow the pixels; they are passed over")
 
@@ -83,18 +68,18 @@ def _is_filler(path: Path, offset: int, expected: int, excess: int) -> bool:
     return rest in {filler * excess for filler in _FILLERS}
 
 
-def _fits_better(path: Path, pixels: RawPixels, offset: int, columns: int) -> bool:
+def _fits_better(header: DicomHeader, offset: int, columns: int) -> bool:
     """Say whether rows of another length clearly end where the picture does.
 
     The last pixel of a row and the first of the next lie on opposite sides of the picture, breast here and
     air there, and so differ more than neighbours do. Where rows are cut at the wrong places they are
     neighbours.
     """
-    with path.open("rb") as file:
+    with header.path.open("rb") as file:
         file.seek(offset)
-        data = file.read(pixels.rows * columns * pixels.bytes_per_pixel)
-    values = np.frombuffer(data, f"{pixels.order}u{pixels.bytes_per_pixel}").astype(np.int32)
-    return _seam(values, columns) > _CLEARLY * _seam(values, pixels.columns)
+        data = file.read(header.rows * columns * header.bytes_per_pixel)
+    values = np.frombuffer(data, header.stored_type).astype(np.int32)
+    return _seam(values, columns) > _CLEARLY * _seam(values, header.columns)
 
 
 def _seam(values: NDArray[np.int32], columns: int) -> float:

@@ -79,12 +79,8 @@ class DicomImage(Source):
         """
         if not 0 <= index < self.num_frames:
             raise DicomError(f"{self.path}: no frame {index}; frames are 0 to {self.num_frames - 1}")
-        number = self._in_file(index)
+        number = index if self.header.frame_order is None else self.header.frame_order[index]
         return decode_frame(self.header, number, self._stored(number), reduce)
-
-    def _in_file(self, index: int) -> int:
-        """Return the number in the file of a slice."""
-        return index if self.header.frame_order is None else self.header.frame_order[index]
 
     def _stored(self, index: int) -> bytes:
         with self._lock:

@@ -65,9 +65,8 @@ def _read(attributes: Attributes, keyword: str) -> Spacing | None:
         if len(values) != 2 or any(value is None or value <= 0 for value in values):
             warn_once(
                 keyword,
-                f"{attributes.path}: {keyword} is {_said(values)}, two positive numbers were "
-                "expected; "
-                "sizes in mm are not known",
+                f"{attributes.path}: {keyword} is {_said(values)}, two positive numbers were expected; sizes "
+                "in mm are not known",
             )
             return None
         return float(values[0] or 0), float(values[1] or 0)

@@ -43,7 +43,7 @@ def stored_values(
         precision -= layout.unused_below
     if layout.is_signed:
         values = _sign_extended(values, precision)
-    half = (1 << (layout.stored - 1)) if layout.is_signed else 0
+    half = layout.half
     if overshoots:
         values = np.clip(np.asarray(values, dtype=np.int32), -half, layout.largest - half)
     elif (worst := _beyond(values, -half, layout.largest)) is not None:
@@ -66,9 +66,8 @@ def _moved_down(layout: PixelLayout, what: str, values: NDArray[Any]) -> NDArray
 
 def _without_unused_bits(layout: PixelLayout, what: str, values: NDArray[Any], worst: int) -> NDArray[Any]:
     wide = np.asarray(values, dtype=np.int32)
-    half = (1 << (layout.stored - 1)) if layout.is_signed else 0
-    kept = wide + half & layout.largest
-    if not _is_smooth(kept, wide + half >> layout.stored, layout.largest):
+    kept = wide + layout.half & layout.largest
+    if not _is_smooth(kept, wide + layout.half >> layout.stored, layout.largest):
         raise DicomError(
             f"{what} holds the value {worst}, beyond the {layout.stored} bits that the "
             "header says are stored; the header or the pixels are damaged"
@@ -76,8 +75,7 @@ def _without_unused_bits(layout: PixelLayout, what: str, values: NDArray[Any], w
     warn_once(
         "unused bits",
         f"{what} uses bits above the {layout.stored} stored ones for something else, such as an overlay; "
-        "they "
-        "are passed over",
+        "they are passed over",
     )
     return kept
 

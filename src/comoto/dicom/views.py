@@ -52,7 +52,8 @@ def view_of(attributes: Attributes) -> str | None:
     None where it says nothing, or has a code that is not one of mammography: a view is not guessed.
     """
     position = attributes.first(lambda group: text_of(group, "ViewPosition"))
-    coded = next((_VIEW_OF_CODE[code] for code in _codes(attributes) if code in _VIEW_OF_CODE), None)
+    codes = (text_of(item, "CodeValue") for item in _view_items(attributes))
+    coded = next((_VIEW_OF_CODE[code] for code in codes if code in _VIEW_OF_CODE), None)
     if position is None:
         return coded
     if coded is not None and position.upper() in _VIEWS and position.upper() != coded:
@@ -72,11 +73,6 @@ def modifiers_of(attributes: Attributes) -> tuple[str, ...]:
             code = text_of(item, "CodeValue") or ""
             words.append(_MODIFIER_OF_CODE.get(code, "modifier of another kind"))
     return tuple(dict.fromkeys(words))
-
-
-def _codes(attributes: Attributes) -> Iterator[str]:
-    for item in _view_items(attributes):
-        yield text_of(item, "CodeValue") or ""
 
 
 def _view_items(attributes: Attributes) -> Iterator[Dataset]:

@@ -63,8 +63,7 @@ class Distiller(nn.Module, ABC):
             if student_channels != theirs:
                 raise ConfigError(
                     f"distill.level={level}: the student has {student_channels} channels there and the "
-                    f"teacher {theirs}; "
-                    f"use the same detector settings for both, or a level of equal width"
+                    f"teacher {theirs}; use the same detector settings for both, or a level of equal width"
                 )
             if self.teacher_sees == "slices":
                 strides = [detector.level_specs[level].stride for detector in (student, teacher)]

@@ -5,16 +5,14 @@ Letters: B images, C channels, h x w cells of a map, A anchors (or points) of al
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from comoto.detectors.base import Detector, HeadMaps, LevelSpec
+from comoto.detectors.base import Detector, HeadMaps, LevelSpecs
 from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.levels import pyramid_of
-from comoto.distill.settings import CrossKdConfig, DistillerConfig, Sees
+from comoto.distill.settings import CrossKdConfig
 from comoto.errors import ConfigError
 
 FLAT = 1e-6
@@ -31,12 +29,10 @@ class CrossKdDistiller(Distiller):
     are compared here. The published divisor is the number of positive anchors, which no distiller knows.
     """
 
-    Config: ClassVar[type[DistillerConfig]] = CrossKdConfig
-    teacher_sees: ClassVar[Sees] = CrossKdConfig.teacher_sees
+    Config = CrossKdConfig
+    teacher_sees = CrossKdConfig.teacher_sees
 
-    def __init__(
-        self, config: CrossKdConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: CrossKdConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         super().__init__()
         self.config = config
         self.levels = tuple(pyramid_of(list(specs)) or specs)

@@ -5,16 +5,14 @@ Letters: B images, C channels, H x W pixels of the grid, h x w cells of a map.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from comoto.detectors.base import Detector, LevelSpec
+from comoto.detectors.base import Detector, LevelSpecs
 from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.levels import FIT, level_channels, num_cells
-from comoto.distill.settings import DistillerConfig, ImageLevelConfig
+from comoto.distill.settings import ImageLevelConfig
 from comoto.errors import ConfigError
 
 
@@ -26,11 +24,9 @@ class ImageLevelDistiller(Distiller):
     alpha tau^2 mean_C sum q (log q - log r).
     """
 
-    Config: ClassVar[type[DistillerConfig]] = ImageLevelConfig
+    Config = ImageLevelConfig
 
-    def __init__(
-        self, config: ImageLevelConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: ImageLevelConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Build the projection over the cells of a grid (H, W), for a teacher with as many.
 
         Raises:

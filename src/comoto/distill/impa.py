@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from comoto.config import ImpaConfig
-from comoto.detectors.base import Features, LevelSpec
+from comoto.detectors.base import Features, LevelSpecs
 from comoto.distill.background import cells_off_lesions, cells_outside_rectangles
 from comoto.distill.levels import FIT, level_channels
 from comoto.distill.points import Shape, point_reader
@@ -28,7 +28,7 @@ class PointAlignment(nn.Module):
     L = beta [mean_{b,b'} relu(1 - cos(u_b, u_b')) + mean_{b,b'} relu(cos(u_b, v_b'))], the diagonal included.
     """
 
-    def __init__(self, config: ImpaConfig, specs: dict[str, LevelSpec]) -> None:
+    def __init__(self, config: ImpaConfig, specs: LevelSpecs) -> None:
         """Check the level.
 
         Raises:
@@ -59,11 +59,9 @@ class PointAlignment(nn.Module):
         for number, (image, image_boxes) in enumerate(
             zip(features.levels[self.config.level], boxes, strict=True)
         ):
-            background = (
-                self._background(image, image_boxes, features.image_shape, generator)
-                if len(image_boxes)
-                else None
-            )
+            background = None
+            if len(image_boxes):
+                background = self._background(image, image_boxes, features.image_shape, generator)
             if background is None and self.config.empty == "refuse":
                 raise ConfigError(
                     f"impa.empty=refuse: image {number} of the batch shows "

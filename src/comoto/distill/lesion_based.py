@@ -7,13 +7,13 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.divergence import softened_divergence
 from comoto.distill.lesions import lesion_matrices, mean_profile
 from comoto.distill.levels import level_channels
 from comoto.distill.points import FeatureReader
-from comoto.distill.settings import DistillerConfig
+from comoto.distill.settings import DistillerConfig, ProjectionInit
 
 
 class LesionDistiller(Distiller):
@@ -22,9 +22,7 @@ class LesionDistiller(Distiller):
     Letters: C channels, P points (or cells) of a lesion, N lesions of an image.
     """
 
-    def __init__(
-        self, config: DistillerConfig, level: str, specs: dict[str, LevelSpec], read: FeatureReader
-    ) -> None:
+    def __init__(self, config: DistillerConfig, level: str, specs: LevelSpecs, read: FeatureReader) -> None:
         """Check the level.
 
         Args:
@@ -61,3 +59,17 @@ def profile_divergence(
 ) -> Tensor:
     """Return the softened divergence of the student's projected mean profile from the teacher's."""
     return softened_divergence(projection(mean_profile(student)), mean_profile(teacher), temperature)
+
+
+def point_projection(num_points: int, init: ProjectionInit) -> nn.Linear:
+    """Return the learned map S' = S A^T + a over the P points of a lesion, one for all channels.
+
+    Args:
+        num_points: P.
+        init: ``identity`` starts with S' = S; ``default`` is torch's random start, as published.
+    """
+    projection = nn.Linear(num_points, num_points)
+    if init == "identity":
+        nn.init.eye_(projection.weight)
+        nn.init.zeros_(projection.bias)
+    return projection

@@ -6,18 +6,15 @@ Letters: C channels, P points, N lesions of the student's batch, M of the teache
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.divergence import softened_divergence
-from comoto.distill.lesion_based import LesionDistiller
+from comoto.distill.lesion_based import LesionDistiller, point_projection
 from comoto.distill.points import point_reader
-from comoto.distill.projection import point_projection
-from comoto.distill.settings import DistillerConfig, LesionMatchingConfig
+from comoto.distill.settings import LesionMatchingConfig
 
 
 class LesionMatchingDistiller(LesionDistiller):
@@ -28,11 +25,9 @@ class LesionMatchingDistiller(LesionDistiller):
     alpha tau^2 mean_n mean_C sum_P q (log q - log r).
     """
 
-    Config: ClassVar[type[DistillerConfig]] = LesionMatchingConfig
+    Config = LesionMatchingConfig
 
-    def __init__(
-        self, config: LesionMatchingConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: LesionMatchingConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Build the projection over the points.
 
         Raises:

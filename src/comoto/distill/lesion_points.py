@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.base import DistillInput
-from comoto.distill.lesion_based import LesionDistiller, profile_divergence
+from comoto.distill.lesion_based import LesionDistiller, point_projection, profile_divergence
 from comoto.distill.points import point_reader
-from comoto.distill.projection import point_projection
-from comoto.distill.settings import DistillerConfig, LesionPointsConfig
+from comoto.distill.settings import LesionPointsConfig
 from comoto.errors import ConfigError
 
 
@@ -23,11 +20,9 @@ class LesionPointsDistiller(LesionDistiller):
     alpha tau^2 mean_C sum_P q (log q - log r).
     """
 
-    Config: ClassVar[type[DistillerConfig]] = LesionPointsConfig
+    Config = LesionPointsConfig
 
-    def __init__(
-        self, config: LesionPointsConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: LesionPointsConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Build the projection over the points.
 
         Raises:

@@ -7,17 +7,15 @@ Letters: C channels, H x W pixels of the grid, h x w cells of a map, k x k cells
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from comoto.detectors.base import LevelSpec
-from comoto.distill.lesion_based import LesionDistiller, profile_divergence
+from comoto.detectors.base import LevelSpecs
+from comoto.distill.lesion_based import LesionDistiller, point_projection, profile_divergence
 from comoto.distill.points import Shape
-from comoto.distill.projection import point_projection
-from comoto.distill.settings import DistillerConfig, LesionRegionsConfig
+from comoto.distill.settings import LesionRegionsConfig
 
 SAMPLES = 2
 """Samples per cell along each axis, averaged; a fixed number, so that equal boxes cost and read alike."""
@@ -31,11 +29,9 @@ class LesionRegionsDistiller(LesionDistiller):
     alpha tau^2 mean_C sum q (log q - log r).
     """
 
-    Config: ClassVar[type[DistillerConfig]] = LesionRegionsConfig
+    Config = LesionRegionsConfig
 
-    def __init__(
-        self, config: LesionRegionsConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: LesionRegionsConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Build the projection over the cells of a region.
 
         Raises:

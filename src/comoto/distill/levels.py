@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from comoto.detectors.base import Features, LevelSpec
+from comoto.detectors.base import Features, LevelSpec, LevelSpecs
 from comoto.errors import ConfigError
 
 FIT = "fit"
@@ -26,7 +26,7 @@ def pyramid_of(names: list[str]) -> list[str]:
     )
 
 
-def level_channels(level: str, specs: dict[str, LevelSpec], key: str) -> int:
+def level_channels(level: str, specs: LevelSpecs, key: str) -> int:
     """Return C of a level, or of all pyramid levels for ``fit``.
 
     Raises:

@@ -5,16 +5,14 @@ Letters: B images, C channels, h x w cells of a map.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.levels import level_channels, pyramid_of
-from comoto.distill.settings import DistillerConfig, PkdConfig, Sees
+from comoto.distill.settings import PkdConfig
 from comoto.errors import ConfigError
 
 FLAT = 1e-6
@@ -29,10 +27,10 @@ class PkdDistiller(Distiller):
     the channels.
     """
 
-    Config: ClassVar[type[DistillerConfig]] = PkdConfig
-    teacher_sees: ClassVar[Sees] = PkdConfig.teacher_sees
+    Config = PkdConfig
+    teacher_sees = PkdConfig.teacher_sees
 
-    def __init__(self, config: PkdConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]) -> None:
+    def __init__(self, config: PkdConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Choose the levels.
 
         Raises:

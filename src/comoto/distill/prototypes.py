@@ -6,19 +6,17 @@ The two modalities share no image, but they share classes: lesion and background
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.background import cells_off_lesions
 from comoto.distill.base import Distiller, DistillInput
 from comoto.distill.lesions import lesion_matrices
 from comoto.distill.levels import FIT, level_channels
 from comoto.distill.points import point_reader
-from comoto.distill.settings import DistillerConfig, PrototypesConfig
+from comoto.distill.settings import PrototypesConfig
 from comoto.errors import ConfigError
 
 
@@ -51,11 +49,9 @@ class PrototypeDistiller(Distiller):
     Nothing is drawn at random: the background cells are those nearest to the lesions of their own image.
     """
 
-    Config: ClassVar[type[DistillerConfig]] = PrototypesConfig
+    Config = PrototypesConfig
 
-    def __init__(
-        self, config: PrototypesConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: PrototypesConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Make room for the memories.
 
         Raises:

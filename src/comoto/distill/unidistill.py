@@ -8,16 +8,14 @@ Letters: C channels, P points, N boxes of an image.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 from torch.nn import functional
 
-from comoto.detectors.base import LevelSpec
+from comoto.detectors.base import LevelSpecs
 from comoto.distill.lesion_based import LesionDistiller
 from comoto.distill.lesions import mean_profile
 from comoto.distill.points import point_reader
-from comoto.distill.settings import DistillerConfig, UniDistillConfig
+from comoto.distill.settings import UniDistillConfig
 
 
 class UniDistiller(LesionDistiller):
@@ -28,11 +26,9 @@ class UniDistiller(LesionDistiller):
     alpha [mean |F_student - F_teacher| + gamma mean |R_student - R_teacher|].
     """
 
-    Config: ClassVar[type[DistillerConfig]] = UniDistillConfig
+    Config = UniDistillConfig
 
-    def __init__(
-        self, config: UniDistillConfig, specs: dict[str, LevelSpec], grid_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: UniDistillConfig, specs: LevelSpecs, grid_shape: tuple[int, int]) -> None:
         """Check the level.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from comoto.doctor.samples import ENCODERS, write_noise, write_sample, write_sto
 from comoto.doctor.verdict import Verdict, judge
 from comoto.inference.model import load_model
 from comoto.preprocessing.store import PreparedStore
-from comoto.progress import progress_bar, say
+from comoto.progress import say, track
 
 _SIMULATED_IMAGES = 24
 _NETWORK_SECONDS = 20.0
@@ -76,38 +77,36 @@ def examine(
     """
     config, detector = _network_of(run, preset)
     opened = None if store is None else PreparedStore(store)
-    speeds: list[Speed] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="comoto-doctor-") as name,
-        progress_bar("measure", len(ENCODERS) + 5 + (dicom is not None)) as advance,
-    ):
-        folder = Path(name)
-        if dicom is not None:
-            speeds.append(measure.decoder(dicom, "your file", seconds=3.0))
-            advance(1)
-        for kind in ENCODERS:
-            speeds.append(measure.decoder(write_sample(folder / "sample.dcm", kind), kind))
-            advance(1)
-        images = opened or write_store(folder / "store", config.preprocess, _SIMULATED_IMAGES)
-        files = sorted({images.planes_path(name) for name in images.image_ids})
-        if sum(path.stat().st_size for path in files) < measure.LEAST_READ:
-            files = [write_noise(folder / "noise", 2 * measure.LEAST_READ)]
-        batch, workers = config.batch, config.workers
-        speeds.append(measure.disk(files))
-        advance(1)
-        speeds.append(measure.loader_from_disk(images, batch, config.augment, workers))
-        advance(1)
-        speeds.append(measure.loader(images, batch, config.augment, workers))
-        advance(1)
-        device = choose_device(config.device)
-        precision = resolve_precision(config.precision, device)
-        say("the network takes the longest")
-        speeds.extend(measure.network(config, detector, device, precision, _NETWORK_SECONDS))
-        advance(2)
+    with tempfile.TemporaryDirectory(prefix="comoto-doctor-") as name:
+        parts = _measured(config, detector, opened, dicom, Path(name))
+        speeds = tuple(track(parts, "measure", len(ENCODERS) + 5 + (dicom is not None)))
     machine = look()
-    return Examination(
-        machine, tuple(speeds), judge({speed.part: speed for speed in speeds}, machine, workers)
-    )
+    verdict = judge({speed.part: speed for speed in speeds}, machine, config.workers)
+    return Examination(machine, speeds, verdict)
+
+
+def _measured(
+    config: TrainConfig,
+    detector: Detector | None,
+    store: PreparedStore | None,
+    dicom: Path | None,
+    folder: Path,
+) -> Iterator[Speed]:
+    if dicom is not None:
+        yield measure.decoder(dicom, "your file", seconds=3.0)
+    for kind in ENCODERS:
+        yield measure.decoder(write_sample(folder / "sample.dcm", kind), kind)
+    images = store or write_store(folder / "store", config.preprocess, _SIMULATED_IMAGES)
+    files = sorted({images.planes_path(name) for name in images.image_ids})
+    if sum(path.stat().st_size for path in files) < measure.LEAST_READ:
+        files = [write_noise(folder / "noise", 2 * measure.LEAST_READ)]
+    yield measure.disk(files)
+    yield measure.loader_from_disk(images, config.batch, config.augment, config.workers)
+    yield measure.loader(images, config.batch, config.augment, config.workers)
+    device = choose_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    say("the network takes the longest")
+    yield from measure.network(config, detector, device, precision, _NETWORK_SECONDS)
 
 
 def _network_of(run: Path | None, preset: str) -> tuple[TrainConfig, Detector | None]:

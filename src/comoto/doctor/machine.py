@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import psutil
 import torch
 
+from comoto.sources.parallel import available_cores
 from comoto.versions import versions
 
 
@@ -37,19 +37,12 @@ def look() -> Machine:
     memory = psutil.virtual_memory()
     return Machine(
         versions=tuple(versions().splitlines()),
-        cores=usable_cores(),
+        cores=available_cores(),
         load=round(psutil.getloadavg()[0], 1),
         memory_gib=round(memory.total / 2**30, 1),
         free_memory_gib=round(memory.available / 2**30, 1),
         gpus=tuple(_gpu(number) for number in range(torch.cuda.device_count())),
     )
-
-
-def usable_cores() -> int:
-    """Return the number of processors that this process may run on, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpu(number: int) -> str:

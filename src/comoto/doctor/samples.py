@@ -44,7 +44,7 @@ ENCODERS: dict[str, tuple[str, Callable[[Frame], bytes]]] = {
     "RLE": ("1.2.840.10008.1.2.5", lambda frame: _rle(frame)),
     "JPEG (8 bits)": (
         "1.2.840.10008.1.2.4.50",
-        lambda frame: bytes(imagecodecs.jpeg8_encode(_eight_bits(frame), level=90)),
+        lambda frame: bytes(imagecodecs.jpeg8_encode((frame >> (BITS - 8)).astype(np.uint8), level=90)),
     ),
     "JPEG Lossless": (
         "1.2.840.10008.1.2.4.57",
@@ -122,10 +122,6 @@ def write_store(folder: Path, config: PreprocessConfig, images: int) -> Prepared
     )
     finish(folder, manifest, keys)
     return PreparedStore(folder)
-
-
-def _eight_bits(frame: Frame) -> NDArray[np.uint8]:
-    return np.asarray(frame >> (BITS - 8), dtype=np.uint8)
 
 
 def _rle(frame: Frame) -> bytes:

@@ -57,11 +57,9 @@ def stamp(path: Path, kind: SourceKind | None = None) -> str:
 
 
 def _files(path: Path, kind: SourceKind | None) -> list[Path]:
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file())
-        if not files:
-            raise DatasetError(f"{path}: no file in this folder")
-        return files
-    if not path.is_file():
+    if not path.exists():
         raise DatasetError(f"{path}: no such file")
-    return source_files(path, kind)
+    files = source_files(path, kind)
+    if not files:
+        raise DatasetError(f"{path}: no file in this folder")
+    return files

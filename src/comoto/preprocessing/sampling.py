@@ -19,7 +19,7 @@ from torch import Tensor
 from comoto.config import AugmentConfig, BatchConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.augment import Change, draw_change, moved_boxes
-from comoto.preprocessing.slices import far_from_lesions, near_lesions
+from comoto.preprocessing.slices import near_lesions
 from comoto.preprocessing.store import PreparedStore
 from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.records import FloatArray, IntArray
@@ -67,7 +67,7 @@ class _Annotated:
 
     def far(self, annotated: IntArray, distance: float) -> IntArray:
         """Return the planes farther than ``distance`` from every annotated slice."""
-        return np.flatnonzero(far_from_lesions(self.slice_indices, annotated, self.num_slices, distance))
+        return np.flatnonzero(~near_lesions(self.slice_indices, annotated, self.num_slices, distance))
 
     def boxes_near(self, plane: int, reach: float) -> FloatArray:
         """Return the boxes of all lesions within reach of a plane."""

@@ -40,13 +40,6 @@ def near_lesions(
     return np.asarray(distance_to_nearest(slice_indices, lesion_slices) <= reach * num_slices)
 
 
-def far_from_lesions(
-    slice_indices: ArrayLike, lesion_slices: ArrayLike, num_slices: int, distance: float
-) -> NDArray[np.bool_]:
-    """Say which slices (N,) are farther than ``distance * num_slices`` from every annotated slice."""
-    return np.asarray(distance_to_nearest(slice_indices, lesion_slices) > distance * num_slices)
-
-
 def regular_slices(num_slices: int, options: PrepareOptions) -> IntArray:
     """Return the source slices that are prepared wherever the lesions are, ascending."""
     every = np.arange(num_slices, dtype=np.int64)

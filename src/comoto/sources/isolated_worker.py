@@ -76,10 +76,7 @@ class Worker:
         except ComotoError as error:
             content = {"error": str(error)}
         except Exception as error:  # noqa: BLE001 -- this process is here to survive what nobody thought of
-            content = {
-                "error": f"{request.get('path', '')}: {without_values(error)}",
-                "kind": "other",
-            }
+            content = {"error": f"{request.get('path', '')}: {without_values(error)}", "kind": "other"}
         return content | {"said": self._said.take()}, pixels
 
     def _open(self, path: Path) -> dict[str, Any]:

@@ -272,11 +272,22 @@ def describe_stack(content: FolderContent, stack: Stack, state: State | None) ->
     return SourceKind(path, Content.VOLUME, len(slices), look=look)
 
 
-def look_of(found: DicomContent, state: State | None) -> Look | None:
-    """Return what is kept of the look at one file; None where its neighbours may decide what it is."""
-    if state is None or not stands_alone(found):
-        return None
-    return Look(replace(found, tags=None), found.path, state)
+def describe_alone(path: Path, found: DicomContent, state: State | None) -> SourceKind:
+    """Describe a file that is an image of its own; never raises.
+
+    Args:
+        path: the file, or the folder in which it is alone.
+        found: what it is.
+        state: of the file before it was looked at; None where that is not known.
+    """
+    content = Content.MAMMOGRAM if found.content is Content.CAPTURE else found.content
+    problem = f"{found.path}: {WAYS_OUT[content]}" if content in WAYS_OUT else ""
+    if content is Content.UNREADABLE:
+        problem = f"{found.path}: the header cannot be read ({found.reason})"
+    look = None
+    if state is not None and stands_alone(found):  # else its neighbours may decide what it is
+        look = Look(replace(found, tags=None), found.path, state)
+    return SourceKind(path, content, found.num_frames, problem, look)
 
 
 def _describe_found(path: Path, found: Stack | DicomContent, state: State) -> SourceKind:
@@ -286,11 +297,7 @@ def _describe_found(path: Path, found: Stack | DicomContent, state: State) -> So
         content = Content.VOLUME if len(slices) > 1 else Content.SLICE
         return SourceKind(path, content, len(slices), look=Look(slices, path, state))
     own = tuple(one for one in state if one[0] == found.path.name)
-    content = Content.MAMMOGRAM if found.content is Content.CAPTURE else found.content
-    problem = f"{found.path}: {WAYS_OUT[content]}" if content in WAYS_OUT else ""
-    if content is Content.UNREADABLE:
-        problem = f"{found.path}: the header cannot be read ({found.reason})"
-    return SourceKind(path, content, found.num_frames, problem, look_of(found, own))
+    return describe_alone(path, found, own)
 
 
 _OPENERS: dict[str, Callable[[Path], Source]] = {

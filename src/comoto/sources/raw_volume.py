@@ -174,13 +174,8 @@ def read_layout(path: Path) -> RawLayout:
     if not raw.is_file():
         raise DicomError(f"{path}: its raw file {raw.name} is not beside it; copy or download it again")
     _refuse_other_forms(path, entries)
-    dims = _dims(path, entries)
-    order = ">" if _is_true(entries, "binarydatabyteordermsb", "elementbyteordermsb") else "<"
-    spacing = _spacing(path, entries)
-    if _PIPELINE.match(raw.name):
-        layout = _pipeline_layout(raw, dims, _whole(path, entries, "ndims"), order, spacing)
-    else:
-        layout = _plain_layout(path, raw, dims, entries, order, spacing)
+    layout_of = _pipeline_layout if _PIPELINE.match(raw.name) else _plain_layout
+    layout = layout_of(path, raw, entries)
     _check_size(layout)
     return replace(layout, slice_mm=_slice_mm(entries)) if layout.num_frames > 1 else layout
 
@@ -224,15 +219,11 @@ def _refuse_other_forms(path: Path, entries: Mapping[str, str]) -> None:
         raise DicomError(f"{path}: colour values are not read; only one grey value per pixel is")
 
 
-def _pipeline_layout(
-    raw: Path,
-    dims: tuple[int, int, int],
-    num_dims: int | None,
-    order: str,
-    spacing: tuple[float, float] | None,
-) -> RawLayout:
+def _pipeline_layout(path: Path, raw: Path, entries: Mapping[str, str]) -> RawLayout:
     """Apply the rules of the VICTRE pipeline (see the module's text)."""
-    along, away, slices = dims
+    along, away, slices = _dims(path, entries)
+    order, spacing = _byte_order(entries), _spacing(path, entries)
+    num_dims = _whole(path, entries, "ndims")
     size, plane = raw.stat().st_size, along * away
     turned = None if spacing is None else (spacing[1], spacing[0])
     single = np.dtype(f"{order}f4")
@@ -252,16 +243,10 @@ def _pipeline_layout(
     )
 
 
-def _plain_layout(
-    path: Path,
-    raw: Path,
-    dims: tuple[int, int, int],
-    entries: Mapping[str, str],
-    order: str,
-    spacing: tuple[float, float] | None,
-) -> RawLayout:
-    columns, rows, slices = dims
-    size, count = raw.stat().st_size, prod(dims)
+def _plain_layout(path: Path, raw: Path, entries: Mapping[str, str]) -> RawLayout:
+    columns, rows, slices = _dims(path, entries)
+    order, spacing = _byte_order(entries), _spacing(path, entries)
+    size, count = raw.stat().st_size, columns * rows * slices
     offset = _whole(path, entries, "headersize") or 0
     word = entries.get("elementtype")
     if word is None:
@@ -309,14 +294,7 @@ def _header(path: Path, layout: RawLayout, scale: _Scale, is_inverted: bool) -> 
         bits_allocated=scale.bits,
         bits_stored=scale.bits,
         photometric="MONOCHROME1" if is_inverted else "MONOCHROME2",
-        window=None,
         rescale=(scale.slope, scale.intercept),
-        laterality_tag=None,
-        view_position=None,
-        patient_id="",
-        study_instance_uid="",
-        series_instance_uid="",
-        sop_instance_uid="",
         spacing_mm=layout.spacing_mm,
         slice_mm=layout.slice_mm,
         boxes_as_stored=True,
@@ -362,6 +340,10 @@ def _slice_mm(entries: Mapping[str, str]) -> float | None:
 def _spacing_words(entries: Mapping[str, str]) -> tuple[str | None, list[str]]:
     text = entries.get("elementspacing", entries.get("elementsize"))
     return text, re.findall(r"[^\s,\[\]()]+", text or "")
+
+
+def _byte_order(entries: Mapping[str, str]) -> str:
+    return ">" if _is_true(entries, "binarydatabyteordermsb", "elementbyteordermsb") else "<"
 
 
 def _whole(path: Path, entries: Mapping[str, str], key: str) -> int | None:

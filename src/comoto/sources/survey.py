@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from comoto.errors import DicomError
-from comoto.sources.dicom_content import WAYS_OUT, Content, DicomContent, dicom_content, is_dicom
+from comoto.sources.dicom_content import Content, DicomContent, dicom_content, is_dicom
 from comoto.sources.folder import FolderContent, State, folder_state, group
-from comoto.sources.open import SourceKind, describe_source, describe_stack, look_of
+from comoto.sources.open import SourceKind, describe_alone, describe_source, describe_stack
 from comoto.sources.walk import walk
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -102,8 +102,4 @@ def _survey_dicom(content: FolderContent, state: State | None) -> Iterator[Sourc
         yield SourceKind(content.folder, Content.SLICE, int(len(content.stacks) == 1), problem)
     of_name = {one[0]: (one,) for one in state or ()}
     for one in content.others:
-        problem = f"{one.path}: {WAYS_OUT[one.content]}" if one.content in WAYS_OUT else ""
-        if one.content is Content.UNREADABLE:
-            problem = f"{one.path}: the header cannot be read ({one.reason})"
-        look = look_of(one, of_name.get(one.path.name))
-        yield SourceKind(one.path, one.content, one.num_frames, problem, look)
+        yield describe_alone(one.path, one, of_name.get(one.path.name))

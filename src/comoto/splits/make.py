@@ -21,13 +21,7 @@ from comoto.output_files import atomic_folder, refuse_folder, write_text
 from comoto.records import Manifest, Split
 from comoto.splits.assign import SplitPlan, assign_fractions, assign_parts, unused_shares
 from comoto.splits.duplicates import find_duplicates, refuse_duplicates
-from comoto.splits.file import (
-    SplitFile,
-    about_source,
-    build_split,
-    load_split_file,
-    save_split_file,
-)
+from comoto.splits.file import SplitFile, about_source, build_split, load_split_file, save_split_file
 from comoto.splits.merge import Merged, MergeSource, merge
 
 SPLIT_FILE, SUMMARY = "split.json", "summary.txt"

@@ -15,13 +15,7 @@ from comoto.distill.settings import teacher_sees
 from comoto.progress import say
 from comoto.records import Modality
 from comoto.training.check_settings import check_settings
-from comoto.training.cohorts import (
-    Cohort,
-    choose_cohort,
-    held_out_elsewhere,
-    mammogram_cohorts,
-    open_store,
-)
+from comoto.training.cohorts import Cohort, choose_cohort, held_out_elsewhere, mammogram_cohorts, open_store
 from comoto.training.earlier_runs import refuse_first_weights, refuse_taught, teacher_of
 from comoto.training.identity import run_inputs
 from comoto.training.memory import kept_memory

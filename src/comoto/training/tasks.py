@@ -27,12 +27,7 @@ from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
 from comoto.training.self_training import SelfTraining
 from comoto.training.steps import TeacherStep
-from comoto.training.student import (
-    StudentBatches,
-    build_student_step,
-    mammogram_samplers,
-    student_groups,
-)
+from comoto.training.student import StudentBatches, build_student_step, mammogram_samplers, student_groups
 from comoto.training.validate import mammogram_validator, volume_validator
 
 

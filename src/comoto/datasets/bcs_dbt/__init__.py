@@ -92,7 +92,6 @@ def read_bcs_dbt(root: Path, options: BcsDbtOptions) -> Manifest:
             volume; the message names file, lines and remedy.
         DicomError: the file of a volume with a box cannot be read.
     """
-    root = Path(root).absolute()
     folder = options.tables or root
     ledger = Ledger()
     if options.exclude:

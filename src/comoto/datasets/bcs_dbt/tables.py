@@ -180,16 +180,12 @@ def _boxes(path: Path, excluded: Collection[str]) -> ParsedTable:
     boxes["x2"], boxes["y2"] = (left + width).astype("float64"), (top + height).astype("float64")
     boxes["slice_index"] = table.integers("Slice")
     boxes["category"] = table.words("Class", ("benign", "cancer"))
-    boxes["architectural_distortion"] = (
-        table.words("AD", ("0", "1")) == "1"
-        if "AD" in table.rows
-        else pd.Series(False, index=table.rows.index)
-    )
-    boxes["num_slices"] = (
-        table.integers("VolumeSlices").astype("Int64")
-        if "VolumeSlices" in table.rows
-        else pd.Series(pd.NA, index=table.rows.index, dtype="Int64")
-    )
+    boxes["architectural_distortion"] = False
+    if "AD" in table.rows:
+        boxes["architectural_distortion"] = table.words("AD", ("0", "1")) == "1"
+    boxes["num_slices"] = pd.Series(pd.NA, index=table.rows.index, dtype="Int64")
+    if "VolumeSlices" in table.rows:
+        boxes["num_slices"] = table.integers("VolumeSlices").astype("Int64")
     beyond = (boxes["slice_index"] < 0) | (boxes["slice_index"] >= boxes["num_slices"]).fillna(False)
     table.refuse(beyond, "Slice is not between 0 and VolumeSlices - 1", IMAGE_REMEDY)
     differs = boxes.groupby(KEY)["num_slices"].transform("nunique") > 1
@@ -203,7 +199,7 @@ def _paths(path: Path, excluded: Collection[str]) -> ParsedTable:
     table.unique(KEY)
     volumes = _with_view(table)[KEY]
     classic = [text.replace("\\", "/").split("/") for text in table.rows["classic_path"]]
-    short = pd.Series([len(parts) < 3 for parts in classic], index=table.rows.index)
+    short = [len(parts) < 3 for parts in classic]
     table.refuse(short, "classic_path has fewer than three parts", "download the table again")
     volumes["series_uid"] = [parts[-2] for parts in classic]
     descriptive = table.rows["descriptive_path"].str.replace("\\", "/", regex=False)
@@ -232,7 +228,7 @@ def _check_boxes_have_labels(tables: SplitTables) -> None:
     known = pd.MultiIndex.from_frame(tables.labels.rows[KEY])
     unknown = ~pd.MultiIndex.from_frame(tables.boxes.rows[KEY]).isin(known)
     tables.boxes.table.refuse(
-        pd.Series(unknown, index=tables.boxes.rows.index),
+        unknown,
         f"the volume has no row in {tables.labels.table.path.name}",
         "use tables of the same release",
     )

@@ -77,7 +77,6 @@ def read_cbis_ddsm(root: Path, options: CbisDdsmOptions) -> Manifest:
     Raises:
         DatasetError: a table is missing or wrong, or files are not on disk.
     """
-    root = Path(root).absolute()
     kinds = KINDS if options.kind == "both" else (options.kind,)
     ledger = Ledger()
     rows = _one_split_a_patient(read_case_tables(options.tables or root, kinds, ledger), ledger)

@@ -121,7 +121,7 @@ def _path_parts(table: Table, column: str) -> pd.DataFrame:
     """Split ``case/study UID/series UID/file``; a path may have folders above."""
     parts = [str(text).strip().strip("/").split("/") for text in table.rows[column]]
     table.refuse(
-        pd.Series([len(found) < _PATH_PARTS for found in parts], index=table.rows.index, dtype=bool),
+        [len(found) < _PATH_PARTS for found in parts],
         f"{column} is not case/study/series/file",
         "use the tables of the collection as they are",
     )

@@ -85,7 +85,6 @@ def read_cmmd(root: Path, options: CmmdOptions) -> Manifest:
     Raises:
         DatasetError: the table is missing or wrong, or images are not on disk.
     """
-    root = Path(root).absolute()
     folder = options.tables or root
     ledger = Ledger()
     labels = read_labels(folder, ledger)

@@ -91,7 +91,6 @@ def read_inbreast(root: Path, options: InbreastOptions) -> Manifest:
     Raises:
         DatasetError: the table is missing or wrong, images are not on disk, or no outline is.
     """
-    root = Path(root).absolute()
     ledger = Ledger()
     located = locate_images(root, options.tables or root, options.allow_missing, ledger)
     boxes = _boxes(located, options)
@@ -181,11 +180,9 @@ def _note(rows: pd.DataFrame, boxes: _Boxes, options: InbreastOptions, ledger: L
     without = rows[rows["xml"] == ""]
     if len(without):
         suspicious = without["name"][without["birads"].str[:1].isin(_SUSPICIOUS)]
-        more = (
-            f"; of BI-RADS 4 or more, so check the download: {', '.join(suspicious)}"
-            if len(suspicious)
-            else ""
-        )
+        more = ""
+        if len(suspicious):
+            more = f"; of BI-RADS 4 or more, so check the download: {', '.join(suspicious)}"
         ledger.note(f"{len(without)} images have no XML file and count as without a finding{more}")
     blank = rows["name"][rows["birads"] == ""]
     if len(blank):

@@ -152,7 +152,6 @@ def read_omidb(root: Path, options: OmidbOptions) -> Manifest:
     Raises:
         DatasetError: a folder is missing, images are not on disk, or no image is left.
     """
-    root = Path(root).absolute()
     data = options.data if options.tables is None else str(options.tables.absolute())
     folders = find_folders(root, data, options.images, options.nbss)
     names = _client_names(folders, options)
@@ -274,14 +273,9 @@ def _take(folders: OmidbFolders, image: _Image, options: OmidbOptions, found: _C
 
 def _header(folders: OmidbFolders, image: _Image) -> OmidbHeader | None:
     """Return what JSON and, where that is silent, DICOM say; None if neither file is there."""
-    in_json = next(
-        (
-            path
-            for ending in (".json", ".dcm.json")
-            if (path := folders.data / image.client / image.study / f"{image.sop}{ending}").is_file()
-        ),
-        None,
-    )
+    beside = folders.data / image.client / image.study
+    paths = (beside / f"{image.sop}{ending}" for ending in (".json", ".dcm.json"))
+    in_json = next((path for path in paths if path.is_file()), None)
     on_disk = f"{image.sop}.dcm" in image.study_files
     header = None if in_json is None else read_json_header(in_json)
     if on_disk and (header is None or not header.is_complete):

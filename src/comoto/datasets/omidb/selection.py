@@ -83,7 +83,6 @@ def read_omidb_selection(root: Path, options: OmidbSelectionOptions) -> Manifest
     Raises:
         DatasetError: the table is missing or lacks columns, or images are not on disk.
     """
-    root = Path(root).absolute()
     ledger = Ledger()
     table = _table((options.tables or root).absolute())
     rows = _selected(table, options, ledger)
@@ -278,7 +277,7 @@ def _tables(table: Table, rows: pd.DataFrame, ledger: Ledger) -> tuple[pd.DataFr
     parts = images["image_id"].str.split("_")
     views = images["view"] if "view" in images else parts.str[-1]
     parsed = [parse_view(str(view)) for view in views]
-    unknown = pd.Series([found is None for found in parsed], index=images.index)
+    unknown = [found is None for found in parsed]
     Table(table.path, images).refuse(
         unknown, "the file name does not end in a view, such as _CC.png", "correct the file name"
     )

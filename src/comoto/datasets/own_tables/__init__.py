@@ -11,13 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from comoto.csv_rows import CsvForm
-from comoto.datasets.own_tables.columns import (
-    IMAGE_NAMES,
-    KEY_NAMES,
-    box_names,
-    renamed,
-    require_used,
-)
+from comoto.datasets.own_tables.columns import IMAGE_NAMES, KEY_NAMES, box_names, renamed, require_used
 from comoto.datasets.own_tables.files import locate_files, named, table_files
 from comoto.datasets.own_tables.images import (
     fill_from_headers,
@@ -69,7 +63,6 @@ def read_table_csv(root: Path, options: CsvOptions) -> Manifest:
         ConfigError: an option names what is not in the tables.
         DatasetError: a table is missing or wrong; the message names file, lines and remedy.
     """
-    root = Path(root).absolute()
     ledger = Ledger()
     found = _read_tables((options.tables or root).absolute(), options, ledger)
     found = _without_excluded(found, options.exclude, ledger)
@@ -78,7 +71,7 @@ def read_table_csv(root: Path, options: CsvOptions) -> Manifest:
     present = images.loc[located.index].assign(path=located)
     boxed = present["image_id"].isin(marked["image_id"])
     complete = fill_from_headers(table, present, boxed, options, ledger)
-    placed = _placed(found, marked, complete, options, ledger)
+    placed = place_lesions(found.lesions or table, marked, complete.set_index("image_id"), options, ledger)
     _note_unused(found, complete, options, ledger)
     return Manifest("csv", _manifest_images(complete, placed), placed, ledger.notes, ledger.dropped)
 
@@ -146,14 +139,6 @@ def _image_ids(
         spelt.isna(), f"{key} is not in {images_table}", f"use the {key} of the images table"
     )
     return spelt.map(known).astype("string")
-
-
-def _placed(
-    found: _Tables, boxes: pd.DataFrame, images: pd.DataFrame, options: CsvOptions, ledger: Ledger
-) -> pd.DataFrame:
-    if found.lesions is None or boxes.empty:
-        return pd.DataFrame({name: [] for name in LESION_COLUMNS})
-    return place_lesions(found.lesions, boxes, images.set_index("image_id"), options, ledger)
 
 
 def _manifest_images(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:

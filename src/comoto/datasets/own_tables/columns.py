@@ -72,11 +72,9 @@ def parse_mapping(value: Any) -> dict[str, str]:
         ConfigError: it is written otherwise, or one of ours is no column.
     """
     mapping: dict[str, str] = {}
-    parts = (
-        [":".join(pair) for pair in value.items()]
-        if isinstance(value, Mapping)
-        else str(value or "").split(",")
-    )
+    parts = str(value or "").split(",")
+    if isinstance(value, Mapping):
+        parts = [":".join(pair) for pair in value.items()]
     for part in filter(None, (part.strip() for part in parts)):
         ours, colon, theirs = (piece.strip() for piece in part.partition(":"))
         if not (ours and colon and theirs):

@@ -39,17 +39,11 @@ _MODALITIES = dict.fromkeys((*_MAMMOGRAM, *_SYNTHETIC), Modality.MAMMOGRAM.value
 _UNDECIDED = ("mg",)
 """DICOM's Modality of mammograms and tomosynthesis alike: the file decides."""
 
-_SPLITS = {
-    "train": Split.TRAIN,
-    "training": Split.TRAIN,
-    "validation": Split.VALIDATION,
-    "valid": Split.VALIDATION,
-    "val": Split.VALIDATION,
-    "dev": Split.VALIDATION,
-    "test": Split.TEST,
-    "testing": Split.TEST,
-    "holdout": Split.TEST,
-}
+_SPLITS = (
+    dict.fromkeys(("train", "training"), Split.TRAIN.value)
+    | dict.fromkeys(("validation", "valid", "val", "dev"), Split.VALIDATION.value)
+    | dict.fromkeys(("test", "testing", "holdout"), Split.TEST.value)
+)
 _LONGEST_ID = 160
 _FROM_HEADER = ("patient_id", "study_id", "laterality", "view", "modality")
 _TEXTS = ("patient_id", "study_id", "view_key", "label")
@@ -72,7 +66,7 @@ def parse_images(table: Table, options: CsvOptions, ledger: Ledger) -> pd.DataFr
     table.refuse(rows["path"] == "", "path is empty", "name the file, or the folder of its slices")
     path = written_paths(rows["path"])
     images = pd.DataFrame({"path": path}, index=rows.index)
-    images["image_id"] = rows.get("image_id", _shortened(path))
+    images["image_id"] = rows.get("image_id", path.map(_shortened).astype("string"))
     bad = (images["image_id"] == "") | (images["image_id"].str.len() > _LONGEST_ID)
     table.refuse(bad, f"image_id is empty or longer than {_LONGEST_ID}", "give every image a short one")
     for column in ("image_id", "path"):
@@ -142,15 +136,11 @@ def written_paths(cells: pd.Series[str]) -> pd.Series[str]:
     return cells.str.replace("\\", "/", regex=False).str.removeprefix("./")
 
 
-def _shortened(path: pd.Series[str]) -> pd.Series[str]:
-    """Return paths as names of images; the stores make file names of them, so very long ones are cut."""
-    return path.map(
-        lambda text: (
-            text
-            if len(text) <= _LONGEST_ID
-            else f"{hashlib.sha256(text.encode()).hexdigest()[:12]}_{text[13 - _LONGEST_ID :]}"
-        )
-    ).astype("string")
+def _shortened(path: str) -> str:
+    """Return a path as an image's name; stores make file names of them, so very long ones are cut."""
+    if len(path) <= _LONGEST_ID:
+        return path
+    return f"{hashlib.sha256(path.encode()).hexdigest()[:12]}_{path[13 - _LONGEST_ID :]}"
 
 
 def _counts(table: Table, column: str, options: CsvOptions) -> pd.Series[float]:
@@ -199,8 +189,7 @@ def _side(word: str) -> str | None:
 
 
 def _split(word: str) -> str | None:
-    split = _SPLITS.get(word.lower())
-    return None if split is None else split.value
+    return _SPLITS.get(word.lower())
 
 
 def _require_said(table: Table, options: CsvOptions) -> None:

@@ -148,6 +148,8 @@ def place_lesions(
             other pictures: smaller or mirrored copies.
         DicomError: a volume with a lesion cannot be opened.
     """
+    if boxes.empty:
+        return pd.DataFrame({name: [] for name in LESION_COLUMNS})
     boxes = boxes[boxes["image_id"].isin(images.index)].copy()
     of_image = images.loc[boxes["image_id"]].set_axis(boxes.index, axis=0)
     boxed = Table(table.path, boxes)

@@ -85,12 +85,9 @@ def near_name(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, readable, n=1, cutoff=0.8)
     if not near:
         return ""
-    same = unicodedata.normalize("NFC", near[0]) == unicodedata.normalize("NFC", name)
-    return (
-        " (there are several files of that name, spelt in other bytes)"
-        if same
-        else f" (there is a '{near[0]}')"
-    )
+    if unicodedata.normalize("NFC", near[0]) == unicodedata.normalize("NFC", name):
+        return " (there are several files of that name, spelt in other bytes)"
+    return f" (there is a '{near[0]}')"
 
 
 def printable(text: str) -> str:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from comoto.csv_rows import BLANK_WORDS, CsvForm, lines_text, read_csv_rows, read_numbers
 from comoto.errors import DatasetError
+
+BoolArray = NDArray[np.bool_]
 
 _SHOWN_LETTERS = 40
 
@@ -34,7 +37,7 @@ class Table:
     rows: pd.DataFrame
     settable: bool = False
 
-    def refuse(self, bad: pd.Series[bool], what: str, remedy: str) -> None:
+    def refuse(self, bad: pd.Series[bool] | Sequence[bool] | BoolArray, what: str, remedy: str) -> None:
         """Raise if any row is bad.
 
         Args:
@@ -45,7 +48,7 @@ class Table:
         Raises:
             DatasetError: naming the file, the lines and the remedy.
         """
-        lines = [int(line) for line in self.rows.index[bad.to_numpy(dtype=bool)]]
+        lines = [int(line) for line in self.rows.index[np.asarray(bad, dtype=bool)]]
         if lines:
             raise DatasetError(f"{self.path}: {what} in {lines_text(lines)}; {remedy}")
 
@@ -81,16 +84,11 @@ class Table:
             DatasetError: a cell is no finite number, or a comma could mark decimals as well as thousands.
         """
         found = read_numbers(self.rows[column].tolist(), decimal)
-        index = self.rows.index
-        self.refuse(
-            pd.Series(found.unclear, index=index),
-            f"the comma in {column} may mark decimals or thousands",
-            "write the numbers without it"
-            + (", or say which with --set decimal=comma" if self.settable else ""),
-        )
-        values = pd.Series(found.values, index=index)
-        bad = pd.Series(found.bad, index=index) | values.isin([np.inf, -np.inf])
-        self.refuse(bad, f"{column} is no number", "correct the table")
+        unclear = f"the comma in {column} may mark decimals or thousands"
+        way_out = ", or say which with --set decimal=comma" if self.settable else ""
+        self.refuse(found.unclear, unclear, f"write the numbers without it{way_out}")
+        values = pd.Series(found.values, index=self.rows.index)
+        self.refuse(found.bad | np.isinf(found.values), f"{column} is no number", "correct the table")
         return values
 
     def words(self, column: str, known: Sequence[str]) -> pd.Series[str]:
@@ -110,11 +108,9 @@ class Table:
             keys: the image of each row, or of more rows than are left.
             excluded: images that the user leaves out wholly.
         """
-        return (
-            replace(self, rows=self.rows[~keys.reindex(self.rows.index).isin(list(excluded))])
-            if excluded
-            else self
-        )
+        if not excluded:
+            return self
+        return replace(self, rows=self.rows[~keys.reindex(self.rows.index).isin(list(excluded))])
 
     def unique(self, columns: Sequence[str]) -> None:
         """Check that no two rows have the same key.

@@ -68,7 +68,6 @@ def read_tsynth(root: Path, options: TsynthOptions) -> Manifest:
         ConfigError: a chosen word is that of no case; or masks are there and the package h5py is not.
         DatasetError: no case is below ``root``, or raw files are missing.
     """
-    root = Path(root).absolute()
     ledger = Ledger()
     cases = find_cases(root, TOMOSYNTHESIS, f"T-SYNTH case ({_LAYOUT})", ledger)
     laid_out = [

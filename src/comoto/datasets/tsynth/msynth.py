@@ -73,7 +73,6 @@ def read_msynth(root: Path, options: MsynthOptions) -> Manifest:
         ConfigError: a chosen word is that of no case.
         DatasetError: no case is below ``root``, or raw files are missing.
     """
-    root = Path(root).absolute()
     ledger = Ledger()
     cases = find_cases(root, MAMMOGRAPHY, f"M-SYNTH case ({_LAYOUT})", ledger)
     chosen = _of_dose(options.choose("msynth", cases), options.dose, ledger)

@@ -83,7 +83,6 @@ def read_victre(root: Path, options: VictreOptions) -> Manifest:
     Raises:
         DatasetError: no image is below ``root``, or ``tables`` holds no ``.loc`` file.
     """
-    root = Path(root).absolute()
     places = None if options.tables is None else _loc_files(options.tables)
     ledger = Ledger()
     found = for_each(read_folder, list(_folders(root)), "read headers", options.workers)

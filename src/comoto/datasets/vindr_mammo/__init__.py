@@ -92,7 +92,6 @@ def read_vindr_mammo(root: Path, options: VindrMammoOptions) -> Manifest:
         DatasetError: a table is missing or wrong, or images are not on disk; the message names file, lines
             and remedy.
     """
-    root = Path(root).absolute()
     if not (root / IMAGES_TABLE).exists() and (root / _MIRRORED / IMAGES_TABLE).exists():
         root = root / _MIRRORED
     ledger = Ledger()
@@ -151,9 +150,7 @@ def _read_findings(path: Path, images: pd.DataFrame, excluded: Sequence[str]) ->
     table.refuse(absent, f"the image has no row in {IMAGES_TABLE}", "use tables of the same release")
     splits = table.words("split", tuple(_SPLITS)).map(lambda word: _SPLITS[word].value)
     for column, values in (("study_id", table.rows["study_id"]), ("split", splits)):
-        differs = pd.Series(
-            values.to_numpy() != known.loc[table.rows["image_id"], column].to_numpy(), index=values.index
-        )
+        differs = values.to_numpy() != known.loc[table.rows["image_id"], column].to_numpy()
         table.refuse(differs, f"{column} is not that of {IMAGES_TABLE}", "use tables of the same release")
     words = [_parsed(text) for text in table.rows["finding_categories"]]
     allowed = {NO_FINDING, *LESION_CATEGORIES, *OTHER_CATEGORIES}
@@ -161,7 +158,7 @@ def _read_findings(path: Path, images: pd.DataFrame, excluded: Sequence[str]) ->
         not found or not set(found) <= allowed or (NO_FINDING in found and len(found) > 1) for found in words
     ]
     table.refuse(
-        pd.Series(wrong, index=table.rows.index),
+        wrong,
         "finding_categories is no list of known categories",
         f"write them as the release does, such as ['Mass'] or ['{NO_FINDING}'], letter by letter",
     )
