@@ -7,7 +7,6 @@ finished is not repeated, so an interrupted demo continues.
 from __future__ import annotations
 
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from comoto.defaults import REPLICATES, WORKERS
 from comoto.errors import OutputExistsError
 from comoto.locks import hold, lock_of
 from comoto.output_files import write_text
-from comoto.progress import duration, say
+from comoto.progress import duration, repeated, say
 from comoto.report.demo_folder import FORMAT, Stage, read_demo_json
 from comoto.report.demo_report import REPORT, write_report
 from comoto.simulation import simulate, sized
@@ -186,21 +185,17 @@ def hit_radius(config: DemoConfig) -> float:
 @contextmanager
 def peak_memory() -> Iterator[list[float]]:
     """Watch resident memory of this process and its children; the list's only entry is the peak in MiB."""
-    peak, stop = [0.0], threading.Event()
+    peak = [0.0]
 
-    def watch() -> None:
-        while not stop.is_set():
-            peak[0] = max(peak[0], _resident_mib())
-            stop.wait(0.2)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
+    def look() -> None:
         peak[0] = max(peak[0], _resident_mib())
+
+    look()
+    try:
+        with repeated(look, 0.2):
+            yield peak
+    finally:
+        look()
 
 
 def _resident_mib() -> float:

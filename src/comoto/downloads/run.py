@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from comoto.components import DATASETS
 from comoto.datasets.catalogue import about_dataset
@@ -166,15 +167,11 @@ def _download(plan: DownloadPlan, client: Callable[[], Client], reach: Callable[
         reach()
         fetch(plan.jobs, plan.root, client)
     columns = ["patient_id", "study_uid", "series_uid", "split", "num_files", "num_bytes", "licence"]
-    rows = plan.selection.series[columns].itertuples(index=False)
     folders = [job.folder.relative_to(plan.root).as_posix() for job in plan.jobs]
-    _write(
-        plan.root / RECORD,
-        [*columns, "path"],
-        ([*row, path] for row, path in zip(rows, folders, strict=True)),
-    )
+    _write(plan.root / RECORD, plan.selection.series[columns].assign(path=folders))
     if plan.collection.reader == "csv":
-        _write(plan.root / "images.csv", ["path", "patient_id", "study_id"], _image_rows(plan))
+        images = pd.DataFrame(_image_rows(plan), columns=["path", "patient_id", "study_id"])
+        _write(plan.root / "images.csv", images)
 
 
 def _image_rows(plan: DownloadPlan) -> Iterator[list[str]]:
@@ -185,11 +182,9 @@ def _image_rows(plan: DownloadPlan) -> Iterator[list[str]]:
             yield [path.relative_to(plan.root).as_posix(), patient, study]
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with atomic_write(path) as part:
+        table.to_csv(part, index=False, lineterminator="\r\n")
 
 
 __all__ = ["RECORD", "DownloadPlan", "DownloadRequest", "plan_download", "run_download"]

@@ -115,8 +115,6 @@ def load_model(
     if where.type == "cpu":
         channels_last(detector)
     precision = resolve_precision(checkpoint.config.precision, where)
-    about = checkpoint.about
-    return (
-        Model(detector, checkpoint.config, where, precision, run.name, checkpoint.sha256, role=about.role),
-        about,
-    )
+    config, about = checkpoint.config, checkpoint.about
+    model = Model(detector, config, where, precision, run.name, checkpoint.sha256, role=about.role)
+    return model, about

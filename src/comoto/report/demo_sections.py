@@ -13,14 +13,7 @@ from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.mammogram import MEAN_NAME, MammogramResult, evaluate_mammograms
 from comoto.evaluation.own_volumes import HitRadius
 from comoto.records import Split
-from comoto.report.demo_folder import (
-    MAMMOGRAMS,
-    STUDENTS,
-    TEACHER,
-    TOMOSYNTHESIS,
-    DemoFolder,
-    stage_table,
-)
+from comoto.report.demo_folder import MAMMOGRAMS, STUDENTS, TEACHER, TOMOSYNTHESIS, DemoFolder, stage_table
 from comoto.report.froc_figure import froc_figure
 from comoto.report.held_out import HeldOut
 from comoto.report.inputs import examples, split_rows

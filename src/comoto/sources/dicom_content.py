@@ -36,30 +36,13 @@ _PRIVATE_FRAMES = 0x7E01
 """Group in which Hologic's Secondary Capture Objects keep their frames."""
 _PRIVATE_CREATORS = tuple(Tag(_PRIVATE_FRAMES, element) for element in range(0x10, 0x18))
 _KEYWORDS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "SeriesDescription",
-    "Modality",
-    "ImageType",
-    "BodyPartExamined",
-    "ViewPosition",
-    "ImageLaterality",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "InstanceNumber",
-    "AcquisitionNumber",
-    "ImagesInAcquisition",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SliceLocation",
-    "BitsAllocated",
-    "BitsStored",
-    "PixelRepresentation",
-    "PhotometricInterpretation",
-    "RescaleSlope",
-    "RescaleIntercept",
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription"),
+    *("Modality", "ImageType", "BodyPartExamined", "ViewPosition", "ImageLaterality"),
+    *("NumberOfFrames", "Rows", "Columns"),
+    *("InstanceNumber", "AcquisitionNumber", "ImagesInAcquisition"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
+    *("RescaleSlope", "RescaleIntercept"),
 )
 
 

@@ -55,11 +55,6 @@ class Merged:
     shared_ids: bool
     patients: pd.DataFrame
 
-    @property
-    def prefixed(self) -> bool:
-        """Identifiers of patients have the set's alias in front."""
-        return not self.shared_ids and len({source.alias for source in self.sources}) > 1
-
     def by_modality(self) -> dict[str, Manifest]:
         """Return the manifest's mammograms and volumes apart, as ``mammograms`` and ``tomosynthesis``."""
         modality = self.manifest.images["modality"]
@@ -158,9 +153,8 @@ def _refuse_nobody(source: MergeSource) -> None:
     blank = images["image_id"][images["patient_id"].fillna("").str.strip() == ""]
     if len(blank):
         raise DatasetError(
-            f"{source.alias}: {len(blank)} images have no patient_id, such as {blank.iloc[0]}; whoever "
-            "they are, no split can keep them apart from others: give them one in the table and index it "
-            "again"
+            f"{source.alias}: {len(blank)} images have no patient_id, such as {blank.iloc[0]}; whoever they "
+            "are, no split can keep them apart from others: give them one in the table and index it again"
         )
 
 

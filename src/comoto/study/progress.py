@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from comoto.progress import duration, progress_enabled, say
+from comoto.progress import duration, progress_enabled, repeated, say
 from comoto.study.grid import Grid, PlannedRun
 from comoto.study.spec import RunState, run_state
 
@@ -134,27 +133,9 @@ def _lines(grid: Grid, out: Path, workers: int) -> Iterator[None]:
             shown[0] = line
             say(line)
 
-    with _repeated(show, _SECONDS_BETWEEN_LINES):
+    with repeated(show, _SECONDS_BETWEEN_LINES):
         yield
     show()
-
-
-@contextmanager
-def _repeated(show: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call ``show`` every so many seconds in a thread until the block ends."""
-    over = threading.Event()
-
-    def repeat() -> None:
-        while not over.wait(seconds):
-            show()
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _row(label: str, runs: list[PlannedRun], states: dict[str, RunState]) -> ProgressRow:

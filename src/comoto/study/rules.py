@@ -13,15 +13,7 @@ from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import build_grid, rule_texts
 from comoto.study.results import Place, StudyResults, read_results
-from comoto.study.table import (
-    MEAN,
-    VariantDifference,
-    compare,
-    difference_text,
-    mean_and_sd,
-    percent,
-    spread,
-)
+from comoto.study.table import MEAN, VariantDifference, compare, difference_text, mean_and_sd, percent, spread
 
 RULES_MD = "rules.md"
 

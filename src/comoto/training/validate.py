@@ -54,9 +54,8 @@ def volume_validator(model: Model, cohort: Cohort, config: TrainConfig) -> Valid
         validate = partial(validate_single_images, model, [cohort], config.selection)
         return Validator(validate, MAP_2D, MAP_2D)
     radius = hit_radius(cohort, config.selection)
-    return Validator(
-        partial(validate_volumes, model, cohort, config, radius), VOLUME_METRIC, VOLUME_TIE_BREAK
-    )
+    validate = partial(validate_volumes, model, cohort, config, radius)
+    return Validator(validate, VOLUME_METRIC, VOLUME_TIE_BREAK)
 
 
 def hit_radius(cohort: Cohort, selection: SelectionConfig) -> float:

@@ -24,16 +24,9 @@ from comoto.sources.dicom_stack import DicomStack, ordered_slices
 from comoto.sources.folder import Stack, group
 
 _KEYWORDS = (
-    "PatientID",
-    "PatientComments",
-    "PatientState",
-    "StudyInstanceUID",
-    "StudyDescription",
-    "SeriesDescription",
-    "ImageComments",
-    "ImageType",
-    "ImageLaterality",
-    "Manufacturer",
+    *("PatientID", "PatientComments", "PatientState"),
+    *("StudyInstanceUID", "StudyDescription", "SeriesDescription"),
+    *("ImageComments", "ImageType", "ImageLaterality", "Manufacturer"),
 )
 _OWN_WORDS = ("simulated", "dbt reconstructed volume", "mcgpu")
 _DETECTOR = ((3000, 1500), (1500, 3000))

@@ -105,17 +105,8 @@ def read_vindr_mammo(root: Path, options: VindrMammoOptions) -> Manifest:
 
 def _read_images(path: Path, excluded: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Return the images, and the ids of all in the table."""
-    columns = [
-        "study_id",
-        "image_id",
-        "laterality",
-        "view_position",
-        "height",
-        "width",
-        "breast_birads",
-        "split",
-    ]
-    table = read_table(path, columns)
+    columns = ["study_id", "image_id", "laterality", "view_position", "height", "width"]
+    table = read_table(path, [*columns, "breast_birads", "split"])
     all_images = table.rows["image_id"].tolist()
     table = table.without(table.rows["image_id"], excluded)
     table.unique(["image_id"])
