@@ -113,10 +113,13 @@ def test_every_rule_gives_the_profile_of_what_supports_a_detection(kind: str) ->
 
 
 def test_the_published_rule_reports_its_own_slice() -> None:
-    slices = {k: Detections([LESION], [score], space="grid") for k, score in {4: 0.5, 5: 0.6, 6: 0.1}.items()}
+    # 20 slices: the window is 5. Slice 14 is an echo beyond it, and both are of one lesion.
+    scores = {4: 0.5, 5: 0.6, 6: 0.1, 14: 0.2}
+    slices = {k: Detections([LESION], [score], space="grid") for k, score in scores.items()}
     found = aggregate(slices, 20, AggregationConfig(kind="local_maximum"))
-    assert (found.first_slice.tolist(), found.num_spanned.tolist()) == ([5], [0])
-    assert found.best_slice.tolist() == pytest.approx([(4 * 25 + 5 * 36 + 6) / 62])
+    assert (found.first_slice.tolist(), found.num_spanned.tolist()) == ([5, 14], [0, 0])
+    best = (4 * 25 + 5 * 36 + 6 + 14 * 4) / 66
+    assert found.best_slice.tolist() == pytest.approx([best, best])
 
 
 def test_scores_of_nothing_count_alike() -> None:

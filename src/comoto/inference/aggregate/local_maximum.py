@@ -13,6 +13,8 @@ from comoto.records import IntArray
 
 _FIRST_PORTION = 256
 """Boxes that are met first; each further portion is twice as large."""
+_SAME_LESION = 0.4
+"""Overlap above which boxes count for the depth of a detection; echoes are blurred, and of other sizes."""
 
 
 class LocalMaximum(Aggregator):
@@ -24,8 +26,8 @@ class LocalMaximum(Aggregator):
     stay. A box without an area overlaps nothing, not even itself, and does not stay. A box that is alone in
     its window stays whatever its score and area. The published ``border_slices`` is 4.
 
-    What is reported is the box's own slice. Its profile, and the best slice that this gives, are of the boxes
-    that it is compared with and overlaps.
+    What is reported is the box's own slice. Its profile, and the best slice that this gives, are of all boxes
+    of the stack that it overlaps by more than 0.4: echoes beyond the window belong to the same lesion.
     """
 
     own_iou = 0.5
@@ -43,26 +45,9 @@ class LocalMaximum(Aggregator):
         first, after = (np.searchsorted(boxes.first_slice, window) for window in windows)
         rows = np.flatnonzero(stays | (after - first == 1))
         no_depth = Spans(boxes.first_slice[rows], np.zeros_like(rows))
-        owner, member = self._compared(rows, boxes, overlap, windows)
+        owner, member = _overlapped(rows, boxes)
         found = replace(boxes[rows], spans=no_depth)
         return self.with_depth(found, boxes[member], owner, stack).by_score()
-
-    def _compared(
-        self, rows: IntArray, boxes: Detections, overlap: Overlap, windows: tuple[IntArray, IntArray]
-    ) -> tuple[IntArray, IntArray]:
-        """Return for each of ``rows`` (R,) the boxes that it overlaps in its window, itself among them.
-
-        Returns:
-            Positions in ``rows``, and numbers of boxes, (P,) each.
-        """
-        pairs = [(rows, rows)]
-        if len(rows):
-            everything = np.arange(len(boxes))
-            for own, other in overlap.near(rows, everything, boxes.first_slice, windows):
-                meets = overlap.pairs(own, other)
-                pairs.append((own[meets], other[meets]))
-        own, member = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        return np.searchsorted(rows, own), member
 
     def _suppressed(
         self, boxes: Detections, overlap: Overlap, windows: tuple[IntArray, IntArray]
@@ -85,3 +70,20 @@ class LocalMaximum(Aggregator):
                 suppressed[low[overlap.pairs(low, high)]] = True
             begin, size = begin + size, 2 * size
         return suppressed
+
+
+def _overlapped(rows: IntArray, boxes: Detections) -> tuple[IntArray, IntArray]:
+    """Return for each of ``rows`` (R,) the boxes of the whole stack that it overlaps, itself among them.
+
+    Returns:
+        Positions in ``rows``, and numbers of boxes, (P,) each.
+    """
+    pairs = [(rows, rows)]
+    if len(rows):
+        overlap, slices = Overlap(boxes.boxes_xyxy, _SAME_LESION), boxes.first_slice
+        everywhere = np.zeros_like(slices), np.full_like(slices, slices.max() + 1)
+        for own, other in overlap.near(rows, np.arange(len(boxes)), slices, everywhere):
+            meets = overlap.pairs(own, other)
+            pairs.append((own[meets], other[meets]))
+    own, member = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return np.searchsorted(rows, own), member
