@@ -253,3 +253,15 @@ def test_outputs_that_are_inputs_or_each_other(tmp_path):
     with pytest.raises(OutputExistsError, match="holds an input"):
         refuse_inputs_as_outputs([tmp_path], [table])
     refuse_inputs_as_outputs([tmp_path / "new.json", tmp_path / "new.png"], [table, link])
+
+
+def test_long_lists_of_numbers_stand_on_one_line(tmp_path: Path) -> None:
+    content = {
+        "rows": [{"profile": [0.5, 0.25], "box": [1, 2], "text": 'a "profile": [\n1,\n2]'}],
+        "profile": [],
+    }
+    write_json(tmp_path / "a.json", content, ("profile",))
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == content
+    assert '"profile": [0.5, 0.25],' in text
+    assert '"box": [\n' in text

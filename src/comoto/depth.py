@@ -18,6 +18,8 @@ Float64Array = NDArray[np.float64]
 
 _LOOKED_AT, _BEST, _PROFILE = "slices_looked_at", "best_slice", "profile"
 """Keys of a volume, and of each of its boxes, in JSON files."""
+LISTS = (_LOOKED_AT, _PROFILE)
+"""Of these the keys of long lists of numbers."""
 
 
 class Spans(NamedTuple):

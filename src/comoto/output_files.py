@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -310,6 +311,17 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with ``atomic_write``."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+def write_json(path: Path, content: Mapping[str, Any], one_line: Collection[str] = ()) -> None:
+    """Write a JSON object with ``atomic_write``.
+
+    Args:
+        path: the file.
+        content: its object.
+        one_line: keys whose lists of numbers, which are long and many, stand on one line each.
+    """
+    text = json.dumps(content, indent=1)
+    for key in one_line:
+        # no text can look like this: its quotes would be escaped
+        numbers = rf'(?<="{key}": \[)[^][{{}}"]*(?=\])'
+        text = re.sub(numbers, lambda found: " ".join(found[0].split()), text)
+    write_text(path, text + "\n")

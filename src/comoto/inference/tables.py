@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from comoto.datasets.reading.views import view_keys
+from comoto.depth import LISTS
 from comoto.detections import Detections, mammogram_table, prediction_table
 from comoto.inference.places import Places
 from comoto.output_files import atomic_write, write_json
@@ -41,7 +42,7 @@ def write_results(places: Places, about: dict[str, Any], entries: list[Entry]) -
     table = prediction_table(images) if is_volumes else mammogram_table(images)
     with atomic_write(places.table) as part:
         _write_csv(part, table)
-        write_json(places.sidecar, {"format": FORMAT, **about, "images": entries})
+        write_json(places.sidecar, {"format": FORMAT, **about, "images": entries}, LISTS)
         if places.safe is not None:
             with atomic_write(places.safe) as safe:
                 _write_csv(safe, spreadsheet_safe(table))
