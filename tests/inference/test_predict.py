@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from comoto import api
+from comoto.checksums import write_sealed_json
 from comoto.config import InferenceConfig
 from comoto.dicom.read import DicomImage
 from comoto.errors import CheckpointError, ConfigError, DatasetError, DicomError, OutputExistsError
@@ -119,6 +120,33 @@ def test_settings_reach_the_prediction(exams: Exams, student_run: Path, tmp_path
     with pytest.raises(ConfigError, match="unknown aggregator 'nms_3d # x'"):  # taken as it is, not as YAML
         api.predict(student_run, [path], tmp_path / "b.csv", values={"aggregation.kind": "nms_3d # x"})
     assert not (tmp_path / "b.csv").exists()
+
+
+def test_what_lies_below_an_operating_point_is_left_out(
+    exams: Exams, student_run: Path, tmp_path: Path
+) -> None:
+    model, path = api.load_model(student_run, device="cpu"), next(exams.bcs_dbt.rglob("*.dcm"))
+    everything = api.predict(model, path, tmp_path / "all.csv").to_dataframe()
+    threshold = float(everything["Score"].sort_values().iloc[len(everything) // 2])
+    made_by = json.loads((tmp_path / "all.json").read_text())["made_by"]
+    content = {"format": "comoto-operating-point-1", "wanted": "1fp", "threshold": {"value": threshold}}
+    point = tmp_path / "point.json"
+    write_sealed_json(point, {**content, "made_by": made_by})
+    shown = api.predict(model, path, tmp_path / "shown.csv", operating_point=point)
+    kept = everything[everything["Score"] >= threshold].reset_index(drop=True)
+    assert 0 < len(kept) < len(everything)
+    pd.testing.assert_frame_equal(shown.to_dataframe(), kept)
+    sidecar = json.loads(shown.sidecar.read_text())
+    assert sidecar["made_by"]["operating_point"]["threshold"] == {"value": threshold}
+    assert len(sidecar["images"][0]["detections"]) == len(kept)
+    write_sealed_json(point, {**content, "made_by": made_by | {"model_sha256": "0" * 64}})
+    with pytest.raises(ConfigError, match="predictions of another model"):
+        api.predict(model, path, tmp_path / "other.csv", operating_point=point)
+    with pytest.raises(ConfigError, match="operating points are chosen on volumes"):
+        api.predict(
+            model, path, tmp_path / "m.csv", mammograms=True, operating_point=point, other_modality=True
+        )
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_mammograms_give_a_table_of_their_own(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:

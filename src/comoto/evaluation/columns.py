@@ -20,6 +20,8 @@ from comoto.records import Manifest, Modality
 from comoto.tables import Float64Array, TableSource, read_table
 
 NOT_SAID = "(not said)"
+_MISSING = ("nan", "<NA>", "None")
+"""How data frames write that they have no value."""
 SIZE = "size"
 _TYPE_COLUMNS = ("type", "category", "Class")
 """Columns that say what kind a lesion is: of a table of lesions, a manifest, and the challenge's boxes."""
@@ -100,15 +102,16 @@ def _all_texts(source: TableSource, what: str) -> dict[str, tuple[tuple[str, ...
     )
     names = [name for name in header if name and header.count(name) == 1]
     table = read_table(source, what, names, ())
-    return {name: (tuple(_said(table.texts[name])), table.lines.tolist()) for name in names}
+    return {name: (tuple(said(table.texts[name])), table.lines.tolist()) for name in names}
 
 
 def _header(path: Path) -> Sequence[str]:
     return read_csv_rows(path).header
 
 
-def _said(values: Sequence[str]) -> list[str]:
-    return ["" if value in ("nan", "<NA>", "None") else value for value in values]
+def said(values: Sequence[object]) -> list[str]:
+    """Return cells that ``read_table`` took for text, those that a data frame lacks as empty ones."""
+    return [value if isinstance(value, str) and value not in _MISSING else "" for value in values]
 
 
 def _texts(values: pd.Series[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import pandas as pd
 from comoto.csv_rows import read_csv_rows
 from comoto.errors import DatasetError
 from comoto.evaluation.challenge_tables import ChallengeTruth
-from comoto.evaluation.columns import Column
+from comoto.evaluation.columns import Column, said
 from comoto.records import IntArray
 from comoto.tables import BoolArray, Float64Array, Table, TableSource, read_table
 
@@ -73,7 +73,7 @@ class _Rows:
 
     def column(self, name: str, truth: ChallengeTruth) -> Column:
         """Return one column."""
-        cells = ["" if text in ("nan", "<NA>", "None") else text for text in self.table.texts[name]]
+        cells = said(self.table.texts[name])
         known = np.flatnonzero(self.volume >= 0)
         of_volume = [row for row in known if self.lesion[row] < 0]
         if any(cells[row] for row in of_volume):
