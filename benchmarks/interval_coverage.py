@@ -8,8 +8,8 @@ views of one patient are alike. Every cohort is evaluated with all kinds of inte
 For the difference of two variants, both meet the same patients: their scores of a lesion have a common part.
 
 With ``--beside`` the figures are those that ``comoto evaluate`` prints beside the challenge's: the mean
-sensitivity over all volumes at 1/8 to 8 false positives, the area per exam by its largest score, the figure of
-merit of the weighted AFROC curve, and sensitivities at some of the rates.
+sensitivity over all volumes at 1/8 to 8 false positives, the area per exam by its largest score, the figure
+of merit of the weighted AFROC curve, and sensitivities at some of the rates.
 
 Run: python benchmarks/interval_coverage.py --patients 20 40 60 120 --cohorts 1000 --replicates 1000
 """
@@ -135,7 +135,7 @@ def row(patients: int, variants: list[Variant], true: float, options: argparse.N
 
 
 def beside(patients: int, share: float, strength: float, generator: np.random.Generator) -> list[Figures]:
-    """Return the figures beside the challenge's of one cohort, in which normal patients have two views too."""
+    """Return the figures beside the challenge's of one cohort; normal patients have two views too."""
     positive = generator.random(patients) < share
     positive[: 0 if positive.any() else 1] = True
     volume_patient = np.arange(patients).repeat(2)

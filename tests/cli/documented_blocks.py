@@ -22,7 +22,7 @@ from tiny_exams import Exams
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = ("comoto", "make", "pip", "python", "bash")
-OUTPUTS = ("--out", "--json", "--figure")
+OUTPUTS = ("--out", "--json", "--figure", "--operating-point-out", "--export-rjafroc")
 IMAGE_ID = re.compile(r"DBT-P\d+_DBT-S\d+_\w+")
 
 

@@ -139,6 +139,45 @@ def test_millimetres_that_cannot_be_pixels(tmp_path, found, monkeypatch, spacing
         api.evaluate(found, manifest=manifest(tmp_path), split="test", min_radius="8.5mm")
 
 
+def distances(monkeypatch, slices_mm):
+    """Let the i-th volume have the i-th distance of slices, and pixels of 0.1 mm."""
+
+    def header(path):
+        distance = slices_mm[int(path.name) - 1]
+        if distance == "missing":
+            raise DatasetError(f"{path}: is missing")
+        return SimpleNamespace(spacing_mm=(0.1, 0.1), slice_mm=distance, rows=2000, columns=2000)
+
+    monkeypatch.setattr(own_volumes, "read_source_header", header)
+
+
+def test_a_tolerance_in_depth_takes_the_distance_of_slices_from_the_files(tmp_path, monkeypatch):
+    """Both lesions on slice 20 are found on slice 24: 4 mm off where slices are 1 mm apart, 12 mm where 3."""
+    distances(monkeypatch, [1.0, 3.0])
+    off = predictions(prediction(A, 0.9, z=24), prediction(B, 0.8, z=24))
+    made = manifest(tmp_path)
+    result = api.evaluate(off, manifest=made, split="test", depth_tolerance="10mm", by="size")
+    kinds = result.beside.whole.kinds
+    assert kinds["depth_in_mm"][MEAN].value == 0.5
+    assert kinds["depth_error"]["median_mm"].value == 8.0
+    assert list(result.beside.groups["size"]) == ["up to 10 mm"]  # 100 pixels
+    given = api.evaluate(off, manifest=made, split="test", depth_tolerance="12mm", slice_mm=3.0)
+    assert given.beside.whole.kinds["depth_in_mm"][MEAN].value == 1.0  # the limit included
+
+
+@pytest.mark.parametrize(
+    ("slices_mm", "message"),
+    [
+        ([1.0, None], "2 does not say how far its slices lie apart; add --slice-mm"),
+        (["missing", 1.0], r"the distance of slices cannot be read: .* is missing; add --slice-mm"),
+    ],
+)
+def test_distances_that_nobody_knows(tmp_path, found, monkeypatch, slices_mm, message):
+    distances(monkeypatch, slices_mm)
+    with pytest.raises(ConfigError, match=message):
+        api.evaluate(found, manifest=manifest(tmp_path), split="test", depth_tolerance="10mm")
+
+
 def test_tables_know_no_millimetres(found):
     with pytest.raises(ConfigError, match="tables do not know how large a pixel is"):
         api.evaluate(found, "labels.csv", "boxes.csv", min_radius="8.5mm")
