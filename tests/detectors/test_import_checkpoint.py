@@ -276,6 +276,7 @@ def test_another_file_is_refused(content: bytes, message: str, tmp_path: Path) -
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 1500), noise=st.binary(max_size=30))
 @example(cut=64, noise=b"J\x00\x00\x00\x00Q")
+@example(cut=1311, noise=b"\x00\x10")  # a tensor that is called a folder: torch would return memory
 @example(cut=91, noise=b"\x00")  # another name in place of the tensor's, were it not for the checksums
 def test_damage_is_an_error_of_ours(cut: int, noise: bytes, tmp_path: Path) -> None:
     """Any cut and any noise in a small file: a CheckpointError, or the tensors as they were."""

@@ -37,6 +37,8 @@ RESNETS = {  # (blocks of layer3, three convolutions a block) -> torchvision's n
 }
 OUR_BACKBONE, OUR_HEAD = "net.backbone.backbone.body.resnet.", "net.head."
 _ARCHIVE = b"PK\x03\x04"
+_FOLDER = 0x10
+"""Attribute of an entry that is a folder: torch reads no byte of it, and returns whatever lay in memory."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,13 @@ def _refuse_damage(path: Path) -> None:
             if file.read(len(_ARCHIVE)) != _ARCHIVE:  # the format before torch 1.6 has none
                 return
             with zipfile.ZipFile(file) as archive:
-                broken = archive.testzip()
+                broken = archive.testzip() or next(
+                    (entry.filename for entry in archive.infolist() if entry.external_attr & _FOLDER), None
+                )
     except (zipfile.BadZipFile, zlib.error, *DAMAGED) as error:
         raise CheckpointError(f"{path}: not a file of torch.save, or damaged ({error})") from error
     if broken is not None:
-        raise CheckpointError(f"{path}: is damaged (checksum of '{broken}'); fetch or save it again")
+        raise CheckpointError(f"{path}: is damaged (at '{broken}'); fetch or save it again")
 
 
 def _read_tensors(path: Path) -> Any:
