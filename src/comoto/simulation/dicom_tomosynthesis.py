@@ -83,7 +83,11 @@ def encode_frame(frame: NDArray[np.uint16], precision: int) -> bytes:
 
 def write_tomosynthesis(path: Path, header: TomosynthesisHeader, frames: Iterable[bytes]) -> None:
     """Write encoded ``frames`` (JPEG 2000, stored order); the name appears when the file is complete."""
-    dataset = _dataset(header)
+    write_frames(path, volume_dataset(header), frames)
+
+
+def write_frames(path: Path, dataset: FileDataset, frames: Iterable[bytes]) -> None:
+    """Write ``dataset`` with its encoded frames; the name appears when the file is complete."""
     dataset.PixelData = encapsulate(list(frames), has_bot=True)
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
@@ -91,7 +95,8 @@ def write_tomosynthesis(path: Path, header: TomosynthesisHeader, frames: Iterabl
         dataset.save_as(part, enforce_file_format=True)
 
 
-def _dataset(header: TomosynthesisHeader) -> FileDataset:
+def volume_dataset(header: TomosynthesisHeader) -> FileDataset:
+    """Return the object without its pixels, with the habits of BCS-DBT."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = BREAST_TOMOSYNTHESIS_IMAGE
     meta.MediaStorageSOPInstanceUID = header.sop_instance_uid

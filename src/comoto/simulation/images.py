@@ -69,7 +69,8 @@ def make_tomosynthesis(case: TomosynthesisCase, config: SimulateConfig, root: Pa
     del phantom
     header = volume_header(case, config.grid, config.traps, acquisition)
     path = volume_path(root, case, config.tomosynthesis.layout)
-    write_tomosynthesis(path, header, streams(case, volume.frames(), config.traps.precision_bits))
+    frames = stored_frames(case, volume.frames())
+    write_tomosynthesis(path, header, (encode_frame(frame, config.traps.precision_bits) for frame in frames))
     return [
         {**finding(box, case, config.grid), "slice": index, "num_slices": len(volume.slice_heights)}
         for box, index in zip(volume.boxes_xyxy, volume.slice_indices, strict=True)
@@ -93,12 +94,13 @@ def in_stored_orientation(
     return np.ascontiguousarray(pixels[:, ::-1]) if case.laterality is Laterality.RIGHT else pixels
 
 
-def streams(case: TomosynthesisCase, frames: Iterable[NDArray[np.uint16]], precision: int) -> Iterator[bytes]:
-    """Yield the encoded frames in stored orientation."""
+def stored_frames(
+    case: TomosynthesisCase, frames: Iterable[NDArray[np.uint16]]
+) -> Iterator[NDArray[np.uint16]]:
+    """Yield frames (H, W) in left orientation as they are stored: some turned by 180 degrees."""
     for frame in frames:
         stored = in_stored_orientation(frame, case)
-        stored = stored[::-1, ::-1] if case.rotated else stored
-        yield encode_frame(np.ascontiguousarray(stored), precision)
+        yield np.ascontiguousarray(stored[::-1, ::-1] if case.rotated else stored)
 
 
 def volume_header(

@@ -285,7 +285,7 @@ def _study(config: SecondConfig, number: int, split: Split, *, boxed: bool) -> l
             view=view,
             label=label,
             subject=subject,
-            rotated=bool(rng.random() < config.traps.rotated_share),
+            rotated=_rotated(config, side, rng),
             breast=patient.exams[side].breast,
             masses=(),
             exam=patient.exams[side],
@@ -293,6 +293,15 @@ def _study(config: SecondConfig, number: int, split: Split, *, boxed: bool) -> l
         )
         for image, (side, view) in enumerate(views)
     ]
+
+
+def _rotated(config: SecondConfig, side: Laterality, rng: np.random.Generator) -> bool:
+    """Tell whether a volume is stored turned by 180 degrees.
+
+    Hologic's orientation is always the same, rows to the back: left breasts are turned, right ones upright.
+    """
+    drawn = bool(rng.random() < config.traps.rotated_share)
+    return side is Laterality.LEFT if config.tomosynthesis.headers == "hologic" else drawn
 
 
 def _mammograms(config: SecondConfig, number: int, split: str) -> list[SecondMammogramCase]:

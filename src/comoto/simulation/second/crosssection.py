@@ -22,7 +22,7 @@ from comoto.simulation.anatomy import Breast, ViewShape
 
 Floats = NDArray[np.floating]
 MLO_ANGLE = math.radians(48.0)
-FORWARD = 1.3
+FORWARD = 1.7
 """How much longer, from chest wall to nipple, compression makes a breast."""
 _WIDER = 1.12
 _BLUNT = 0.14

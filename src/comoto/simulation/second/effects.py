@@ -133,14 +133,17 @@ def _inside(window: Window, distance: FloatImage, value: np.float32) -> FloatIma
     lesion = window.item.lesion
     x, y, z = window.local
     if lesion.shape.family == "node":
-        notch = lesion.waves[0, :3] / np.linalg.norm(lesion.waves[0, :3]) * np.float32(0.42 * lesion.radius)
+        notch = lesion.waves[0, :3] * np.asarray([1, 1, 0.3], np.float32)
+        notch *= np.float32(0.45 * lesion.radius) / np.linalg.norm(notch)
         gap2 = (x - notch[0]) ** 2 + (y - notch[1]) ** 2 + (z - notch[2]) ** 2
-        fat = np.exp(-gap2 / np.float32((0.38 * lesion.radius) ** 2))
+        fat = np.exp(-gap2 / np.float32((0.45 * lesion.radius) ** 2))
     elif lesion.shape.family == "fat_containing":
         mottle = np.zeros_like(distance)
-        for kx, ky, kz, phase, _ in lesion.waves:
-            mottle += np.sin((kx * x + ky * y + kz * z) * np.float32(6.5 / lesion.radius) + phase)
-        solid = 0.5 + 0.5 * np.tanh((mottle - np.float32(2.6 * (0.5 - lesion.look.fill))) * 1.2)
+        for number, (kx, ky, kz, phase, _) in enumerate(lesion.waves):
+            # Waves of one length make stripes; of many lengths, islands.
+            fine = np.float32((1.4 + 0.9 * number) / lesion.radius)
+            mottle += np.sin((kx * x + ky * y + kz * z) * fine + phase) / np.float32(1 + 0.25 * number)
+        solid = 0.5 + 0.5 * np.tanh((mottle - np.float32(2.2 * (0.5 - lesion.look.fill))) * 1.1)
         capsule = np.clip(1 + (distance + np.float32(0.9)) / np.float32(0.5), 0, 1)
         fat = 1 - np.maximum(solid, capsule)
     else:

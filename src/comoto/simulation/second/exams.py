@@ -6,7 +6,7 @@ Everything here is in left orientation (chest wall at column 0); the writers mir
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,19 @@ from comoto.simulation.second.styles import (
 
 FloatImage = NDArray[np.float32]
 _PROBE_SLICES = 5
+
+
+@dataclass(frozen=True)
+class VolumeHabits:
+    """How a workstation stores volumes.
+
+    Attributes:
+        beyond_mm: how much thicker than the breast the stack of slices is.
+        window: (lowest, highest) shown stored value; None draws them.
+    """
+
+    beyond_mm: float = 0.0
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +195,9 @@ def slice_box(lesion: Placed, phantom: SecondPhantom) -> BoxXyxy:
     return left, top, float(min(grid.columns, np.ceil(x2))), float(min(grid.rows, np.ceil(y2)))
 
 
-def expose_tomosynthesis(phantom: SecondPhantom, name: str, rng: np.random.Generator) -> SecondVolume:
+def expose_tomosynthesis(
+    phantom: SecondPhantom, name: str, rng: np.random.Generator, habits: VolumeHabits | None = None
+) -> SecondVolume:
     """Acquire projections of ``phantom`` with a system of ``TOMOSYNTHESIS`` and prepare their slices."""
     grid, style = phantom.grid, TOMOSYNTHESIS[name]
     sources = tomosynthesis_sources(grid.rows, grid.pixel_mm, style.angle_deg, style.num_views)
@@ -192,8 +207,13 @@ def expose_tomosynthesis(phantom: SecondPhantom, name: str, rng: np.random.Gener
         projection[:] = detect(projection, quanta, 0.0, rng)
     filtered_part = filter_sweep(part, grid.pixel_mm, style) if phantom.lesions else None
     reconstruction = Reconstruction(whole, sources, grid.pixel_mm, filter_sweep(whole, grid.pixel_mm, style))
-    heights = slice_heights(phantom.view.thickness, phantom.height(0.0), grid.slice_mm * style.slice_factor)
+    habits = habits or VolumeHabits()
+    heights = slice_heights(
+        phantom.view.thickness + habits.beyond_mm, phantom.height(0.0), grid.slice_mm * style.slice_factor
+    )
     stored, level = _common_range(reconstruction, heights, grid.pixel_mm, style, rng)
+    if habits.window is not None:
+        stored = replace(stored, stored_low=habits.window[0], stored_high=habits.window[1])
     boxes = tuple(slice_box(lesion, phantom) for lesion in phantom.lesions)
     places = [phantom.height(lesion.center[2]) for lesion in phantom.lesions]
     indices = tuple(int(np.argmin(np.abs(heights - place))) for place in places)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from comoto.simulation.dicom_mammogram import write_mammogram
-from comoto.simulation.dicom_tomosynthesis import write_tomosynthesis
+from comoto.simulation.dicom_tomosynthesis import encode_frame, write_tomosynthesis
 from comoto.simulation.images import (
     Acquisition,
     finding,
     in_stored_orientation,
     mammogram_path,
-    streams,
+    stored_frames,
     volume_header,
     volume_path,
 )
 from comoto.simulation.second.cohort import SecondCase, SecondMammogramCase, SecondVolumeCase, pixel_rng
 from comoto.simulation.second.config import SecondConfig
 from comoto.simulation.second.crosssection import CrossSection
-from comoto.simulation.second.exams import SecondVolume, expose_mammogram, expose_tomosynthesis
+from comoto.simulation.second.dicom_hologic import HOLOGIC_VOLUMES, write_hologic
+from comoto.simulation.second.exams import (
+    SecondVolume,
+    VolumeHabits,
+    expose_mammogram,
+    expose_tomosynthesis,
+)
 from comoto.simulation.second.material import draw_material
 from comoto.simulation.second.phantom import SecondPhantom, compress
 from comoto.simulation.second.placement import draw_places, put
@@ -54,10 +61,17 @@ def make_second_mammogram(case: SecondMammogramCase, config: SecondConfig, root:
 def make_second_volume(case: SecondVolumeCase, config: SecondConfig, root: Path) -> list[Finding]:
     """Make and write a volume; return its findings, of which there are none where only the label is known."""
     phantom = phantom_of(case, config)
-    volume = expose_tomosynthesis(phantom, case.exam.style, pixel_rng(config, case).spawn(1)[0])
+    hologic = config.tomosynthesis.headers == "hologic"
+    habits = HOLOGIC_VOLUMES if hologic else VolumeHabits()
+    volume = expose_tomosynthesis(phantom, case.exam.style, pixel_rng(config, case).spawn(1)[0], habits)
     path = volume_path(root, case, config.tomosynthesis.layout)
     header = volume_header(case, config.grid, config.traps, _acquisition(volume, phantom, config))
-    write_tomosynthesis(path, header, streams(case, volume.frames(), config.traps.precision_bits))
+    frames = stored_frames(case, volume.frames())
+    if hologic:
+        write_hologic(path, replace(header, frame_laterality=case.laterality), frames)
+    else:
+        encoded = (encode_frame(frame, config.traps.precision_bits) for frame in frames)
+        write_tomosynthesis(path, header, encoded)
     if not case.boxed:
         return []
     return [

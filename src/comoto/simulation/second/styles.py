@@ -49,9 +49,9 @@ class TomosynthesisStyle:
 
 
 TOMOSYNTHESIS: dict[str, TomosynthesisStyle] = {
-    "narrow": TomosynthesisStyle(7.5, 15, 1.0, 0.20, 0.22, 3.2, 0.55, 3.2, 2.0e6, 0.85, 0.02, 0.997),
-    "medium": TomosynthesisStyle(12.5, 9, 0.8, 0.28, 0.30, 2.4, 0.35, 2.6, 3.0e6, 0.65, 0.05, 0.998),
-    "wide": TomosynthesisStyle(25.0, 25, 1.25, 0.14, 0.18, 3.6, 0.45, 2.8, 2.6e6, 0.95, 0.01, 0.994),
+    "narrow": TomosynthesisStyle(7.5, 15, 1.0, 0.12, 0.24, 4.0, 0.40, 3.0, 1.5e6, 0.85, 0.02, 0.997),
+    "medium": TomosynthesisStyle(12.5, 9, 0.8, 0.19, 0.25, 2.8, 0.12, 2.6, 3.0e6, 0.65, 0.05, 0.998),
+    "wide": TomosynthesisStyle(25.0, 25, 1.25, 0.13, 0.20, 3.6, 0.30, 2.2, 3.0e6, 0.95, 0.01, 0.994),
 }
 
 
@@ -78,8 +78,8 @@ class MammographyStyle:
 
 
 MAMMOGRAPHY: dict[str, MammographyStyle] = {
-    "plain": MammographyStyle(1.6e6, 0.10, ((2.5, 0.35), (0.6, 0.5)), 0.80, 1.0, 0.05, 0.997),
-    "crisp": MammographyStyle(1.1e6, 0.08, ((4.0, 0.8), (0.8, 0.9)), 0.95, 1.25, 0.02, 0.999),
+    "plain": MammographyStyle(4.0e6, 0.22, ((2.5, 0.35), (0.6, 0.5)), 0.80, 1.0, 0.05, 0.997),
+    "crisp": MammographyStyle(2.5e6, 0.17, ((4.0, 0.8), (0.8, 0.9)), 0.95, 1.25, 0.02, 0.999),
 }
 
 
@@ -101,7 +101,7 @@ def _gain(samples: int, pixel_mm: float, style: TomosynthesisStyle, share: float
     frequency = np.fft.rfftfreq(padded, pixel_mm)
     ramp = style.floor + (1 - style.floor) * np.minimum(frequency / style.ramp_per_mm, style.cap)
     gain = ramp if share == 1.0 else 1 + share * np.maximum(ramp - 1, 0)
-    end = min(style.end_per_mm, 0.62 / pixel_mm)
+    end = min(style.end_per_mm, 0.7 / pixel_mm)
     gain = gain * np.where(frequency < end, 0.5 + 0.5 * np.cos(np.pi * frequency / end), 0.0)
     return padded, gain.astype(np.float32)
 
