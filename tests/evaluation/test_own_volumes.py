@@ -111,7 +111,7 @@ def headers(monkeypatch, spacings, shape=(2000, 2000)):
         spacing = spacings[int(path.name) - 1]
         if spacing == "missing":
             raise DatasetError(f"{path}: is missing")
-        return SimpleNamespace(spacing_mm=spacing, rows=shape[0], columns=shape[1])
+        return SimpleNamespace(spacing_mm=spacing, slice_mm=None, rows=shape[0], columns=shape[1])
 
     monkeypatch.setattr(own_volumes, "read_source_header", header)
 

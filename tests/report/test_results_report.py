@@ -79,9 +79,11 @@ def test_figures_are_those_of_evaluate(manifest, tables, interval, split):
     scored = manifest if split is None else manifest.select(manifest.images["split"] == split)
     found = HeldOut(scored, tables, HitRadius(RADIUS), Resampling(40, 3, interval))
     for model, table in zip(found.models, tables.values(), strict=True):
-        result = api.evaluate(table, manifest=manifest, split=split, interval=interval, **SETTINGS)
-        alone = {key: value for key, value in result.record().items() if key != "beside"}
-        assert model.result.record() == alone
+        result = api.evaluate(
+            table, manifest=manifest, split=split, interval=interval, depth_tolerance="10mm", **SETTINGS
+        )
+        both = model.result.record() | {"beside": model.beside.record()}
+        assert both == result.record()
 
 
 def test_a_radius_that_is_too_large_is_said_at_the_top_and_to_the_caller(manifest, tables, tmp_path, told):
@@ -100,6 +102,9 @@ def test_the_page_shows_them(manifest, tables, text):
         content = json.loads(api.evaluate(table, manifest=manifest, **SETTINGS).to_json())
         for name, (low, high) in content["bootstrap"]["intervals"].items():
             assert f"{content[name]:.2f} ({low:.2f} to {high:.2f})" in text
+        for name, figure in content["beside"]["areas"].items():
+            assert name in ("auc_per_breast", "auc_per_exam", "wafroc")
+            assert "{:.2f} ({:.2f} to {:.2f})".format(figure["value"], *figure["interval"]) in text
         assert content["warnings"]
         assert all(html.escape(line) in text for line in content["warnings"])
     assert text.count('<div class="score">') == 2 + 1
@@ -134,7 +139,7 @@ def headers_say(monkeypatch, spacing):
 
     def header(path):
         asked[path] += 1
-        return SimpleNamespace(spacing_mm=spacing, rows=2000, columns=2000)
+        return SimpleNamespace(spacing_mm=spacing, slice_mm=None, rows=2000, columns=2000)
 
     monkeypatch.setattr(own_volumes, "read_source_header", header)
     return asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from comoto.evaluation.beside import ALL_VOLUMES, AREAS, CHALLENGE, DEPTH_ERROR, Beside, PartResult
+from comoto.evaluation.beside import ALL_VOLUMES, AREAS, CHALLENGE, DEPTH_ERROR, Beside, Kinds, PartResult
 from comoto.evaluation.challenge import MEAN_NAME, METRIC_ALL
 from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES
 from comoto.evaluation.figures import CPM_FPS, CPM_NAME, Judged
@@ -17,7 +17,9 @@ _FRACTIONS = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
 
 def beside_lines(result: Beside) -> list[str]:
     """Return the lines of everything."""
-    lines = ["beside the challenge's metric", *_depth_lines(result), *_whole_lines(result.whole.kinds)]
+    lines = ["beside the challenge's metric", *_depth_lines(result)]
+    for title, figure, digits in _other_titles(result.whole.kinds):
+        lines.append(_line(title, figure, 2 if digits == 1 else 4))
     for column, parts in result.groups.items():
         lines += ["", *_group_lines(column, parts)]
     if any(part.is_small for parts in result.groups.values() for part in parts.values()):
@@ -30,47 +32,50 @@ def beside_lines(result: Beside) -> list[str]:
 
 
 def _depth_lines(result: Beside) -> Iterator[str]:
-    kinds, rules = result.whole.kinds, result.rules
+    kinds = result.whole.kinds
     yield "  what counts as a hit in depth: mean sensitivity, positive volumes, 1-4 FP/volume"
-    titles = {
-        IN_PLANE: "any depth: by x and y alone",
-        CONSTANT: f"every depth put at {rules.constant:g} of the stack",
-        MILLIMETRES: f"within {rules.tolerance_mm or 0:g} mm of the annotated slice",
-    }
-    for name, title in titles.items():
+    for name, title in _depth_titles(result).items():
         if name in kinds:
             yield _line(f"  {title}", kinds[name][MEAN_NAME])
     yield (
-        f"    (a depth of {rules.constant:g} of the stack is right by the challenge's rule for "
+        f"    (a depth of {result.rules.constant:g} of the stack is right by the challenge's rule for "
         f"{100 * result.free_share:.1f} % of the lesions)"
     )
+
+
+def figure_titles(result: Beside) -> Iterator[tuple[str, Judged, int]]:
+    """Yield the figures of the whole cohort, each with what it is called and its decimals."""
+    kinds = result.whole.kinds
+    for name, title in _depth_titles(result).items():
+        if name in kinds:
+            yield f"Mean sensitivity, {title}", kinds[name][MEAN_NAME], 2
+    for title, figure, digits in _other_titles(kinds):
+        yield title if title.startswith("wAFROC") else title[:1].upper() + title[1:], figure, digits
+
+
+def _depth_titles(result: Beside) -> dict[str, str]:
+    return {
+        IN_PLANE: "any depth: by x and y alone",
+        CONSTANT: f"every depth put at {result.rules.constant:g} of the stack",
+        MILLIMETRES: f"within {result.rules.tolerance_mm or 0:g} mm of the annotated slice",
+    }
+
+
+def _other_titles(kinds: Kinds) -> Iterator[tuple[str, Judged, int]]:
     errors = kinds[DEPTH_ERROR]
     for unit in ("slices", "mm"):
         if f"median_{unit}" in errors:
-            yield _line(
-                f"depth error of the best box of a lesion, median, {unit}", errors[f"median_{unit}"], 2
-            )
-            yield _line(
-                f"depth error of the best box, 90 % quantile, {unit}", errors[f"quantile_90_{unit}"], 2
-            )
-
-
-def _whole_lines(kinds: Mapping[str, Mapping[str, Judged]]) -> Iterator[str]:
+            yield f"depth error of the best box of a lesion, median, {unit}", errors[f"median_{unit}"], 1
+            yield f"depth error of the best box, 90 % quantile, {unit}", errors[f"quantile_90_{unit}"], 1
     for fps in CPM_FPS:
         rate = _FRACTIONS.get(fps, f"{fps:g}")
-        yield _line(f"sensitivity, all volumes, {rate} FP/volume", kinds[ALL_VOLUMES][_name(fps)])
-    yield _line("mean of these seven (CPM)", kinds[ALL_VOLUMES][CPM_NAME])
+        figure = kinds[ALL_VOLUMES][f"sensitivity_at_{fps:g}_fps_all"]
+        yield f"sensitivity, all volumes, {rate} FP/volume", figure, 2
+    yield "mean of these seven (CPM)", kinds[ALL_VOLUMES][CPM_NAME], 2
     for name, figure in kinds[AREAS].items():
-        title = (
-            "wAFROC figure of merit"
-            if name == WAFROC
-            else f"AUC per {name.removeprefix('auc_per_')}, by its largest score"
-        )
-        yield _line(title, figure)
-
-
-def _name(fps: float) -> str:
-    return f"sensitivity_at_{fps:g}_fps_all"
+        unit = name.removeprefix("auc_per_")
+        title = "wAFROC figure of merit" if name == WAFROC else f"AUC per {unit}, by its largest score"
+        yield title, figure, 2
 
 
 def _line(title: str, figure: Judged, digits: int = 4) -> str:

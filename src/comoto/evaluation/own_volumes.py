@@ -152,6 +152,14 @@ class OwnVolumes:
         """
         return self.headers.spacings()
 
+    @cached_property
+    def slice_mm(self) -> Float64Array | None:
+        """Distance of the slices of each volume, NaN for those without a lesion; None if not known of all."""
+        try:
+            return slice_distances(self)
+        except ConfigError:
+            return None
+
 
 def part_of(manifest: Manifest, split: Split | None) -> Manifest:
     """Return the images of one split, or the manifest as it is.

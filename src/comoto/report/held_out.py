@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from comoto.evaluation.auc import breasts_and_exams
+from comoto.evaluation.beside import Beside, beside
 from comoto.evaluation.bootstrap import Bootstrap
 from comoto.evaluation.challenge import ChallengeResult, score
 from comoto.evaluation.challenge_tables import (
@@ -16,6 +18,7 @@ from comoto.evaluation.challenge_tables import (
     read_predictions,
     read_truth,
 )
+from comoto.evaluation.depth_variants import TOLERANCE_MM, DepthRules
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.own_volumes import HitRadius, OwnVolumes, Spacing, own_volumes
 from comoto.evaluation.paired import PairedDifference, paired_difference
@@ -88,12 +91,14 @@ class Scored:
         title: of the model.
         found: its predictions, matched.
         result: the challenge's metrics with intervals.
+        beside: what stands beside them.
         detections: those that have a score and a volume, highest score first.
     """
 
     title: str
     found: ChallengePredictions
     result: ChallengeResult
+    beside: Beside
     detections: tuple[Detection, ...]
 
     @property
@@ -187,6 +192,10 @@ class HeldOut:
             record for record in manifest.records() if record.modality is Modality.TOMOSYNTHESIS
         )
         self.lesions = self._lesions(own, spacing, in_mm or radius.in_mm)
+        distances = own.slice_mm if in_mm or radius.in_mm else None
+        self._rules = DepthRules(tolerance_mm=None if distances is None else TOLERANCE_MM, slice_mm=distances)
+        sides = [record.laterality.value for record in self.volumes]
+        self._units = breasts_and_exams(self.truth, sides)
         self.models = tuple(
             self._scored(title, table, draws, own.warnings) for title, table in predictions.items()
         )
@@ -225,7 +234,8 @@ class HeldOut:
         found = read_predictions(table, self.truth)
         result = score(found, self.truth, draws, self.min_radius)
         result = replace(result, warnings=(*warnings, *result.warnings))
-        return Scored(title, found, result, self._detections(found))
+        more = beside(found, self.truth, self._rules, self._units, {}, draws)
+        return Scored(title, found, result, more, self._detections(found))
 
     def _detections(self, found: ChallengePredictions) -> tuple[Detection, ...]:
         known = np.flatnonzero((found.volume >= 0) & ~np.isnan(found.scores))

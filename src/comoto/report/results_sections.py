@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from comoto.evaluation.beside_text import figure_titles
 from comoto.evaluation.bootstrap import Interval
 from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.evaluation.depth import CAUTION
+from comoto.evaluation.figures import Judged
 from comoto.progress import track
 from comoto.report.breakdown import breakdowns
 from comoto.report.findings import findings_of
@@ -88,7 +91,28 @@ def froc_section(material: Material) -> Page:
             for key, name in _FIGURES.items()
         },
         "warnings": tuple(dict.fromkeys(text for model in models for text in model.result.warnings)),
+        "beside": _beside_rows(models),
+        "free_depth": f"{100 * models[0].beside.free_share:.0f} %",
+        "constant_depth": f"{models[0].beside.rules.constant:g}",
     }
+
+
+def _beside_rows(models: Sequence[Scored]) -> dict[str, list[str]]:
+    """Return what stands beside the challenge's metrics: a row a figure, a cell a model."""
+    rows: dict[str, list[str]] = {}
+    for titled in ([*figure_titles(model.beside)] for model in models):
+        for title, figure, digits in titled:
+            rows.setdefault(title, []).append(_judged_text(figure, digits))
+    return rows
+
+
+def _judged_text(figure: Judged, digits: int) -> str:
+    if math.isnan(figure.value):
+        return NOT_KNOWN
+    if figure.interval is None or math.isnan(figure.interval.low):
+        return f"{figure.value:.{digits}f}"
+    ends = f"{figure.interval.low:.{digits}f} to {figure.interval.high:.{digits}f}"
+    return f"{figure.value:.{digits}f} ({ends})"
 
 
 def pictures_section(material: Material) -> Page:
