@@ -165,7 +165,7 @@ def views_picture() -> np.ndarray:
             frame = shown(volume.frame(exam.slice_index), volume.stored.window)
             row.append(whole(frame, volume.boxes_xyxy[0]))
         rows.append(np.hstack(row))
-    return np.vstack(rows)
+    return cv2.resize(np.vstack(rows), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
 
 
 def styles_picture() -> np.ndarray:
