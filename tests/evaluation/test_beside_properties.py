@@ -34,7 +34,7 @@ def breast(row):
     return row["StudyUID"], row["View"][0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(FEW_SCORES), st.sampled_from([0.0, 0.4, 0.5, 1.0]), st.sampled_from([3.0, 10.0, 25.0]))
 def test_equal_to_the_literal_reference(case, constant, tolerance):
     found, truth = read(case)
@@ -80,7 +80,7 @@ def redrawn(case, times):
     return copied(found), copied(known), copied(lesions)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(FEW_SCORES), st.lists(st.integers(0, 3), min_size=2, max_size=2))
 def test_a_draw_of_patients_is_the_same_tables_with_their_rows_so_many_times(case, counts):
     found, truth = read(case)
@@ -105,7 +105,7 @@ def test_a_draw_of_patients_is_the_same_tables_with_their_rows_so_many_times(cas
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases(FEW_SCORES), st.data())
 def test_a_part_by_volumes_is_the_tables_of_those_volumes(case, data):
     found, truth = read(case)
