@@ -65,6 +65,17 @@ class Table:
             raise DatasetError(f"{self.name}: {problem} ({self.where(~good)}); {remedy}")
 
 
+def header_of(source: TableSource) -> list[str]:
+    """Return the names of all columns of a table, as ``read_table`` would find them.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return [str(name) for name in source.columns]
+    return list(read_csv_rows(Path(source), _FALLBACK).header)
+
+
 def read_table(source: TableSource, what: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
     """Read the named columns.
 

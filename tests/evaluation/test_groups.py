@@ -87,6 +87,20 @@ def test_wrong_columns(given, message):
         api.evaluate(FOUND, labels(A, B, C, D), LESIONS, **given)
 
 
+def test_tables_that_are_not_utf8_can_be_grouped_by(tmp_path):
+    frames = {"labels": labels(A, B, C, D).assign(Ort="Köln"), "boxes": LESIONS.assign(Class="Übel")}
+    for name, frame in frames.items():
+        frame.to_csv(tmp_path / f"{name}.csv", index=False, encoding="cp1252")
+    paths = [tmp_path / f"{name}.csv" for name in frames]
+    groups = api.evaluate(FOUND, *paths, by="Ort,type").beside.groups
+    assert {name: list(parts) for name, parts in groups.items()} == {"Ort": ["Köln"], "type": ["Übel"]}
+
+
+def test_a_column_of_the_boxes_hides_that_of_the_labels():
+    both = labels(A, B, C, D).assign(Class="of the volume"), LESIONS.assign(Class="of the lesion")
+    assert list(api.evaluate(FOUND, *both, by="type").beside.groups["type"]) == ["of the lesion"]
+
+
 def test_too_many_values():
     names = tuple(f"name {k}" for k in range(21))
     many = read_truth(labels(*map(volume, range(21))), boxes(box(volume(0))))
@@ -168,6 +182,14 @@ class TestLesionTable:
             ([{**A, "Lesion": 1}, {**A, "Lesion": 1}], r"lesions have two rows \(row 1\)"),
             ([{**C, "Lesion": 0}, {**C, "Lesion": 0}], r"volumes have two rows \(row 1\)"),
             ([{**volume(8), "Lesion": 1}], "no row names a volume of the cohort"),
+            (
+                [
+                    {**A, "Lesion": 1, "kind": "mass"},
+                    {**A, "Lesion": 2, "kind": "cyst"},
+                    {**C, "Lesion": 0, "kind": "normal"},
+                ],
+                r"column kind: a row says something else than another one of its volume \(row 1\)",
+            ),
             ([{"StudyUID": "S1", "Lesion": 1}], "column 'View' is missing"),
             ([{**A, "Lesion": "first"}], "Lesion is 'first', which is not a number"),
         ],

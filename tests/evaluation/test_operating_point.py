@@ -140,10 +140,17 @@ def test_a_point_belongs_to_a_model_and_its_settings(told):
     def point(**made_by):
         return KnownPoint(0.5, "0.5fp", made_by, {})
 
+    former = config.model_copy(
+        update={"aggregation": config.aggregation.model_copy(update={"span": "strong"})}
+    )
+    of_then = settings | {"aggregation": {k: v for k, v in settings["aggregation"].items() if k != "span"}}
+    check_point(point(model_sha256="1" * 64, inference=of_then), model, former)
     check_point(point(model_sha256="1" * 64, inference=settings | {"batch_size": 99}), model, config)
     with pytest.raises(ConfigError, match=r"of another model \(other\), whose scores mean something else"):
         check_point(point(model="other", model_sha256="2" * 64, inference=settings), model, config)
-    with pytest.raises(ConfigError, match=r"with other settings \(slice_step\), which give other scores"):
+    with pytest.raises(
+        ConfigError, match=r"with other settings \(slice_step\), which give other boxes or scores"
+    ):
         check_point(point(model_sha256="1" * 64, inference=settings | {"slice_step": 7}), model, config)
     check_point(point(), model, config)
     assert "does not say on which model's predictions it was chosen" in told.readouterr().err

@@ -315,3 +315,6 @@ def test_mammograms_can_show_the_breasts_of_the_volumes():
         assert mammogram.exam.lesions == volume.exam.lesions
         assert mammogram.exam.seed == volume.exam.seed
         assert (mammogram.laterality, mammogram.view) == (volume.laterality, volume.view)
+    styles = {(case.study_id, case.exam.style) for case in plan_mammograms(config)}
+    assert len(styles) == len({study for study, _ in styles})
+    assert {style for _, style in styles} == {"plain", "crisp"}

@@ -76,6 +76,10 @@ def test_a_study_of_a_former_version_keeps_its_spans(tmp_path: Path, wanted: lis
     written = tmp_path / student.name / "run" / "config.yaml"
     written.parent.mkdir(parents=True)
     written.write_text(dump_yaml(content), encoding="utf-8")
+    for run in build_grid(study, Path("/elsewhere")).teachers:  # begun by this version, which says the span
+        beside = tmp_path / run.name / "run" / "config.yaml"
+        beside.parent.mkdir(parents=True)
+        beside.write_text(dump_yaml(run.config.model_dump(mode="json")), encoding="utf-8")
     grid = build_grid(study, tmp_path)
     assert {run.config.inference.aggregation.span for run in (*grid.teachers, *grid.students)} == {span}
     assert rules_of(study, grid.students[0].config)["tracks"].span == span
@@ -273,6 +277,8 @@ def test_the_words_of_former_versions_are_understood() -> None:
     assert (study.reference, "arms" in study.model_dump()) == ("pretraining", False)
     named = {"fine-tuned": {"impa": False}, "pretraining": {"impa": True}}
     assert StudyConfig.model_validate(content | {"variants": named}).reference == "fine-tuned"
+    with pytest.raises(ValidationError, match="reference 'fine-tuned' is no variant; known: mine"):
+        StudyConfig.model_validate(content | {"variants": {"mine": {"impa": False}}})
     with pytest.raises(ValidationError, match="'arms' is the former word for 'variants'; give one of them"):
         StudyConfig.model_validate(content | {"arms": content["variants"]})
 

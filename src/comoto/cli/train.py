@@ -80,7 +80,7 @@ def student(
     """Train a detector on tomosynthesis, with or without a teacher.
 
     The presets start from the teacher and mix mammograms into every batch. The variants of the comparison:
-    `--set joint.size=0` (pretraining), with `--set init=scratch`, `distill.kind=image_level` or
+    `--set joint.size=0` (fine-tuned), with `--set init=scratch`, `distill.kind=image_level` or
     `distill.kind=lesion_points` (LsKD) besides. With --resume nothing but --out has to be given.
 
     Example: comoto train student --tomosynthesis prepared/dbt --mammograms prepared/mammograms

@@ -52,7 +52,7 @@ def index(dataset: str, root: Path, *, strict: bool = False, **options: Any) -> 
 
 def _read(dataset: str, reader: Any, root: Path, options: Mapping[str, Any]) -> Manifest:
     """Call a reader with its options; one of outside code may take them as plain arguments."""
-    kind = options_of(reader)
+    kind, root = options_of(reader), root.absolute()
     found: Manifest
     if kind is None:
         require_options(dataset, options, set(inspect.signature(reader).parameters) - {"root"})
@@ -61,7 +61,7 @@ def _read(dataset: str, reader: Any, root: Path, options: Mapping[str, Any]) -> 
     else:
         chosen = parse_options(dataset, kind, options)
         _require_there(root, getattr(chosen, "tables", None))
-        found = reader(root.absolute(), chosen)
+        found = reader(root, chosen)
     return found
 
 

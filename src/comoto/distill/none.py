@@ -1,4 +1,4 @@
-"""No distillation: scratch training and plain pretraining."""
+"""No distillation: scratch training and plain fine-tuning."""
 
 from __future__ import annotations
 

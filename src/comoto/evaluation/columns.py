@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from comoto.csv_rows import read_csv_rows
 from comoto.errors import ConfigError
 from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.records import Manifest, Modality
-from comoto.tables import Float64Array, TableSource, read_table
+from comoto.tables import Float64Array, TableSource, header_of, read_table
 
 NOT_SAID = "(not said)"
+_KEYS = ("PatientID", "StudyUID", "View")
+"""Columns that both tables have, and that are of the volume."""
 _MISSING = ("nan", "<NA>", "None")
 """How data frames write that they have no value."""
 SIZE = "size"
@@ -92,21 +92,15 @@ def columns_of_tables(labels: TableSource, boxes: TableSource, truth: ChallengeT
     for name, (values, lines) in _all_texts(boxes, "boxes").items():
         row_of = {line: row for row, line in enumerate(lines)}
         lesions[name] = Column("lesions", tuple(values[row_of[line]] for line in truth.lesion_line.tolist()))
-    return {name: column for name, column in lesions.items() if name not in volumes} | volumes
+    return volumes | {name: column for name, column in lesions.items() if name not in _KEYS}
 
 
 def _all_texts(source: TableSource, what: str) -> dict[str, tuple[tuple[str, ...], list[int]]]:
     """Return the columns of a table that stand once in its header, as text, and the line of each row."""
-    header = (
-        [str(name) for name in source.columns] if isinstance(source, pd.DataFrame) else _header(Path(source))
-    )
+    header = header_of(source)
     names = [name for name in header if name and header.count(name) == 1]
     table = read_table(source, what, names, ())
     return {name: (tuple(said(table.texts[name])), table.lines.tolist()) for name in names}
-
-
-def _header(path: Path) -> Sequence[str]:
-    return read_csv_rows(path).header
 
 
 def said(values: Sequence[object]) -> list[str]:

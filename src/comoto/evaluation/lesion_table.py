@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from comoto.csv_rows import read_csv_rows
 from comoto.errors import DatasetError
 from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.evaluation.columns import Column, said
 from comoto.records import IntArray
-from comoto.tables import BoolArray, Float64Array, Table, TableSource, read_table
+from comoto.tables import BoolArray, Float64Array, Table, TableSource, header_of, read_table
 
 _KEYS = ("StudyUID", "View")
 _PLACE = ("Lesion", "Slice", "X", "Y")
@@ -44,11 +41,7 @@ def read_lesion_table(source: TableSource, truth: ChallengeTruth) -> dict[str, C
         DatasetError: the table cannot be read, lacks the keys, names no volume of the cohort, or a row is of
             no lesion, of several, or of one that another row is of too; names the lines.
     """
-    header = (
-        [str(name) for name in source.columns]
-        if isinstance(source, pd.DataFrame)
-        else list(read_csv_rows(Path(source)).header)
-    )
+    header = header_of(source)
     told = [name for name in header if name and name not in _OTHERS]
     place = [name for name in _PLACE if name in header]
     table = read_table(source, "lesion table", (*_KEYS, *told), place)
@@ -78,8 +71,15 @@ class _Rows:
         of_volume = [row for row in known if self.lesion[row] < 0]
         if any(cells[row] for row in of_volume):
             values = [""] * len(truth.volumes)
-            for row in (*(row for row in known if self.lesion[row] >= 0), *of_volume):
-                values[self.volume[row]] = cells[row] or values[self.volume[row]]
+            agrees = np.ones(len(cells), dtype=bool)
+            for row in known:
+                values[self.volume[row]] = values[self.volume[row]] or cells[row]
+                agrees[row] = cells[row] in ("", values[self.volume[row]])
+            self.table.require(
+                agrees,
+                f"column {name}: a row says something else than another one of its volume",
+                "a column that rows of volumes fill is of volumes; leave it empty there, or say the same",
+            )
             return Column("volumes", tuple(values))
         values = [""] * len(truth.lesion_volume)
         for row in known:

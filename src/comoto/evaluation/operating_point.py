@@ -169,6 +169,8 @@ def _why_not(wanted: Wanted, fps: Float64Array, sensitivity: Float64Array) -> st
         return f"every prediction together reaches {sensitivity[-1]:.4g}; choose less"
     if len(fps) == 1:
         return "there is no prediction"
+    if not sensitivity.any():
+        return "no prediction hits a lesion"
     return f"the first hit comes with {fps[1]:.4g} false positives per volume; allow more"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comoto.config import InferenceConfig
+from comoto.config import InferenceConfig, former_inference
 from comoto.errors import ConfigError
 from comoto.operating_points import KnownPoint
 from comoto.progress import say
@@ -30,10 +30,10 @@ def check_point(point: KnownPoint, model: Model, config: InferenceConfig) -> Non
             f"{what}: was chosen on predictions of another model ({point.made_by.get('model')}), whose "
             f"scores mean something else; choose one on predictions of {model.name}"
         )
-    now, then = config.model_dump(mode="json"), dict(point.made_by.get("inference") or {})
+    now, then = config.model_dump(mode="json"), former_inference(dict(point.made_by.get("inference") or {}))
     differing = sorted(key for key in now.keys() - _WITHOUT_EFFECT if now[key] != then.get(key))
     if differing:
         raise ConfigError(
             f"{what}: was chosen on predictions with other settings ({', '.join(differing)}), which give "
-            "other scores; predict with those settings, or choose one anew"
+            "other boxes or scores; predict with those settings, or choose one anew"
         )

@@ -102,8 +102,12 @@ class PreparedStore:
         self._sound: dict[Path, bytearray] = {}  # which planes of a file have been checked
         self._keys = self._read_index()
         self._files = {name: self._files_of(name) for name in self._records}
-        there = {*self.folder.glob("images/*"), *self.folder.glob("planes/*/*")}
-        missing = [name for name, files in self._files.items() if not set(files) <= there]
+        there = _names(self.folder)
+        missing = [
+            name
+            for name, files in self._files.items()
+            if not {str(path.relative_to(self.folder)) for path in files} <= there
+        ]
         if missing:
             raise DatasetError(
                 f"{self.folder}: {len(missing)} prepared images are missing, first {missing[0]}; "
@@ -293,6 +297,16 @@ class PreparedStore:
             return planes_files(self.folder, self._keys.get(image_id, "none"))
         about = self.folder / "images" / f"{quote(image_id, safe='')}.json"
         return about.with_suffix(".npy"), about
+
+
+def _names(folder: Path) -> set[str]:
+    """Return the files of a store that hold pixels or describe them, relative to it."""
+    folders = ["images", *(f"planes/{name}" for name in _listed(folder / "planes"))]
+    return {f"{inner}/{name}" for inner in folders for name in _listed(folder / inner)}
+
+
+def _listed(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def image_file(folder: Path, image_id: str) -> Path:

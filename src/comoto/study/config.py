@@ -135,7 +135,8 @@ class StudyConfig(StrictModel):
                 raise ValueError(f"'{_FORMER_VARIANTS}' is the former word for 'variants'; give one of them")
             content["variants"] = content.pop(_FORMER_VARIANTS)
         variants = content.get("variants")
-        if "reference" not in content and isinstance(variants, dict) and FINE_TUNED not in variants:
+        names = set(variants) if isinstance(variants, dict) else set()
+        if "reference" not in content and names & {FINE_TUNED, _FORMER_REFERENCE} == {_FORMER_REFERENCE}:
             content["reference"] = _FORMER_REFERENCE
         return content
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -220,9 +220,11 @@ def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
 
 def _is_former(out: Path) -> bool:
     """Whether a study's folder holds runs of a version that did not write down what detections span."""
-    written = [path for runs in _RUNS for path in islice(out.glob(f"{runs}/{TRAINED}/{CONFIG}"), 1)]
-    content = read_yaml(written[0]) if written else None
-    return isinstance(content, dict) and _key(_SPAN) not in flat_settings(content)
+    for path in chain.from_iterable(out.glob(f"{runs}/{TRAINED}/{CONFIG}") for runs in _RUNS):
+        content = read_yaml(path)  # of every run: those of this version that continue a study do say it
+        if isinstance(content, dict) and _key(_SPAN) not in flat_settings(content):
+            return True
+    return False
 
 
 def _student_base(

@@ -332,6 +332,7 @@ def _mammograms(config: SecondConfig, number: int, split: str) -> list[SecondMam
 def _as_mammogram(config: SecondConfig, volume: SecondVolumeCase) -> SecondMammogramCase:
     """Return the mammogram of a breast that has a volume."""
     rng = _rng(config, _MAMMOGRAPHY, volume.key[0], _PATIENT, volume.key[1])
+    of_patient = _rng(config, _MAMMOGRAPHY, volume.key[0], _PATIENT)
     study_id = hex_id(config.seed, "mammography of a tomosynthesis study", volume.key[0])
     return SecondMammogramCase(
         key=volume.key,
@@ -345,6 +346,6 @@ def _as_mammogram(config: SecondConfig, volume: SecondVolumeCase) -> SecondMammo
         inverted=bool(rng.random() < config.mammography.monochrome1_share),
         breast=volume.breast,
         masses=(),
-        exam=replace(volume.exam, style=_chosen(config.mammography.styles, rng)),
+        exam=replace(volume.exam, style=_chosen(config.mammography.styles, of_patient)),
         same_as=volume.patient_id,
     )
