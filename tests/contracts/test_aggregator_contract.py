@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from comoto import components
 from comoto.config import AggregationConfig
 from comoto.detections import Detections
 from comoto.inference.aggregate import Aggregator, aggregate
+from comoto.inference.aggregate.members import LEAST_SCORE
 
 KINDS = sorted(components.AGGREGATORS)
 NUM_SLICES = 24
@@ -67,6 +68,7 @@ def test_scores_places_and_spans_are_possible(kind: str, slices: dict[int, Detec
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40)
 @given(slices=stacks, border=st.sampled_from([0, 3]))
+@example(slices={0: detections(((20, 30, 24, 34), 0)), 1: detections(((20, 30, 24, 34), 1 / 64))}, border=0)
 def test_the_best_slice_is_the_middle_of_the_range_and_comes_from_the_profile(
     kind: str, slices: dict[int, Detections], border: int
 ) -> None:
@@ -81,7 +83,8 @@ def test_the_best_slice_is_the_middle_of_the_range_and_comes_from_the_profile(
         seen = looked_at[profile[row] > 0]
         assert seen[0] <= found.best_slice[row] + 1e-9
         assert found.best_slice[row] <= seen[-1] + 1e-9
-        assert all(score <= best[k] for k, score in zip(looked_at, profile[row], strict=True) if score > 0)
+        for k, score in zip(looked_at, profile[row], strict=True):
+            assert score == 0 or score <= max(best[k], np.float32(LEAST_SCORE))
     if rule(kind).reports_depth:
         middle = found.first_slice + (found.num_spanned - 1) / 2
         assert np.abs(middle - found.best_slice).max() <= 0.25

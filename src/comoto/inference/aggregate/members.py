@@ -15,9 +15,13 @@ STRONG_SHARE = 0.5
 """A box counts for the span ``strong`` of its group from this share of the group's best score on."""
 
 
+LEAST_SCORE = 1e-9
+"""What a score of 0 counts as, so that a box of that score is told from no box."""
+
+
 def weights(scores: FloatArray) -> Float64Array:
     """Return scores (N,) as weights of a mean; boxes whose scores are all 0 weigh the same."""
-    return np.maximum(scores.astype(np.float64), 1e-9)
+    return np.maximum(scores.astype(np.float64), LEAST_SCORE)
 
 
 def mean_boxes(boxes: Detections, group: IntArray, num_groups: int) -> Float64Array:
@@ -44,7 +48,7 @@ def strong_spans(boxes: Detections, group: IntArray, num_groups: int) -> Spans:
 
 
 def profiles(boxes: Detections, group: IntArray, num_groups: int, slices: IntArray) -> FloatArray:
-    """Return the best score (G, S) of each group on each slice, 0 where it has no box.
+    """Return the best score (G, S) of each group on each slice, at least 1e-9; 0 where it has no box.
 
     Args:
         boxes: on some of ``slices``.
