@@ -7,6 +7,7 @@ from 0. Nothing here holds pixels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,11 @@ from comoto.output_files import atomic_folder
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+
+_SAYS_LESION = re.compile(
+    r"benign|malignant|cancer|interval cancer|lesion|signal present|bi-rads [456][abc]?", re.IGNORECASE
+)
+"""Labels of the data sets that the package reads, as whole words."""
 
 PREDICTION_COLUMNS = ("PatientID", "StudyUID", "View", "X", "Width", "Y", "Height", "Z", "Depth", "Score")
 """Columns of the DBTex challenge's submission file, in its order."""
@@ -99,6 +105,15 @@ class ImageRecord:
     path: Path
     num_slices: int | None
     lesions: tuple[Lesion, ...]
+
+    @property
+    def lacks_boxes(self) -> bool:
+        """Whether the label says that there is a lesion although no box shows where.
+
+        Such an image is neither an example of a lesion nor of healthy tissue. Labels of no known meaning, and
+        findings that were recalled and not biopsied (``actionable``), are taken for no lesion.
+        """
+        return not self.lesions and _SAYS_LESION.fullmatch(self.label.strip()) is not None
 
 
 IMAGE_COLUMNS = {

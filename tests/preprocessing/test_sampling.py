@@ -151,6 +151,21 @@ def test_the_kind_that_is_missing_is_named(store, ids, negatives, message):
         sampler(store, ids=ids, negatives=negatives, negative_distance=0.25 if ids[0] == "A" else 1.0)
 
 
+@pytest.mark.parametrize("label", ["cancer", "Benign", "MALIGNANT", "BI-RADS 4b", "BI-RADS 5"])
+def test_an_image_whose_label_alone_tells_of_a_lesion_is_neither(
+    tmp_path, write_dicom, breast, make_manifest, label
+):
+    rows = []
+    for seed, (name, said) in enumerate({"A": "cancer", "N": "normal", "U": label, "V": "BI-RADS 2"}.items()):
+        path = write_dicom(tmp_path / f"{name}.dcm", marked(breast, seed), window=(510, 1020))
+        rows.append({"image_id": name, "path": str(path), "label": said})
+    store = prepare(make_manifest(rows, [("A", 5, 40, 15, 60, 4)]), tmp_path / "store", GRID, workers=1)
+    drawn = sampler(store, size=4, negative_share=0.5)
+    assert {identify(image)[0] for step in range(40) for image in drawn.batch(step)[0]} == {0, 1, 3}
+    with pytest.raises(ConfigError, match="no image without a lesion"):
+        sampler(store, ids=["A", "U"], negatives="normal")
+
+
 def views(tmp_path, write_dicom, breast, make_manifest):
     """Patient P has three volumes with a lesion, Q has one; R is normal."""
     rows, owners = [], ("P", "P", "P", "Q", "R")

@@ -10,6 +10,7 @@ from comoto import api
 from comoto.config import load_train_config
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import PreparedStore
+from comoto.progress import enable_progress
 from comoto.records import Split
 from comoto.splits.file import SplitFile, content_hash, load_split_file, save_split_file
 from comoto.training.cohorts import choose_cohort, held_out_elsewhere
@@ -53,6 +54,24 @@ def test_the_file_chooses_instead_of_share_and_seed(exams: Exams, split_path: Pa
     assert validation == {p for p in split.part(Split.VALIDATION) if p.startswith("vindr-mammo:")}
     trained = {store.record(name).patient_id for name in cohorts[0].train}
     assert trained == set(cohorts[0].patients)
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+def test_images_whose_label_alone_tells_of_a_lesion_are_named(
+    exams: Exams, split_path: Path, with_file: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = PreparedStore(exams.stores / "bcs-dbt")
+    config = data(split_path) if with_file else load_train_config("demo").data
+    boxed = [name for name in choose_cohort(store, config, 1.0, 0).train if store.record(name).lesions]
+    enable_progress()
+    try:
+        choose_cohort(store, config, 1.0, 0)
+        assert capsys.readouterr().err == ""
+        lesions = {name: store.record(name).lesions for name in store.image_ids} | {boxed[0]: ()}
+        choose_cohort(store.relabelled(lesions), config, 1.0, 0)
+    finally:
+        enable_progress(False)
+    assert f"1 training images tell of a lesion that no box shows ({boxed[0]})" in capsys.readouterr().err
 
 
 def test_fractions_come_from_the_file(exams: Exams, split_path: Path) -> None:

@@ -153,13 +153,13 @@ class SliceBatches:
     def _sort_in(self, image_id: str) -> None:
         """Put an image among the positive, the normal, or neither.
 
-        An image whose lesions all lie outside the crop is neither: no box can be learnt from it, and it must
-        not pass for normal.
+        An image whose lesions all lie outside the crop, or whose label alone tells of a lesion, is neither:
+        no box can be learnt from it, and it must not pass for normal.
         """
         record = self._store.record(image_id)
         unit = image_id if self._batch.draw == "images" else record.patient_id
         if not record.lesions:
-            if self._batch.negatives != "background":
+            if self._batch.negatives != "background" and not record.lacks_boxes:
                 self._normal.setdefault(unit, []).append(image_id)
             return
         boxes, lesion_slices = self._store.lesions_on_grid(image_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 from comoto.config import DataConfig, PreprocessConfig, TrainConfig
 from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing.store import PreparedStore
+from comoto.progress import say
 from comoto.records import Manifest, Modality, Split
 from comoto.splits.file import SplitFile, load_split_file
 from comoto.splits.fractions import hold_out_validation, image_fraction, patient_fraction
@@ -87,7 +88,7 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
         DatasetError: there are no training or no validation images, or the split file does not fit the store.
     """
     if config.split_file is not None:
-        return _cohort_of_file(store, config, config.split_file, fraction)
+        return _telling_unboxed(_cohort_of_file(store, config, config.split_file, fraction))
     manifest = hold_out_validation(store.manifest, config.validation_share, seed)
     training = manifest.split(Split.TRAIN)
     if config.unit == "images":
@@ -96,7 +97,21 @@ def choose_cohort(store: PreparedStore, config: DataConfig, fraction: float, see
         chosen = training.images["patient_id"].isin(patient_fraction(training, fraction, seed))
     ids = tuple(str(name) for name in training.images["image_id"][chosen])
     patients = tuple(sorted(set(training.images["patient_id"][chosen])))
-    return Cohort(store, ids, training.select(~chosen), manifest.split(Split.VALIDATION), patients)
+    return _telling_unboxed(
+        Cohort(store, ids, training.select(~chosen), manifest.split(Split.VALIDATION), patients)
+    )
+
+
+def _telling_unboxed(cohort: Cohort) -> Cohort:
+    """Return a cohort after saying which of its images no batch can use."""
+    unboxed = [name for name in cohort.train if cohort.store.record(name).lacks_boxes]
+    if unboxed:
+        say(
+            f"{cohort.store.folder}: the labels of {len(unboxed)} training images tell of a lesion that no box "
+            f"shows ({', '.join(unboxed[:3])}{', ...' if len(unboxed) > 3 else ''}): they are drawn neither as "
+            "images with a lesion nor as normal ones"
+        )
+    return cohort
 
 
 def _cohort_of_file(store: PreparedStore, config: DataConfig, path: Path, fraction: float) -> Cohort:
