@@ -51,7 +51,10 @@ def write_study(path: Path, content: dict[str, Any]) -> Path:
 
 
 def hand_made_study(
-    folder: Path, found: dict[tuple[str, float, str, int, int], list[int]], **changes: Any
+    folder: Path,
+    found: dict[tuple[str, float, str, int, int], list[int]],
+    slices: dict[int, int] | None = None,
+    **changes: Any,
 ) -> Path:
     """A study folder as it stands after its runs, with detections chosen by hand.
 
@@ -61,6 +64,7 @@ def hand_made_study(
         folder: to be made.
         found: (regime, fraction, variant, seed, repetition) -> the lesions that the run finds, without any
             false positive; runs that are not named are not complete.
+        slices: lesion -> the slice that every run says; 10, where the lesions lie, of the others.
         changes: of ``study_content``.
     """
     study = study_of(**changes)
@@ -77,7 +81,15 @@ def hand_made_study(
         key = (cell.regime, cell.fraction, cell.variant, cell.seed, cell.repetition)
         if key in found:
             rows = [
-                {**names[number], "X": 100, "Y": 100, "Z": 10, "Depth": 0, "Score": 0.9, **sides[number]}
+                {
+                    **names[number],
+                    "X": 100,
+                    "Y": 100,
+                    "Z": (slices or {}).get(number, 10),
+                    "Depth": 0,
+                    "Score": 0.9,
+                    **sides[number],
+                }
                 for number in found[key]
             ]
             table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))

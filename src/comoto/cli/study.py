@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from comoto.defaults import WORKERS
+from comoto.defaults import CONSTANT_DEPTH, WORKERS
 
 app = typer.Typer(help="Compare ways of training, with intervals.")
 
@@ -16,6 +16,13 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The stud
 BootstrapOption = Annotated[
     int | None,
     typer.Option("--bootstrap", min=1, help="Replicates of the intervals; the study's if not given."),
+]
+RuleOption = Annotated[
+    str, typer.Option("--rule", help="One of the study's further slice-to-volume aggregation rules.")
+]
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option("--reference", help="Variant to compare with; the study's if not given."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the replicates.")]
 
@@ -114,12 +121,8 @@ def table(
     folder: FolderArgument,
     bootstrap: BootstrapOption = None,
     seed: SeedOption = 0,
-    rule: Annotated[
-        str, typer.Option("--rule", help="One of the study's further slice-to-volume aggregation rules.")
-    ] = "",
-    reference: Annotated[
-        str | None, typer.Option("--reference", help="Variant to compare with; the study's if not given.")
-    ] = None,
+    rule: RuleOption = "",
+    reference: ReferenceOption = None,
 ) -> None:
     """Compare the complete runs.
 
@@ -154,3 +157,41 @@ def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedO
     written = write_rules(folder, rows, against)
     typer.echo(rules_markdown(saved_study(folder), rows, against))
     typer.echo(f"wrote {written}")
+
+
+@app.command("depth")
+def depth(
+    folder: FolderArgument,
+    slice_mm: Annotated[
+        float | None, typer.Option("--slice-mm", help="Distance of slices in mm, for the tolerance in mm.")
+    ] = None,
+    depth_tolerance: Annotated[
+        str, typer.Option("--depth-tolerance", metavar="MMmm", help="Tolerance in depth with --slice-mm.")
+    ] = "10mm",
+    constant_depth: Annotated[
+        float,
+        typer.Option("--constant-depth", help="Share of the stack at which every depth is put beside."),
+    ] = CONSTANT_DEPTH,
+    bootstrap: BootstrapOption = None,
+    seed: SeedOption = 0,
+    rule: RuleOption = "",
+    reference: ReferenceOption = None,
+) -> None:
+    """Compare the complete runs by several rules of depth.
+
+    Writes depth.md and depth.csv into the study's folder: mean sensitivity by the challenge's rule, by x and
+    y alone, with one depth for every box and with a tolerance in mm; what more patients give; and what all
+    runs find together.
+
+    Example: comoto study depth studies/low_data --slice-mm 1
+    """
+    from comoto.evaluation.depth_variants import parse_tolerance
+    from comoto.study.depth_table import depth_markdown, depth_rules, summarise_depth, write_depth
+    from comoto.study.results import read_results
+
+    tolerance = parse_tolerance(depth_tolerance)
+    results = read_results(folder, bootstrap, rule=rule, reference=reference)
+    table = summarise_depth(results, depth_rules(results.truth, tolerance, slice_mm, constant_depth), seed)
+    written = write_depth(folder, table)
+    typer.echo(depth_markdown(table))
+    typer.echo("wrote " + ", ".join(map(str, written)))

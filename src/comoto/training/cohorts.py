@@ -107,9 +107,9 @@ def _telling_unboxed(cohort: Cohort) -> Cohort:
     unboxed = [name for name in cohort.train if cohort.store.record(name).lacks_boxes]
     if unboxed:
         say(
-            f"{cohort.store.folder}: the labels of {len(unboxed)} training images tell of a lesion that no box "
-            f"shows ({', '.join(unboxed[:3])}{', ...' if len(unboxed) > 3 else ''}): they are drawn neither as "
-            "images with a lesion nor as normal ones"
+            f"{cohort.store.folder}: the labels of {len(unboxed)} training images tell of a lesion that no "
+            f"box shows ({', '.join(unboxed[:3])}{', ...' if len(unboxed) > 3 else ''}): they are drawn "
+            "neither as images with a lesion nor as normal ones"
         )
     return cohort
 
