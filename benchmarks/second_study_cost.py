@@ -1,0 +1,114 @@
+"""How long a part of the second study will take on this machine, from everything done once at a small scale."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from comoto.config import override
+from comoto.preprocessing.store import PreparedStore
+from comoto.records import Split
+from comoto.simulation import sized
+from comoto.simulation.second.cohort import plan_mammograms, plan_volumes
+from comoto.study.config import load_study
+from comoto.study.grid import build_grid
+from comoto.study.kept import read_done
+from comoto.training.log_file import LOG, read_log
+
+FEW = {
+    "tomosynthesis.train_patients": 4,
+    "tomosynthesis.validation_patients": 2,
+    "tomosynthesis.lesion_share": 1.0,
+    "mammography.training_patients": 4,
+    "mammography.test_patients": 1,
+    "mammography.lesion_share": 1.0,
+}
+STEPS = 6
+SHORT = ["schedule.epochs=2", f"schedule.steps_per_epoch={STEPS}", "schedule.validate_every=2"]
+START = 8.0
+"""Seconds of a run before its first step: a process of its own that imports torch and opens the stores."""
+
+
+class Clock:
+    """Seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """Count what is done here under a name."""
+        started = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def num_images(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many volumes and mammograms a set of patients has."""
+    config = override(sized("small", "second"), [], values)
+    return len(plan_volumes(config)), len(plan_mammograms(config))
+
+
+def told(
+    clock: Clock, small: Path, exams: Mapping[str, Mapping[str, Any]], study: Path, name: str, workers: int
+) -> str:
+    """Return a table of what a part costs.
+
+    Args:
+        clock: of the small scale.
+        small: its folder.
+        exams: settings of the part's sets of patients.
+        study: the part's study file.
+        name: of the part.
+        workers: processes.
+    """
+    volumes, paired_films = num_images(exams["volumes"])
+    films = num_images(exams["mammograms"])[1] + paired_films
+    lines = []
+    for kind, number in (("mammograms", films), ("volumes", volumes)):
+        of_small = len(PreparedStore(small / "prepared" / kind))
+        for what in ("simulate", "prepare"):
+            lines.append((f"{what} {kind}", number, "images", clock.seconds[f"{what} {kind}"] / of_small))
+    if (small / "study").is_dir():
+        lines += _runs(small, study, exams["volumes"], workers)
+    total = sum(number * seconds for _, number, _, seconds in lines)
+    table = [
+        f"{what:<36}{number:>7} {unit:<7}{seconds:>8.2f} s each{number * seconds / 60:>8.1f} min"
+        for what, number, unit, seconds in lines
+    ]
+    return "\n".join([*table, f"{name}: about {total / 3600:.1f} hours with {workers} processes", ""])
+
+
+def _runs(
+    small: Path, study: Path, volumes: Mapping[str, Any], workers: int
+) -> list[tuple[str, int, str, float]]:
+    """Return steps and predictions of all runs; seconds are those of one process, shared by all."""
+    out = small / "study"
+    did = build_grid(load_study(small / "study.yaml"), out)
+    step = {run.label: _step_seconds(out / run.name / "run" / LOG) for run in (*did.teachers, *did.students)}
+    few = len(PreparedStore(small / "prepared" / "volumes").manifest.split(Split.VALIDATION))
+    done = [read_done(out / run.name) or {} for run in did.students]
+    predicting = sum(float(str(one["seconds"])) - float(str(one["train_seconds"])) for one in done)
+    wanted = load_study(study)
+    grid = build_grid(wanted, study.parent / "study")
+    config = override(sized("small", "second"), [], volumes)
+    predicted = sum(case.split == wanted.data.split for case in plan_volumes(config))
+    lines = []
+    for label, seconds in step.items():
+        runs = [run for run in (*grid.teachers, *grid.students) if run.label == label]
+        steps = sum(run.steps for run in runs)
+        lines.append((f"train {label}, {len(runs)} runs", steps, "steps", seconds / workers))
+    number = len(grid.students)
+    return [
+        *lines,
+        ("predict volumes", number * predicted, "volumes", predicting / len(done) / few / workers),
+        ("start runs", number + len(grid.teachers), "runs", START / workers),
+    ]
+
+
+def _step_seconds(log: Path) -> float:
+    """Return what a step takes in the last epoch; the first one's steps are slower."""
+    return float(read_log(log)[-1]["train_seconds"]) / STEPS
