@@ -81,7 +81,7 @@ def main() -> None:
     if arguments.part == "paired":
         from second_pairs import compare_modalities
 
-        compare_modalities(folder, workers)
+        compare_modalities(folder)
         return
     comoto.run_study(study_file(folder, part), folder / "study", workers=workers)
 

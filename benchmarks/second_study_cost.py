@@ -1,4 +1,4 @@
-"""How long a part of the second study will take on this machine, from everything done once at a small scale."""
+"""How long a part of the second study takes on this machine, from everything done once at a small scale."""
 
 from __future__ import annotations
 
