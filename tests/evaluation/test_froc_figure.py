@@ -5,6 +5,7 @@ import pytest
 from challenge_cases import box, boxes, false_positive, labels, prediction, predictions, volume
 from matplotlib.colors import to_hex
 
+import comoto
 from comoto.errors import ConfigError
 from comoto.evaluation import evaluate, evaluate_mammograms
 from comoto.output_files import output_files
@@ -44,6 +45,27 @@ def test_panels_show_both_denominators_and_the_metric():
     assert marks.get_ydata().tolist() == pytest.approx([4 / 6, 5 / 6, 1, 1])
     assert right.lines[0].get_xdata().tolist() == pytest.approx([0, 0, 1, 4 / 3])
     assert to_hex(left.lines[0].get_color()) != to_hex(left.lines[3].get_color())
+
+
+def test_one_result_with_what_stands_beside_it_shows_every_rule_of_depth():
+    rows = [prediction(A, 0.9, z=31), *[false_positive(A, 0.5)] * 2, prediction(A, 0.1, x=1800, z=40)]
+    alone = comoto.evaluate(
+        predictions(*rows),
+        labels(A, volume(2)),
+        boxes(box(A), box(A, x=1800)),
+        slice_mm=1,
+        constant_depth=0.9,
+    )
+    _, every, depth = froc_figure([("mine", alone)]).axes
+    # the lesions are on slice 20 of 49: 11 and 20 slices off, and slice 44 for every box
+    assert {line.get_label(): line.get_ydata()[-1] for line in depth.lines if line.get_label()[0] != "_"} == {
+        "challenge": 0.5,
+        "x and y alone": 1,
+        "every depth at 0.9 of the stack": 0,
+        "within 10 mm in depth": 0,
+    }
+    assert every.lines[2].get_xdata().tolist() == [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
+    assert len(froc_figure([("mine", alone), ("other", alone)]).axes) == 2
 
 
 def test_band_is_drawn_where_the_bootstrap_says():

@@ -16,10 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from comoto.errors import ConfigError
+from comoto.evaluation.beside import Beside
 from comoto.evaluation.bootstrap import LEVEL, Band
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, ChallengeResult
+from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES, depth_variants
+from comoto.evaluation.figures import CPM_FPS
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import FPS_PER_IMAGE, MammogramResult
+from comoto.evaluation.paired import positive_froc
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours stay apart for colour-blind readers; the dashes help on paper.
@@ -36,8 +40,10 @@ def froc_figure(
 ) -> Figure:
     """Draw results over each other.
 
-    Results on volumes get two panels, one per denominator: volumes with a lesion, and all volumes. Results
-    on mammograms get one.
+    Results on volumes get two panels, one per denominator: volumes with a lesion, and all volumes, with marks
+    where the challenge reads them. One result alone, with what stands beside the challenge's metric, gets a
+    third, volumes with a lesion by other rules of depth, and marks at the rates of the CPM. Results on
+    mammograms get one.
 
     Args:
         results: the name of each curve and its result; all on volumes, or all on mammograms.
@@ -50,16 +56,22 @@ def froc_figure(
     mammograms = [(name, each) for name, each in results if isinstance(each, MammogramResult)]
     if bool(volumes) == bool(mammograms):
         raise ValueError("a FROC figure needs results, and of one kind: volumes or mammograms")
-    figure = Figure(figsize=(10.4 if volumes else 5.6, 4.6), layout="constrained", dpi=150)
+    beside = volumes[0][1].beside if len(volumes) == 1 else None
+    count = (2 if beside is None else 3) if volumes else 1
+    figure = Figure(figsize=(5.2 * count if volumes else 5.6, 4.6), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     if volumes:
-        left, right = panels = list(figure.subplots(1, 2, sharey=True))
+        panels = list(figure.subplots(1, count, sharey=True))
         positive = [(name, each.froc_positive, _band(each, "positive")) for name, each in volumes]
         every = [(name, each.froc_all, _band(each, "all")) for name, each in volumes]
-        _draw(left, positive, FPS_POSITIVE, "volumes with a lesion")
-        _draw(right, every, FPS_ALL, "volumes")
-        _label(left, "Volumes with a lesion (ranking)", "volume with a lesion")
-        _label(right, "All volumes (tie-break)", "volume, over all volumes")
+        _draw(panels[0], positive, FPS_POSITIVE, "volumes with a lesion")
+        _draw(panels[1], every, FPS_ALL if beside is None else CPM_FPS, "volumes")
+        _label(panels[0], "Volumes with a lesion (ranking)", "volume with a lesion")
+        _label(panels[1], "All volumes (tie-break)", "volume, over all volumes")
+        if beside is not None:
+            rules = [("challenge", volumes[0][1].froc_positive, None), *_by_depth(beside)]
+            _draw(panels[2], rules, FPS_POSITIVE, "")
+            _label(panels[2], "Volumes with a lesion, by rule of depth", "volume with a lesion")
     else:
         panels = [figure.subplots()]
         curves = [(name, each.froc, _band(each, "images")) for name, each in mammograms]
@@ -89,17 +101,28 @@ def check_figure_path(path: Path) -> None:
         raise ConfigError(f"{path}: a figure ends in {', '.join(FIGURE_SUFFIXES)}")
 
 
+def _by_depth(beside: Beside) -> list[Curve]:
+    """Return a curve for each other rule of depth."""
+    titles = {
+        IN_PLANE: "x and y alone",
+        CONSTANT: f"every depth at {beside.rules.constant:g} of the stack",
+        MILLIMETRES: f"within {beside.rules.tolerance_mm or 0:g} mm in depth",
+    }
+    variants = depth_variants(beside.found, beside.truth, beside.rules)
+    return [(titles[name], positive_froc(found, beside.truth), None) for name, found in variants.items()]
+
+
 def _band(result: ChallengeResult | MammogramResult, name: str) -> Band | None:
     return None if result.bootstrap is None else result.bootstrap.bands[name]
 
 
 def _draw(panel: Axes, curves: Sequence[Curve], marked_fps: Sequence[float], things: str) -> None:
-    """Draw lines, bands and a mark at each FP rate that the metric reads."""
+    """Draw lines, bands and a mark at each FP rate that the metric reads; counts only with ``things``."""
     for number, (name, curve, band) in enumerate(curves):
         color = _COLORS[number % len(_COLORS)]
         dashes = _DASHES[number % len(_DASHES)]
         plain = name.replace("$", r"\$")  # between two of them matplotlib would read a formula
-        label = f"{plain} ({curve.num_lesions} lesions, {curve.num_images} {things})"
+        label = f"{plain} ({curve.num_lesions} lesions, {curve.num_images} {things})" if things else plain
         panel.plot(curve.fps_per_image, curve.sensitivity, dashes, color=color, linewidth=1.8, label=label)
         end = float(curve.fps_per_image[-1])
         if end < _LOG_END:

@@ -232,7 +232,8 @@ def depth_markdown(table: DepthTable) -> str:
         "",
         "Mean sensitivity at 1 to 4 false positives per volume with a lesion, mean ± SD over runs, by what "
         f"counts as a hit. {len(results.truth.lesion_volume)} lesions; {100 * table.free_share:.0f} % of "
-        f"them lie within a quarter of the stack of the constant depth, {table.rules.constant:g} of the slices.",
+        f"them lie within a quarter of the stack of the constant depth, {table.rules.constant:g} of the "
+        "slices.",
         "",
         *_table(
             ["runs", *heads, "median depth error, slices"],
