@@ -25,13 +25,13 @@ STUDY_DESCRIPTIONS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TomosynthesisCase:
     """One volume to simulate and what the tables say about it.
 
     Attributes:
         key: (patient, image) number; with the seed it determines the pixels.
-        view_key: the table's word, such as ``rmlo1``.
+        repeated: the view is written with a number behind it.
         label: ``Normal``, ``Actionable``, ``Benign`` or ``Cancer``.
         subject: the table's ``Subject``, 0 or 2.
         rotated: stored rotated by 180 degrees.
@@ -39,21 +39,46 @@ class TomosynthesisCase:
 
     key: tuple[int, int]
     split: Split
-    patient_id: str
-    study_alias: str
     study_uid: str
-    series_uid: str
-    instance_uid: str
     study_description: str
-    series_number: int
-    view_key: str
     laterality: Laterality
     view: View
+    repeated: bool
     label: str
     subject: int
     rotated: bool
     breast: Breast
-    masses: tuple[MassShape, ...]
+    masses: tuple[MassShape, ...] = ()
+
+    @property
+    def patient_id(self) -> str:
+        """The table's name of the patient."""
+        return f"DBT-P{self.key[0] + 1:05d}"
+
+    @property
+    def study_alias(self) -> str:
+        """The table's name of the study."""
+        return f"DBT-S{self.key[0] + 1:05d}"
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID."""
+        return simulated_uid(self.study_uid, "series", self.key[1])
+
+    @property
+    def instance_uid(self) -> str:
+        """SOP Instance UID."""
+        return simulated_uid(self.study_uid, "instance", self.key[1])
+
+    @property
+    def series_number(self) -> int:
+        """Number of the series, five digits as in the release."""
+        return 10_000 + (self.key[0] * 7919 + self.key[1]) % 60_000
+
+    @property
+    def view_key(self) -> str:
+        """The table's word, such as ``rmlo1``."""
+        return f"{self.laterality.value}{self.view.value}{'1' if self.repeated else ''}".lower()
 
     @property
     def distortions(self) -> tuple[bool, ...]:
@@ -61,7 +86,7 @@ class TomosynthesisCase:
         return tuple(mass.distortion for mass in self.masses)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MammogramCase:
     """One mammogram to simulate and what the tables say about it.
 
@@ -75,14 +100,22 @@ class MammogramCase:
     key: tuple[int, int]
     split: str
     study_id: str
-    series_id: str
-    image_id: str
     laterality: Laterality
     view: View
     birads: int
     inverted: bool
     breast: Breast
-    masses: tuple[MassShape, ...]
+    masses: tuple[MassShape, ...] = ()
+
+    @property
+    def series_id(self) -> str:
+        """Of the study's one series."""
+        return hex_id(self.study_id, "series")
+
+    @property
+    def image_id(self) -> str:
+        """Of the mammogram."""
+        return hex_id(self.study_id, "image", self.key[1])
 
     @property
     def finding_words(self) -> tuple[list[str], ...]:
@@ -168,31 +201,23 @@ def _tomosynthesis_study(config: SimulateConfig, number: int, split: Split) -> l
         views = [(lat, view) for lat, view in views if lat is side]
         views = views[int(rng.integers(len(views))) :][:1] if one_view else views
     study_uid = simulated_uid(config.seed, "tomosynthesis study", number)
-    cases = []
-    for image, (laterality, view) in enumerate(views):
-        digit = "1" if positive and repeated and image == 0 else ""
-        cases.append(
-            TomosynthesisCase(
-                key=(number, image),
-                split=split,
-                patient_id=f"DBT-P{number + 1:05d}",
-                study_alias=f"DBT-S{number + 1:05d}",
-                study_uid=study_uid,
-                series_uid=simulated_uid(study_uid, "series", image),
-                instance_uid=simulated_uid(study_uid, "instance", image),
-                study_description=description,
-                series_number=10_000 + (number * 7919 + image) % 60_000,
-                view_key=f"{laterality.value}{view.value}{digit}".lower(),
-                laterality=laterality,
-                view=view,
-                label=label,
-                subject=subject,
-                rotated=bool(rng.random() < config.traps.rotated_share),
-                breast=breast,
-                masses=masses if positive else (),
-            )
+    return [
+        TomosynthesisCase(
+            key=(number, image),
+            split=split,
+            study_uid=study_uid,
+            study_description=description,
+            laterality=laterality,
+            view=view,
+            repeated=bool(positive and repeated and image == 0),
+            label=label,
+            subject=subject,
+            rotated=bool(rng.random() < config.traps.rotated_share),
+            breast=breast,
+            masses=masses if positive else (),
         )
-    return cases
+        for image, (laterality, view) in enumerate(views)
+    ]
 
 
 def _mammography_study(config: SimulateConfig, number: int, split: str) -> list[MammogramCase]:
@@ -213,8 +238,6 @@ def _mammography_study(config: SimulateConfig, number: int, split: str) -> list[
                 key=(number, image),
                 split=split,
                 study_id=study_id,
-                series_id=hex_id(study_id, "series"),
-                image_id=hex_id(study_id, "image", image),
                 laterality=laterality,
                 view=view,
                 birads=birads[0] if shown else birads[1],

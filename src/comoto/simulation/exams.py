@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulation.anatomy import ViewShape
 from comoto.simulation.config import GridConfig, MammographyConfig, TomosynthesisConfig
 from comoto.simulation.mass import Mass
 from comoto.simulation.phantom import Phantom
 from comoto.simulation.presentation import (
     StoredRange,
+    Tones,
     equalise,
     inner_level,
     present_mammogram,
@@ -24,7 +24,6 @@ from comoto.simulation.presentation import (
     surroundings,
 )
 from comoto.simulation.projection import (
-    DETECTOR_GAP_MM,
     LineIntegrals,
     XraySource,
     detect,
@@ -37,8 +36,8 @@ BoxXyxy = tuple[float, float, float, float]
 MAMMOGRAM_BITS = 12
 TOMOSYNTHESIS_BITS = 10
 _PROBE_SLICES = 5
-_MAMMOGRAM_DARKEST = 0.05
-_SLICE_DARKEST = 0.02
+_MAMMOGRAM_TONES = Tones(equalise=0.85, darkest=0.05, brightest=0.997)
+_SLICE_TONES = Tones(equalise=0.85, darkest=0.02, brightest=0.997)
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,15 @@ class TomosynthesisVolume:
     """A volume whose slices are made on demand, lowest first.
 
     Attributes:
-        boxes_xyxy: integer pixel edges of each mass in its slice.
-        slice_indices: the slice nearest to the centre of each mass.
         slice_heights: mm above the detector.
+        boxes_xyxy: integer pixel edges of each lesion in its slice.
+        slice_indices: the slice nearest to the centre of each lesion.
     """
 
     reconstruction: Reconstruction
     stored: StoredRange
     level: float
+    tones: Tones
     pixel_mm: float
     slice_heights: NDArray[np.float64]
     boxes_xyxy: tuple[BoxXyxy, ...]
@@ -72,7 +72,7 @@ class TomosynthesisVolume:
         """Return the stored values (H, W) of one slice."""
         values, mask = self.reconstruction.slice_at(float(self.slice_heights[index]))
         blurred = surroundings(values, mask, self.pixel_mm)
-        return self.stored.store(equalise(values, mask, blurred, self.level), mask)
+        return self.stored.store(equalise(values, mask, blurred, self.level, self.tones.equalise), mask)
 
     def frames(self) -> Iterator[NDArray[np.uint16]]:
         """Yield the stored values of all slices in order."""
@@ -95,8 +95,8 @@ def expose_mammogram(phantom: Phantom, config: MammographyConfig, rng: np.random
     source = mammography_source(grid.rows, grid.pixel_mm)
     quanta = config.quanta_per_mm2 * grid.pixel_mm**2
     measured = detect(line_integrals(phantom, [source])[0], quanta, config.blur_px, rng)
-    image, mask = present_mammogram(measured, grid.pixel_mm)
-    stored = stored_range(image[mask], MAMMOGRAM_BITS, _MAMMOGRAM_DARKEST, rng)
+    image, mask = present_mammogram(measured, grid.pixel_mm, _MAMMOGRAM_TONES.equalise)
+    stored = stored_range(image[mask], MAMMOGRAM_BITS, _MAMMOGRAM_TONES, rng)
     boxes = tuple(projected_box(mass, phantom, source) for mass in phantom.masses)
     return Mammogram(stored.store(image, mask), stored.window, boxes)
 
@@ -124,37 +124,47 @@ def expose_tomosynthesis(
     for projection in projections:
         projection[:] = detect(projection, quanta, 0.0, rng)
     reconstruction = Reconstruction(projections, sources, grid.pixel_mm)
-    heights = _slice_heights(phantom.view, grid)
-    stored, level = _common_range(reconstruction, heights, grid.pixel_mm, rng)
+    heights = slice_heights(phantom.view.thickness, phantom.height(0.0), grid.slice_mm)
+    stored, level = common_range(reconstruction, heights, grid.pixel_mm, _SLICE_TONES, rng)
     return TomosynthesisVolume(
         reconstruction=reconstruction,
         stored=stored,
         level=level,
+        tones=_SLICE_TONES,
         pixel_mm=grid.pixel_mm,
         slice_heights=heights,
         boxes_xyxy=tuple(_slice_box(mass, grid) for mass in phantom.masses),
         slice_indices=tuple(
-            int(np.argmin(np.abs(heights - phantom.height(mass.center[2])))) for mass in phantom.masses
+            nearest_slice(heights, phantom.height(mass.center[2])) for mass in phantom.masses
         ),
     )
 
 
-def _slice_heights(view: ViewShape, grid: GridConfig) -> NDArray[np.float64]:
-    count = max(1, round(view.thickness / grid.slice_mm))
-    middle = DETECTOR_GAP_MM + view.thickness / 2
-    return np.asarray(middle + (np.arange(count) - (count - 1) / 2) * grid.slice_mm, np.float64)
+def slice_heights(thickness: float, middle: float, slice_mm: float) -> NDArray[np.float64]:
+    """Return the heights (mm above the detector) of the slices of a breast around its middle."""
+    count = max(1, round(thickness / slice_mm))
+    return np.asarray(middle + (np.arange(count) - (count - 1) / 2) * slice_mm, np.float64)
 
 
-def _common_range(
-    reconstruction: Reconstruction, heights: NDArray[np.float64], pixel_mm: float, rng: np.random.Generator
+def nearest_slice(heights: NDArray[np.float64], height: float) -> int:
+    """Return the index of the slice nearest to ``height``."""
+    return int(np.argmin(np.abs(heights - height)))
+
+
+def common_range(
+    reconstruction: Reconstruction,
+    heights: NDArray[np.float64],
+    pixel_mm: float,
+    tones: Tones,
+    rng: np.random.Generator,
 ) -> tuple[StoredRange, float]:
     """Choose one level and one stored range for all slices from a few of them."""
     chosen = np.unique(np.linspace(0, len(heights) - 1, _PROBE_SLICES + 2)[1:-1].round().astype(int))
     slices = [reconstruction.slice_at(float(heights[index])) for index in chosen]
     values, mask = slices[len(slices) // 2]
     level = inner_level(surroundings(values, mask, pixel_mm), mask)
-    lifted = [equalise(v, m, surroundings(v, m, pixel_mm), level)[m][::3] for v, m in slices]
-    return stored_range(np.concatenate(lifted), TOMOSYNTHESIS_BITS, _SLICE_DARKEST, rng), level
+    lifted = [equalise(v, m, surroundings(v, m, pixel_mm), level, tones.equalise)[m][::3] for v, m in slices]
+    return stored_range(np.concatenate(lifted), TOMOSYNTHESIS_BITS, tones, rng), level
 
 
 def _slice_box(mass: Mass, grid: GridConfig) -> BoxXyxy:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comoto.simulation.anatomy import MassShape
+from comoto.simulation.bodies import PlaneBox, directions, plane_box
 
 FloatImage = NDArray[np.float32]
-Box3d = tuple[float, float, float, float]
 _SHEET = 0.4
 """Spicules are sheets: 2.5 times as thick across the planes as in them, as compression leaves them."""
 
@@ -71,7 +71,7 @@ class Mass:
             np.maximum(total, share, out=total)
         return total
 
-    def extent(self, pixel_mm: float, plane_mm: float) -> list[tuple[float, Box3d]]:
+    def extent(self, pixel_mm: float, plane_mm: float) -> list[tuple[float, PlaneBox]]:
         """Return for each height z that the body reaches its (x1, y1, x2, y2) there, in mm.
 
         The body is sampled at ``pixel_mm``; the edges are those of the outermost samples at least half full.
@@ -82,15 +82,8 @@ class Mass:
         x, y = (offsets + self.center[0])[None, :], (offsets + self.center[1])[:, None]
         found = []
         for z in np.arange(-reach, reach + plane_mm, min(plane_mm, 1.0)) + self.center[2]:
-            full = self.body(x, y, float(z), step) >= 0.5
-            if full.any():
-                columns, rows = np.flatnonzero(full.any(axis=0)), np.flatnonzero(full.any(axis=1))
-                box = (
-                    float(x[0, columns[0]]) - step / 2,
-                    float(y[rows[0], 0]) - step / 2,
-                    float(x[0, columns[-1]]) + step / 2,
-                    float(y[rows[-1], 0]) + step / 2,
-                )
+            box = plane_box(self.body(x, y, float(z), step) >= 0.5, x, y, step)
+            if box is not None:
                 found.append((float(z), box))
         return found
 
@@ -100,7 +93,7 @@ def grow_mass(shape: MassShape, center: tuple[float, float, float], rng: np.rand
     amplitude = rng.uniform(0.12, 0.17)
     count = 7
     low, high = (2.4, 6.0) if shape.spiculated else (1.8, 3.8)
-    vectors = _directions(count, rng) * rng.uniform(low, high, (count, 1))
+    vectors = directions(count, rng) * rng.uniform(low, high, (count, 1))
     sizes = rng.uniform(0.3, 1.0, (count, 1))
     sizes *= amplitude * np.sqrt(2 / (sizes**2).sum())
     waves = np.concatenate([vectors, rng.uniform(0, 2 * np.pi, (count, 1)), sizes], axis=1)
@@ -111,15 +104,10 @@ def _spicules(shape: MassShape, rng: np.random.Generator) -> NDArray[np.float32]
     if not shape.spiculated:
         return np.zeros((0, 7), np.float32)
     count = int(rng.integers(32, 48))
-    directions = _directions(count, rng) * np.array([1.0, 1.0, 0.35])
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    along = directions(count, rng) * np.array([1.0, 1.0, 0.35])
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
     start = np.full((count, 1), 0.75 * shape.radius)
     length = rng.uniform(1.5, 2.5, (count, 1)) * shape.radius - start
     width = rng.uniform(0.8, 1.4, (count, 1))
     density = rng.uniform(0.75, 1.0, (count, 1))
-    return np.concatenate([directions, start, length, width, density], axis=1).astype(np.float32)
-
-
-def _directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    vectors = rng.standard_normal((count, 3))
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float64)
+    return np.concatenate([along, start, length, width, density], axis=1).astype(np.float32)

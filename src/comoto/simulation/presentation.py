@@ -9,13 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatImage = NDArray[np.float32]
-_EQUALISE = 0.85
 _EQUALISE_MM = 10.0
 _COARSE_MM = 1.6
 _AIR_POWER = 0.55
 _SHARPEN = 0.25
 _SHARPEN_MM = 2.5
 _AIR = 0.05
+
+
+@dataclass(frozen=True)
+class Tones:
+    """How processed values become grey.
+
+    Attributes:
+        equalise: how much the thin edge of the breast is lifted.
+        darkest, brightest: quantiles of the tissue at the ends of the window.
+    """
+
+    equalise: float
+    darkest: float
+    brightest: float
 
 
 def tissue_mask(line_integrals: FloatImage) -> NDArray[np.bool_]:
@@ -60,18 +73,20 @@ def equalise(
     mask: NDArray[np.bool_],
     blurred: FloatImage,
     level: float,
-    strength: float = _EQUALISE,
+    strength: float,
 ) -> FloatImage:
     """Lift the thin periphery towards ``level``; air stays 0."""
     lifted = image + np.float32(strength) * np.maximum(np.float32(level) - blurred, 0)
     return np.where(mask, lifted, 0).astype(np.float32)
 
 
-def present_mammogram(line_integrals: FloatImage, pixel_mm: float) -> tuple[FloatImage, NDArray[np.bool_]]:
-    """Return the processed mammogram and its tissue mask."""
+def present_mammogram(
+    line_integrals: FloatImage, pixel_mm: float, strength: float
+) -> tuple[FloatImage, NDArray[np.bool_]]:
+    """Return the processed mammogram and its tissue mask; ``strength`` is that of ``equalise``."""
     mask = tissue_mask(line_integrals)
     blurred = surroundings(line_integrals, mask, pixel_mm)
-    image = equalise(line_integrals, mask, blurred, inner_level(blurred, mask))
+    image = equalise(line_integrals, mask, blurred, inner_level(blurred, mask), strength)
     soft = cv2.GaussianBlur(image, (0, 0), _SHARPEN_MM / pixel_mm)
     return image + np.float32(_SHARPEN) * (image - soft) * mask, mask
 
@@ -104,19 +119,16 @@ class StoredRange:
         return np.where(mask, np.clip(values, 1, 2**self.bits - 1), 0).astype(np.uint16)
 
 
-def stored_range(
-    values: FloatImage, bits: int, darkest: float, rng: np.random.Generator, brightest: float = 0.997
-) -> StoredRange:
+def stored_range(values: FloatImage, bits: int, tones: Tones, rng: np.random.Generator) -> StoredRange:
     """Choose a map for an image or a volume.
 
     Args:
         values: processed values of its tissue, at least one.
         bits: bits stored.
-        darkest: share of the tissue that the window shows black.
+        tones: whose quantiles lie at the window's ends.
         rng: decides where in the stored range the window lies, so that a reader needs it.
-        brightest: share of the tissue above which the window shows white.
     """
-    low, high = (float(value) for value in np.quantile(values, [darkest, brightest]))
+    low, high = (float(value) for value in np.quantile(values, [tones.darkest, tones.brightest]))
     top = 2.0**bits
     return StoredRange(
         low=low,

@@ -70,7 +70,7 @@ class Exam:
         return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=self.seed))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SecondVolumeCase(TomosynthesisCase):
     """One volume of the second exams; ``boxed`` is False where the exam's label alone is known."""
 
@@ -83,7 +83,7 @@ class SecondVolumeCase(TomosynthesisCase):
         return tuple(lesion.family == "distortion" for lesion in self.exam.lesions) if self.boxed else ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SecondMammogramCase(MammogramCase):
     """One mammogram of the second exams; ``same_as`` names the patient of the volumes it shows, if any."""
 
@@ -267,27 +267,20 @@ def _study(config: SecondConfig, number: int, split: Split, *, boxed: bool) -> l
     if patient.positive and boxed:
         views = [(side, view) for side, view in views if side is patient.side]
         views = views[int(rng.integers(len(views))) :][:1] if one_view else views
-    digit = "1" if patient.positive and repeated else ""
     study_uid = simulated_uid(config.seed, "second tomosynthesis study", number)
     return [
         SecondVolumeCase(
             key=(number, image),
             split=split,
-            patient_id=f"DBT-P{number + 1:05d}",
-            study_alias=f"DBT-S{number + 1:05d}",
             study_uid=study_uid,
-            series_uid=simulated_uid(study_uid, "series", image),
-            instance_uid=simulated_uid(study_uid, "instance", image),
             study_description=description,
-            series_number=10_000 + (number * 7919 + image) % 60_000,
-            view_key=f"{side.value}{view.value}{digit if image == 0 else ''}".lower(),
             laterality=side,
             view=view,
+            repeated=bool(patient.positive and repeated and image == 0),
             label=label,
             subject=subject,
             rotated=_rotated(config, side, rng),
             breast=patient.exams[side].breast,
-            masses=(),
             exam=patient.exams[side],
             boxed=boxed,
         )
@@ -314,14 +307,11 @@ def _mammograms(config: SecondConfig, number: int, split: str) -> list[SecondMam
             key=(number, image),
             split=split,
             study_id=study_id,
-            series_id=hex_id(study_id, "series"),
-            image_id=hex_id(study_id, "image", image),
             laterality=side,
             view=view,
             birads=birads[0] if patient.exams[side].lesions else birads[1],
             inverted=bool(rng.random() < config.mammography.monochrome1_share),
             breast=patient.exams[side].breast,
-            masses=(),
             exam=patient.exams[side],
             same_as="",
         )
@@ -338,14 +328,11 @@ def _as_mammogram(config: SecondConfig, volume: SecondVolumeCase) -> SecondMammo
         key=volume.key,
         split="test" if volume.split is Split.TEST else "training",
         study_id=study_id,
-        series_id=hex_id(study_id, "series"),
-        image_id=hex_id(study_id, "image", volume.key[1]),
         laterality=volume.laterality,
         view=volume.view,
         birads=4 if volume.exam.lesions else 1,
         inverted=bool(rng.random() < config.mammography.monochrome1_share),
         breast=volume.breast,
-        masses=(),
         exam=replace(volume.exam, style=_chosen(config.mammography.styles, of_patient)),
         same_as=volume.patient_id,
     )

@@ -5,13 +5,20 @@ Everything here is in left orientation (chest wall at column 0); the writers mir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from comoto.simulation.exams import MAMMOGRAM_BITS, TOMOSYNTHESIS_BITS, BoxXyxy, Mammogram
+from comoto.simulation.exams import (
+    MAMMOGRAM_BITS,
+    BoxXyxy,
+    Mammogram,
+    TomosynthesisVolume,
+    common_range,
+    nearest_slice,
+    slice_heights,
+)
 from comoto.simulation.presentation import (
     StoredRange,
     equalise,
@@ -40,7 +47,6 @@ from comoto.simulation.second.styles import (
 )
 
 FloatImage = NDArray[np.float32]
-_PROBE_SLICES = 5
 
 
 @dataclass(frozen=True)
@@ -57,38 +63,18 @@ class VolumeHabits:
 
 
 @dataclass(frozen=True)
-class SecondVolume:
-    """A volume whose slices are made on demand, lowest first.
+class SecondVolume(TomosynthesisVolume):
+    """A volume and what else is known about it.
 
     Attributes:
-        boxes_xyxy: integer pixel edges of each lesion in its slice.
-        slice_indices: the slice nearest to the centre of each lesion.
-        depth_shares: where the centre lies between the lowest and the highest slice.
+        style: the system.
+        depth_shares: where the centre of each lesion lies between the lowest and the highest slice.
         visibilities: of each lesion in its slice.
-        slice_heights: mm above the detector.
     """
 
-    reconstruction: Reconstruction
-    stored: StoredRange
-    level: float
     style: TomosynthesisStyle
-    pixel_mm: float
-    slice_heights: NDArray[np.float64]
-    boxes_xyxy: tuple[BoxXyxy, ...]
-    slice_indices: tuple[int, ...]
     depth_shares: tuple[float, ...]
     visibilities: tuple[float, ...]
-
-    def frame(self, index: int) -> NDArray[np.uint16]:
-        """Return the stored values (H, W) of one slice."""
-        values, mask = self.reconstruction.slice_at(float(self.slice_heights[index]))
-        blurred = surroundings(values, mask, self.pixel_mm)
-        return self.stored.store(equalise(values, mask, blurred, self.level, self.style.equalise), mask)
-
-    def frames(self) -> Iterator[NDArray[np.uint16]]:
-        """Yield the stored values of all slices in order."""
-        for index in range(len(self.slice_heights)):
-            yield self.frame(index)
 
 
 @dataclass(frozen=True)
@@ -141,9 +127,9 @@ def expose_mammogram(phantom: SecondPhantom, name: str, rng: np.random.Generator
     measured = detect(whole[0], quanta, style.blur_mm / grid.pixel_mm, rng)
     mask = tissue_mask(measured)
     blurred = surroundings(measured, mask, grid.pixel_mm)
-    image = equalise(measured, mask, blurred, inner_level(blurred, mask), style.equalise)
+    image = equalise(measured, mask, blurred, inner_level(blurred, mask), style.tones.equalise)
     image = sharpen(image, mask, grid.pixel_mm, style)
-    stored = stored_range(image[mask], MAMMOGRAM_BITS, style.darkest, rng, style.brightest)
+    stored = stored_range(image[mask], MAMMOGRAM_BITS, style.tones, rng)
     pixels = _curved(stored.store(image, mask), stored, style)
     boxes = tuple(projected_box(lesion, phantom, source) for lesion in phantom.lesions)
     seen = tuple(visibility(part[0], measured, box) for box in boxes)
@@ -211,31 +197,26 @@ def expose_tomosynthesis(
     heights = slice_heights(
         phantom.view.thickness + habits.beyond_mm, phantom.height(0.0), grid.slice_mm * style.slice_factor
     )
-    stored, level = _common_range(reconstruction, heights, grid.pixel_mm, style, rng)
+    stored, level = common_range(reconstruction, heights, grid.pixel_mm, style.tones, rng)
     if habits.window is not None:
         stored = replace(stored, stored_low=habits.window[0], stored_high=habits.window[1])
     boxes = tuple(slice_box(lesion, phantom) for lesion in phantom.lesions)
     places = [phantom.height(lesion.center[2]) for lesion in phantom.lesions]
-    indices = tuple(int(np.argmin(np.abs(heights - place))) for place in places)
+    indices = tuple(nearest_slice(heights, place) for place in places)
     low, high = float(heights[0]), float(heights[-1])
     return SecondVolume(
         reconstruction=reconstruction,
         stored=stored,
         level=level,
-        style=style,
+        tones=style.tones,
         pixel_mm=grid.pixel_mm,
         slice_heights=heights,
         boxes_xyxy=boxes,
         slice_indices=indices,
+        style=style,
         depth_shares=tuple((place - low) / max(high - low, 1e-6) for place in places),
         visibilities=_visibilities(filtered_part, reconstruction, heights, boxes, indices),
     )
-
-
-def slice_heights(thickness: float, middle: float, slice_mm: float) -> NDArray[np.float64]:
-    """Return the heights (mm above the detector) of the slices of a breast around its middle."""
-    count = max(1, round(thickness / slice_mm))
-    return np.asarray(middle + (np.arange(count) - (count - 1) / 2) * slice_mm, np.float64)
 
 
 def _visibilities(
@@ -257,22 +238,3 @@ def _visibilities(
             )
         )
     return tuple(seen)
-
-
-def _common_range(
-    reconstruction: Reconstruction,
-    heights: NDArray[np.float64],
-    pixel_mm: float,
-    style: TomosynthesisStyle,
-    rng: np.random.Generator,
-) -> tuple[StoredRange, float]:
-    """Choose one level and one stored range for all slices from a few of them."""
-    chosen = np.unique(np.linspace(0, len(heights) - 1, _PROBE_SLICES + 2)[1:-1].round().astype(int))
-    slices = [reconstruction.slice_at(float(heights[index])) for index in chosen]
-    values, mask = slices[len(slices) // 2]
-    level = inner_level(surroundings(values, mask, pixel_mm), mask)
-    lifted = [equalise(v, m, surroundings(v, m, pixel_mm), level, style.equalise)[m][::3] for v, m in slices]
-    return (
-        stored_range(np.concatenate(lifted), TOMOSYNTHESIS_BITS, style.darkest, rng, style.brightest),
-        level,
-    )

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from comoto.simulation.bodies import PlaneBox, directions, plane_box
 from comoto.simulation.second.looks import Look, look_of
 
 FloatImage = NDArray[np.float32]
-Box3d = tuple[float, float, float, float]
 _SMOOTH_UNION = 0.09
 _SHEET = 0.4
 """Strands are 2.5 times as wide along their normal as across, as sheets of tissue are."""
@@ -140,22 +140,15 @@ class Placed:
         """Tell whether anything of the lesion may lie in the plane at ``z``."""
         return abs(z - self.center[2]) <= self.lesion.reach * self.flat
 
-    def extent(self, step: float) -> list[tuple[float, Box3d]]:
+    def extent(self, step: float) -> list[tuple[float, PlaneBox]]:
         """Return for heights z that the body reaches its (x1, y1, x2, y2) there in mm, from samples."""
         reach = 1.35 * self.lesion.radius + step
         offsets = np.arange(-reach, reach + step, step, dtype=np.float32)
         x, y = (offsets + self.center[0])[None, :], (offsets + self.center[1])[:, None]
         found = []
         for z in np.arange(-reach, reach + step, max(step, reach / 24)) * self.flat + self.center[2]:
-            full = self.lesion.distance(*self.local(x, y, float(z))) <= 0
-            if full.any():
-                columns, rows = np.flatnonzero(full.any(axis=0)), np.flatnonzero(full.any(axis=1))
-                box = (
-                    float(x[0, columns[0]]) - step / 2,
-                    float(y[rows[0], 0]) - step / 2,
-                    float(x[0, columns[-1]]) + step / 2,
-                    float(y[rows[-1], 0]) + step / 2,
-                )
+            box = plane_box(self.lesion.distance(*self.local(x, y, float(z))) <= 0, x, y, step)
+            if box is not None:
                 found.append((float(z), box))
         return found
 
@@ -192,12 +185,6 @@ def _longest_side(lesion: Lesion) -> float:
     boxes = np.asarray([box for _, box in Placed(lesion, (0, 0, 0), 0.0, 1.0).extent(lesion.radius / 14)])
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     return float((high - low).max())
-
-
-def directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw unit vectors (count, 3)."""
-    vectors = rng.standard_normal((count, 3))
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float64)
 
 
 def _blobs(look: Look, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from comoto.simulation.presentation import Tones
+
 FloatImage = NDArray[np.float32]
 
 
@@ -29,9 +31,7 @@ class TomosynthesisStyle:
         across: the same gain, damped to this share, across the sweep; real reconstructions end sharp in both.
         end_per_mm: frequency at which the Hann window is 0, in both directions.
         quanta_per_mm2: counts in air, shared by all projections.
-        noise: share of the detector's noise that the filter's blur does not touch.
-        equalise: how much the thin edge of the breast is lifted.
-        darkest, brightest: quantiles of the tissue at the ends of the window.
+        tones: how slices become grey.
     """
 
     angle_deg: float
@@ -43,15 +43,13 @@ class TomosynthesisStyle:
     across: float
     end_per_mm: float
     quanta_per_mm2: float
-    equalise: float
-    darkest: float
-    brightest: float
+    tones: Tones
 
 
 TOMOSYNTHESIS: dict[str, TomosynthesisStyle] = {
-    "narrow": TomosynthesisStyle(7.5, 15, 1.0, 0.12, 0.24, 4.0, 0.40, 3.0, 1.5e6, 0.85, 0.02, 0.997),
-    "medium": TomosynthesisStyle(12.5, 9, 0.8, 0.19, 0.25, 2.8, 0.12, 2.6, 3.0e6, 0.65, 0.05, 0.998),
-    "wide": TomosynthesisStyle(25.0, 25, 1.25, 0.13, 0.20, 3.6, 0.30, 2.2, 3.0e6, 0.95, 0.01, 0.994),
+    "narrow": TomosynthesisStyle(7.5, 15, 1.0, 0.12, 0.24, 4.0, 0.40, 3.0, 1.5e6, Tones(0.85, 0.02, 0.997)),
+    "medium": TomosynthesisStyle(12.5, 9, 0.8, 0.19, 0.25, 2.8, 0.12, 2.6, 3.0e6, Tones(0.65, 0.05, 0.998)),
+    "wide": TomosynthesisStyle(25.0, 25, 1.25, 0.13, 0.20, 3.6, 0.30, 2.2, 3.0e6, Tones(0.95, 0.01, 0.994)),
 }
 
 
@@ -63,23 +61,20 @@ class MammographyStyle:
         quanta_per_mm2: counts in air.
         blur_mm: sigma of the detector's blur.
         sharpen: (sigma in mm, weight) of each unsharp mask.
-        equalise: how much the thin edge of the breast is lifted.
         gamma: exponent of the curve from processed to shown values within the window.
-        darkest, brightest: quantiles of the tissue at the ends of the window.
+        tones: how mammograms become grey before that curve.
     """
 
     quanta_per_mm2: float
     blur_mm: float
     sharpen: tuple[tuple[float, float], ...]
-    equalise: float
     gamma: float
-    darkest: float
-    brightest: float
+    tones: Tones
 
 
 MAMMOGRAPHY: dict[str, MammographyStyle] = {
-    "plain": MammographyStyle(4.0e6, 0.22, ((2.5, 0.35), (0.6, 0.5)), 0.80, 1.0, 0.05, 0.997),
-    "crisp": MammographyStyle(2.5e6, 0.17, ((4.0, 0.8), (0.8, 0.9)), 0.95, 1.25, 0.02, 0.999),
+    "plain": MammographyStyle(4.0e6, 0.22, ((2.5, 0.35), (0.6, 0.5)), 1.0, Tones(0.80, 0.05, 0.997)),
+    "crisp": MammographyStyle(2.5e6, 0.17, ((4.0, 0.8), (0.8, 0.9)), 1.25, Tones(0.95, 0.02, 0.999)),
 }
 
 
