@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cases.pictures import shown
 from comoto.config import override
 from comoto.simulation import SecondConfig, sized
 from comoto.simulation.cohort import pixel_rng as first_rng
@@ -26,7 +27,7 @@ from comoto.simulation.cohort import plan_mammography, plan_tomosynthesis
 from comoto.simulation.exams import expose_mammogram as first_mammogram
 from comoto.simulation.exams import expose_tomosynthesis as first_volume
 from comoto.simulation.images import _phantom as first_phantom
-from comoto.simulation.second.cohort import pixel_rng, plan_volumes
+from comoto.simulation.second.cohort import exposure_rng, plan_volumes
 from comoto.simulation.second.exams import expose_mammogram, expose_tomosynthesis
 from comoto.simulation.second.images import phantom_of
 from comoto.simulation.second.styles import MAMMOGRAPHY, TOMOSYNTHESIS
@@ -117,13 +118,6 @@ def summarise(images: Iterable[np.ndarray]) -> Spectrum:
     )
 
 
-def shown(pixels: np.ndarray, window: tuple[float, float]) -> np.ndarray:
-    """Return stored values (H, W) through their window as 8 bits."""
-    center, width = window
-    gray = np.clip((pixels - (center - width / 2)) / width, 0, 1) * (pixels > 0)
-    return np.rint(gray * 255).astype(np.uint8)
-
-
 def halved(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
@@ -137,10 +131,10 @@ def second_images(cases: int) -> dict[str, list[np.ndarray]]:
     for number, case in enumerate(plan_volumes(config)[::2]):
         phantom = phantom_of(case, config)
         for name in MAMMOGRAPHY:
-            mammogram = expose_mammogram(phantom, name, pixel_rng(config, case)).image
+            mammogram = expose_mammogram(phantom, name, exposure_rng(config, case)).image
             images.setdefault(f"mammograms, {name}", []).append(shown(mammogram.pixels, mammogram.window))
         for name in TOMOSYNTHESIS:
-            volume = expose_tomosynthesis(phantom, name, pixel_rng(config, case))
+            volume = expose_tomosynthesis(phantom, name, exposure_rng(config, case))
             index = round(len(volume.slice_heights) * (0.3, 0.5, 0.7)[number % 3])
             images.setdefault(f"slices, {name}", []).append(shown(volume.frame(index), volume.stored.window))
     return images

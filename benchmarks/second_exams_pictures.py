@@ -14,12 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from cases.pictures import save, shown
 from comoto.config import override
 from comoto.records import View
 from comoto.simulation import SecondConfig, sized
-from comoto.simulation.second.cohort import SecondVolumeCase, pixel_rng, plan_volumes
+from comoto.simulation.exams import nearest_slice
+from comoto.simulation.second.cohort import SecondVolumeCase, exposure_rng, plan_volumes
 from comoto.simulation.second.exams import (
     SecondMammogram,
     SecondVolume,
@@ -73,22 +74,16 @@ def case_of(config: SecondConfig, family: str, look: int, size_mm: float, view: 
 
 def expose(case: SecondVolumeCase, config: SecondConfig, system: str = "narrow", look: str = "plain") -> Exam:
     phantom = phantom_of(case, config)
-    volume = expose_tomosynthesis(phantom, system, pixel_rng(config, case))
+    volume = expose_tomosynthesis(phantom, system, exposure_rng(config, case))
     item = (*phantom.lesions, *phantom.decoys)[0]
-    index = int(np.argmin(np.abs(volume.slice_heights - phantom.height(item.center[2]))))
+    index = nearest_slice(volume.slice_heights, phantom.height(item.center[2]))
     return Exam(
-        mammogram=expose_mammogram(phantom, look, pixel_rng(config, case)),
+        mammogram=expose_mammogram(phantom, look, exposure_rng(config, case)),
         volume=volume,
         center_mm=(item.center[0], item.center[1]),
         slice_index=index,
         pixel_mm=config.grid.pixel_mm,
     )
-
-
-def shown(pixels: np.ndarray, window: tuple[float, float]) -> np.ndarray:
-    center, width = window
-    gray = np.clip((pixels - (center - width / 2)) / width, 0, 1) * (pixels > 0)
-    return np.rint(gray * 255).astype(np.uint8)
 
 
 def crop(gray: np.ndarray, exam: Exam, side_mm: float, center_mm: tuple[float, float]) -> np.ndarray:
@@ -175,18 +170,12 @@ def styles_picture() -> np.ndarray:
     phantom = phantom_of(case, config)
     row = []
     for name in MAMMOGRAPHY:
-        film = expose_mammogram(phantom, name, pixel_rng(config, case)).image
+        film = expose_mammogram(phantom, name, exposure_rng(config, case)).image
         row.append(whole(shown(film.pixels, film.window), None))
     for name in TOMOSYNTHESIS:
-        volume = expose_tomosynthesis(phantom, name, pixel_rng(config, case))
+        volume = expose_tomosynthesis(phantom, name, exposure_rng(config, case))
         row.append(whole(shown(volume.frame(volume.slice_indices[0]), volume.stored.window), None))
     return np.hstack(row)
-
-
-def save(path: Path, gray: np.ndarray) -> None:
-    """Save with few gray levels, which halves the file and cannot be seen."""
-    step = 255 / (GRAY_LEVELS - 1)
-    Image.fromarray(np.rint(np.rint(gray / step) * step).astype(np.uint8)).save(path, optimize=True)
 
 
 def main() -> None:
@@ -211,7 +200,7 @@ def main() -> None:
     pictures = {"decoys": decoys_picture, "views": views_picture, "styles": styles_picture}
     for name in [arguments.only] if arguments.only else [*work, *pictures]:
         gray = family_picture(name) if name in work else pictures[name]()
-        save(arguments.out / f"second-{name}.png", gray)
+        save(arguments.out / f"second-{name}.png", gray, GRAY_LEVELS)
         print(f"{arguments.out / f'second-{name}.png'}")
 
 

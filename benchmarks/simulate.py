@@ -19,7 +19,7 @@ from comoto.simulation.anatomy import draw_breast, draw_mass, draw_view
 from comoto.simulation.dicom_tomosynthesis import encode_frame
 from comoto.simulation.exams import expose_mammogram, expose_tomosynthesis
 from comoto.simulation.phantom import grow_phantom
-from comoto.simulation.second.cohort import pixel_rng, plan_volumes
+from comoto.simulation.second.cohort import exposure_rng, plan_volumes
 from comoto.simulation.second.config import SecondConfig
 from comoto.simulation.second.exams import expose_mammogram as second_mammogram
 from comoto.simulation.second.exams import expose_tomosynthesis as second_volume
@@ -58,9 +58,9 @@ def _second(config: SecondConfig, number: int) -> None:
     started = time.process_time()
     phantom = phantom_of(case, config)
     grown = time.process_time()
-    second_mammogram(phantom, "plain", pixel_rng(config, case))
+    second_mammogram(phantom, "plain", exposure_rng(config, case))
     exposed = time.process_time()
-    volume = second_volume(phantom, system, pixel_rng(config, case))
+    volume = second_volume(phantom, system, exposure_rng(config, case))
     acquired = time.process_time()
     total = sum(len(encode_frame(frame, 16)) for frame in volume.frames())
     encoded = time.process_time()

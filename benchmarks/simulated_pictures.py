@@ -13,8 +13,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from cases.pictures import save, windowed
 from comoto.records import View
 from comoto.simulation import sized
 from comoto.simulation.anatomy import draw_breast, draw_mass, draw_view
@@ -46,8 +46,7 @@ def make_exam(size: str, seed: int, density: str, view: View, spiculated: bool) 
 
 def tile(pixels: np.ndarray, window: tuple[float, float], box: tuple[float, ...] | None = None) -> np.ndarray:
     """Window to 8 bits, scale to a fixed height and draw the box."""
-    center, width = window
-    gray = np.clip((pixels - (center - width / 2)) / width, 0, 1) * (pixels > 0) * 255
+    gray = windowed(pixels, window) * 255
     scale = TILE_ROWS / gray.shape[0]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     out = cv2.resize(gray.astype(np.float32), (round(gray.shape[1] * scale), TILE_ROWS), interpolation=method)
@@ -73,14 +72,16 @@ def montage(out: Path, size: str, seed: int = 0) -> None:
     out.mkdir(parents=True, exist_ok=True)
     exams = [
         make_exam(size, seed + number, density, view, spiculated=number % 2 == 0)
-        for number, (view, density) in enumerate((view, density) for view in View for density in "ABCD")
+        for number, (view, density) in enumerate(
+            (view, density) for view in (View.CC, View.MLO) for density in "ABCD"
+        )
     ]
     rows = [exams[:4], exams[4:]]
     mammograms = [
         np.hstack([tile(e.mammogram.pixels, e.mammogram.window, e.mammogram.boxes_xyxy[0]) for e in row])
         for row in rows
     ]
-    save(out / "mammograms.png", np.vstack(mammograms))
+    save(out / "mammograms.png", np.vstack(mammograms), GRAY_LEVELS)
     slices = [
         np.hstack(
             [
@@ -90,23 +91,17 @@ def montage(out: Path, size: str, seed: int = 0) -> None:
         )
         for e in (exams[0], exams[1], exams[6])
     ]
-    save(out / "tomosynthesis.png", np.vstack(slices))
+    save(out / "tomosynthesis.png", np.vstack(slices), GRAY_LEVELS)
     picked = [exams[index] for index in (0, 1, 5, 6, 7)]
     top = [tile(e.mammogram.pixels, e.mammogram.window, e.mammogram.boxes_xyxy[0]) for e in picked]
     shown = max(exams[::2], key=_distance_from_middle)
     bottom = [tile(shown.mammogram.pixels, shown.mammogram.window, shown.mammogram.boxes_xyxy[0])]
     bottom += slice_tiles(shown, box=True)
-    save(out / "overview.png", np.vstack([np.hstack(top), np.hstack(bottom)]))
+    save(out / "overview.png", np.vstack([np.hstack(top), np.hstack(bottom)]), GRAY_LEVELS)
 
 
 def _distance_from_middle(exam: Exam) -> float:
     return abs(exam.volume.slice_indices[0] / len(exam.volume.slice_heights) - 0.5)
-
-
-def save(path: Path, gray: np.ndarray) -> None:
-    """Save with few gray levels, which halves the file and cannot be seen."""
-    step = 255 / (GRAY_LEVELS - 1)
-    Image.fromarray(np.rint(np.rint(gray / step) * step).astype(np.uint8)).save(path, optimize=True)
 
 
 def main() -> None:

@@ -16,20 +16,23 @@ from hypothesis import strategies as st
 
 from comoto import api
 from comoto.config import override
+from comoto.dicom.read import DicomImage
 from comoto.errors import ConfigError
 from comoto.records import View
 from comoto.simulation import SecondConfig, SimulatedPaths, simulate, sized
 from comoto.simulation.anatomy import draw_view
+from comoto.simulation.images import stored_frames, volume_path
 from comoto.simulation.projection import mammography_source
 from comoto.simulation.second.cohort import (
     draw_breast,
     draw_decoys,
     draw_lesions,
+    exposure_rng,
     plan_mammograms,
     plan_volumes,
 )
 from comoto.simulation.second.crosssection import MLO_ANGLE, CrossSection
-from comoto.simulation.second.exams import projected_box, slice_box, visibility
+from comoto.simulation.second.exams import expose_tomosynthesis, projected_box, slice_box, visibility
 from comoto.simulation.second.images import make_second_volume, phantom_of
 from comoto.simulation.second.lesion import Lesion, LesionShape, Placed, grow_lesion
 from comoto.simulation.second.looks import DECOYS, FAMILIES, draw_look, look_of
@@ -91,6 +94,15 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(second: Simulate
     assert dict(_digests(second.bcs_dbt))[name] == digest
     other = override(config, values={"seed": 1})
     assert plan_volumes(other)[0].exam.breast != case.exam.breast
+
+
+def test_phantom_and_exposure_of_a_case_show_the_very_image_that_was_written(second: SimulatedPaths):
+    config = _config()
+    case = plan_volumes(config)[1]
+    volume = expose_tomosynthesis(phantom_of(case, config), case.exam.style, exposure_rng(config, case))
+    (frame,) = stored_frames(case, [volume.frame(2)])
+    with DicomImage(volume_path(second.bcs_dbt, case, config.tomosynthesis.layout)) as written:
+        np.testing.assert_array_equal(written.frame(2), frame)
 
 
 @given(

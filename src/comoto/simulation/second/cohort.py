@@ -100,9 +100,14 @@ SecondCase = SecondVolumeCase | SecondMammogramCase
 
 
 def pixel_rng(config: SecondConfig, case: SecondCase) -> np.random.Generator:
-    """Return the randomness of one image: noise, fine structure, window."""
+    """Return the randomness of what an image alone shows of its breast: its fine structure."""
     modality = _TOMOSYNTHESIS if isinstance(case, SecondVolumeCase) else _MAMMOGRAPHY
     return _rng(config, modality, case.key[0], _PIXELS, case.key[1])
+
+
+def exposure_rng(config: SecondConfig, case: SecondCase) -> np.random.Generator:
+    """Return the randomness of an image's exposure, noise and window, whatever its phantom has drawn."""
+    return pixel_rng(config, case).spawn(1)[0]
 
 
 def plan_volumes(config: SecondConfig) -> list[SecondVolumeCase]:

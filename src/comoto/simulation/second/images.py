@@ -16,7 +16,13 @@ from comoto.simulation.images import (
     volume_header,
     volume_path,
 )
-from comoto.simulation.second.cohort import SecondCase, SecondMammogramCase, SecondVolumeCase, pixel_rng
+from comoto.simulation.second.cohort import (
+    SecondCase,
+    SecondMammogramCase,
+    SecondVolumeCase,
+    exposure_rng,
+    pixel_rng,
+)
 from comoto.simulation.second.config import SecondConfig
 from comoto.simulation.second.crosssection import CrossSection
 from comoto.simulation.second.dicom_hologic import HOLOGIC_VOLUMES, write_hologic
@@ -49,7 +55,7 @@ def phantom_of(case: SecondCase, config: SecondConfig) -> SecondPhantom:
 def make_second_mammogram(case: SecondMammogramCase, config: SecondConfig, root: Path) -> list[Finding]:
     """Make and write a mammogram; return its findings."""
     phantom = phantom_of(case, config)
-    mammogram = expose_mammogram(phantom, case.exam.style, pixel_rng(config, case).spawn(1)[0])
+    mammogram = expose_mammogram(phantom, case.exam.style, exposure_rng(config, case))
     pixels = in_stored_orientation(mammogram.image.pixels, case)
     write_mammogram(mammogram_path(root, case), case, config, mammogram.image.window, pixels)
     return [
@@ -63,7 +69,7 @@ def make_second_volume(case: SecondVolumeCase, config: SecondConfig, root: Path)
     phantom = phantom_of(case, config)
     hologic = config.tomosynthesis.headers == "hologic"
     habits = HOLOGIC_VOLUMES if hologic else VolumeHabits()
-    volume = expose_tomosynthesis(phantom, case.exam.style, pixel_rng(config, case).spawn(1)[0], habits)
+    volume = expose_tomosynthesis(phantom, case.exam.style, exposure_rng(config, case), habits)
     path = volume_path(root, case, config.tomosynthesis.layout)
     header = volume_header(case, config.grid, config.traps, _acquisition(volume, phantom, config))
     frames = stored_frames(case, volume.frames())
