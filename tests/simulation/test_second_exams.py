@@ -215,6 +215,15 @@ def test_longest_side_of_a_body_is_that_asked_for(family: str):
         assert max(sides) == pytest.approx(0.75 * 24, rel=0.12)
 
 
+def test_size_is_that_which_the_view_sees():
+    # Two balls of radius 3 at 6 mm along the lesion's z: from above 6 mm wide, turned by 90 degrees 18 mm.
+    blobs = np.array([[0, 0, 6, 3], [0, 0, -6, 3]], np.float32)
+    empty = [np.zeros((0, columns), np.float32) for columns in (5, 14, 5)]
+    lesion = Lesion(_shape("cyst", size_mm=24.0), blobs, *empty)
+    for angle, side in ((0.0, 6.0), (math.pi / 2, 18.0)):
+        assert Placed(lesion, (40.0, 120.0, 4.0), angle, 0.8).size_mm == pytest.approx(side / 0.75, abs=1.1)
+
+
 def test_families_sizes_and_contrasts_occur_as_often_as_set():
     config = _config()
     rng = np.random.default_rng(0)
@@ -291,6 +300,17 @@ def test_tables_name_every_box_and_every_image(second: SimulatedPaths):
     keys = ["StudyUID", "View", "Slice"]
     assert sorted(map(tuple, lesions[keys].to_numpy())) == sorted(map(tuple, boxes[keys].to_numpy()))
     assert (lesions["visibility"] > 0).all()
+    both = boxes.merge(lesions, on=keys)
+    uncut = (
+        (both["X"] > 0)
+        & (both["Y"] > 0)
+        & (both["X"] + both["Width"] < 64)
+        & (both["Y"] + both["Height"] < 128)
+    )
+    # A box ends on whole pixels of 1.6 mm around the side that the row's view sees.
+    more_mm = 1.6 * both[["Width", "Height"]].max(axis=1)[uncut] - both["size_mm"][uncut]
+    assert {view[1:3] for view in both["View"][uncut]} == {"cc", "ml"}
+    assert more_mm.between(-0.01, 2 * 1.6).all()
     assert lesions["depth_share"].between(0, 1).all()
     volumes = sorted(second.bcs_dbt.rglob("*.dcm"))
     assert len(images) == len(volumes)

@@ -42,6 +42,8 @@ Config = SimulateConfig | SecondConfig
 Findings = dict[tuple[int, int], list[Finding]]
 _FORMAT = "comoto-simulated-2"
 _FORMER_FORMAT = "comoto-simulated-1"
+_NOTE = 2
+"""What a note says of an image; former ones lack the size of lesions."""
 _LOCK = ".lock"
 _ABOUT = "simulate.json"
 _PROGRESS = ".progress"
@@ -156,11 +158,13 @@ def _make(case: Case, config: Config, out: Path) -> tuple[str, tuple[int, int], 
     findings: list[Finding]
     if note.is_file():
         with suppress(DatasetError):  # damaged, or of a former version: the image is made again
-            findings = read_json_object(note, DatasetError, "")["findings"]
-            return kind, case.key, findings
+            content = read_json_object(note, DatasetError, "")
+            if content.get("note") == _NOTE:
+                findings = content["findings"]
+                return kind, case.key, findings
     with _one_opencv_thread():
         findings = _image(case, config, out / (_VOLUMES if kind == _TOMOSYNTHESIS else _MAMMOGRAMS))
-    write_sealed_json(note, {"findings": findings}, indent=None)
+    write_sealed_json(note, {"note": _NOTE, "findings": findings}, indent=None)
     return kind, case.key, findings
 
 

@@ -152,15 +152,11 @@ def _curved(pixels: NDArray[np.uint16], stored: StoredRange, style: MammographyS
 def projected_box(lesion: Placed, phantom: SecondPhantom, source: XraySource) -> BoxXyxy:
     """Return the box (pixels) around the shadow of a lesion on the detector."""
     corners = []
-    for z, (x1, y1, x2, y2) in lesion.extent(_step(lesion)):
+    for z, (x1, y1, x2, y2) in lesion.planes:
         height = phantom.height(z)
         corners.append((*source.onto_detector(x1, y1, height), *source.onto_detector(x2, y2, height)))
     edges = np.asarray(corners) / phantom.grid.pixel_mm
     return _generous(edges, lesion)
-
-
-def _step(lesion: Placed) -> float:
-    return max(lesion.lesion.radius / 24, 0.1)
 
 
 def _generous(edges: NDArray[np.float64], lesion: Placed) -> BoxXyxy:
@@ -174,9 +170,8 @@ def _generous(edges: NDArray[np.float64], lesion: Placed) -> BoxXyxy:
 def slice_box(lesion: Placed, phantom: SecondPhantom) -> BoxXyxy:
     """Return the smallest box of whole pixels around a lesion, clipped to the slice."""
     grid = phantom.grid
-    x1, y1, x2, y2 = _generous(
-        np.asarray([box for _, box in lesion.extent(_step(lesion))]) / grid.pixel_mm, lesion
-    )
+    edges = np.asarray([box for _, box in lesion.planes]) / grid.pixel_mm
+    x1, y1, x2, y2 = _generous(edges, lesion)
     left, top = max(0.0, np.floor(x1)), max(0.0, np.floor(y1))
     return left, top, float(min(grid.columns, np.ceil(x2))), float(min(grid.rows, np.ceil(y2)))
 

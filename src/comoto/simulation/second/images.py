@@ -59,8 +59,10 @@ def make_second_mammogram(case: SecondMammogramCase, config: SecondConfig, root:
     pixels = in_stored_orientation(mammogram.image.pixels, case)
     write_mammogram(mammogram_path(root, case), case, config, mammogram.image.window, pixels)
     return [
-        {**finding(box, case, config.grid), "visibility": seen}
-        for box, seen in zip(mammogram.image.boxes_xyxy, mammogram.visibilities, strict=True)
+        {**finding(box, case, config.grid), "visibility": seen, "size_mm": lesion.size_mm}
+        for box, seen, lesion in zip(
+            mammogram.image.boxes_xyxy, mammogram.visibilities, phantom.lesions, strict=True
+        )
     ]
 
 
@@ -87,8 +89,9 @@ def make_second_volume(case: SecondVolumeCase, config: SecondConfig, root: Path)
             "num_slices": len(volume.slice_heights),
             "depth_share": volume.depth_shares[number],
             "visibility": volume.visibilities[number],
+            "size_mm": lesion.size_mm,
         }
-        for number in range(len(phantom.lesions))
+        for number, lesion in enumerate(phantom.lesions)
     ]
 
 

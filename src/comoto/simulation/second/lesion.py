@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,10 @@ class LesionShape:
     Attributes:
         family: a key of ``FAMILIES`` or ``DECOYS``.
         look: its number.
-        size_mm: longest side of the box.
+        size_mm: longest side of the box as CC sees it; another view turns and flattens the lesion.
         body_share: size of the body relative to the box.
         contrast: attenuation relative to glandular tissue.
-        obscured: wants a place behind much gland.
+        obscured: wants a place behind much gland in CC.
         cancer: what the biopsy finds.
         seed: of everything else about it.
     """
@@ -140,6 +141,16 @@ class Placed:
         """Tell whether anything of the lesion may lie in the plane at ``z``."""
         return abs(z - self.center[2]) <= self.lesion.reach * self.flat
 
+    @cached_property
+    def planes(self) -> list[tuple[float, PlaneBox]]:
+        """``extent`` from samples that are fine enough for boxes."""
+        return self.extent(max(self.lesion.radius / 24, 0.1))
+
+    @property
+    def size_mm(self) -> float:
+        """Longest side of the box in this view."""
+        return _longest_side(self.planes) / self.lesion.shape.body_share
+
     def extent(self, step: float) -> list[tuple[float, PlaneBox]]:
         """Return for heights z that the body reaches its (x1, y1, x2, y2) there in mm, from samples."""
         reach = 1.35 * self.lesion.radius + step
@@ -162,7 +173,7 @@ def grow_lesion(shape: LesionShape) -> Lesion:
     waves = _waves(look, rng)
     lesion = Lesion(shape, _scaled(blobs, half * shape.body_share), waves, _none(14), _none(5))
     # Lobes and waves change the size; it is measured and put right.
-    longest = _longest_side(lesion)
+    longest = _longest_side(Placed(lesion, (0, 0, 0), 0.0, 1.0).extent(lesion.radius / 14))
     return Lesion(
         shape,
         _scaled(blobs, half * shape.body_share * 2 * lesion.radius / longest),
@@ -180,9 +191,9 @@ def _scaled(blobs: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
     return (blobs * radius).astype(np.float32)
 
 
-def _longest_side(lesion: Lesion) -> float:
-    """Return the longest side of the body's box as seen from above, in mm."""
-    boxes = np.asarray([box for _, box in Placed(lesion, (0, 0, 0), 0.0, 1.0).extent(lesion.radius / 14)])
+def _longest_side(planes: list[tuple[float, PlaneBox]]) -> float:
+    """Return the longest side (mm) of the box around a body, as seen from above, from its boxes in planes."""
+    boxes = np.asarray([box for _, box in planes])
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     return float((high - low).max())
 

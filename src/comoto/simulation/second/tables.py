@@ -1,7 +1,9 @@
 """What the second exams know about each lesion and image, beside the tables of the releases.
 
 ``lesions.csv`` has a row for each box, in the order of the boxes' table, ``images.csv`` one for each image.
-Numbers of lesions count from 1 within an image.
+Numbers of lesions count from 1 within an image. ``size_mm`` is the longest side of the box in the row's view,
+before it is cut or rounded and without magnification; ``visibility`` is that in the row's view too.
+``obscured`` is not: 1 says that a place was sought where CC sees much gland, which MLO sees from the side.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def _lesion_rows(case: SecondCase, findings: Sequence[Finding]) -> Iterable[tupl
             number,
             shape.family,
             shape.look + 1,
-            round(shape.size_mm, 2),
+            round(finding["size_mm"], 2),
             round(finding["visibility"], 4),
             case.breast.density,
             case.exam.style,
