@@ -82,7 +82,7 @@ def read_table(source: TableSource, what: str, texts: Sequence[str], numbers: Se
     Args:
         source: path of a CSV file, or a DataFrame.
         what: what the table is, for messages: "predictions", "labels", "boxes".
-        texts: columns read as text, without the blanks around them.
+        texts: columns read as text, without the blanks around them; a cell that says nothing is empty.
         numbers: columns read as float64; an empty cell becomes NaN.
 
     Raises:
@@ -106,7 +106,10 @@ def _from_frame(frame: pd.DataFrame, what: str, texts: Sequence[str], numbers: S
         else:
             cells = ["" if pd.isna(cell) else str(cell) for cell in series]
             values[column] = _numbers(name, column, cells, lines, "row")
-    cells_of = {column: frame[column].astype(str).str.strip().tolist() for column in texts}
+    cells_of = {
+        column: frame[column].astype(str).str.strip().where(frame[column].notna(), "").tolist()
+        for column in texts
+    }
     return Table(name, cells_of, values, lines, "row")
 
 

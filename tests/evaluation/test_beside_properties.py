@@ -14,8 +14,9 @@ from comoto.evaluation.auc import breasts_and_exams, sides_of_views
 from comoto.evaluation.beside import ALL_VOLUMES, AREAS, DEPTH_ERROR, beside
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES, DepthRules, depth_variants
-from comoto.evaluation.figures import CPM_FPS, Part, all_volume_figures, challenge_figures
+from comoto.evaluation.figures import CPM_FPS, all_volume_figures, challenge_figures
 from comoto.evaluation.intervals import Resampling
+from comoto.evaluation.parts import Part
 from comoto.evaluation.wafroc import wafroc_area
 
 NO_DRAWS = Resampling()

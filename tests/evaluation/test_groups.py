@@ -126,6 +126,31 @@ def test_a_column_of_many_numbers_is_cut_into_thirds():
     ]
 
 
+def test_numbers_are_ordered_by_their_value_and_words_by_the_alphabet():
+    rows = [volume(number) for number in range(4)]
+    some = read_truth(labels(*rows), boxes(*map(box, rows)))
+    for values, order in (
+        (("10", "9", "-1", "9.5"), ["-1", "9", "9.5", "10"]),
+        (("10", "9", "", "a"), ["10", "9", "a", "(not said)"]),
+        (("10", "9", "nan", "8"), ["10", "8", "9", "nan"]),
+    ):
+        assert list(parts_by("x", Column("lesions", values), some)) == order
+
+
+def test_steps_of_near_edges_have_different_names():
+    near = binned(np.array([1.00001, 1.00003, 2.0]), (1.00002, 1.00004))
+    assert near.values == ("up to 1.00002", "1.00002 to 1.00004", "above 1.00004")
+    tight = binned(np.array([1.0]), (1.0, np.nextafter(1.0, 2)))
+    assert tight.order == ("up to 1", "1 to 1.0000000000000002", "above 1.0000000000000002")
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA, ""])
+def test_what_a_frame_lacks_is_not_said_and_a_word_is(nothing):
+    lesions = LESIONS.assign(Class=pd.Series(["mass", nothing, "None"], dtype=object))
+    groups = api.evaluate(FOUND, labels(A, B, C, D), lesions, by=["type"]).beside.groups["type"]
+    assert list(groups) == ["None", "mass", "(not said)"]
+
+
 def test_sizes():
     assert binned(np.array([9.9, 10.0, 10.1, 31.0, np.nan]), (10.0, 20.0, 30.0), " mm").values == (
         *("up to 10 mm", "up to 10 mm", "10 to 20 mm", "above 30 mm", ""),

@@ -9,7 +9,7 @@ import pytest
 from challenge_cases import box, boxes, labels, prediction, predictions, volume
 
 from comoto.evaluation.bootstrap import patient_draws
-from comoto.evaluation.challenge import challenge_metric, resampled_positive
+from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
     ChallengeTruth,
@@ -23,6 +23,7 @@ from comoto.evaluation.hierarchical import (
     hierarchical_interval,
 )
 from comoto.evaluation.paired import paired_difference
+from comoto.evaluation.parts import resampled_positive
 
 ONE, TWO, THREE = volume(1), volume(2), volume(3)
 TRUTH = read_truth(labels(ONE, TWO), boxes(box(ONE), box(TWO)))

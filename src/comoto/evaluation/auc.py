@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
-from comoto.evaluation.figures import Part
+from comoto.evaluation.parts import Part
 from comoto.records import IntArray
 from comoto.tables import BoolArray, Float64Array
 

@@ -20,10 +20,11 @@ from comoto.evaluation.depth_variants import (
     depth_variants,
     share_that_is_free,
 )
-from comoto.evaluation.figures import Figures, Judged, Part, all_volume_figures, challenge_figures, judged
+from comoto.evaluation.figures import Figures, Judged, all_volume_figures, challenge_figures, judged
 from comoto.evaluation.groups import is_small, num_patients_with_lesion, parts_by
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.operating_point import OperatingPoint
+from comoto.evaluation.parts import Part
 from comoto.evaluation.rjafroc import rjafroc_sheets, workbook
 from comoto.evaluation.wafroc import wafroc_area
 

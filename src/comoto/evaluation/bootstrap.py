@@ -9,8 +9,9 @@ N detections, L lesions, I images, T thresholds, R replicates, K wanted FP rates
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -251,6 +252,30 @@ def patient_draws(num_patients: int, replicates: int, seed: int) -> Iterator[Int
         yield copies
 
 
+def without_one(num_patients: int, members: Iterable[int]) -> Iterator[IntArray]:
+    """Yield ``copies`` (num_patients + 1,) that leave out one of ``members`` each."""
+    for patient in members:
+        copies = np.ones(num_patients + 1, dtype=np.int64)
+        copies[patient] = 0
+        yield copies
+
+
+def at_draws(
+    computed: Sequence[Callable[[IntArray], Float64Array]], draws: Iterable[IntArray]
+) -> list[Float64Array]:
+    """Return what each function makes of draws, (R, K) each, a bounded number of draws at a time.
+
+    Args:
+        computed: make (r, K) of ``copies`` (r, num_patients + 1).
+        draws: R of ``copies`` (num_patients + 1,), at least one.
+    """
+    left, parts = iter(draws), []
+    while rows := list(islice(left, DRAWS_AT_ONCE)):
+        copies = np.stack(rows)
+        parts.append([each(copies) for each in computed])
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
 def resample(
     curves: Sequence[tuple[ResampledFroc, Float64Array]], num_patients: int, replicates: int, seed: int
 ) -> list[Float64Array]:
@@ -265,13 +290,8 @@ def resample(
     Returns:
         One (R, K) array per curve; NaN rows where a replicate holds no lesion.
     """
-    results = [np.empty((replicates, len(fps))) for _, fps in curves]
-    draws = iter(track(patient_draws(num_patients, replicates, seed), "bootstrap", replicates))
-    for start in range(0, replicates, DRAWS_AT_ONCE):
-        copies = np.stack(list(islice(draws, DRAWS_AT_ONCE)))
-        for result, (curve, fps) in zip(results, curves, strict=True):
-            result[start : start + len(copies)] = curve.sensitivity_at_draws(fps, copies)
-    return results
+    draws = track(patient_draws(num_patients, replicates, seed), "bootstrap", replicates)
+    return at_draws([partial(curve.sensitivity_at_draws, fps) for curve, fps in curves], draws)
 
 
 def percentile_interval(values: Float64Array) -> Interval:

@@ -17,11 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from comoto.defaults import HIT_RADIUS
-from comoto.evaluation.bootstrap import (
-    Bootstrap,
-    PatientIndex,
-    ResampledFroc,
-)
+from comoto.evaluation.bootstrap import Bootstrap
 from comoto.evaluation.challenge_checks import VolumeKey
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
@@ -32,6 +28,7 @@ from comoto.evaluation.challenge_tables import (
 from comoto.evaluation.depth import DepthAccount
 from comoto.evaluation.froc import Froc, finite_or_none, froc, froc_thresholds
 from comoto.evaluation.intervals import ReadCurve, Resampling, bootstrap_of
+from comoto.evaluation.parts import Part, resampled, resampled_positive
 from comoto.evaluation.side_by_side import side_by_side
 from comoto.tables import TableSource
 
@@ -331,30 +328,15 @@ def metric_of(froc_all: Froc, froc_positive: Froc) -> dict[str, float]:
     }
 
 
-def resampled_positive(found: ChallengePredictions, truth: ChallengeTruth) -> ResampledFroc:
-    """Return the curve over the volumes with a box, ready for draws of patients."""
-    kept = found.on_positive(truth)
-    cohort = PatientIndex(
-        num_patients=len(truth.patients),
-        detection_patient=found.patient[kept],
-        lesion_patient=truth.volume_patient[truth.lesion_volume],
-        image_patient=truth.volume_patient[truth.is_positive],
-    )
-    return ResampledFroc(found.scores[kept], found.hit_lesion[kept], cohort)
-
-
 def _bootstrap(
     truth: ChallengeTruth, found: ChallengePredictions, draws: Resampling, curves: tuple[Froc, Froc]
 ) -> Bootstrap:
     froc_all, froc_positive = curves
-    num_patients = len(truth.patients)
-    lesion_patient = truth.volume_patient[truth.lesion_volume]
-    cohort = PatientIndex(num_patients, found.patient, lesion_patient, truth.volume_patient)
-    resampled_all = ResampledFroc(found.scores, found.hit_lesion, cohort)
+    resampled_all = resampled(found, truth, Part.whole(truth), only_positive=False)
     rates = dict(zip(METRICS_POSITIVE, FPS_POSITIVE, strict=True))
     mean = (MEAN_NAME, slice(len(rates)))
     read = {
         "all": ReadCurve(froc_all, resampled_all, {METRIC_ALL: FPS_ALL[0]}),
         "positive": ReadCurve(froc_positive, resampled_positive(found, truth), rates, mean),
     }
-    return bootstrap_of(read, num_patients, draws)
+    return bootstrap_of(read, len(truth.patients), draws)

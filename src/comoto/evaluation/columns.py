@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -20,8 +21,6 @@ from comoto.tables import Float64Array, TableSource, header_of, read_table
 NOT_SAID = "(not said)"
 _KEYS = ("PatientID", "StudyUID", "View")
 """Columns that both tables have, and that are of the volume."""
-_MISSING = ("nan", "<NA>", "None")
-"""How data frames write that they have no value."""
 SIZE = "size"
 _TYPE_COLUMNS = ("type", "category", "Class")
 """Columns that say what kind a lesion is: of a table of lesions, a manifest, and the challenge's boxes."""
@@ -100,12 +99,7 @@ def _all_texts(source: TableSource, what: str) -> dict[str, tuple[tuple[str, ...
     header = header_of(source)
     names = [name for name in header if name and header.count(name) == 1]
     table = read_table(source, what, names, ())
-    return {name: (tuple(said(table.texts[name])), table.lines.tolist()) for name in names}
-
-
-def said(values: Sequence[object]) -> list[str]:
-    """Return cells that ``read_table`` took for text, those that a data frame lacks as empty ones."""
-    return [value if isinstance(value, str) and value not in _MISSING else "" for value in values]
+    return {name: (tuple(table.texts[name]), table.lines.tolist()) for name in names}
 
 
 def _texts(values: pd.Series[str]) -> tuple[str, ...]:
@@ -126,14 +120,23 @@ def size_column(truth: ChallengeTruth, spacing: Float64Array | None) -> Column:
 
 
 def binned(values: Float64Array, edges: Sequence[float], unit: str = "") -> Column:
-    """Return numbers of lesions as named steps; an edge belongs to the step below it, NaN says nothing."""
-    first, *others = edges
-    names = [f"up to {first:.4g}{unit}"]
-    names += [f"{low:.4g} to {high:.4g}{unit}" for low, high in zip(edges, others, strict=False)]
-    names += [f"above {edges[-1]:.4g}{unit}"]
+    """Return numbers of lesions as named steps; an edge belongs to the step below it, NaN says nothing.
+
+    Args:
+        values: (L,).
+        edges: rising; their names have four digits, and more where edges would have the same name.
+        unit: behind each name.
+    """
+    written = next(
+        texts
+        for digits in range(4, 18)  # 17 tell all float64 apart
+        if len(set(texts := [f"{edge:.{digits}g}" for edge in edges])) == len(edges)
+    )
+    between = [f"{low} to {high}{unit}" for low, high in pairwise(written)]
+    names = (f"up to {written[0]}{unit}", *between, f"above {written[-1]}{unit}")
     steps = np.searchsorted(np.asarray(edges), values, side="left")
     known = ~np.isnan(values)
-    texts = tuple(
+    values_in_words = tuple(
         names[step] if said else "" for step, said in zip(steps.tolist(), known.tolist(), strict=True)
     )
-    return Column("lesions", texts, tuple(names))
+    return Column("lesions", values_in_words, names)

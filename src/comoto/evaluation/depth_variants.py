@@ -24,8 +24,8 @@ from comoto.evaluation.challenge_tables import (
     centers_of,
     moved,
 )
-from comoto.evaluation.figures import Part
 from comoto.evaluation.matching import hits_by_challenge_rule
+from comoto.evaluation.parts import Part
 from comoto.records import IntArray
 from comoto.tables import Float64Array
 

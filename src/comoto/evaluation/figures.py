@@ -3,65 +3,30 @@
 A figure is a function of how often each patient is drawn; drawn once each, it is the figure itself. So all
 figures, whatever they are made of, get their intervals in one way and of the same draws.
 
-N detections, L lesions, V volumes, P patients, R replicates, K figures.
+P patients, R replicates, K figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
-from comoto.evaluation.bootstrap import (
-    DRAWS_AT_ONCE,
-    Interval,
-    PatientIndex,
-    ResampledFroc,
-    patient_draws,
-)
+from comoto.evaluation.bootstrap import Interval, ResampledFroc, at_draws, patient_draws, without_one
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, MEAN_NAME, METRIC_ALL, METRICS_POSITIVE
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.froc import finite_or_none
 from comoto.evaluation.intervals import Resampling, limits
+from comoto.evaluation.parts import Part, resampled
 from comoto.records import IntArray
-from comoto.tables import BoolArray, Float64Array
+from comoto.tables import Float64Array
 
 CPM_FPS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 """Rates of the competition performance metric: M. Niemeijer et al., "On combining computer-aided detection
 systems", IEEE Transactions on Medical Imaging 30 (2011), and the LUNA16 challenge."""
 CPM_NAME = "cpm"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some lesions and volumes of a cohort.
-
-    Attributes:
-        lesions: (L,) those that are to be found; others are neither lesions nor false positives.
-        volumes: (V,) those on which false positives count.
-    """
-
-    lesions: BoolArray
-    volumes: BoolArray
-
-    @staticmethod
-    def whole(truth: ChallengeTruth) -> Part:
-        """Return all of it."""
-        return Part(
-            np.ones(len(truth.lesion_volume), dtype=bool), np.ones(len(truth.volume_patient), dtype=bool)
-        )
-
-    def patients(self, truth: ChallengeTruth) -> IntArray:
-        """Return the numbers of the patients of its volumes."""
-        return np.unique(truth.volume_patient[self.volumes])
-
-    def detections(self, found: ChallengePredictions) -> BoolArray:
-        """Return which detections (N,) lie on its volumes, or on unknown ones if all volumes are in it."""
-        known = found.volume >= 0
-        return (known & self.volumes[found.volume]) | (~known & self.volumes.all())
 
 
 class Figures(Protocol):
@@ -120,9 +85,12 @@ def judged(
     once = [each.at(np.ones((1, num_patients + 1), dtype=np.int64))[0] for each in figures]
     if not draws.replicates:
         return [_named(each, value, None) for each, value in zip(figures, once, strict=True)]
-    drawn = _at_all(figures, patient_draws(num_patients, draws.replicates, draws.seed))
+    computed = [each.at for each in figures]
+    drawn = at_draws(computed, patient_draws(num_patients, draws.replicates, draws.seed))
     left_out = (
-        [None] * len(figures) if draws.kind != "bca" else _at_all(figures, _without(num_patients, members))
+        [None] * len(figures)
+        if draws.kind != "bca"
+        else at_draws(computed, without_one(num_patients, members.tolist()))
     )
     return [
         _named(each, value, limits(values, value, without))
@@ -140,22 +108,6 @@ def _named(
         name: Judged(float(value[k]), Interval(float(low[k]), float(high[k])))
         for k, name in enumerate(figures.names)
     }
-
-
-def _at_all(figures: Sequence[Figures], draws: Iterator[IntArray]) -> list[Float64Array]:
-    """Return the figures (R, K) of each kind, a bounded number of draws at a time."""
-    parts = []
-    while rows := list(islice(draws, DRAWS_AT_ONCE)):
-        copies = np.stack(rows)
-        parts.append([each.at(copies) for each in figures])
-    return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def _without(num_patients: int, members: IntArray) -> Iterator[IntArray]:
-    for patient in members.tolist():
-        copies = np.ones(num_patients + 1, dtype=np.int64)
-        copies[patient] = 0
-        yield copies
 
 
 @dataclass(frozen=True)
@@ -181,30 +133,6 @@ class FrocFigures:
         """Return them (R, K) for draws (R, P + 1)."""
         values = self.curve.sensitivity_at_draws(np.array(list(self.rates.values())), copies)
         return values if self.mean is None else np.column_stack([values, values.mean(axis=1)])
-
-
-def resampled(
-    found: ChallengePredictions, truth: ChallengeTruth, part: Part, *, only_positive: bool
-) -> ResampledFroc:
-    """Return a curve over a part of the cohort.
-
-    Args:
-        found: matched against ``truth``, by whatever rule.
-        truth: the whole cohort.
-        part: the volumes on which false positives count, and the lesions.
-        only_positive: count false positives on volumes with a lesion only.
-    """
-    counts = part.volumes & truth.is_positive if only_positive else part.volumes
-    kept = part.detections(found)
-    if only_positive:
-        kept &= found.on_positive(truth)
-    cohort = PatientIndex(
-        num_patients=len(truth.patients),
-        detection_patient=found.patient[kept],
-        lesion_patient=truth.volume_patient[truth.lesion_volume],
-        image_patient=truth.volume_patient[counts],
-    )
-    return ResampledFroc(found.scores[kept], found.hit_lesion[kept], cohort, part.lesions)
 
 
 def challenge_figures(found: ChallengePredictions, truth: ChallengeTruth, part: Part) -> tuple[Figures, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isnan
 
 import numpy as np
 
 from comoto.errors import ConfigError
 from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.evaluation.columns import NOT_SAID, Column, binned
-from comoto.evaluation.figures import Part
+from comoto.evaluation.parts import Part
 
 FEW_LESIONS = 10
 FEW_PATIENTS = 5
@@ -19,7 +20,7 @@ _MOST_NUMBERS = 8
 
 
 def parts_by(name: str, column: Column, truth: ChallengeTruth) -> dict[str, Part]:
-    """Return a part for each value of a column, in the order of the values.
+    """Return a part for each value of a column, in the order of the values; numbers by what they are worth.
 
     Lesions are grouped by a column of lesions: false positives count on all volumes, as they do for the
     whole. By a column of volumes both are: lesions and false positives on the volumes of the group.
@@ -39,7 +40,7 @@ def parts_by(name: str, column: Column, truth: ChallengeTruth) -> dict[str, Part
         raise ConfigError(
             f"--by {name}: {len(present)} different values; choose a column with at most {_MOST_GROUPS}"
         )
-    order = [value for value in column.order if value in present] or sorted(present - {NOT_SAID})
+    order = [value for value in column.order if value in present] or _sorted(present - {NOT_SAID})
     whole = Part.whole(truth)
     parts = {}
     for value in [*order, *([NOT_SAID] if NOT_SAID in present else [])]:
@@ -49,6 +50,17 @@ def parts_by(name: str, column: Column, truth: ChallengeTruth) -> dict[str, Part
         else:
             parts[value] = Part(chosen[truth.lesion_volume], chosen)
     return parts
+
+
+def _sorted(values: set[str]) -> list[str]:
+    """Sort texts, and numbers by their value if all are."""
+    try:
+        numbers = {value: float(value) for value in values}
+    except ValueError:
+        return sorted(values)
+    if any(map(isnan, numbers.values())):
+        return sorted(values)
+    return sorted(values, key=lambda value: (numbers[value], value))
 
 
 def is_small(part: Part, truth: ChallengeTruth) -> bool:

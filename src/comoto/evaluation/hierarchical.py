@@ -24,9 +24,10 @@ import numpy as np
 
 from comoto.defaults import REPLICATES
 from comoto.evaluation.bootstrap import Interval, patient_draws, percentile_interval
-from comoto.evaluation.challenge import FPS_POSITIVE, resampled_positive
+from comoto.evaluation.challenge import FPS_POSITIVE
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.paired import mean_sensitivity_positive
+from comoto.evaluation.parts import resampled_positive
 from comoto.progress import track
 from comoto.records import IntArray
 from comoto.tables import Float64Array

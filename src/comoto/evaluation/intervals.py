@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -30,8 +31,10 @@ from comoto.evaluation.bootstrap import (
     Bootstrap,
     Interval,
     ResampledFroc,
+    at_draws,
     percentile_band,
     resample,
+    without_one,
 )
 from comoto.evaluation.froc import Froc
 from comoto.tables import Float64Array
@@ -188,14 +191,8 @@ def leave_one_out(
     Returns:
         One (P, K) array per curve, NaN rows where nobody else has a lesion.
     """
-    results = [np.empty((num_patients, len(fps))) for _, fps in curves]
-    copies = np.ones(num_patients + 1, dtype=np.int64)
-    for patient in range(num_patients):
-        copies[patient] = 0
-        for result, (curve, fps) in zip(results, curves, strict=True):
-            result[patient] = curve.sensitivity_at(fps, copies)
-        copies[patient] = 1
-    return results
+    computed = [partial(curve.sensitivity_at_draws, fps) for curve, fps in curves]
+    return at_draws(computed, without_one(num_patients, range(num_patients)))
 
 
 def _expanded(num_patients: int) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 from comoto.errors import DatasetError
 from comoto.evaluation.challenge_tables import ChallengeTruth
-from comoto.evaluation.columns import Column, said
+from comoto.evaluation.columns import Column
 from comoto.records import IntArray
 from comoto.tables import BoolArray, Float64Array, Table, TableSource, header_of, read_table
 
@@ -66,7 +66,7 @@ class _Rows:
 
     def column(self, name: str, truth: ChallengeTruth) -> Column:
         """Return one column."""
-        cells = said(self.table.texts[name])
+        cells = self.table.texts[name]
         known = np.flatnonzero(self.volume >= 0)
         of_volume = [row for row in known if self.lesion[row] < 0]
         if any(cells[row] for row in of_volume):

@@ -19,8 +19,9 @@ from comoto.checksums import sealed_json
 from comoto.errors import ConfigError
 from comoto.evaluation.bootstrap import ResampledFroc
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
-from comoto.evaluation.figures import Judged, Part, judged, resampled
+from comoto.evaluation.figures import Judged, judged
 from comoto.evaluation.intervals import Resampling
+from comoto.evaluation.parts import Part, resampled
 from comoto.operating_points import FORMAT
 from comoto.records import IntArray
 from comoto.tables import Float64Array

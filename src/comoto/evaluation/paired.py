@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from comoto.evaluation.bootstrap import Interval, percentile_interval, resample
-from comoto.evaluation.challenge import FPS_POSITIVE, resampled_positive
+from comoto.evaluation.challenge import FPS_POSITIVE
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.froc import Froc, froc
+from comoto.evaluation.parts import resampled_positive
 from comoto.tables import Float64Array
 
 

@@ -11,10 +11,10 @@ from itertools import chain, pairwise
 import numpy as np
 
 from comoto.evaluation.bootstrap import BAND_FPS, Band, Interval, percentile_band, percentile_interval
-from comoto.evaluation.challenge import resampled_positive
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.hierarchical import Variant, drawn_patients, drawn_runs, mean_over_runs, variant_shape
 from comoto.evaluation.paired import positive_froc
+from comoto.evaluation.parts import resampled_positive
 from comoto.progress import track
 from comoto.records import IntArray
 from comoto.tables import BoolArray, Float64Array

@@ -15,8 +15,8 @@ import numpy as np
 
 from comoto.evaluation.auc import Area, Sample, largest_scores
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
-from comoto.evaluation.figures import Part
 from comoto.evaluation.froc import lesion_scores
+from comoto.evaluation.parts import Part
 
 WAFROC = "wafroc"
 
