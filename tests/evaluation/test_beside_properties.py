@@ -10,10 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_challenge_properties import cases, tables
 
-from comoto.evaluation.auc import breasts_and_exams, sides_of_views
+from comoto.evaluation.auc import breasts_and_exams, sides_of_views, unit_area
 from comoto.evaluation.beside import ALL_VOLUMES, AREAS, DEPTH_ERROR, beside
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
-from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES, DepthRules, depth_variants
+from comoto.evaluation.depth_variants import (
+    CONSTANT,
+    IN_PLANE,
+    MILLIMETRES,
+    DepthErrorFigures,
+    DepthRules,
+    depth_variants,
+)
 from comoto.evaluation.figures import CPM_FPS, all_volume_figures, challenge_figures
 from comoto.evaluation.intervals import Resampling
 from comoto.evaluation.parts import Part
@@ -35,6 +42,10 @@ def breast(row):
     return row["StudyUID"], row["View"][0]
 
 
+def exam(row):
+    return row["StudyUID"]
+
+
 @settings(max_examples=40)
 @given(cases(FEW_SCORES), st.sampled_from([0.0, 0.4, 0.5, 1.0]), st.sampled_from([3.0, 10.0, 25.0]))
 def test_equal_to_the_literal_reference(case, constant, tolerance):
@@ -54,7 +65,7 @@ def test_equal_to_the_literal_reference(case, constant, tolerance):
     assert values == pytest.approx(slow.all_volumes(*case), abs=1e-12)
     expected = {
         "auc_per_breast": slow.unit_area(*case, breast),
-        "auc_per_exam": slow.unit_area(*case, lambda row: row["StudyUID"]),
+        "auc_per_exam": slow.unit_area(*case, exam),
         "wafroc": slow.wafroc(*case),
     }
     areas = {name: figure.value for name, figure in kinds[AREAS].items()}
@@ -93,6 +104,17 @@ def test_a_draw_of_patients_is_the_same_tables_with_their_rows_so_many_times(cas
         depth_variants(found, truth, DepthRules())[IN_PLANE], truth, part
     )
     cpm = all_volume_figures(found, truth, part)
+    for units in breasts_and_exams(truth, sides_of_views(truth)):
+        name = breast if units.name == "breast" else exam
+        assert unit_area(found, truth, part, units).at(copies)[0, 0] == pytest.approx(
+            slow.unit_area(*again, name), abs=1e-12, nan_ok=True
+        )
+    errors = slow.depth_errors(again[0], again[2])
+    quantiles = [np.quantile(errors, share) if errors else math.nan for share in (0.5, 0.9)]
+    off = DepthErrorFigures(found, truth, part, np.full(len(truth.volumes), 2.0))
+    assert off.at(copies)[0] == pytest.approx(
+        [*quantiles, *(2 * each for each in quantiles)], abs=1e-9, nan_ok=True
+    )
     if not again[2]:
         assert all(np.isnan(each.at(copies)).all() for each in (positive, everywhere, cpm))
         return

@@ -1,5 +1,7 @@
 """Parts by columns: of a manifest, of the challenge's tables, of a table of lesions; sizes in steps."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from comoto.evaluation.challenge_tables import read_truth
 from comoto.evaluation.columns import Column, binned, size_column
 from comoto.evaluation.groups import is_small, parts_by
 from comoto.evaluation.lesion_table import read_lesion_table
+from comoto.records import Manifest
 
 A, B, C, D = (volume(number) for number in (1, 2, 3, 4))
 FOUND = predictions(prediction(A, 0.9), false_positive(C, 0.8), prediction(B, 0.5), false_positive(D, 0.4))
@@ -55,16 +58,28 @@ def test_volumes_are_grouped_with_their_own_false_positives():
 
 
 def test_columns_of_a_manifest(tmp_path):
+    """A's lesion is found, B's is not; C has none, and the mammogram counts nowhere."""
+    plain = manifest(tmp_path)
+    images = plain.images.assign(laterality=["L", "R", "L", "R"], label=["x", "y", "z", "film"])
+    lesions = plain.lesions.assign(category=["mass", "cyst", "film"], x2=[1050.0, 1090.0, 10.0])
     found = predictions(prediction(A, 0.9), prediction(B, 0.3, x=400))
-    result = api.evaluate(found, manifest=manifest(tmp_path), by="type,laterality,size,label")
+    result = api.evaluate(found, manifest=Manifest("own", images, lesions), by="type,laterality,size,label")
     groups = result.beside.groups
-    assert {name: list(parts) for name, parts in groups.items()} == {
-        "type": ["mass"],
-        "laterality": ["L"],
-        "size": ["64 to 128 pixels"],  # 100 x 100, and the files that would say millimetres are not there
-        "label": ["x"],
+    counted = {
+        name: {
+            value: (part.num_lesions, part.num_volumes, part.kinds["challenge"][MEAN].value)
+            for value, part in parts.items()
+        }
+        for name, parts in groups.items()
     }
-    assert groups["laterality"]["L"].num_volumes == 3
+    none = pytest.approx(math.nan, nan_ok=True)
+    assert counted == {
+        "type": {"cyst": (1, 3, 0.0), "mass": (1, 3, 1.0)},
+        "laterality": {"L": (1, 2, 1.0), "R": (1, 1, 0.0)},
+        # 100 x 100 and 140 x 100; the files that would say millimetres are not there.
+        "size": {"64 to 128 pixels": (1, 3, 1.0), "128 to 256 pixels": (1, 3, 0.0)},
+        "label": {"x": (1, 1, 1.0), "y": (1, 1, 0.0), "z": (0, 1, none)},
+    }
     assert "by laterality" in result.summary()
     assert "* fewer than 10 lesions" in result.summary()
 

@@ -22,7 +22,7 @@ from comoto.records import View
 from comoto.simulation import SecondConfig, SimulatedPaths, simulate, sized
 from comoto.simulation.anatomy import draw_view
 from comoto.simulation.images import stored_frames, volume_path
-from comoto.simulation.projection import mammography_source
+from comoto.simulation.projection import mammography_source, tomosynthesis_sources
 from comoto.simulation.second.cohort import (
     draw_breast,
     draw_decoys,
@@ -32,7 +32,13 @@ from comoto.simulation.second.cohort import (
     plan_volumes,
 )
 from comoto.simulation.second.crosssection import MLO_ANGLE, CrossSection
-from comoto.simulation.second.exams import expose_tomosynthesis, projected_box, slice_box, visibility
+from comoto.simulation.second.exams import (
+    expose_tomosynthesis,
+    line_integrals,
+    projected_box,
+    slice_box,
+    visibility,
+)
 from comoto.simulation.second.images import make_second_volume, phantom_of
 from comoto.simulation.second.lesion import Lesion, LesionShape, Placed, grow_lesion
 from comoto.simulation.second.looks import DECOYS, FAMILIES, draw_look, look_of
@@ -167,6 +173,68 @@ def test_lesion_is_at_one_place_of_the_breast_in_both_views(family: str):
     first, second = (put(_shape(family), place, section).lesion for section in sections.values())
     np.testing.assert_array_equal(first.blobs, second.blobs)
     np.testing.assert_array_equal(first.strands, second.strands)
+
+
+def _is_pushed_inside(item: Placed, phantom: SecondPhantom) -> bool:
+    """Whether an item touches the skin's room, where its height is not that of its place any more."""
+    return abs(item.center[2]) + item.flat * item.lesion.radius > phantom.view.thickness / 2 - 2.51
+
+
+def test_both_views_of_a_breast_show_the_same_lesions():
+    config = _config(
+        **{"lesions.two_lesions": 1.0, "decoys.per_breast": 2.0, "tomosynthesis.lesion_share": 1.0}
+    )
+    config = override(config, values={"tomosynthesis.one_view_share": 0.0})
+    pairs, compared = [case for case in plan_volumes(config) if case.boxed][:4], 0
+    for cc, mlo in (pairs[:2], pairs[2:]):
+        assert (cc.exam, cc.view, mlo.view) == (mlo.exam, View.CC, View.MLO)
+        first, second = phantom_of(cc, config), phantom_of(mlo, config)
+        assert len(first.lesions) == len(second.lesions) == 2
+        assert len(first.decoys) == len(second.decoys) == len(cc.exam.decoys)
+        for one, other in zip(
+            (*first.lesions, *first.decoys), (*second.lesions, *second.decoys), strict=True
+        ):
+            assert one.lesion.shape == other.lesion.shape
+            # The axis from the chest wall to the nipple is common to both views.
+            along = one.center[0] / first.view.depth
+            assert other.center[0] / second.view.depth == pytest.approx(along, abs=1e-6)
+            if any(_is_pushed_inside(item, phantom) for item, phantom in ((one, first), (other, second))):
+                continue
+            compared += one in first.lesions
+            # The place that CC says in the uncompressed breast tells the height in MLO.
+            x, y, z = (np.asarray([value]) for value in one.center)
+            p, q = first.section.to_disc(x, y, z)
+            _, height = second.section.from_disc(np.asarray([along * second.view.depth]), p, q)
+            assert other.center[2] == pytest.approx(height[0], abs=0.01 * second.view.thickness)
+    assert compared >= 2
+
+
+def test_systems_differ_in_their_slices_and_in_their_depth_of_field():
+    config = _config()
+    phantom = phantom_of(plan_volumes(config)[0], config)
+    ball = _ball(8.0, (25.0, phantom.view.middle, 0.0))
+    phantom = SecondPhantom(**{**vars(phantom), "lesions": (ball,), "decoys": ()})
+    boxes, left = set(), {}
+    for name, (angle, projections, factor) in {
+        "narrow": (7.5, 15, 1.0),
+        "medium": (12.5, 9, 0.8),
+        "wide": (25.0, 25, 1.25),
+    }.items():
+        volume = expose_tomosynthesis(phantom, name, np.random.default_rng(0))
+        assert (volume.style.angle_deg, volume.style.num_views) == (angle, projections)
+        step = factor * config.grid.slice_mm
+        assert len(volume.slice_heights) == round(phantom.view.thickness / step)
+        assert np.diff(volume.slice_heights) == pytest.approx(step)
+        assert volume.slice_heights.mean() == pytest.approx(phantom.height(0.0))
+        assert abs(volume.slice_heights[volume.slice_indices[0]] - phantom.height(0.0)) <= step / 2 + 1e-9
+        boxes.add(volume.boxes_xyxy)
+        sources = tomosynthesis_sources(config.grid.rows, config.grid.pixel_mm, angle, projections)
+        _, shadow = line_integrals(phantom, sources)
+        peak = [volume.reconstruction.same_geometry(shadow, phantom.height(z)).max() for z in (0.0, 15.0)]
+        left[name] = peak[1] / peak[0]
+    assert len(boxes) == 1
+    # 15 mm away the outermost rays are 15 * tan(angle) = 2.0, 3.3 and 7.0 mm off, of a ball of radius 8.
+    assert left["narrow"] > 0.7 > left["medium"] > 0.5 > left["wide"]
 
 
 def test_depths_are_those_of_real_boxes():
