@@ -26,10 +26,11 @@ import torch
 
 from comoto import api, components
 from comoto.config import AggregationConfig
+from comoto.defaults import CONSTANT_DEPTH
 from comoto.depth import Depths
 from comoto.detections import Detections
 from comoto.evaluation.challenge import challenge_metric
-from comoto.evaluation.challenge_tables import challenge_tables, read_predictions, read_truth
+from comoto.evaluation.challenge_tables import SLICE_SHARE, challenge_tables, read_predictions, read_truth
 from comoto.geometry.boxes import iou_matrix
 from comoto.inference.aggregate import aggregate
 from comoto.inference.volume import detect_slices, slice_indices
@@ -38,7 +39,7 @@ from comoto.records import ImageRecord, Manifest, Split
 from comoto.training.record import trained_on
 
 Float64Array = np.ndarray[Any, np.dtype[np.float64]]
-OVERLAP, LOBE, SHARE, CONSTANT = 0.3, 0.5, 0.25, 0.40
+OVERLAP, LOBE = 0.3, 0.5
 WIDTH = 48
 
 
@@ -196,7 +197,9 @@ WAYS: dict[str, Way] = {
     "peak": single(peak),
     "parabola": single(parabola),
     "constant middle": single(lambda depths, slices: np.full(len(depths), (slices - 1) / 2)),
-    f"constant {CONSTANT:.2f}": single(lambda depths, slices: np.full(len(depths), CONSTANT * slices)),
+    f"constant {CONSTANT_DEPTH:.2f}": single(
+        lambda depths, slices: np.full(len(depths), CONSTANT_DEPTH * slices)
+    ),
 }
 
 
@@ -209,7 +212,7 @@ def judged(rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], radius
     best = met[first]
     lesion = found.depth.in_plane[best]
     error = np.abs(found.depth.prediction_off[best])
-    slices = truth.slice_tolerance[lesion] / SHARE
+    slices = truth.slice_tolerance[lesion] / SLICE_SHARE
     parts = [f"{np.median(part):.{digits}f}" for part, digits in ((error, 1), (error / slices, 3))]
     tail = [f"{np.quantile(part, 0.9):.{digits}f}" for part, digits in ((error, 1), (error / slices, 3))]
     begin, depth = found.places[best, 4], found.places[best, 5]
@@ -217,7 +220,7 @@ def judged(rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], radius
     span = f"{np.median(depth / slices):>7.2f}{inside.mean():>7.3f}" if (depth > 0).all() else ""
     metric = challenge_metric(rows, *tables, radius)["mean_sensitivity_positive"]
     return (
-        f"{metric:>10.3f}{len(best):>5}{(error <= SHARE * slices).mean():>8.3f}"
+        f"{metric:>10.3f}{len(best):>5}{(error <= SLICE_SHARE * slices).mean():>8.3f}"
         f"{' / '.join(parts):>15}{' / '.join(tail):>15}{span}"
     )
 

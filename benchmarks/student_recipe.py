@@ -27,7 +27,7 @@ from comoto.preprocessing.plan import plan_image
 from comoto.records import IntArray, Manifest, Modality
 from comoto.simulation import simulate, sized
 
-ARMS = {
+VARIANTS = {
     "negatives, learning rate 6e-4": ["optimizer.learning_rate=6e-4"],
     "negatives, learning rate 3e-4": ["optimizer.learning_rate=3e-4"],
     "negatives, learning rate 2e-4": ["optimizer.learning_rate=2e-4"],
@@ -54,18 +54,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patients", type=int, default=80)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--variants", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     manifest = validation_volumes(options.out, options.patients)
     print(f"{len(manifest)} volumes, {len(manifest.lesions)} lesions; mean sensitivity at 1-4 FP per volume")
     print(f"{'student':<34}" + "".join(f"{name:>28}" for name in COLUMNS))
-    for variant, settings in ((variant, ARMS[variant]) for variant in options.variants):
+    for variant, settings in ((variant, VARIANTS[variant]) for variant in options.variants):
         scores: dict[str, list[float]] = {name: [] for name in COLUMNS}
         for seed in range(options.seeds):
             run = options.out / f"{variant.replace(' ', '-').replace(',', '')}-{seed}"
             train(run, options.demo, [*settings, f"seed={seed}", f"threads={options.threads}"])
-            for name, score in judge(run, manifest).items():
+            for name, score in scores_of(run, manifest).items():
                 scores[name].append(score)
         cells = [f"{np.mean(v):.3f} ({' '.join(f'{one:.3f}' for one in v)})" for v in scores.values()]
         print(f"{variant:<34}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
@@ -102,7 +102,7 @@ def train(run: Path, demo: Path, settings: list[str]) -> None:
     api.train_student(run, preset="demo", overrides=overrides, resume=True)
 
 
-def judge(run: Path, manifest: Manifest) -> dict[str, float]:
+def scores_of(run: Path, manifest: Manifest) -> dict[str, float]:
     """Return the mean sensitivity of a run's last checkpoint under each rule; the network runs once."""
     model = api.load_model(run)
     labels, boxes = challenge_tables(manifest)

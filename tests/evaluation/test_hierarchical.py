@@ -58,7 +58,7 @@ def random_tables(seed, num_patients=6, views=("lcc", "lmlo")):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_one_run_of_each_arm_is_the_paired_difference(seed):
+def test_one_run_of_each_variant_is_the_paired_difference(seed):
     tables, make = random_tables(seed)
     truth = read_truth(*tables)
     a, b = (read_predictions(make(), truth) for _ in range(2))

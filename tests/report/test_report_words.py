@@ -5,10 +5,11 @@ import pytest
 
 from comoto.config import load_train_config
 from comoto.evaluation.bootstrap import Interval
+from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.paired import PairedDifference
 from comoto.report import wording
 from comoto.report.demo_sections import student_sentence
-from comoto.report.headline import MEAN_FIGURE, baseline_sentence, caution, headline, verdict
+from comoto.report.headline import baseline_sentence, caution, headline, verdict
 from comoto.report.random_baseline import RandomBaseline
 
 WORDS = wording.Words(volume="test volume", patient="test patient")
@@ -52,7 +53,7 @@ def test_several_differences_are_called_several():
 
 
 def student(title, mean, low, high):
-    bootstrap = SimpleNamespace(intervals={MEAN_FIGURE: Interval(low, high)})
+    bootstrap = SimpleNamespace(intervals={MEAN_NAME: Interval(low, high)})
     result = SimpleNamespace(mean_sensitivity_positive=mean)
     return SimpleNamespace(title=title, result=result, bootstrap=bootstrap)
 

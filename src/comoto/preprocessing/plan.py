@@ -190,13 +190,16 @@ def plan_image(
     curve, said = detector_curve(header, frames[0], modality, config.for_processing)
     padding, padded = find_padding(header.padding, frames, curve)
     frames = [_shades(frame, curve, padding) for frame in frames]
-    lie = _lie(header, frames[0], laterality, modality)
-    orient, notes = _orient(frames[0], lie), [*lie.notes, *(note for note in (said, padded) if note)]
+    orientation = _orientation(header, frames[0], laterality, modality)
+    orient, notes = (
+        _orient(frames[0], orientation),
+        [*orientation.notes, *(note for note in (said, padded) if note)],
+    )
     frames = frames[1:] or frames
     breast = find_breast([orient.image(frame) for frame in frames])
     about = header if curve is None else replace(header, window=None)  # it speaks of other values
     window = choose_window(about, modality, config.window, _values(frames, orient, breast))
-    chest_wall = (breast.side() if lie.from_breast else None) or lie.chest_wall
+    chest_wall = (breast.side() if orientation.from_breast else None) or orientation.chest_wall
     if laterality is not None and chest_wall is not laterality:
         notes.append(
             f"the {laterality} breast leans on the other side of the image; its pixels decide the mirroring"
@@ -204,8 +207,8 @@ def plan_image(
     if not breast.found:
         notes.append("no breast found; the whole image is kept")
     notes.extend([window.note] if window.note else [])
-    to_grid = _to_grid(orient.out_shape, breast, chest_wall, lie.is_upside_down, config)
-    side = lie.laterality or chest_wall
+    to_grid = _to_grid(orient.out_shape, breast, chest_wall, orientation.is_upside_down, config)
+    side = orientation.laterality or chest_wall
     halvings = 0
     # reduced frames lack the extremes of full ones, and mix padding with what is beside it
     if config.decode != "full" and window.source != "frame" and padding is None:
@@ -240,7 +243,7 @@ def _sampled(header: ImageHeader) -> list[int]:
     return sorted({int(share * header.num_frames) for share in _SAMPLED_SHARES})
 
 
-def _lie(
+def _orientation(
     header: ImageHeader, first: Image, laterality: Laterality | None, modality: Modality
 ) -> VolumeOrientation:
     if modality is Modality.TOMOSYNTHESIS:
@@ -250,9 +253,9 @@ def _lie(
     return VolumeOrientation(False, laterality or touched, False, laterality, True, notes)
 
 
-def _orient(first: Image, lie: VolumeOrientation) -> Chain:
+def _orient(first: Image, orientation: VolumeOrientation) -> Chain:
     shape = (first.shape[0], first.shape[1])
-    return Chain(shape, (Rotate180(*shape),) if lie.is_turned else ())
+    return Chain(shape, (Rotate180(*shape),) if orientation.is_turned else ())
 
 
 def _values(frames: list[Image], orient: Chain, breast: BreastRegion) -> NDArray[Any]:

@@ -12,8 +12,6 @@ from comoto.report.held_out import Scored
 from comoto.report.random_baseline import RandomBaseline
 from comoto.report.wording import Words, in_words, share, share_interval, signed, signed_interval
 
-MEAN_FIGURE = MEAN_NAME
-
 
 def headline(
     models: Sequence[Scored],
@@ -61,7 +59,7 @@ def headline(
 
 def mean_interval(model: Scored) -> Interval:
     """Return the interval of a model's mean sensitivity."""
-    return model.bootstrap.intervals[MEAN_FIGURE]
+    return model.bootstrap.intervals[MEAN_NAME]
 
 
 def verdict(difference: PairedDifference, method: str, reference: str, words: Words) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from comoto.evaluation.auc import breasts_and_exams
 from comoto.evaluation.beside import Beside, beside
 from comoto.evaluation.bootstrap import Bootstrap
-from comoto.evaluation.challenge import ChallengeResult, score
+from comoto.evaluation.challenge import METRIC_ALL, ChallengeResult, score
 from comoto.evaluation.challenge_tables import (
     ChallengePredictions,
     ChallengeTruth,
@@ -26,7 +26,7 @@ from comoto.records import ImageRecord, Manifest, Modality
 from comoto.report.pictures import Box
 from comoto.tables import TableSource
 
-OPERATING_FIGURE = "sensitivity_at_2_fps_all"
+OPERATING_METRIC = METRIC_ALL
 """The metric whose threshold decides what counts as reported: 2 false positives per volume, all volumes."""
 
 
@@ -111,7 +111,7 @@ class Scored:
     @cached_property
     def threshold(self) -> float:
         """Least score of what counts as reported."""
-        return self.result.thresholds()[OPERATING_FIGURE]
+        return self.result.thresholds()[OPERATING_METRIC]
 
     @property
     def threshold_text(self) -> str:

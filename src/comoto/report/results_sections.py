@@ -9,6 +9,7 @@ from typing import Any
 
 from comoto.evaluation.beside_text import figure_titles
 from comoto.evaluation.bootstrap import Interval
+from comoto.evaluation.challenge import MEAN_NAME
 from comoto.evaluation.challenge_tables import ChallengeTruth
 from comoto.evaluation.depth import CAUTION
 from comoto.evaluation.figures import Judged
@@ -16,8 +17,8 @@ from comoto.progress import track
 from comoto.report.breakdown import breakdowns
 from comoto.report.findings import findings_of
 from comoto.report.froc_figure import froc_figure
-from comoto.report.headline import MEAN_FIGURE, headline
-from comoto.report.held_out import OPERATING_FIGURE, HeldOut, Scored
+from comoto.report.headline import headline
+from comoto.report.held_out import OPERATING_METRIC, HeldOut, Scored
 from comoto.report.pictures import figure_image
 from comoto.report.random_baseline import RandomBaseline, mean_in_the_middle, random_baseline
 from comoto.report.side_by_side import STRONGEST, comparisons
@@ -26,12 +27,12 @@ from comoto.report.wording import NOT_KNOWN, Words, count, in_words, listed, sha
 
 CHANCE_DRAWS = 20
 _FIGURES = {
-    MEAN_FIGURE: "Mean sensitivity at 1, 2, 3 and 4 FP per volume with a lesion",
+    MEAN_NAME: "Mean sensitivity at 1, 2, 3 and 4 FP per volume with a lesion",
     **{
         f"sensitivity_at_{fps}_fps_positive": f"Sensitivity at {fps} FP per volume with a lesion"
         for fps in (1, 2, 3, 4)
     },
-    OPERATING_FIGURE: "Sensitivity at 2 FP per volume, over all volumes",
+    OPERATING_METRIC: "Sensitivity at 2 FP per volume, over all volumes",
 }
 _NAMED_IMAGES = 5
 

@@ -36,7 +36,7 @@ _LEAST_RATIO, _LARGEST_RATIO = 0.01, 1.0
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is trained, on what, and how it is judged.
+    """What is trained, on what, and how it is validated.
 
     Attributes:
         role: of the checkpoint.
@@ -44,7 +44,7 @@ class TrainingTask:
         groups: parameters and the peak of their learning rate, as ``optimizer.group`` makes them.
         make_batch: step -> what ``step`` takes, before it is expanded.
         steps_per_epoch: of the schedule.
-        judge: measures the detector after an epoch and names the metric that chooses the checkpoint.
+        validator: measures the detector after an epoch and names the metric that chooses the checkpoint.
         before_epoch: finished epochs -> what the log shall say; may change what ``make_batch`` returns.
     """
 
@@ -54,7 +54,7 @@ class TrainingTask:
     groups: list[dict[str, Any]]
     make_batch: Callable[[int], Batch]
     steps_per_epoch: int
-    judge: Validator
+    validator: Validator
     before_epoch: Callable[[int], dict[str, float]] | None = None
 
 
@@ -65,7 +65,7 @@ def fit(
     record: RunRecord,
     stop_after: int | None = None,
 ) -> TrainingState:
-    """Train, validate, keep the best checkpoint by the judge's metric, and leave a state to resume from.
+    """Train, validate, keep the best checkpoint by the validator's metric, and leave a state to resume from.
 
     Args:
         fabric: device and precision.
@@ -78,7 +78,7 @@ def fit(
         ConfigError: a loss or a weight is not finite, or the run cannot go on here as it began.
         CheckpointError: the state to resume from is damaged.
     """
-    epochs, judge = config.schedule.epochs, task.judge
+    epochs, validator = config.schedule.epochs, task.validator
     step, optimizer = fabric.setup(task.step, build_optimizer(task.groups, config.optimizer))
     state, here = _where_it_stands(record, config, fabric, step, optimizer)
     last_epoch = min(epochs, stop_after or epochs)
@@ -111,9 +111,9 @@ def fit(
             state.epoch = epoch + 1
             if state.epoch % config.schedule.validate_every == 0 or state.epoch == epochs:
                 step.eval()
-                metrics = judge.validate()
+                metrics = validator.validate()
                 values |= {f"validation/{key}": value for key, value in metrics.items()}
-                if state.improves(metrics[judge.metric], metrics[judge.tie_break]):
+                if state.improves(metrics[validator.metric], metrics[validator.tie_break]):
                     about = About(task.role, state.epoch, metrics)
                     save_checkpoint(record.folder, task.detector, config, about)
             record.log(state.epoch, values)
@@ -198,9 +198,9 @@ def ratio_warning(values: Mapping[str, float]) -> str | None:
 def _report(task: TrainingTask, state: TrainingState, values: Mapping[str, float]) -> None:
     prefixes = ("detection/", "impa/", "distill/", "mammograms/")
     loss = sum(value for key, value in values.items() if key.startswith(prefixes) and key != RATIO)
-    metric = values.get(f"validation/{task.judge.metric}")
-    judged = "" if metric is None else f", {task.judge.metric} {metric:.3f} (best {state.best_value:.3f})"
-    say(f"{task.role} epoch {state.epoch}: loss {loss:.3f}{judged}")
+    metric, name = values.get(f"validation/{task.validator.metric}"), task.validator.metric
+    validated = "" if metric is None else f", {name} {metric:.3f} (best {state.best_value:.3f})"
+    say(f"{task.role} epoch {state.epoch}: loss {loss:.3f}{validated}")
     warning = ratio_warning(values)
     if warning is not None:
         say(f"{task.role} epoch {state.epoch}: {warning}")

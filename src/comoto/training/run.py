@@ -155,4 +155,4 @@ def _run(
 
     with kept_memory():
         state = fit(fabric, task, config, record, stop_after)
-    return TrainResult(record.folder, state.epoch, state.best_epoch, task.judge.metric, state.best_value)
+    return TrainResult(record.folder, state.epoch, state.best_epoch, task.validator.metric, state.best_value)

@@ -61,7 +61,7 @@ def teacher_task(
         groups=[group(detector.parameters(), config.optimizer.learning_rate)],
         make_batch=make_batch,
         steps_per_epoch=_steps_per_epoch(config, sampler),
-        judge=mammogram_validator(_model(config, detector, fabric, out), list(cohorts.values()), config),
+        validator=mammogram_validator(_model(config, detector, fabric, out), list(cohorts.values()), config),
     )
 
 
@@ -99,7 +99,7 @@ def student_task(
         groups=student_groups(step, config),
         make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
         steps_per_epoch=steps_per_epoch,
-        judge=volume_validator(model, volumes, config),
+        validator=volume_validator(model, volumes, config),
         before_epoch=None if pseudo is None else pseudo.start_epoch,
     )
 

@@ -278,8 +278,8 @@ def _turn(table: Table, boxes: pd.DataFrame, of_volume: pd.DataFrame, ledger: Le
     volumes = of_volume.drop_duplicates("path")
     for row in track(volumes.itertuples(), "look how volumes with a lesion are stored", len(volumes)):
         with open_source(Path(str(row.path))) as image:
-            lie = volume_orientation(image.header, image.frame(0), Laterality(str(row.laterality)))
-            turned[str(row.path)] = lie.is_turned
+            orientation = volume_orientation(image.header, image.frame(0), Laterality(str(row.laterality)))
+            turned[str(row.path)] = orientation.is_turned
     lines = [int(line) for line in of_volume.index[of_volume["path"].map(turned).astype(bool)]]
     if not lines:
         return

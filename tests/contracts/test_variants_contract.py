@@ -21,7 +21,7 @@ ONE_MAP: dict[str, dict[str, Any]] = {
     "faster_rcnn": {"anchor_sizes": ((12, 24, 48),)},
 }
 LEVEL_OF_ONE_MAP = {"pkd": {"levels": ["c5"]}, "cross_kd": {}, "none": {}}
-ARMS = [
+VARIANTS = [
     (detector, neck, distiller)
     for detector in sorted(components.DETECTORS)
     for neck in ("fpn", "none")
@@ -46,8 +46,8 @@ def test_every_detector_has_a_set_up_on_one_map() -> None:
     assert set(ONE_MAP) == set(components.DETECTORS)
 
 
-@pytest.mark.parametrize(("detector", "neck", "kind"), ARMS)
-def test_an_arm_trains_or_says_why_not(detector: str, neck: str, kind: str) -> None:
+@pytest.mark.parametrize(("detector", "neck", "kind"), VARIANTS)
+def test_a_variant_trains_or_says_why_not(detector: str, neck: str, kind: str) -> None:
     settings = LEVEL_OF_ONE_MAP.get(kind, {"level": "c5"}) if neck == "none" else {}
     if (detector, kind) == ("faster_rcnn", "cross_kd"):
         with pytest.raises(ConfigError, match=r"FasterRcnnDetector cannot be cut.*distill\.kind=pkd"):
