@@ -191,10 +191,8 @@ def plan_image(
     padding, padded = find_padding(header.padding, frames, curve)
     frames = [_shades(frame, curve, padding) for frame in frames]
     orientation = _orientation(header, frames[0], laterality, modality)
-    orient, notes = (
-        _orient(frames[0], orientation),
-        [*orientation.notes, *(note for note in (said, padded) if note)],
-    )
+    orient = _orient(frames[0], orientation)
+    notes = [*orientation.notes, *(note for note in (said, padded) if note)]
     frames = frames[1:] or frames
     breast = find_breast([orient.image(frame) for frame in frames])
     about = header if curve is None else replace(header, window=None)  # it speaks of other values
