@@ -292,6 +292,25 @@ def test_size_is_that_which_the_view_sees():
         assert Placed(lesion, (40.0, 120.0, 4.0), angle, 0.8).size_mm == pytest.approx(side / 0.75, abs=1.1)
 
 
+def _strands_on_faces(lesion: Lesion, half: float) -> float:
+    """The most that strands show on the faces of a cube around the centre."""
+    across, seen = np.linspace(-half, half, 61, dtype=np.float32), []
+    for axis, side in ((axis, side) for axis in range(3) for side in (-half, half)):
+        points = [across[None, :], across[:, None]]
+        points.insert(axis, np.full((1, 1), side, np.float32))
+        seen.append(float(lesion.rays(*points, 0.4).max()))
+    return max(seen)
+
+
+@pytest.mark.parametrize("family", [name for name in (*FAMILIES, *DECOYS) if look_of(name, 0).strands])
+def test_strands_end_within_the_reach(family: str):
+    """Nothing is seen on the faces of the cube that is looked at; vessels and crossings were cut there."""
+    for look, size_mm in ((look, size_mm) for look in range(0, 24, 2) for size_mm in (8.0, 30.0)):
+        lesion = grow_lesion(_shape(family, size_mm, look))
+        assert _strands_on_faces(lesion, lesion.reach) < 0.06
+        assert _strands_on_faces(lesion, 0.3 * lesion.reach) > 0.2
+
+
 def test_families_sizes_and_contrasts_occur_as_often_as_set():
     config = _config()
     rng = np.random.default_rng(0)

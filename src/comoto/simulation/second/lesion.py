@@ -80,12 +80,22 @@ class Lesion:
         """Half the longest side of the body."""
         return self.half_mm * self.shape.body_share
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """Distance from the centre beyond which nothing of the lesion lies."""
-        strands = np.abs(self.strands[:, 9:11]).max(initial=0.0)
         pulled = 1.9 * self.half_mm if self.look.pull else 0.0
-        return max(self.half_mm + 2 * self.look.margin_mm, float(strands) + 2, pulled)
+        return max(self.half_mm + 2 * self.look.margin_mm, self._reach_of_strands(), pulled)
+
+    def _reach_of_strands(self) -> float:
+        """Return how far strands lie from the centre: their ends, where they are bent to, and their width.
+
+        A bend is perpendicular to its strand; a tapered strand has no width at its end.
+        """
+        ends, width, taper = self.strands[:, 9:11], self.strands[:, 11], self.strands[:, 13]
+        aside = ends / self.strands[:, 10:11] * np.linalg.norm(self.strands[:, 6:9], axis=1, keepdims=True)
+        middle = np.abs(ends) * np.sqrt(1 + aside**2)
+        widths = np.stack([width, width * 0.0**taper], axis=1)
+        return float((middle + np.maximum(3 * widths, 2)).max(initial=0.0))
 
     def distance(self, x: FloatImage, y: FloatImage, z: FloatImage) -> FloatImage:
         """Return the signed distance (mm) from the body's surface, negative inside."""
