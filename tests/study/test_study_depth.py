@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from study_files import hand_made_study
@@ -62,6 +63,17 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
     assert scratch.against[CHALLENGE].runs == 1  # seed 0 alone
     assert not scratch.more_patients
     assert table.free_share == 1
+    # Corners are shared: the box of volume k lies within the radius of k + 1, that of the last (40 pixels) not
+    # within that of the first (10). Two runs find 0 and 1, two find 2 as well, and one finds the last.
+    by_chance = {
+        CHALLENGE: [2, 2, 2, 2, 0],
+        "in_plane": [2, 2, 3, 3, 0],
+        "constant_depth": [2, 2, 3, 3, 0],
+        "depth_in_mm": [1, 1, 1, 1, 0],
+    }
+    assert {name: level.mean for name, level in table.chance.items()} == {
+        name: pytest.approx(np.mean(hits) / 4) for name, hits in by_chance.items()
+    }
 
 
 def test_the_ceiling_counts_lesions_over_runs(tmp_path: Path) -> None:

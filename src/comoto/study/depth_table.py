@@ -79,6 +79,7 @@ class DepthTable:
 
     Attributes:
         free_share: lesions whose depth the constant gets right by the challenge's rule.
+        chance: mean sensitivity of the runs' boxes on other patients, by rule.
         ceilings: what all runs together find, by rule.
     """
 
@@ -86,6 +87,7 @@ class DepthTable:
     rules: DepthRules
     rows: tuple[DepthRow, ...]
     free_share: float
+    chance: Mapping[str, Level]
     ceilings: Mapping[str, Ceiling]
 
 
@@ -112,8 +114,17 @@ def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> 
         for place in track(results.runs, "rules of depth", len(results.runs))
         if results.runs[place]
     )
-    free = share_that_is_free(results.truth, rules.constant)
-    return DepthTable(results, rules, rows, free, _ceilings(each, rules))
+    truth = results.truth
+    laid = [_matched(run, truth, rules) for run in on_other_patients(_distinct(each[CHALLENGE]), truth)]
+    elsewhere = {name: [run[name] for run in laid] for name in each}
+    return DepthTable(
+        results,
+        rules,
+        rows,
+        share_that_is_free(truth, rules.constant),
+        {name: _mean_sensitivity(found, truth) for name, found in elsewhere.items()},
+        {name: ceiling(_distinct(own), elsewhere[name], truth) for name, own in each.items()},
+    )
 
 
 def _by_rule(results: StudyResults, rules: DepthRules) -> dict[str, StudyResults]:
@@ -134,14 +145,6 @@ def _by_rule(results: StudyResults, rules: DepthRules) -> dict[str, StudyResults
             },
         )
         for name in names
-    }
-
-
-def _ceilings(each: Mapping[str, StudyResults], rules: DepthRules) -> dict[str, Ceiling]:
-    truth = each[CHALLENGE].truth
-    elsewhere = [_matched(run, truth, rules) for run in on_other_patients(_distinct(each[CHALLENGE]), truth)]
-    return {
-        name: ceiling(_distinct(own), [run[name] for run in elsewhere], truth) for name, own in each.items()
     }
 
 
@@ -166,13 +169,17 @@ def _row(results: StudyResults, each: Mapping[str, StudyResults], place: Place, 
         place=place,
         runs=len(results.runs[place]),
         levels={
-            name: _level([mean_sensitivity_positive(run.found, truth) for run in own.runs[place].values()])
+            name: _mean_sensitivity([run.found for run in own.runs[place].values()], truth)
             for name, own in each.items()
         },
         median_error=_level(errors),
         more_patients={} if place == most else _differences(each, most, place, seed),
         against={} if variant == study.reference else _differences(each, place, reference, seed),
     )
+
+
+def _mean_sensitivity(runs: Sequence[ChallengePredictions], truth: ChallengeTruth) -> Level:
+    return _level([mean_sensitivity_positive(run, truth) for run in runs])
 
 
 def _level(values: Sequence[float]) -> Level:
@@ -242,6 +249,7 @@ def depth_markdown(table: DepthTable) -> str:
                 for row in table.rows
             ],
         ),
+        f"| | | boxes of other patients | | {' | '.join(spread(*table.chance[name]) for name in names)} | |",
     ]
     for title, chosen in (
         (f"## {percent(max(study.fractions))} of the patients minus fewer", "more_patients"),
