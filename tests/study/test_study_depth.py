@@ -63,8 +63,8 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
     assert scratch.against[CHALLENGE].runs == 1  # seed 0 alone
     assert not scratch.more_patients
     assert table.free_share == 1
-    # Corners are shared: the box of volume k lies within the radius of k + 1, that of the last (40 pixels) not
-    # within that of the first (10). Two runs find 0 and 1, two find 2 as well, and one finds the last.
+    # Corners are shared: the box of volume k lies within the radius of k + 1, that of the last, of 40 pixels,
+    # not within that of the first, of 10. Two runs find 0 and 1, two find 2 as well, one finds the last.
     by_chance = {
         CHALLENGE: [2, 2, 2, 2, 0],
         "in_plane": [2, 2, 3, 3, 0],
