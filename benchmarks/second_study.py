@@ -22,9 +22,10 @@ import pandas as pd
 
 import comoto
 from comoto.config import dump_yaml, read_yaml
+from comoto.errors import ComotoError
 from comoto.progress import enable_progress, say
 from comoto.records import Manifest
-from second_study_cost import FEW, SHORT, Clock, told
+from second_study_cost import FEW, NO_NORMALS, SHORT, Clock, told
 
 HERE = Path(__file__).resolve().parent
 FROZEN, STUDY = HERE / "second_exams.yaml", HERE / "second_study.yaml"
@@ -83,7 +84,7 @@ def main() -> None:
 
         compare_modalities(folder)
         return
-    comoto.run_study(study_file(folder, part), folder / "study", workers=workers)
+    run_study(folder, part, workers)
 
 
 def exam_settings(part: Part) -> dict[str, dict[str, Any]]:
@@ -143,6 +144,19 @@ def study_file(folder: Path, part: Part) -> Path:
     return path
 
 
+def run_study(folder: Path, part: Part, workers: int) -> None:
+    """Run what is not complete.
+
+    Raises:
+        ComotoError: a run failed; the same call tries it again.
+    """
+    out = folder / "study"
+    outcome = comoto.run_study(study_file(folder, part), out, workers=workers)
+    failed = [f"{out / name}: {state.reason}" for name, state in outcome.states.items() if state.reason]
+    if failed:
+        raise ComotoError("\n".join(failed))
+
+
 def estimate(folder: Path, part: Part, name: str, workers: int) -> None:
     """Say how long a part will take, and keep it; what was said once is said again."""
     kept = folder / f"estimate-{name}.txt"
@@ -150,8 +164,8 @@ def estimate(folder: Path, part: Part, name: str, workers: int) -> None:
         say("measuring how long it will take, at a small scale")
         short = read_yaml(STUDY)
         study = {**part.study, "seeds": [0], "fractions": [1.0], "repetitions": 1, "fraction_repetitions": {}}
-        study["teacher_settings"] = [*short["teacher_settings"], *SHORT]
-        study["fraction_settings"] = {1.0: SHORT}
+        study["teacher_settings"] = [*short["teacher_settings"], *SHORT, NO_NORMALS["teacher"]]
+        study["fraction_settings"] = {1.0: [*SHORT, NO_NORMALS["student"]]}
         small = replace(part, test_patients=0, films_of="own", study=study, exams=FEW)
         with tempfile.TemporaryDirectory() as place:
             few = Path(place)
@@ -159,7 +173,7 @@ def estimate(folder: Path, part: Part, name: str, workers: int) -> None:
             make_exams(few, small, workers, clock)
             prepare_stores(few, workers, clock)
             if name != "paired":
-                comoto.run_study(study_file(few, small), few / "study", workers=workers)
+                run_study(few, small, workers)
             text = told(clock, few, exam_settings(part), study_file(folder, part), name, workers)
         kept.write_text(text)
     print(kept.read_text(), flush=True)

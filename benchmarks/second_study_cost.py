@@ -28,6 +28,8 @@ FEW = {
 }
 STEPS = 6
 SHORT = ["schedule.epochs=2", f"schedule.steps_per_epoch={STEPS}", "schedule.validate_every=2"]
+NO_NORMALS = {"teacher": "batch.negative_share=0", "student": "joint.negative_share=0"}
+"""All of the few patients have a lesion, so that every part has one; what fills a batch does not matter."""
 START = 8.0
 """Seconds of a run before its first step: a process of its own that imports torch and opens the stores."""
 

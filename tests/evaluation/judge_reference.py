@@ -44,12 +44,12 @@ def in_plane(prediction, boxes):
     return hit(prediction, boxes, lambda row, boxes: math.inf, in_plane=True)
 
 
-def at_constant_depth(share):
+def at_constant_depth(share, then=by_quarter):
     def rule(prediction, boxes):
         slices = slices_of(prediction, boxes)
         if slices is None:
             return None
-        return by_quarter({**prediction, "Z": share * slices, "Depth": 0}, boxes)
+        return then({**prediction, "Z": share * slices, "Depth": 0}, boxes)
 
     return rule
 

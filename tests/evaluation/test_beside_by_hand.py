@@ -9,7 +9,7 @@ from comoto.errors import ConfigError
 from comoto.evaluation.auc import Area, Sample, breasts_and_exams
 from comoto.evaluation.beside import ALL_VOLUMES, AREAS, DEPTH_ERROR
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
-from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES
+from comoto.evaluation.depth_variants import CONSTANT, CONSTANT_MILLIMETRES, IN_PLANE, MILLIMETRES
 from comoto.evaluation.figures import CPM_NAME
 
 A, B, C, D = (volume(number) for number in (1, 2, 3, 4))
@@ -34,10 +34,13 @@ def test_the_depth_variants():
     assert kinds[IN_PLANE][MEAN].value == 1.0
     assert kinds[CONSTANT][MEAN].value == 1.0
     assert kinds[MILLIMETRES][MEAN].value == pytest.approx(1 / 3)
+    assert kinds[CONSTANT_MILLIMETRES][MEAN].value == 1.0  # 0.4 slices off
     # Errors 11, 25 and 2 slices: the median is 11, the 90 % quantile 11 + 0.8 x (25 - 11) = 22.2.
     error = kinds[DEPTH_ERROR]
     assert (error["median_slices"].value, error["median_mm"].value) == (11.0, 22.0)
     assert error["quantile_90_slices"].value == pytest.approx(22.2)
+    assert error["constant_median_slices"].value == pytest.approx(0.4)
+    assert error["constant_quantile_90_mm"].value == pytest.approx(0.8)
     assert result.beside.free_share == 1.0
     # 0.9 x 49 = 44.1 is 24.1 slices from 20: nobody is found any more.
     assert whole(found, *tables, constant_depth=0.9)[CONSTANT][MEAN].value == 0.0

@@ -15,10 +15,12 @@ from comoto.evaluation.beside import ALL_VOLUMES, AREAS, DEPTH_ERROR, beside
 from comoto.evaluation.challenge_tables import read_predictions, read_truth
 from comoto.evaluation.depth_variants import (
     CONSTANT,
+    CONSTANT_MILLIMETRES,
     IN_PLANE,
     MILLIMETRES,
     DepthErrorFigures,
     DepthRules,
+    depth_errors,
     depth_variants,
 )
 from comoto.evaluation.figures import CPM_FPS, all_volume_figures, challenge_figures
@@ -57,6 +59,7 @@ def test_equal_to_the_literal_reference(case, constant, tolerance):
         (IN_PLANE, slow.in_plane),
         (CONSTANT, slow.at_constant_depth(constant)),
         (MILLIMETRES, slow.within(tolerance, 2.0)),
+        (CONSTANT_MILLIMETRES, slow.at_constant_depth(constant, slow.within(tolerance, 2.0))),
     ):
         assert {key: figure.value for key, figure in kinds[name].items()} == pytest.approx(
             reference_metric(*case, rule), abs=1e-12
@@ -111,7 +114,8 @@ def test_a_draw_of_patients_is_the_same_tables_with_their_rows_so_many_times(cas
         )
     errors = slow.depth_errors(again[0], again[2])
     quantiles = [np.quantile(errors, share) if errors else math.nan for share in (0.5, 0.9)]
-    off = DepthErrorFigures(found, truth, part, np.full(len(truth.volumes), 2.0))
+    errors = depth_errors(found, truth)
+    off = DepthErrorFigures(errors, truth, part, np.full(len(truth.volumes), 2.0))
     assert off.at(copies)[0] == pytest.approx(
         [*quantiles, *(2 * each for each in quantiles)], abs=1e-9, nan_ok=True
     )

@@ -63,6 +63,7 @@ def test_one_result_with_what_stands_beside_it_shows_every_rule_of_depth():
         "x and y alone": 1,
         "every depth at 0.9 of the stack": 0,
         "within 10 mm in depth": 0,
+        "every depth at 0.9, within 10 mm in depth": 0,
     }
     assert every.lines[2].get_xdata().tolist() == [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
     assert len(froc_figure([("mine", alone), ("other", alone)]).axes) == 2

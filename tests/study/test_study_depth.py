@@ -38,12 +38,14 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
         "in_plane": 0.5,
         "constant_depth": 0.5,  # slice 8 for all
         "depth_in_mm": 0.25,  # 4 slices are 12 mm
+        "constant_depth_in_mm": 0.5,  # 2 slices are 6 mm
     }
     assert {name: level.mean for name, level in many.levels.items()} == {
         CHALLENGE: 0.5,
         "in_plane": 0.75,
         "constant_depth": 0.75,
         "depth_in_mm": 0.25,
+        "constant_depth_in_mm": 0.75,
     }
     assert (few.median_error.mean, many.median_error.mean) == (2, 4)  # of 0, 4 and of 0, 4, 9
     assert {name: one.value for name, one in few.more_patients.items()} == {
@@ -51,7 +53,9 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
         "in_plane": 0.25,
         "constant_depth": 0.25,
         "depth_in_mm": 0,
+        "constant_depth_in_mm": 0.25,
     }
+    assert (few.constant_error.mean, many.constant_error.mean) == (2, 2)
     assert few.more_patients["in_plane"].runs == 2
     assert (many.more_patients, many.against, few.against) == ({}, {}, {})
     assert {name: one.value for name, one in scratch.against.items()} == {
@@ -59,6 +63,7 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
         "in_plane": -0.25,
         "constant_depth": -0.25,
         "depth_in_mm": 0,
+        "constant_depth_in_mm": -0.25,
     }
     assert scratch.against[CHALLENGE].runs == 1  # seed 0 alone
     assert not scratch.more_patients
@@ -70,6 +75,7 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
         "in_plane": [2, 2, 3, 3, 0],
         "constant_depth": [2, 2, 3, 3, 0],
         "depth_in_mm": [1, 1, 1, 1, 0],
+        "constant_depth_in_mm": [2, 2, 3, 3, 0],
     }
     assert {name: level.mean for name, level in table.chance.items()} == {
         name: pytest.approx(np.mean(hits) / 4) for name, hits in by_chance.items()
@@ -95,11 +101,11 @@ def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert leaving.value.code == 0
     text = (folder / "depth.md").read_text(encoding="utf-8")
     assert "| standard | 50 % | pretraining | 2 | 0.500 ± 0.000 | 0.500 ± 0.000 |" in text
-    assert "| 13 mm in depth |" in text
+    assert "| within 13 mm in depth |" in text
     assert "## 100 % of the patients minus fewer" in text
     assert "## Minus pretraining" in text
     table = pd.read_csv(folder / "depth.csv")
-    assert len(table) == 3 * 4
+    assert len(table) == 3 * 5
     few = table[(table["variant"] == "pretraining") & (table["fraction"] == 0.5)].set_index("rule")
     assert few.loc["depth_in_mm", "mean"] == 0.5  # 12 mm are within 13
     assert few.loc["in_plane", "more_patients"] == 0.25
@@ -109,4 +115,4 @@ def test_without_a_distance_of_slices_there_are_no_millimetres(tmp_path: Path) -
     results = read_results(made(tmp_path / "study"))
     text = depth_markdown(summarise_depth(results, depth_rules(results.truth, 10, None, 0.25)))
     assert "mm in depth" not in text
-    assert "depth 0.25 for all" in text
+    assert "every depth at 0.25 of the stack" in text

@@ -15,8 +15,11 @@ from comoto.evaluation.auc import Units, unit_area
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.columns import Column
 from comoto.evaluation.depth_variants import (
+    CONSTANT_PREFIX,
     DepthErrorFigures,
     DepthRules,
+    constant_depth_errors,
+    depth_errors,
     depth_variants,
     share_that_is_free,
 )
@@ -138,12 +141,17 @@ def beside(
         draws: how intervals are made; all figures meet the same draws.
     """
     variants = depth_variants(found, truth, rules)
+    errors = depth_errors(found, truth)
+    of_constant = constant_depth_errors(errors, truth, rules.constant)
 
     def result(part: Part, own: Mapping[str, ChallengePredictions]) -> PartResult:
         kinds: dict[str, tuple[Figures, ...]] = {
             name: challenge_figures(hits, truth, part) for name, hits in own.items()
         }
-        kinds[DEPTH_ERROR] = (DepthErrorFigures(found, truth, part, rules.slice_mm),)
+        kinds[DEPTH_ERROR] = (
+            DepthErrorFigures(errors, truth, part, rules.slice_mm),
+            DepthErrorFigures(of_constant, truth, part, rules.slice_mm, CONSTANT_PREFIX),
+        )
         kinds[ALL_VOLUMES] = (all_volume_figures(found, truth, part),)
         kinds[AREAS] = (
             *(unit_area(found, truth, part, unit) for unit in units),

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from comoto.evaluation.beside import ALL_VOLUMES, AREAS, CHALLENGE, DEPTH_ERROR, Beside, Kinds, PartResult
 from comoto.evaluation.challenge import MEAN_NAME, METRIC_ALL
-from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES
+from comoto.evaluation.depth_variants import (
+    CONSTANT,
+    CONSTANT_MILLIMETRES,
+    CONSTANT_PREFIX,
+    IN_PLANE,
+    MILLIMETRES,
+)
 from comoto.evaluation.figures import CPM_FPS, CPM_NAME, Judged
 from comoto.evaluation.groups import FEW_LESIONS, FEW_PATIENTS
 from comoto.evaluation.wafroc import WAFROC
@@ -57,7 +63,8 @@ def _depth_titles(result: Beside) -> dict[str, str]:
     return {
         IN_PLANE: "any depth: by x and y alone",
         CONSTANT: f"every depth put at {result.rules.constant:g} of the stack",
-        MILLIMETRES: f"within {result.rules.tolerance_mm or 0:g} mm of the annotated slice",
+        MILLIMETRES: (within := f"within {result.rules.tolerance_mm or 0:g} mm of the annotated slice"),
+        CONSTANT_MILLIMETRES: f"every depth put at {result.rules.constant:g}, {within}",
     }
 
 
@@ -67,6 +74,11 @@ def _other_titles(kinds: Kinds) -> Iterator[tuple[str, Judged, int]]:
         if f"median_{unit}" in errors:
             yield f"depth error of the best box of a lesion, median, {unit}", errors[f"median_{unit}"], 1
             yield f"depth error of the best box, 90 % quantile, {unit}", errors[f"quantile_90_{unit}"], 1
+            yield (
+                f"the same of one depth for all, median, {unit}",
+                errors[f"{CONSTANT_PREFIX}median_{unit}"],
+                1,
+            )
     for fps in CPM_FPS:
         rate = _FRACTIONS.get(fps, f"{fps:g}")
         figure = kinds[ALL_VOLUMES][f"sensitivity_at_{fps:g}_fps_all"]

@@ -30,7 +30,11 @@ from comoto.records import IntArray
 from comoto.tables import Float64Array
 
 TOLERANCE_MM = 10.0
-IN_PLANE, CONSTANT, MILLIMETRES = "in_plane", "constant_depth", "depth_in_mm"
+IN_PLANE, CONSTANT = "in_plane", "constant_depth"
+MILLIMETRES, CONSTANT_MILLIMETRES = "depth_in_mm", "constant_depth_in_mm"
+CONSTANT_PREFIX = "constant_"
+"""Of the names of the constant's depth errors."""
+_WORDS = ("median", "quantile_90")
 _MILLIMETRES = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*mm\s*", re.IGNORECASE)
 
 
@@ -76,20 +80,42 @@ def depth_variants(
         truth: of the challenge's rule.
         rules: the others.
     """
-    variants = {IN_PLANE: replace(found, hit_lesion=found.depth.in_plane)}
     everything = np.ones(len(found.scores), dtype=bool)
-    variants[CONSTANT] = moved(found, everything, _at_constant_depth(found, truth, rules.constant), truth)
+    constant = moved(found, everything, _at_constant_depth(found, truth, rules.constant), truth)
+    variants = {IN_PLANE: replace(found, hit_lesion=found.depth.in_plane), CONSTANT: constant}
     if rules.tolerance_mm is not None and rules.slice_mm is not None:
-        hits = hits_by_challenge_rule(
-            detection_image=found.volume,
-            detection_center=centers_of(found.places),
-            lesion_image=truth.lesion_volume,
-            lesion_center=truth.lesion_center,
-            radius=truth.radius,
-            slice_tolerance=rules.tolerance_mm / rules.slice_mm[truth.lesion_volume],
-        )
-        variants[MILLIMETRES] = replace(found, hit_lesion=hits)
+        tolerance = rules.tolerance_mm / rules.slice_mm[truth.lesion_volume]
+        variants[MILLIMETRES] = _within(tolerance, found, truth)
+        variants[CONSTANT_MILLIMETRES] = _within(tolerance, constant, truth)
     return variants
+
+
+def depth_titles(rules: DepthRules) -> dict[str, str]:
+    """Return what the rules of ``depth_variants`` are called, short enough for a legend."""
+    constant, tolerance = (
+        f"every depth at {rules.constant:g}",
+        f"within {rules.tolerance_mm or 0:g} mm in depth",
+    )
+    return {
+        IN_PLANE: "x and y alone",
+        CONSTANT: f"{constant} of the stack",
+        MILLIMETRES: tolerance,
+        CONSTANT_MILLIMETRES: f"{constant}, {tolerance}",
+    }
+
+
+def _within(
+    slice_tolerance: Float64Array, found: ChallengePredictions, truth: ChallengeTruth
+) -> ChallengePredictions:
+    hits = hits_by_challenge_rule(
+        detection_image=found.volume,
+        detection_center=centers_of(found.places),
+        lesion_image=truth.lesion_volume,
+        lesion_center=truth.lesion_center,
+        radius=truth.radius,
+        slice_tolerance=slice_tolerance,
+    )
+    return replace(found, hit_lesion=hits)
 
 
 def _at_constant_depth(found: ChallengePredictions, truth: ChallengeTruth, share: float) -> Float64Array:
@@ -114,8 +140,15 @@ def depth_errors(found: ChallengePredictions, truth: ChallengeTruth) -> Float64A
     return errors
 
 
+def constant_depth_errors(errors: Float64Array, truth: ChallengeTruth, constant: float) -> Float64Array:
+    """Return by how many slices (L,) one depth for all is off, of the lesions that have one of ``errors``."""
+    slices = truth.slice_tolerance / SLICE_SHARE
+    off = np.abs(truth.lesion_center[:, 2] - constant * slices)
+    return np.asarray(np.where(np.isnan(errors), np.nan, off), dtype=np.float64)
+
+
 class DepthErrorFigures:
-    """Median and 90 % quantile of ``depth_errors`` in slices, and in mm where slices have a known distance.
+    """Median and 90 % quantile of depth errors in slices, and in mm where slices have a known distance.
 
     Quantiles are interpolated linearly, as ``numpy.quantile`` does.
     """
@@ -123,16 +156,28 @@ class DepthErrorFigures:
     QUANTILES = (0.5, 0.9)
 
     def __init__(
-        self, found: ChallengePredictions, truth: ChallengeTruth, part: Part, slice_mm: Float64Array | None
+        self,
+        errors: Float64Array,
+        truth: ChallengeTruth,
+        part: Part,
+        slice_mm: Float64Array | None,
+        prefix: str = "",
     ) -> None:
-        """Sort once; the arguments are those of ``depth_variants``."""
-        errors = depth_errors(found, truth)
+        """Sort once.
+
+        Args:
+            errors: (L,) of ``depth_errors`` or ``constant_depth_errors``.
+            truth: the lesions.
+            part: those that count.
+            slice_mm: as in ``DepthRules``.
+            prefix: of the names.
+        """
         kept = part.lesions & ~np.isnan(errors)
         patients = truth.volume_patient[truth.lesion_volume]
         units = {"slices": errors}
         if slice_mm is not None and not np.isnan(slice_mm[truth.lesion_volume]).any():
             units["mm"] = errors * slice_mm[truth.lesion_volume]
-        self.names = tuple(f"{word}_{unit}" for unit in units for word in ("median", "quantile_90"))
+        self.names = tuple(f"{prefix}{word}_{unit}" for unit in units for word in _WORDS)
         self._sorted = []
         for values in units.values():
             order = np.argsort(values[kept], kind="stable")

@@ -19,7 +19,7 @@ from comoto.errors import ConfigError
 from comoto.evaluation.beside import Beside
 from comoto.evaluation.bootstrap import LEVEL, Band
 from comoto.evaluation.challenge import FPS_ALL, FPS_POSITIVE, ChallengeResult
-from comoto.evaluation.depth_variants import CONSTANT, IN_PLANE, MILLIMETRES, depth_variants
+from comoto.evaluation.depth_variants import depth_titles, depth_variants
 from comoto.evaluation.figures import CPM_FPS
 from comoto.evaluation.froc import Froc
 from comoto.evaluation.mammogram import FPS_PER_IMAGE, MammogramResult
@@ -103,11 +103,7 @@ def check_figure_path(path: Path) -> None:
 
 def _by_depth(beside: Beside) -> list[Curve]:
     """Return a curve for each other rule of depth."""
-    titles = {
-        IN_PLANE: "x and y alone",
-        CONSTANT: f"every depth at {beside.rules.constant:g} of the stack",
-        MILLIMETRES: f"within {beside.rules.tolerance_mm or 0:g} mm in depth",
-    }
+    titles = depth_titles(beside.rules)
     variants = depth_variants(beside.found, beside.truth, beside.rules)
     return [(titles[name], positive_froc(found, beside.truth), None) for name, found in variants.items()]
 

@@ -20,11 +20,10 @@ import pandas as pd
 from comoto.evaluation.ceiling import Ceiling, ceiling, on_other_patients
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.depth_variants import (
-    CONSTANT,
-    IN_PLANE,
-    MILLIMETRES,
     DepthRules,
+    constant_depth_errors,
     depth_errors,
+    depth_titles,
     depth_variants,
     share_that_is_free,
 )
@@ -59,7 +58,8 @@ class DepthRow:
     Attributes:
         runs: complete ones.
         levels: of the mean sensitivity, by rule of depth.
-        median_error: of the lesions that are met in the plane, slices.
+        median_error: in depth of the lesions that are met in the plane, slices.
+        constant_error: the same of the constant depth.
         more_patients: by rule, how much more the same variant finds at the study's largest fraction; empty
             there, or where no two runs can be paired.
         against: by rule, how much more than the reference it finds; empty for the reference itself.
@@ -69,6 +69,7 @@ class DepthRow:
     runs: int
     levels: Mapping[str, Level]
     median_error: Level
+    constant_error: Level
     more_patients: Mapping[str, VariantDifference]
     against: Mapping[str, VariantDifference]
 
@@ -110,7 +111,7 @@ def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> 
     """
     each = _by_rule(results, rules)
     rows = tuple(
-        _row(results, each, place, seed)
+        _row(results, each, place, rules, seed)
         for place in track(results.runs, "rules of depth", len(results.runs))
         if results.runs[place]
     )
@@ -159,12 +160,15 @@ def _distinct(results: StudyResults) -> list[ChallengePredictions]:
     return [run.found for run in runs.values()]
 
 
-def _row(results: StudyResults, each: Mapping[str, StudyResults], place: Place, seed: int) -> DepthRow:
+def _row(
+    results: StudyResults, each: Mapping[str, StudyResults], place: Place, rules: DepthRules, seed: int
+) -> DepthRow:
     regime, fraction, variant = place
     study, truth = results.study, results.truth
     most = regime, max(study.fractions), variant
     reference = regime, fraction, study.reference
-    errors = [np.nanmedian(depth_errors(run.found, truth)) for run in results.runs[place].values()]
+    errors = [depth_errors(run.found, truth) for run in results.runs[place].values()]
+    constant = [constant_depth_errors(one, truth, rules.constant) for one in errors]
     return DepthRow(
         place=place,
         runs=len(results.runs[place]),
@@ -172,7 +176,8 @@ def _row(results: StudyResults, each: Mapping[str, StudyResults], place: Place, 
             name: _mean_sensitivity([run.found for run in own.runs[place].values()], truth)
             for name, own in each.items()
         },
-        median_error=_level(errors),
+        median_error=_level([float(np.nanmedian(one)) for one in errors]),
+        constant_error=_level([float(np.nanmedian(one)) for one in constant]),
         more_patients={} if place == most else _differences(each, most, place, seed),
         against={} if variant == study.reference else _differences(each, place, reference, seed),
     )
@@ -233,7 +238,8 @@ def depth_markdown(table: DepthTable) -> str:
     """Return the tables of levels, of more patients, of variants and of the ceiling."""
     results = table.results
     study, names = results.study, list(table.ceilings)
-    heads = [_title(name, table.rules) for name in names]
+    titles = {CHALLENGE: CHALLENGE, **depth_titles(table.rules)}
+    heads = [titles[name] for name in names]
     lines = [
         f"# Study {study.name}: depth",
         "",
@@ -243,13 +249,22 @@ def depth_markdown(table: DepthTable) -> str:
         "slices.",
         "",
         *_table(
-            ["runs", *heads, "median depth error, slices"],
+            ["runs", *heads, "median depth error, slices", "of the constant"],
             [
-                (row.place, [str(row.runs), *_spreads(row, names), spread(*row.median_error)])
+                (
+                    row.place,
+                    [
+                        str(row.runs),
+                        *_spreads(row, names),
+                        spread(*row.median_error),
+                        spread(*row.constant_error),
+                    ],
+                )
                 for row in table.rows
             ],
         ),
-        f"| | | boxes of other patients | | {' | '.join(spread(*table.chance[name]) for name in names)} | |",
+        "| | | boxes of other patients | | "
+        f"{' | '.join(spread(*table.chance[name]) for name in names)} | | |",
     ]
     for title, chosen in (
         (f"## {percent(max(study.fractions))} of the patients minus fewer", "more_patients"),
@@ -268,15 +283,6 @@ def depth_markdown(table: DepthTable) -> str:
 
 def _spreads(row: DepthRow, names: Sequence[str]) -> list[str]:
     return [spread(*row.levels[name]) for name in names]
-
-
-def _title(name: str, rules: DepthRules) -> str:
-    return {
-        CHALLENGE: "challenge",
-        IN_PLANE: "x and y alone",
-        CONSTANT: f"depth {rules.constant:g} for all",
-        MILLIMETRES: f"{rules.tolerance_mm or 0:g} mm in depth",
-    }[name]
 
 
 def _table(heads: Sequence[str], rows: Sequence[tuple[Place, Sequence[str]]]) -> list[str]:
