@@ -60,11 +60,12 @@ def figure_titles(result: Beside) -> Iterator[tuple[str, Judged, int]]:
 
 
 def _depth_titles(result: Beside) -> dict[str, str]:
+    tolerance = f"{result.rules.tolerance_mm or 0:g} mm"
     return {
         IN_PLANE: "any depth: by x and y alone",
         CONSTANT: f"every depth put at {result.rules.constant:g} of the stack",
-        MILLIMETRES: (within := f"within {result.rules.tolerance_mm or 0:g} mm of the annotated slice"),
-        CONSTANT_MILLIMETRES: f"every depth put at {result.rules.constant:g}, {within}",
+        MILLIMETRES: f"within {tolerance} of the annotated slice",
+        CONSTANT_MILLIMETRES: f"every depth put at {result.rules.constant:g}, within {tolerance}",
     }
 
 
