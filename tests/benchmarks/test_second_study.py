@@ -61,5 +61,5 @@ def test_the_study_builds(driver: ModuleType, tmp_path: Path, part: str, split: 
     grid = build_grid(study, tmp_path / "study")
     assert study.data.split == split
     assert (len(grid.students), len(grid.teachers)) == (students, len(study.seeds))
-    assert {run.steps for run in grid.students if run.config.data.fraction == 1.0} == {1200}
+    assert {run.steps for run in grid.students if run.config.data.fraction == 1.0} == {3000}
     assert all(run.config.joint.size == 0 for run in grid.students if run.label != "joint")
