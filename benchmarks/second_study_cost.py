@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from comoto.config import override
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Split
 from comoto.simulation import sized
 from comoto.simulation.second.cohort import plan_mammograms, plan_volumes
+from comoto.simulation.second.images import make_second_mammogram, make_second_volume
 from comoto.study.config import load_study
 from comoto.study.grid import build_grid
 from comoto.study.kept import read_done
@@ -31,7 +34,7 @@ SHORT = ["schedule.epochs=2", f"schedule.steps_per_epoch={STEPS}", "schedule.val
 NO_NORMALS = {"teacher": "batch.negative_share=0", "student": "joint.negative_share=0"}
 """All of the few patients have a lesion, so that every part has one; what fills a batch does not matter."""
 START = 8.0
-"""Seconds of a run before its first step: a process of its own that imports torch and opens the stores."""
+"""Seconds until a process of its own is at work: it imports torch and opens the stores."""
 
 
 class Clock:
@@ -46,6 +49,22 @@ class Clock:
         started = time.monotonic()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def seconds_of_images(values: Mapping[str, Any], place: Path) -> tuple[float, float]:
+    """Return the seconds that a volume and a mammogram of these patients take in one process that is warm."""
+    config = override(sized("small", "second"), [], {**values, **FEW})
+    cv2.setNumThreads(1)
+    volumes, films = plan_volumes(config), plan_mammograms(config)
+    make_second_volume(volumes[0], config, place)
+    clock = Clock()
+    with clock.on("volumes"):
+        for volume in volumes[1:5]:
+            make_second_volume(volume, config, place)
+    with clock.on("films"):
+        for film in films[1:5]:
+            make_second_mammogram(film, config, place)
+    return clock.seconds["volumes"] / 4, clock.seconds["films"] / 4
 
 
 def num_images(values: Mapping[str, Any]) -> tuple[int, int]:
@@ -70,10 +89,12 @@ def told(
     volumes, paired_films = num_images(exams["volumes"])
     films = num_images(exams["mammograms"])[1] + paired_films
     lines = []
-    for kind, number in (("mammograms", films), ("volumes", volumes)):
+    of_volume, of_film = seconds_of_images(exams["mammograms"], small / "images")
+    for kind, number, each in (("mammograms", films, of_film), ("volumes", volumes, of_volume)):
         of_small = len(PreparedStore(small / "prepared" / kind))
-        for what in ("simulate", "prepare"):
-            lines.append((f"{what} {kind}", number, "images", clock.seconds[f"{what} {kind}"] / of_small))
+        preparing = max(clock.seconds[f"prepare {kind}"] - START, 0.0) / of_small
+        lines += [(f"simulate {kind}", number, "images", each / workers)]
+        lines += [(f"prepare {kind}", number, "images", preparing)]
     if (small / "study").is_dir():
         lines += _runs(small, study, exams["volumes"], workers)
     total = sum(number * seconds for _, number, _, seconds in lines)
