@@ -64,6 +64,7 @@ def test_the_tree_is_complete():
         ("study", "status"),
         ("study", "table"),
         ("study", "rules"),
+        ("study", "depth"),
     }
 
 

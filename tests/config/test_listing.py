@@ -8,9 +8,10 @@ import yaml
 
 from comoto.cli.main import OTHER_NAMES, app
 from comoto.components import TABLES
-from comoto.config import PRESETS, load_train_config, parse_yaml
+from comoto.config import PRESETS, load_train_config, override, parse_yaml
 from comoto.config.listing import list_settings, settings_page
 from comoto.errors import ConfigError
+from comoto.simulation import sized
 from comoto.study.config import StudyConfig, load_study
 from comoto.study.grid import build_grid
 
@@ -118,6 +119,9 @@ def test_every_yaml_that_is_shipped_is_valid(path: Path, tmp_path: Path, monkeyp
     content = parse_yaml(path.read_text(encoding="utf-8"), path.name)
     if "variants" in content:
         assert build_grid(load_study(path), tmp_path).students
+    elif path.name == "second_exams.yaml":
+        for values in content.values():
+            assert override(sized("small", "second"), [], values) != sized("small", "second")
     else:
         for role in ("teacher", "student"):
             load_train_config(path, role=role)
