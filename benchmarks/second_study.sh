@@ -5,6 +5,7 @@
 # Run: bash benchmarks/second_study.sh FOLDER [WORKERS] [study|window|paired]
 set -euo pipefail
 
+command -v comoto >/dev/null || { echo "comoto is not on the PATH: activate its environment" >&2; exit 2; }
 here="$(cd "$(dirname "$0")" && pwd)"
 part="${3:-study}"
 python "$here/second_study.py" "$1" --workers "${2:-2}" --part "$part"

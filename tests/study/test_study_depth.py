@@ -9,6 +9,7 @@ import pytest
 from study_files import hand_made_study
 
 from comoto.cli.main import run
+from comoto.errors import ConfigError
 from comoto.study.depth_table import CHALLENGE, depth_markdown, depth_rules, summarise_depth
 from comoto.study.results import read_results
 
@@ -84,7 +85,7 @@ def test_levels_and_differences_by_every_rule(tmp_path: Path) -> None:
 
 def test_the_ceiling_counts_lesions_over_runs(tmp_path: Path) -> None:
     results = read_results(made(tmp_path / "study"))
-    found = summarise_depth(results, depth_rules(results.truth, 10, None, 0.4)).ceilings
+    found = summarise_depth(results, depth_rules(results.truth, None, None, 0.4)).ceilings
     assert list(found) == [CHALLENGE, "in_plane", "constant_depth"]
     own = found[CHALLENGE]
     # by the challenge: lesions 0 and 1 in four runs, 3 in one, 2 in none
@@ -113,6 +114,23 @@ def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_without_a_distance_of_slices_there_are_no_millimetres(tmp_path: Path) -> None:
     results = read_results(made(tmp_path / "study"))
-    text = depth_markdown(summarise_depth(results, depth_rules(results.truth, 10, None, 0.25)))
+    text = depth_markdown(summarise_depth(results, depth_rules(results.truth, None, None, 0.25)))
     assert "mm in depth" not in text
     assert "every depth at 0.25 of the stack" in text
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "slice_mm", "constant", "message"),
+    [
+        (10, None, 0.4, "add --slice-mm"),
+        (None, -1.0, 0.4, "--slice-mm -1: expected a distance above 0"),
+        (None, float("nan"), 0.4, "expected a distance above 0"),
+        (None, 1.0, 3.0, "--constant-depth 3: expected a share"),
+    ],
+)
+def test_numbers_that_cannot_be(
+    tmp_path: Path, tolerance: float | None, slice_mm: float | None, constant: float, message: str
+) -> None:
+    truth = read_results(made(tmp_path / "study")).truth
+    with pytest.raises(ConfigError, match=message):
+        depth_rules(truth, tolerance, slice_mm, constant)

@@ -166,8 +166,11 @@ def depth(
         float | None, typer.Option("--slice-mm", help="Distance of slices in mm, for the tolerance in mm.")
     ] = None,
     depth_tolerance: Annotated[
-        str, typer.Option("--depth-tolerance", metavar="MMmm", help="Tolerance in depth with --slice-mm.")
-    ] = "10mm",
+        str | None,
+        typer.Option(
+            "--depth-tolerance", metavar="MMmm", help="Tolerance in depth with --slice-mm; 10mm if not given."
+        ),
+    ] = None,
     constant_depth: Annotated[
         float,
         typer.Option("--constant-depth", help="Share of the stack at which every depth is put beside."),
@@ -189,7 +192,7 @@ def depth(
     from comoto.study.depth_table import depth_markdown, depth_rules, summarise_depth, write_depth
     from comoto.study.results import read_results
 
-    tolerance = parse_tolerance(depth_tolerance)
+    tolerance = None if depth_tolerance is None else parse_tolerance(depth_tolerance)
     results = read_results(folder, bootstrap, rule=rule, reference=reference)
     table = summarise_depth(results, depth_rules(results.truth, tolerance, slice_mm, constant_depth), seed)
     written = write_depth(folder, table)

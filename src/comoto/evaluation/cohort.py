@@ -23,7 +23,7 @@ from comoto.evaluation.columns import (
     columns_of_tables,
     size_column,
 )
-from comoto.evaluation.depth_variants import TOLERANCE_MM, DepthRules, parse_tolerance
+from comoto.evaluation.depth_variants import TOLERANCE_MM, DepthRules, check_distance, parse_tolerance
 from comoto.evaluation.lesion_table import read_lesion_table
 from comoto.evaluation.own_volumes import HitRadius, OwnVolumes, own_volumes, slice_distances
 from comoto.records import Manifest
@@ -55,8 +55,8 @@ class BesideOptions:
         DepthRules(self.constant_depth)
         if self.depth_tolerance is not None:
             parse_tolerance(self.depth_tolerance)
-        if self.slice_mm is not None and not 0 < self.slice_mm < np.inf:
-            raise ConfigError(f"--slice-mm {self.slice_mm:g}: expected a distance above 0")
+        if self.slice_mm is not None:
+            check_distance(self.slice_mm)
         twice = sorted({name for name in self.by if list(self.by).count(name) > 1})
         if twice or not all(self.by):
             raise ConfigError(f"--by {','.join(self.by)}: name each column once, separated by commas")

@@ -70,6 +70,12 @@ def parse_tolerance(text: str) -> float:
     return float(match[1])
 
 
+def check_distance(slice_mm: float) -> None:
+    """Raise a ConfigError if this is no distance of slices."""
+    if not 0 < slice_mm < np.inf:
+        raise ConfigError(f"--slice-mm {slice_mm:g}: expected a distance above 0")
+
+
 def depth_variants(
     found: ChallengePredictions, truth: ChallengeTruth, rules: DepthRules
 ) -> Mapping[str, ChallengePredictions]:

@@ -17,10 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from comoto.errors import ConfigError
 from comoto.evaluation.ceiling import Ceiling, ceiling, on_other_patients
 from comoto.evaluation.challenge_tables import ChallengePredictions, ChallengeTruth
 from comoto.evaluation.depth_variants import (
+    TOLERANCE_MM,
     DepthRules,
+    check_distance,
     constant_depth_errors,
     depth_errors,
     depth_titles,
@@ -93,12 +96,27 @@ class DepthTable:
 
 
 def depth_rules(
-    truth: ChallengeTruth, tolerance_mm: float, slice_mm: float | None, constant: float
+    truth: ChallengeTruth, tolerance_mm: float | None, slice_mm: float | None, constant: float
 ) -> DepthRules:
-    """Return the rules of a study, whose slices lie ``slice_mm`` apart; None: no tolerance in mm."""
+    """Return the rules of a study.
+
+    Args:
+        truth: its volumes.
+        tolerance_mm: in depth; None is ``TOLERANCE_MM`` where ``slice_mm`` is given.
+        slice_mm: distance of all slices; None: no tolerance in mm.
+        constant: share of the stack.
+
+    Raises:
+        ConfigError: a tolerance without a distance of slices, or a number that cannot be.
+    """
     if slice_mm is None:
+        if tolerance_mm is not None:
+            raise ConfigError(
+                "--depth-tolerance: a study's tables do not say how far slices lie apart; add --slice-mm"
+            )
         return DepthRules(constant)
-    return DepthRules(constant, tolerance_mm, np.full(len(truth.volumes), slice_mm))
+    check_distance(slice_mm)
+    return DepthRules(constant, tolerance_mm or TOLERANCE_MM, np.full(len(truth.volumes), slice_mm))
 
 
 def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> DepthTable:
