@@ -95,8 +95,12 @@ def told(
         preparing = max(clock.seconds[f"prepare {kind}"] - START, 0.0) / of_small
         lines += [(f"simulate {kind}", number, "images", each / workers)]
         lines += [(f"prepare {kind}", number, "images", preparing)]
-    if (small / "study").is_dir():
-        lines += _runs(small, study, exams["volumes"], workers)
+    lines += _runs(small, study, exams["volumes"], workers)
+    if (
+        name == "paired"
+    ):  # after the window: what it made is not made again, and one detector follows the other
+        seconds = next(each for what, _, _, each in lines if "scratch" in what)
+        lines = [("train on mammograms", _paired_steps(study), "steps", seconds * workers)]
     total = sum(number * seconds for _, number, _, seconds in lines)
     table = [
         f"{what:<36}{number:>7} {unit:<7}{seconds:>8.2f} s each{number * seconds / 60:>8.1f} min"
@@ -130,6 +134,14 @@ def _runs(
         ("predict volumes", number * predicted, "volumes", predicting / len(done) / few / workers),
         ("start runs", number + len(grid.teachers), "runs", START / workers),
     ]
+
+
+def _paired_steps(study: Path) -> int:
+    """Return the steps of the detectors on mammograms: those of the students from scratch on all patients."""
+    grid = build_grid(load_study(study), study.parent / "study")
+    return sum(
+        run.steps for run in grid.students if run.label == "scratch" and run.config.data.fraction == 1.0
+    )
 
 
 def _step_seconds(log: Path) -> float:

@@ -110,8 +110,7 @@ class ImageRecord:
     def lacks_boxes(self) -> bool:
         """Whether the label says that there is a lesion although no box shows where.
 
-        Such an image is neither an example of a lesion nor of healthy tissue. Labels of no known meaning, and
-        findings that were recalled and not biopsied (``actionable``), are taken for no lesion.
+        Such an image is an example of nothing. Unknown labels and ``actionable`` are taken for no lesion.
         """
         return not self.lesions and _SAYS_LESION.fullmatch(self.label.strip()) is not None
 

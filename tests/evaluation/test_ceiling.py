@@ -1,6 +1,5 @@
 """What runs find together, worked out by hand."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -83,4 +82,3 @@ def test_shares_over_runs() -> None:
     assert (found.one_by_chance, found.any_by_chance) == (pytest.approx(4 / 12), 3 / 4)
     with pytest.raises(ValueError, match="needs a run"):
         ceiling([], [], truth)
-    assert np.isfinite(found.one)
