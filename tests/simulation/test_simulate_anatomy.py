@@ -132,6 +132,16 @@ def test_projected_box_is_magnified_about_the_source_axis():
     assert x2 - x1 == pytest.approx(16.0 * factor, abs=0.9)
 
 
+@pytest.mark.parametrize("x", [-2.0, 0.0, 3.0])
+def test_more_of_a_box_at_the_chest_wall_lies_inside_than_beyond(x):
+    phantom = _phantom(1, View.CC, size="demo", masses=0)
+    source = mammography_source(256, phantom.grid.pixel_mm)
+    x1, _, x2, _ = projected_box(_ball(8.0, (x, 100.0, 0.0)), phantom, source)
+    assert 0 < -x1 < x2
+    if x > 0:
+        assert -x1 == pytest.approx((8.0 - x) / 0.8, abs=1.5)
+
+
 def test_spiculated_mass_has_thin_rays_outside_of_its_body():
     mass = grow_mass(MassShape(8.0, True, 1.0, False, False), (30.0, 30.0, 0.0), np.random.default_rng(0))
     x = np.arange(0, 60, 0.25, dtype=np.float32)[None, :]

@@ -36,6 +36,8 @@ BoxXyxy = tuple[float, float, float, float]
 MAMMOGRAM_BITS = 12
 TOMOSYNTHESIS_BITS = 10
 _PROBE_SLICES = 5
+_MOST_BEYOND = 0.9
+"""How much of a mammogram's box may lie beyond the chest wall, relative to the part inside."""
 _MAMMOGRAM_TONES = Tones(equalise=0.85, darkest=0.05, brightest=0.997)
 _SLICE_TONES = Tones(equalise=0.85, darkest=0.02, brightest=0.997)
 
@@ -102,7 +104,11 @@ def expose_mammogram(phantom: Phantom, config: MammographyConfig, rng: np.random
 
 
 def projected_box(mass: Mass, phantom: Phantom, source: XraySource) -> BoxXyxy:
-    """Return the box (pixels) around the shadow of a mass' body on the detector."""
+    """Return the box (pixels) around the shadow of a mass' body on the detector.
+
+    Where the chest wall's border cuts a mass, a reader would draw what is seen: less of the box lies beyond the
+    border than inside.
+    """
     corners = []
     for z, (x1, y1, x2, y2) in mass.extent(phantom.grid.pixel_mm, phantom.grid.plane_mm):
         height = phantom.height(z)
@@ -110,7 +116,7 @@ def projected_box(mass: Mass, phantom: Phantom, source: XraySource) -> BoxXyxy:
     edges = np.asarray(corners) / phantom.grid.pixel_mm
     x1, y1 = edges[:, :2].min(axis=0)
     x2, y2 = edges[:, 2:].max(axis=0)
-    return float(x1), float(y1), float(x2), float(y2)
+    return float(max(x1, _MOST_BEYOND * -x2)), float(y1), float(x2), float(y2)
 
 
 def expose_tomosynthesis(
