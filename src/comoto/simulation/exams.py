@@ -106,8 +106,8 @@ def expose_mammogram(phantom: Phantom, config: MammographyConfig, rng: np.random
 def projected_box(mass: Mass, phantom: Phantom, source: XraySource) -> BoxXyxy:
     """Return the box (pixels) around the shadow of a mass' body on the detector.
 
-    Where the chest wall's border cuts a mass, a reader would draw what is seen: less of the box lies beyond the
-    border than inside.
+    Where the chest wall's border cuts a mass, a reader would draw what is seen: less of the box lies beyond
+    the border than inside.
     """
     corners = []
     for z, (x1, y1, x2, y2) in mass.extent(phantom.grid.pixel_mm, phantom.grid.plane_mm):

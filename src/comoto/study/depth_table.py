@@ -38,6 +38,7 @@ from comoto.study.table import (
     VariantDifference,
     compare,
     difference_text,
+    mean_and_sd,
     named,
     percent,
     spread,
@@ -194,20 +195,15 @@ def _row(
             name: _mean_sensitivity([run.found for run in own.runs[place].values()], truth)
             for name, own in each.items()
         },
-        median_error=_level([float(np.nanmedian(one)) for one in errors]),
-        constant_error=_level([float(np.nanmedian(one)) for one in constant]),
+        median_error=Level(*mean_and_sd([float(np.nanmedian(one)) for one in errors])),
+        constant_error=Level(*mean_and_sd([float(np.nanmedian(one)) for one in constant])),
         more_patients={} if place == most else _differences(each, most, place, seed),
         against={} if variant == study.reference else _differences(each, place, reference, seed),
     )
 
 
 def _mean_sensitivity(runs: Sequence[ChallengePredictions], truth: ChallengeTruth) -> Level:
-    return _level([mean_sensitivity_positive(run, truth) for run in runs])
-
-
-def _level(values: Sequence[float]) -> Level:
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return Level(float(np.mean(values)), sd)
+    return Level(*mean_and_sd([mean_sensitivity_positive(run, truth) for run in runs]))
 
 
 def _differences(

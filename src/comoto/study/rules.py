@@ -13,7 +13,7 @@ from comoto.study.config import OWN_RULE as OWN
 from comoto.study.config import StudyConfig, saved_study
 from comoto.study.grid import build_grid, rule_texts
 from comoto.study.results import Place, StudyResults, read_results
-from comoto.study.table import MEAN, VariantDifference, compare, difference_text, mean_and_sd, percent, spread
+from comoto.study.table import MEAN, VariantDifference, compare, difference_text, metric_over, percent, spread
 
 RULES_MD = "rules.md"
 
@@ -102,6 +102,6 @@ def _reference_place(study: StudyConfig) -> Place:
 
 
 def _row(each: dict[str, StudyResults], place: Place) -> RuleRow:
-    numbers = {rule: mean_and_sd(results.runs[place], MEAN) for rule, results in each.items()}
+    numbers = {rule: metric_over(results.runs[place], MEAN) for rule, results in each.items()}
     means = {rule: mean for rule, (mean, _) in numbers.items()}
     return RuleRow(place, means, {rule: sd for rule, (_, sd) in numbers.items()})

@@ -239,7 +239,7 @@ def signed(value: float) -> str:
 def _row(results: StudyResults, place: Place, planned: int, seed: int) -> VariantRow:
     regime, fraction, variant = place
     runs = results.runs[place]
-    numbers = {name: mean_and_sd(runs, name) for name in METRICS}
+    numbers = {name: metric_over(runs, name) for name in METRICS}
     reference = results.runs.get((regime, fraction, results.study.reference), {})
     own = variant == results.study.reference
     first = next(iter(results.study.regimes))
@@ -258,11 +258,15 @@ def _row(results: StudyResults, place: Place, planned: int, seed: int) -> Varian
     )
 
 
-def mean_and_sd(runs: dict[Pair, RunResult], name: str) -> tuple[float, float]:
+def metric_over(runs: dict[Pair, RunResult], name: str) -> tuple[float, float]:
     """Return mean and standard deviation of a metric over runs; NaN where there are too few."""
-    values = np.array([run.result.metric[name] for run in runs.values()])
-    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return float(values.mean()) if len(values) else math.nan, sd
+    return mean_and_sd([run.result.metric[name] for run in runs.values()])
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation; NaN where there are too few."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return float(np.mean(values)) if len(values) else math.nan, sd
 
 
 def compare(
