@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from comoto.config import OptimizerConfig
-from comoto.training.optimizer import build_optimizer, group, rate_factor, set_rates
+from comoto.training.optimizer import Anchor, build_optimizer, group, rate_factor, set_rates
 
 
 def stepped(config: OptimizerConfig, gradients: list[float]) -> list[float]:
@@ -60,3 +60,15 @@ def test_each_group_keeps_its_own_peak() -> None:
     optimizer = build_optimizer([group(weights[:1], 1e-2), group(weights[1:], 3e-4)], config)
     set_rates(optimizer, 5, 4, 5, config)
     assert [one["lr"] for one in optimizer.param_groups] == pytest.approx([1e-3, 3e-5])
+
+
+def test_an_anchor_takes_a_step_of_the_way_back() -> None:
+    module = nn.Linear(1, 1)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+        anchor = Anchor(module, 2.0)
+        module.weight.fill_(3.0)
+    anchor.pull(0.1)
+    assert float(module.weight.detach()) == pytest.approx(3 - 0.1 * 2 * (3 - 1))
+    Anchor(module, 0.0).pull(0.1)
+    assert float(module.weight.detach()) == pytest.approx(2.6)

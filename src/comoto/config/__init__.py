@@ -12,6 +12,7 @@ from comoto.config.load import (
 from comoto.config.models import (
     AggregationConfig,
     AugmentConfig,
+    AverageConfig,
     BatchConfig,
     ComponentConfig,
     DataConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "PRESETS",
     "AggregationConfig",
     "AugmentConfig",
+    "AverageConfig",
     "BatchConfig",
     "ComponentConfig",
     "DataConfig",

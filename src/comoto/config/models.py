@@ -146,6 +146,29 @@ class OptimizerConfig(StrictModel):
     """Share of all steps over which the rate rises from 0."""
     gradient_clip: Positive | None = 5.0
     """Largest norm of the gradient; None cuts nothing."""
+    anchor: Annotated[float, Field(ge=0)] = 0.0
+    """Strength of the pull towards the first weights, of a run that starts from another one (L2-SP): every
+    step takes this many times the learning rate of the way back. 0 is none."""
+
+
+class AverageConfig(StrictModel):
+    """Averages of weights that are validated and kept in place of the last ones (docs/training.md)."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of a moving average along the training: how much of it a step leaves. 0 takes the last weights."""
+    teacher_shares: tuple[Share, ...] = ()
+    """How far back to the first weights, those of the teacher or of ``init_from``: at every validation each
+    share is tried, and the one with the best metric is kept, of equal ones the smallest. None is 0."""
+    batch_norm: Literal["averaged", "estimated"] = "averaged"
+    """The running statistics of averaged weights: ``averaged`` like these, or ``estimated`` anew."""
+    batches: Count = 50
+    """Training batches from which statistics are estimated."""
+
+    @field_validator("teacher_shares")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        """Put the smallest first, each once."""
+        return tuple(sorted(set(value)))
 
 
 class ScheduleConfig(StrictModel):
@@ -293,6 +316,7 @@ class TrainConfig(StrictModel):
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    average: AverageConfig = AverageConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     selection: SelectionConfig = SelectionConfig()
     inference: InferenceConfig = InferenceConfig()

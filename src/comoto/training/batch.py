@@ -7,7 +7,7 @@ H x W pixels of the grid, N boxes.
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from torch import Tensor
 
@@ -33,6 +33,10 @@ class TeacherBatch(NamedTuple, Generic[Images]):
     def expanded(self) -> TeacherBatch[Tensor]:
         """Return the batch with its images as numbers."""
         return TeacherBatch(_numbers(self.images), self.boxes, self.seed)
+
+    def without_distillation(self) -> Self:
+        """Return the batch; a teacher is told by nobody."""
+        return self
 
 
 class StudentBatch(NamedTuple, Generic[Images]):
@@ -65,6 +69,10 @@ class StudentBatch(NamedTuple, Generic[Images]):
             self.joint_boxes,
             self.strength,
         )
+
+    def without_distillation(self) -> Self:
+        """Return the batch for a pass of the student alone."""
+        return self._replace(mammograms=None, mammogram_boxes=None, strength=0.0)
 
 
 Batch = TeacherBatch[Uint8Batch] | StudentBatch[Uint8Batch]

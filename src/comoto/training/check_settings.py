@@ -29,6 +29,7 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
             "preprocess.mirror=true has turned alike, so the network would learn from breasts that it "
             "is never shown again; set augment.horizontal_flip=0, or preprocess.mirror=false as published"
         )
+    _check_first_weights(config, role)
     if role == "student":
         _check_epochs(config)
     without_effect = _changed(config, STUDENT_ONLY if role == "teacher" else TEACHER_ONLY)
@@ -38,6 +39,22 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
     if role == "teacher":
         raise ConfigError(f"a teacher has no use for {named}; leave out what is meant for the student")
     say(f"note: {named} does nothing in a student's run; ImPA is part of the teacher's")
+
+
+def _check_first_weights(config: TrainConfig, role: Literal["teacher", "student"]) -> None:
+    """Refuse to go back to weights that nobody trained, or farther than all the way."""
+    anchor, shares = config.optimizer.anchor, config.average.teacher_shares
+    starts = config.init_from is not None or (role == "student" and config.init == "teacher")
+    if not starts and (anchor or any(shares)):
+        named = f"optimizer.anchor={anchor:g}" if anchor else f"average.teacher_shares={list(shares)}"
+        way = "set init=teacher, or --init-from" if role == "student" else "name --init-from"
+        raise ConfigError(f"{named} goes back to the first weights, but these are random; {way}")
+    rate = config.optimizer.learning_rate
+    if anchor * rate >= 1:
+        raise ConfigError(
+            f"optimizer.anchor={anchor:g} times optimizer.learning_rate={rate:g} is 1 or more, so a step "
+            f"would go past the first weights; set optimizer.anchor below {1 / rate:g}"
+        )
 
 
 def _check_epochs(config: TrainConfig) -> None:

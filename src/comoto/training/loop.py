@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +23,11 @@ from comoto.detectors.weights import DAMAGED
 from comoto.errors import CheckpointError, ConfigError
 from comoto.preprocessing.balance import SEEDS_APART
 from comoto.progress import progress_bar, say
+from comoto.training.average import TEACHER_SHARE, WeightAverages
 from comoto.training.batch import Batch
 from comoto.training.data import stream
 from comoto.training.environment import Environment, continued, environment
-from comoto.training.optimizer import build_optimizer, set_rates
+from comoto.training.optimizer import Anchor, build_optimizer, rate_of, set_rates
 from comoto.training.record import STATE, RunRecord, TrainingState
 from comoto.training.steps import refuse_broken, total
 from comoto.training.validate import Validator
@@ -78,12 +80,13 @@ def fit(
         ConfigError: a loss or a weight is not finite, or the run cannot go on here as it began.
         CheckpointError: the state to resume from is damaged.
     """
-    epochs, validator = config.schedule.epochs, task.validator
+    epochs, validator, detector = config.schedule.epochs, task.validator, task.detector
     step, optimizer = fabric.setup(task.step, build_optimizer(task.groups, config.optimizer))
-    state, here = _where_it_stands(record, config, fabric, step, optimizer)
+    anchor, averages = Anchor(detector, config.optimizer.anchor), WeightAverages(detector, config.average)
+    state, here = _where_it_stands(record, config, fabric, step, optimizer, averages)
     last_epoch = min(epochs, stop_after or epochs)
-    left = max(last_epoch - state.epoch, 0) * task.steps_per_epoch
 
+    left = max(last_epoch - state.epoch, 0) * task.steps_per_epoch
     bar = progress_bar(f"train {task.role} on {fabric.device}", left)
     with bar as advance, _divergence_told(record.folder, state, config):
         for epoch in range(state.epoch, last_epoch):
@@ -101,24 +104,27 @@ def fit(
                 if config.optimizer.gradient_clip is not None:
                     fabric.clip_gradients(step, optimizer, max_norm=config.optimizer.gradient_clip)
                 optimizer.step()
+                anchor.pull(rate_of(optimizer))
+                averages.follow(number)
                 for key, loss in losses.items():
                     sums[key].append(loss.detach())
                 advance(1)
 
             refuse_broken(step)
-            values = epoch_means(sums) | values | {"train_seconds": time.monotonic() - started}
-            values["learning_rate"] = optimizer.param_groups[0]["lr"]
+            values = epoch_means(sums) | values
+            values |= {"train_seconds": time.monotonic() - started, "learning_rate": rate_of(optimizer)}
             state.epoch = epoch + 1
             if state.epoch % config.schedule.validate_every == 0 or state.epoch == epochs:
                 step.eval()
-                metrics = validator.validate()
-                values |= {f"validation/{key}": value for key, value in metrics.items()}
-                if state.improves(metrics[validator.metric], metrics[validator.tie_break]):
-                    about = About(task.role, state.epoch, metrics)
-                    save_checkpoint(record.folder, task.detector, config, about)
+                with averages.best(validator, partial(_run_over, fabric, step, task)) as metrics:
+                    values |= {f"validation/{key}": value for key, value in metrics.items()}
+                    if state.improves(metrics[validator.metric], metrics[validator.tie_break]):
+                        save_checkpoint(
+                            record.folder, detector, config, About(task.role, state.epoch, metrics)
+                        )
             record.log(state.epoch, values)
             parts = {"step": step.state_dict(), "optimizer": optimizer.state_dict()}
-            record.save_state(state, {**parts, "environment": here.record()})
+            record.save_state(state, {**parts, **averages.state(), "environment": here.record()})
             _report(task, state, values)
     return state
 
@@ -129,6 +135,7 @@ def _where_it_stands(
     fabric: Fabric,
     step: nn.Module,
     optimizer: torch.optim.Optimizer,
+    averages: WeightAverages,
 ) -> tuple[TrainingState, Environment]:
     """Take up the state of the run folder, if there is one, and return it and where the run computes.
 
@@ -142,12 +149,19 @@ def _where_it_stands(
     try:
         step.load_state_dict(saved["step"])
         optimizer.load_state_dict(saved["optimizer"])
+        averages.load(saved)
     except DAMAGED as error:
         raise CheckpointError(
             f"{record.folder / STATE}: cannot be resumed from: was written by another version of comoto; "
             "resume with that one, or start a new run in another --out"
         ) from error
     return state, here
+
+
+def _run_over(fabric: Fabric, step: nn.Module, task: TrainingTask, batches: int) -> None:
+    """Run the network over the first training batches of the run, and learn nothing from them."""
+    for number in range(batches):
+        step(fabric.to_device(task.make_batch(number)).without_distillation().expanded())
 
 
 @contextmanager
@@ -200,6 +214,8 @@ def _report(task: TrainingTask, state: TrainingState, values: Mapping[str, float
     loss = sum(value for key, value in values.items() if key.startswith(prefixes) and key != RATIO)
     metric, name = values.get(f"validation/{task.validator.metric}"), task.validator.metric
     validated = "" if metric is None else f", {name} {metric:.3f} (best {state.best_value:.3f})"
+    share = values.get(f"validation/{TEACHER_SHARE}")
+    validated += "" if share is None else f", share of the first weights {share:g}"
     say(f"{task.role} epoch {state.epoch}: loss {loss:.3f}{validated}")
     warning = ratio_warning(values)
     if warning is not None:

@@ -29,12 +29,38 @@ def build_optimizer(groups: list[dict[str, Any]], config: OptimizerConfig) -> to
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
 
+class Anchor:
+    """Pulls weights back towards what they were first: L2-SP (Li et al. 2018, arXiv 1802.01483).
+
+    The pull is decoupled from the gradients, as AdamW's decay towards 0 is: after every step
+    w <- w - rate strength (w - first). As a term of the loss AdamW would divide it by the size of the
+    gradients, so that it held fast what the loss hardly moves and let go of what it moves most.
+    """
+
+    def __init__(self, module: nn.Module, strength: float) -> None:
+        """Keep a copy of the weights as they are now, if there is a pull."""
+        self._strength = strength
+        self._held = list(module.parameters()) if strength else []
+        self._first = [one.detach().clone() for one in self._held]
+
+    @torch.no_grad()
+    def pull(self, rate: float) -> None:
+        """Go a step back at a learning rate."""
+        for weight, first in zip(self._held, self._first, strict=True):
+            weight.lerp_(first, rate * self._strength)
+
+
 def set_rates(
     optimizer: torch.optim.Optimizer, step: int, epochs: int, steps_per_epoch: int, config: OptimizerConfig
 ) -> None:
     """Set each group's learning rate for a step; a group keeps its peak under ``peak``."""
     for one in optimizer.param_groups:
         one["lr"] = one["peak"] * rate_factor(step, epochs, steps_per_epoch, config)
+
+
+def rate_of(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate of the first group, which is the detector's."""
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def rate_factor(step: int, epochs: int, steps_per_epoch: int, config: OptimizerConfig) -> float:
