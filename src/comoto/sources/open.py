@@ -28,7 +28,10 @@ from comoto.sources.folder import (
     look_into,
     stack_around,
 )
-from comoto.sources.png import SIGNATURE, PngImage
+from comoto.sources.jpeg import SIGNATURE as JPEG_SIGNATURE
+from comoto.sources.jpeg import JpegImage
+from comoto.sources.png import SIGNATURE as PNG_SIGNATURE
+from comoto.sources.png import PngImage
 from comoto.sources.raw_volume import RawVolume, raw_file, read_entries
 
 _BEGINNING = 4096
@@ -91,7 +94,7 @@ def open_source(path: Path | str, kind: SourceKind | None = None) -> Source:
     Args:
         path: a DICOM file; a folder with one single-frame DICOM file per slice, or with one DICOM file; any
             slice of a series in a folder, which stands for its stack; a MetaImage header (``.mhd``) with its
-            raw file beside it; a grey PNG.
+            raw file beside it; a grey PNG or JPEG.
         kind: what a survey or ``describe_source`` said of the path, if there was one; looked at again if
             something has changed since.
 
@@ -114,8 +117,8 @@ def open_source(path: Path | str, kind: SourceKind | None = None) -> Source:
 def read_source_header(path: Path | str) -> ImageHeader:
     """Read what ``open_source(path).header`` says.
 
-    No pixels of DICOM or PNG files are touched; floating-point values of a raw file are looked through for
-    their range.
+    No pixels of DICOM, PNG or JPEG files are touched; floating-point values of a raw file are looked through
+    for their range.
 
     Raises:
         DicomError: as ``open_source``.
@@ -198,14 +201,17 @@ def _format(path: Path) -> str:
         return "dicom"
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
-    if beginning.startswith(SIGNATURE):
+    if beginning.startswith(PNG_SIGNATURE):
         return "png"
+    if beginning.startswith(JPEG_SIGNATURE):
+        return "jpeg"
     if b"dimsize" in beginning.lower() and b"\0" not in beginning:
         return "mhd"
     if path.suffix.lower() != ".mhd" and path.with_suffix(".mhd").is_file():
         raise DicomError(f"{path}: values without a header; give {path.with_suffix('.mhd').name} beside it")
     raise DicomError(
-        f"{path}: not a DICOM file (no 'DICM' after the preamble), nor a PNG picture or a MetaImage header"
+        f"{path}: not a DICOM file (no 'DICM' after the preamble), nor a PNG or JPEG picture or a MetaImage "
+        "header"
     )
 
 
@@ -304,4 +310,5 @@ _OPENERS: dict[str, Callable[[Path], Source]] = {
     "dicom": lambda path: _open_dicom(dicom_content(path)),
     "mhd": RawVolume,
     "png": PngImage,
+    "jpeg": JpegImage,
 }
