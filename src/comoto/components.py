@@ -35,6 +35,7 @@ DISTILLERS = {
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
     "cbis-ddsm": "comoto.datasets.cbis_ddsm:read_cbis_ddsm",
+    "cdd-cesm": "comoto.datasets.cdd_cesm:read_cdd_cesm",
     "cmmd": "comoto.datasets.cmmd:read_cmmd",
     "csv": "comoto.datasets.own_tables:read_table_csv",
     "inbreast": "comoto.datasets.inbreast:read_inbreast",

@@ -11,16 +11,13 @@ recognised by their content: a patient, a side, and one of these words.
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-import pandas as pd
-
 from comoto.csv_rows import lines_text
 from comoto.datasets.reading.ledger import Ledger
+from comoto.datasets.reading.sheets import read_sheet, read_sheet_table
 from comoto.datasets.reading.tables import Table, read_table
 from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
@@ -30,7 +27,6 @@ CLASSES = ("Malignant", "Benign")
 
 _NAME = "CMMD_clinicaldata*"
 _COLUMNS = ("ID1", "LeftRight", "classification")
-_LARGEST_SHEET = 256 * 2**20
 
 READING_CLASSES = ("Malignant", "Benign", "Normal", "Invisible", "Exclusion")
 _READING_NAME = "TOMPEI-CMMD_clinical_data*.xlsx"
@@ -60,7 +56,7 @@ def read_labels(folder: Path, ledger: Ledger) -> BreastLabels:
         DatasetError: it is missing or wrong, or it is a sheet and openpyxl is not installed.
     """
     path = _find(folder)
-    table = read_table(path, _COLUMNS) if path.suffix.lower() == ".csv" else _read_table_of_sheet(path)
+    table = read_table(path, _COLUMNS) if path.suffix.lower() == ".csv" else read_sheet_table(path, _COLUMNS)
     table.refuse(table.rows["ID1"] == "", "ID1 is empty", "correct the table")
     sides = table.words("LeftRight", ("L", "R"))
     capitalised = table.rows.assign(classification=table.rows["classification"].str.capitalize())
@@ -111,55 +107,3 @@ def _find(folder: Path) -> Path:
             "folder with --tables"
         )
     return found[0]
-
-
-def _read_table_of_sheet(path: Path) -> Table:
-    """Read the first sheet as a table; a line is a row of the sheet."""
-    rows = read_sheet(path, 0, header=0)
-    rows.columns = pd.Index([str(name).strip() for name in rows.columns])
-    _require_columns(path, list(rows.columns))
-    rows = rows.apply(lambda column: column.str.strip())
-    rows.index = pd.RangeIndex(2, len(rows) + 2, name="line")
-    return Table(path, rows[(rows != "").any(axis=1)])
-
-
-def read_sheet(path: Path, sheet: str | int, header: int | None) -> pd.DataFrame:
-    """Return one sheet of an Excel file as text, empty cells as empty text.
-
-    Args:
-        path: the file.
-        sheet: its name or number.
-        header: row of the column names; None for columns without names.
-
-    Raises:
-        DatasetError: it cannot be read, or openpyxl is not installed.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(part.file_size for part in archive.infolist()) > _LARGEST_SHEET:
-                raise DatasetError(f"{path}: unpacks to more than {_LARGEST_SHEET >> 20} MiB; save it as CSV")
-        rows = pd.read_excel(
-            path, sheet_name=sheet, header=header, dtype="string", engine="openpyxl", keep_default_na=False
-        )
-        return rows.fillna("")
-    except DatasetError:
-        raise
-    except ImportError as error:
-        raise DatasetError(
-            f"{path}: reading an Excel sheet needs the package openpyxl (pip install openpyxl); or "
-            f"save the sheet as {path.with_suffix('.csv').name} beside it"
-        ) from error
-    except Exception as error:  # a damaged archive surfaces as almost any type
-        raise DatasetError(
-            f"{path}: is no Excel sheet that can be read ({type(error).__name__}: {error}); download it "
-            "again, or save the sheet as CSV"
-        ) from error
-
-
-def _require_columns(path: Path, header: Sequence[str]) -> None:
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-        raise DatasetError(
-            f"{path}: columns are missing: {', '.join(missing)} (the first row has: {', '.join(header)}); is "
-            "this the right table?"
-        )
