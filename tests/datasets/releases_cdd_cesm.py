@@ -1,4 +1,4 @@
-"""A writer of tiny CDD-CESM releases: two folders of JPEG files, the sheet, and the outlines of the VIA tool."""
+"""A writer of tiny CDD-CESM releases: two folders of JPEG files, the sheet, and the outlines of VIA."""
 
 from __future__ import annotations
 
