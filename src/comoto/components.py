@@ -31,6 +31,7 @@ DISTILLERS = {
     "prototypes": "comoto.distill.prototypes:PrototypeDistiller",
     "pkd": "comoto.distill.pkd:PkdDistiller",
     "cross_kd": "comoto.distill.cross_kd:CrossKdDistiller",
+    "responses": "comoto.distill.responses:ResponsesDistiller",
 }
 DATASETS = {
     "bcs-dbt": "comoto.datasets.bcs_dbt:read_bcs_dbt",
@@ -54,7 +55,10 @@ AGGREGATORS = {
 }
 SETTINGS = {"detector": "comoto.detectors.settings", "distiller": "comoto.distill.settings"}
 """Homes of the settings of our own components, which need no torch: a typo is told before it is imported."""
-ALIASES = {"distiller": {"lskd": "lesion_points"}, "aggregator": {"weighted_box_fusion": "box_fusion"}}
+ALIASES = {
+    "distiller": {"lskd": "lesion_points", "lwf": "responses"},
+    "aggregator": {"weighted_box_fusion": "box_fusion"},
+}
 """What the literature calls some of them: understood, and written as the name it stands for."""
 TABLES = {"detector": DETECTORS, "distiller": DISTILLERS, "data set": DATASETS, "aggregator": AGGREGATORS}
 

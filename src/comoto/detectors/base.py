@@ -6,7 +6,7 @@ Letters: B images, C channels, H x W pixels of the grid, h x w cells of a featur
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -73,6 +73,21 @@ class HeadMaps:
     boxes: list[Tensor]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a head says of everything that it is asked about: A anchors, points or proposals of a batch.
+
+    Attributes:
+        logits: float32 (A, K) of the classes; their sigmoid is a probability.
+        offsets: float32 (A, 4), boxes as the head encodes them.
+        proposals: per image (N, 4), what a second stage was asked about; empty where there is none.
+    """
+
+    logits: Tensor
+    offsets: Tensor
+    proposals: list[Tensor] = field(default_factory=list)
+
+
 class Detector(nn.Module, ABC):
     """Base of the detectors. Features are returned, never caught by hooks.
 
@@ -115,6 +130,19 @@ class Detector(nn.Module, ABC):
             ValueError: the head is not a plain network on feature maps.
         """
         raise ValueError(f"{type(self).__name__} has no head apart from its proposals")
+
+    def answers(self, features: Features, proposals: list[Tensor] | None = None) -> Answers:
+        """Return what the head says, with gradient; two detectors of one kind can be compared by it.
+
+        Args:
+            features: what ``features`` returned.
+            proposals: what a second stage is asked about; None is what the first one proposes.
+
+        Raises:
+            ValueError: the head cannot be asked.
+        """
+        outputs = self.head_outputs(features)
+        return Answers(outputs["cls_logits"].flatten(0, 1), outputs["bbox_regression"].flatten(0, 1))
 
     def decode(self, outputs: dict[str, Tensor], features: Features) -> list[BoxTensors]:
         """Return the detections of each image from what ``head_outputs`` returned.

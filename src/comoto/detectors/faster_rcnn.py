@@ -16,10 +16,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from comoto.detectors.base import BoxTensors, Features
+from comoto.detectors.base import Answers, BoxTensors, Features
 from comoto.detectors.intake import Shape
 from comoto.detectors.pyramid import PyramidDetector, check_anchors
 from comoto.detectors.settings import FasterRcnnConfig
+from comoto.detectors.towers import flattened
 
 LESION = 1
 """The only class; 0 is the second stage's background."""
@@ -118,22 +119,45 @@ class FasterRcnnDetector(PyramidDetector):
         found, _ = self._stages(features, None)
         return self._lesions(found, features, LESION)
 
+    def answers(self, features: Features, proposals: list[Tensor] | None = None) -> Answers:
+        """See ``Detector.answers``; both stages, the second with its logit of a lesion over no lesion."""
+        images, maps = self._image_list(features), self._float_maps(features)
+        net = self.net
+        with _in_mode((net.rpn, net.roi_heads), training=False), _in_float32(images.tensors):
+            seen, moved = net.rpn.head(list(maps.values()))
+            if proposals is None:
+                with torch.no_grad():
+                    proposals, _ = net.rpn(images, maps, None)
+            pooled = net.roi_heads.box_roi_pool(maps, proposals, images.image_sizes)
+            logits, offsets = net.roi_heads.box_predictor(net.roi_heads.box_head(pooled))
+        return Answers(
+            torch.cat([flattened(seen, 1).flatten(0, 1), logits[:, LESION:] - logits[:, :LESION]]),
+            torch.cat([flattened(moved, 4).flatten(0, 1), offsets[:, 4 * LESION :]]),
+            proposals,
+        )
+
     def _stages(
         self, features: Features, targets: list[dict[str, Tensor]] | None
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Return torchvision's detections, and its losses if there are targets."""
-        images = self._image_list(features)
-        maps = OrderedDict((name, features.levels[name].float()) for name in self.head_levels)
+        images, maps = self._image_list(features), self._float_maps(features)
         stages = (self.net.rpn, self.net.roi_heads)
         # torchvision decides by the mode; what is asked for decides here
-        with _in_mode(stages, targets is not None), torch.autocast(images.tensors.device.type, enabled=False):
+        with _in_mode(stages, training=targets is not None), _in_float32(images.tensors):
             proposals, first = self.net.rpn(images, maps, targets)
             found, second = self.net.roi_heads(maps, proposals, images.image_sizes, targets)
         return found, first | second
 
+    def _float_maps(self, features: Features) -> OrderedDict[str, Tensor]:
+        return OrderedDict((name, features.levels[name].float()) for name in self.head_levels)
+
+
+def _in_float32(tensor: Tensor) -> torch.autocast:
+    return torch.autocast(tensor.device.type, enabled=False)
+
 
 @contextmanager
-def _in_mode(modules: tuple[nn.Module, ...], training: bool) -> Iterator[None]:
+def _in_mode(modules: tuple[nn.Module, ...], *, training: bool) -> Iterator[None]:
     before = [module.training for module in modules]
     for module in modules:
         module.train(training)

@@ -167,6 +167,19 @@ class CrossKdConfig(DistillerConfig):
     """Exponent of the difference in probability that weights the classes' cross entropy."""
 
 
+class ResponsesConfig(DistillerConfig):
+    """How soft the classes are, and how much the boxes count."""
+
+    teacher_sees: ClassVar[Sees] = "slices"
+    kind: Literal["responses"] = "responses"
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    box_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the boxes, besides ``weight``."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Both sides' logits are divided by it; a large one compares the logits themselves, by their squares, and
+    so what the teacher says of the background as much as what it says of lesions."""
+
+
 SETTINGS: dict[str, type[DistillerConfig]] = {
     "none": NoDistillerConfig,
     "image_level": ImageLevelConfig,
@@ -177,6 +190,7 @@ SETTINGS: dict[str, type[DistillerConfig]] = {
     "prototypes": PrototypesConfig,
     "pkd": PkdConfig,
     "cross_kd": CrossKdConfig,
+    "responses": ResponsesConfig,
 }
 """By ``kind``; ``comoto.components`` looks here."""
 
