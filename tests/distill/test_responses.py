@@ -5,10 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from comoto.config import JointConfig
 from comoto.detectors.base import Answers, Detector, Features, LevelSpec
 from comoto.distill.base import DistillInput
 from comoto.distill.responses import ResponsesConfig, ResponsesDistiller, softened_bernoulli_divergence
 from comoto.errors import ConfigError
+from comoto.training.batch import StudentBatch
+from comoto.training.joint import mixed_features
+from comoto.training.steps import StudentStep
 from tiny_detectors import tiny
 
 GRID = (64, 64)
@@ -121,6 +125,22 @@ def test_a_second_stage_is_asked_about_the_teachers_proposals() -> None:
     pooled = teacher.net.roi_heads.box_roi_pool(maps, told.proposals, [GRID] * 2)
     logits, _ = teacher.net.roi_heads.box_predictor(teacher.net.roi_heads.box_head(pooled))
     torch.testing.assert_close(told.logits[anchors:, 0].sigmoid(), logits.softmax(dim=1)[:, 1])
+
+
+def test_in_mixed_batches_the_teacher_is_shown_the_slices_alone() -> None:
+    """And the student's answers are those that it gives with the mammograms in its batch norm."""
+    torch.manual_seed(0)
+    teacher, student, alike = (tiny("retinanet") for _ in range(3))
+    alike.load_state_dict(student.state_dict())
+    joint = JointConfig(size=2, batch_norm="mixed")
+    step = StudentStep(student, distiller(weight=2.0), teacher, joint=joint).train()
+    slices, mammograms, boxes = torch.rand(2, 1, *GRID), torch.rand(2, 1, *GRID), [torch.zeros(0, 4)] * 2
+    losses = step(StudentBatch(slices, boxes, joint=mammograms, joint_boxes=boxes, strength=0.5))
+    mixed, _ = mixed_features(alike.train(), slices, mammograms)
+    told = DistillInput(teacher.features(slices), boxes, teacher)
+    for key, value in distiller(weight=1.0)(DistillInput(mixed, boxes, alike), told).items():
+        torch.testing.assert_close(losses[key], value)
+        assert float(value.detach()) > 0
 
 
 class TestMistakes:
