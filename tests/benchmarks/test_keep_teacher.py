@@ -70,7 +70,7 @@ def test_of_equal_shares_the_smallest_is_chosen_and_nothing_is_gained(script: Mo
 
 
 def test_what_is_good_for_the_choice_alone_is_not_counted(script: ModuleType) -> None:
-    """A share that is better on one half is worse on the other, so choosing it loses what it seemed to gain."""
+    """A share that is better on one half is worse on the other: its choice loses what it seemed to gain."""
     truth = cohort()
     copies = np.ones((1, PATIENTS + 1), dtype=np.int64)
     first = (np.random.default_rng(7).random(copies.shape) < 0.5)[0, :PATIENTS]
