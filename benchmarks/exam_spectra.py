@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -21,6 +19,7 @@ import numpy as np
 
 from cases.pictures import shown
 from comoto.config import override
+from comoto.preprocessing.appearance.spectra import Spectrum, patch_power, read_spectrum
 from comoto.simulation import SecondConfig, sized
 from comoto.simulation.cohort import pixel_rng as first_rng
 from comoto.simulation.cohort import plan_mammography, plan_tomosynthesis
@@ -32,8 +31,6 @@ from comoto.simulation.second.exams import expose_mammogram, expose_tomosynthesi
 from comoto.simulation.second.images import phantom_of
 from comoto.simulation.second.styles import MAMMOGRAPHY, TOMOSYNTHESIS
 
-PATCH = 32
-PATCHES = 40
 REAL = {
     "coarse": (
         ("real mammograms (CDD-CESM)", "2.84", "", "0.141", "1.3"),
@@ -49,73 +46,13 @@ REAL = {
 """What was measured of real images elsewhere; slices of a few small figures, so rough."""
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """What the table says of a set of images."""
-
-    images: int
-    exponent: float
-    fine_exponent: float
-    fine_share: float
-    y_over_x: float
-
-
-def breast_mask(image: np.ndarray) -> np.ndarray:
-    """Return the largest bright region of an 8-bit picture, without its edge."""
-    bright = (image > max(8.0, 0.06 * float(np.percentile(image, 99)))).astype(np.uint8)
-    kernel = np.ones((7, 7), np.uint8)
-    inner = cv2.erode(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, kernel), kernel)
-    count, labels, areas, _ = cv2.connectedComponentsWithStats(inner)
-    if count < 2:
-        return np.zeros(image.shape, bool)
-    return np.asarray(labels == 1 + int(np.argmax(areas[1:, cv2.CC_STAT_AREA])))
-
-
-def power(image: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """Return the mean power (PATCH, PATCH) of patches inside the breast, or None if hardly one fits."""
-    mask = breast_mask(image)
-    rows, columns = image.shape[0] - PATCH, image.shape[1] - PATCH
-    if rows <= 0 or columns <= 0 or not mask.any():
-        return None
-    spread = float(image[mask].std())
-    taper = np.outer(np.hanning(PATCH), np.hanning(PATCH))
-    total, found = np.zeros((PATCH, PATCH)), 0
-    for _ in range(20 * PATCHES):
-        y, x = int(rng.integers(rows)), int(rng.integers(columns))
-        if mask[y : y + PATCH, x : x + PATCH].mean() > 0.95:
-            patch = image[y : y + PATCH, x : x + PATCH].astype(float)
-            total += np.abs(np.fft.fft2((patch - patch.mean()) / spread * taper)) ** 2
-            found += 1
-            if found == PATCHES:
-                break
-    return total / found if found >= 3 else None
-
-
-def summarise(images: Iterable[np.ndarray]) -> Spectrum:
-    """Return the numbers of the table of 8-bit pictures."""
+def summarise(images: Iterable[np.ndarray]) -> tuple[int, Spectrum]:
+    """Return how many 8-bit pictures were measured, and the numbers of the table."""
     rng = np.random.default_rng(0)
-    powers = [found for found in (power(image, rng) for image in images) if found is not None]
+    powers = [found for found in (patch_power(image, rng) for image in images) if found is not None]
     if not powers:
         raise SystemExit("no patch of any image lies inside a breast")
-    mean = np.mean(powers, axis=0)
-    y, x = np.abs(np.fft.fftfreq(PATCH))[:, None], np.abs(np.fft.fftfreq(PATCH))[None, :]
-    radius = np.hypot(y, x)
-    edges = np.arange(1.0, 15.0) / PATCH
-    middle = (edges[:-1] + edges[1:]) / 2
-    ring = np.array([mean[(radius >= a) & (radius < b)].mean() for a, b in pairwise(edges)])
-
-    def slope(chosen: np.ndarray) -> float:
-        return float(-np.polyfit(np.log(middle[chosen]), np.log(ring[chosen]), 1)[0])
-
-    variance = ring * middle
-    along, across = (y > 0.06) & (x < 0.04), (x > 0.06) & (y < 0.04)
-    return Spectrum(
-        images=len(powers),
-        exponent=slope(middle < 0.2),
-        fine_exponent=slope(middle > 0.2),
-        fine_share=float(variance[middle > 0.15].sum() / variance.sum()),
-        y_over_x=float(mean[along].mean() / mean[across].mean()),
-    )
+    return len(powers), read_spectrum(np.mean(powers, axis=0))
 
 
 def halved(image: np.ndarray) -> np.ndarray:
@@ -165,9 +102,9 @@ def real_images(folder: Path) -> Iterator[np.ndarray]:
             yield image
 
 
-def line(name: str, spectrum: Spectrum) -> str:
+def line(name: str, images: int, spectrum: Spectrum) -> str:
     return (
-        f"| {name} ({spectrum.images}) | {spectrum.exponent:.2f} | {spectrum.fine_exponent:.1f} "
+        f"| {name} ({images}) | {spectrum.exponent:.2f} | {spectrum.fine_exponent:.1f} "
         f"| {spectrum.fine_share:.3f} | {spectrum.y_over_x:.1f} |"
     )
 
@@ -194,7 +131,7 @@ def main() -> None:
         for row in REAL[grid]:
             print(f"| {' | '.join(row)} |")
         for name, pictures in images.items():
-            print(line(name, summarise(change(picture) for picture in pictures)))
+            print(line(name, *summarise(change(picture) for picture in pictures)))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,11 @@ OTHERS = [
     "comoto.records:Manifest.summary",
 ]
 """What people call besides ``comoto.*`` and what ``comoto.geometry`` and ``comoto.evaluation`` name."""
-NOT_RUN = {"download", "export_onnx", "import_checkpoint", "plan_download"}
-"""Calls that need the network or a published checkpoint, or take 9 s."""
+NOT_RUN = {
+    *("download", "export_onnx", "import_checkpoint", "plan_download"),
+    *("match_appearance", "measure_appearance"),
+}
+"""Calls that need the network, a published checkpoint or larger breasts than here, or take 9 s."""
 
 
 def _public() -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,8 @@ SLICE_STEP = 4
 """Every how many slices away from lesions, where not all are prepared."""
 SLICE_REACH = 0.1
 """Share of a volume's slices that are near a lesion."""
+APPEARANCE_PATIENTS = 200
+"""Training patients of a store at whose appearance is looked, at most."""
 HIT_RADIUS = 100.0
 """Source pixels within which a centre is always near enough: the DBTex challenge's rule."""
 CONSTANT_DEPTH = 0.40

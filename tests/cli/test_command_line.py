@@ -27,6 +27,7 @@ ORDER = [
     "draw",
     "prepare",
     "inspect",
+    "appearance",
     "train",
     "import-checkpoint",
     "export",
@@ -54,6 +55,8 @@ COMMANDS = dict(walk(typer.main.get_command(app)))
 def test_the_tree_is_complete():
     assert sorted({words[1] for words in COMMANDS}) == sorted(ORDER)
     assert {words[1:] for words in COMMANDS if len(words) == 3} == {
+        ("appearance", "measure"),
+        ("appearance", "match"),
         ("train", "teacher"),
         ("train", "student"),
         ("export", "onnx"),

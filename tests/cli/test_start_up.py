@@ -63,6 +63,8 @@ def calls(folder: Path) -> dict[tuple[str, ...], str]:
         (*student, "--tomosynthesis", "nowhere"): "nowhere: no store.json here",
         (*prepare, set_, "preprocess.rws=1"): "did you mean 'preprocess.rows'?",
         prepare: "nowhere",
+        ("appearance", "measure", "nowhere", "nowhere"): "nowhere: no store.json here",
+        ("appearance", "match", "nowhere", "--to", "nowhere", "--out", out): "nowhere: no store.json here",
         ("predict", "--model", "nowhere", "--out", f"{out}.csv", volume): "nowhere: no such folder",
         (*predict, set_, "slice_stp=2", volume): "did you mean 'slice_step'?",
         (*predict, "--device", "cdua", volume): "did you mean 'cuda'?",

@@ -9,6 +9,7 @@ The examples are run by a test, on tiny simulated patients and in a folder that 
 folders and a study, as yours will.
 """
 
+from comoto.api.appearance import match_appearance, measure_appearance
 from comoto.api.data import (
     download,
     index,
@@ -35,6 +36,8 @@ __all__ = [
     "import_checkpoint",
     "index",
     "load_model",
+    "match_appearance",
+    "measure_appearance",
     "plan_download",
     "predict",
     "predict_volume",

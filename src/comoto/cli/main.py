@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from comoto.cli import config, export, study, train
+from comoto.cli import appearance, config, export, study, train
 from comoto.cli.datasets import datasets
 from comoto.cli.demo import demo
 from comoto.cli.doctor import doctor
@@ -56,6 +56,7 @@ OTHER_NAMES = {
     **dict.fromkeys(("fetch", "get"), "download"),
     **dict.fromkeys(("benchmark", "check", "info"), "doctor"),
     **dict.fromkeys(("page", "html"), "report"),
+    **dict.fromkeys(("harmonize", "harmonise", "match", "adapt", "stylize"), "appearance match"),
     **dict.fromkeys(("manifest", "scan", "list"), "index"),
     **{"teacher": "train teacher", "student": "train student", "onnx": "export onnx"},
     **{"import": "import-checkpoint", "compare": "study table", "example": "demo", "quickstart": "demo"},
@@ -141,6 +142,7 @@ COMMANDS: dict[str, Any] = {
     "draw": draw,
     "prepare": prepare,
     "inspect": inspect,
+    "appearance": appearance.app,
     "train": train.app,
     "import-checkpoint": import_checkpoint,
     "export": export.app,

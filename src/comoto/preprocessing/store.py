@@ -50,7 +50,7 @@ from comoto.preprocessing.planes import (
     read_info,
 )
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
-from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest, Modality
+from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
 
 FORMAT = "comoto-store-3"
 FORMER_FORMATS = ("comoto-store-2", "comoto-store-1")
@@ -72,6 +72,8 @@ class PreparedStore:
         manifest: its images and lesions.
         config: how the images were rendered.
         options: which slices were rendered.
+        appearance: how the planes were changed after rendering, and what that was fitted to; None if they
+            were not (``comoto appearance match``).
 
     Raises:
         DatasetError: the folder is no store, its preparation was not finished, or files are missing or
@@ -92,7 +94,7 @@ class PreparedStore:
     def __init__(self, folder: AnyPath) -> None:
         self.folder = as_path("folder", folder)
         settings = read_settings(self.folder)
-        self.config, self.options = settings.config, settings.options
+        self.config, self.options, self.appearance = settings.config, settings.options, settings.appearance
         self._is_sealed = settings.format == FORMAT
         if not (self.folder / "manifest" / "manifest.json").is_file():
             raise DatasetError(f"{self.folder}: preparation is not finished; run 'comoto prepare' again")
@@ -259,18 +261,6 @@ class PreparedStore:
         lost = zip(lesions, shares.tolist(), kept.tolist(), strict=True)
         return [(lesion, share) for lesion, share, stays in lost if not stays]
 
-    def as_volumes(self) -> PreparedStore:
-        """Return the store with its mammograms as volumes of one slice, which a student learns like others.
-
-        Nothing on disk changes; volumes stay what they are.
-        """
-        other = copy(self)
-        records = [_as_volume(record) for record in self._records.values()]
-        other._records = {record.image_id: record for record in records}
-        former = self.manifest
-        other.manifest = Manifest.from_records(former.name, records, former.notes, former.dropped)
-        return other
-
     def relabelled(self, lesions: Mapping[str, tuple[Lesion, ...]]) -> PreparedStore:
         """Return the store of the named images alone, with these lesions in place of the annotated ones.
 
@@ -311,13 +301,6 @@ class PreparedStore:
         return about.with_suffix(".npy"), about
 
 
-def _as_volume(record: ImageRecord) -> ImageRecord:
-    if record.modality is Modality.TOMOSYNTHESIS:
-        return record
-    lesions = tuple(replace(lesion, slice_index=0) for lesion in record.lesions)
-    return replace(record, modality=Modality.TOMOSYNTHESIS, num_slices=1, lesions=lesions)
-
-
 def _names(folder: Path) -> set[str]:
     """Return the files of a store that hold pixels or describe them, relative to it."""
     folders = ["images", *(f"planes/{name}" for name in _listed(folder / "planes"))]
@@ -344,12 +327,15 @@ class StoreSettings:
     Attributes:
         name: of the manifest.
         format: ``FORMAT`` or one of ``FORMER_FORMATS``.
+        appearance: how the planes were changed after rendering (``comoto appearance match``); None if they
+            were not.
     """
 
     config: PreprocessConfig
     options: PrepareOptions
     name: str
     format: str
+    appearance: Mapping[str, Any] | None = None
 
 
 def read_settings(folder: Path) -> StoreSettings:
@@ -370,8 +356,10 @@ def read_settings(folder: Path) -> StoreSettings:
     try:
         config = PreprocessConfig.model_validate(content["config"])
         options = PrepareOptions.model_validate(content["options"])
-        return StoreSettings(config, options, str(content["manifest"]), str(content["format"]))
-    except (KeyError, ValueError) as error:
+        appearance = None if content.get("appearance") is None else dict(content["appearance"])
+        name, written = str(content["manifest"]), str(content["format"])
+        return StoreSettings(config, options, name, written, appearance)
+    except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: settings are not readable: {error}; {way_out}") from error
 
 

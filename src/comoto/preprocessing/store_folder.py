@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from comoto.checksums import read_json_object, write_sealed_json
 from comoto.config import PreprocessConfig, config_hash
@@ -82,24 +83,25 @@ def open_folder(out: Path, name: str, config: PreprocessConfig, options: Prepare
     """Make the store's folder, or check that it is one of the same settings.
 
     Raises:
-        OutputExistsError: it holds something else, another data set, or a store of the former format.
+        OutputExistsError: it holds something else, another data set, a store of the former format, or one
+            whose planes were changed.
         ConfigError: it is a store with other settings; the differences are named.
     """
     if not (out / "store.json").is_file():
         if not _may_become_store(out):
             raise OutputExistsError(f"{out}: is not empty and holds no prepared store; name another folder")
-        _make_folders(out)
-        settings = {"config": config.model_dump(mode="json"), "options": options.model_dump(mode="json")}
-        write_sealed_json(
-            out / "store.json",
-            {"format": FORMAT, "manifest": name, **settings, "config_hash": config_hash(config)},
-        )
+        start_folder(out, name, config, options)
         return
     there = read_settings(out)
     if there.format != FORMAT:
         raise OutputExistsError(
             f"{out}: is a store of a former format, which is read but not continued: it has no checksums, and"
             " its images were told apart by samples of their files; name another folder"
+        )
+    if there.appearance is not None:
+        raise OutputExistsError(
+            f"{out}: was written by 'comoto appearance match', and prepared images look otherwise; make it "
+            "again with that command, or name another folder"
         )
     if there.name != name:
         raise OutputExistsError(
@@ -113,6 +115,30 @@ def open_folder(out: Path, name: str, config: PreprocessConfig, options: Prepare
             f"{out}: was prepared with other settings ({'; '.join(differences)}); name another folder"
         )
     _make_folders(out)
+
+
+def start_folder(
+    out: Path,
+    name: str,
+    config: PreprocessConfig,
+    options: PrepareOptions,
+    appearance: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the folders of a store and write its settings.
+
+    Args:
+        out: without a store.
+        name: of the manifest.
+        config: how the images are rendered.
+        options: which slices.
+        appearance: how the planes were changed after that; None if they were not.
+    """
+    _make_folders(out)
+    settings = {"config": config.model_dump(mode="json"), "options": options.model_dump(mode="json")}
+    content = {"format": FORMAT, "manifest": name, **settings, "config_hash": config_hash(config)}
+    if appearance is not None:
+        content["appearance"] = dict(appearance)
+    write_sealed_json(out / "store.json", content)
 
 
 @contextmanager
