@@ -54,6 +54,7 @@ def hand_made_study(
     folder: Path,
     found: dict[tuple[str, float, str, int, int], list[int]],
     slices: dict[int, int] | None = None,
+    prefix: str = "",
     **changes: Any,
 ) -> Path:
     """A study folder as it stands after its runs, with detections chosen by hand.
@@ -65,12 +66,16 @@ def hand_made_study(
         found: (regime, fraction, variant, seed, repetition) -> the lesions that the run finds, without any
             false positive; runs that are not named are not complete.
         slices: lesion -> the slice that every run says; 10, where the lesions lie, of the others.
+        prefix: of the names of patients and studies.
         changes: of ``study_content``.
     """
     study = study_of(**changes)
     folder.mkdir()
     save_study(study, folder)
-    names = [{"PatientID": f"p{number}", "StudyUID": f"s{number}", "View": "lcc"} for number in range(4)]
+    names = [
+        {"PatientID": f"{prefix}p{number}", "StudyUID": f"{prefix}s{number}", "View": "lcc"}
+        for number in range(4)
+    ]
     labels = pd.DataFrame(names).to_csv(index=False)
     box = {"Slice": 10, "X": 100, "Y": 100, "Class": "mass", "VolumeSlices": 20}
     sides = [{"Width": 10 * (number + 1), "Height": 10} for number in range(4)]

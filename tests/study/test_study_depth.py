@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from study_files import hand_made_study
+from study_files import hand_made_study, study_content
 
 from comoto.cli.main import run
 from comoto.errors import ConfigError
@@ -134,3 +134,11 @@ def test_numbers_that_cannot_be(
     truth = read_results(made(tmp_path / "study")).truth
     with pytest.raises(ConfigError, match=message):
         depth_rules(truth, tolerance, slice_mm, constant)
+
+
+def test_single_images_have_no_depth(tmp_path: Path) -> None:
+    settings = [*study_content(tmp_path)["settings"], "data.single_images=true"]
+    folder = hand_made_study(tmp_path / "study", PRETRAINING, settings=settings)
+    results = read_results(folder)
+    with pytest.raises(ConfigError, match="a study of single images"):
+        summarise_depth(results, depth_rules(results.truth, None, None, 0.4))

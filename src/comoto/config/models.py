@@ -250,6 +250,9 @@ class DataConfig(StrictModel):
     """Prepared stores; of several sets every batch takes equal parts."""
     tomosynthesis: Path | None = None
     """Prepared store of the student's volumes."""
+    single_images: bool = False
+    """The student learns single images: ``tomosynthesis`` names a store of mammograms, each of which counts
+    as a volume of one slice."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training patients that is used; smaller fractions lie inside larger ones."""
     unit: Literal["patients", "images"] = "patients"

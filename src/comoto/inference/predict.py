@@ -191,6 +191,15 @@ def refuse_other_modality(model: Model | KnownModel, modality: Modality) -> None
             "inputs are mammograms, name a student for tomosynthesis volumes, or add --other-modality to try "
             "it on volumes all the same"
         )
+    single = model.role == "student" and model.config.data.single_images
+    if single and modality is Modality.TOMOSYNTHESIS:
+        raise ConfigError(
+            f"{model.name}: is a student of single images (data.single_images); add --mammograms "
+            "(mammograms=True) if the inputs are such images, or add --other-modality to try it on volumes "
+            "all the same"
+        )
+    if single:
+        return
     if model.role == "student" and modality is Modality.MAMMOGRAM and not model.config.joint.size:
         raise ConfigError(
             f"{model.name}: is a student, trained on tomosynthesis slices; name a teacher for mammograms, "

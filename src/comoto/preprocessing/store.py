@@ -50,7 +50,7 @@ from comoto.preprocessing.planes import (
     read_info,
 )
 from comoto.preprocessing.slices import PrepareOptions, regular_slices
-from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest
+from comoto.records import LESION_COLUMNS, FloatArray, ImageRecord, IntArray, Lesion, Manifest, Modality
 
 FORMAT = "comoto-store-3"
 FORMER_FORMATS = ("comoto-store-2", "comoto-store-1")
@@ -261,6 +261,18 @@ class PreparedStore:
         lost = zip(lesions, shares.tolist(), kept.tolist(), strict=True)
         return [(lesion, share) for lesion, share, stays in lost if not stays]
 
+    def as_volumes(self) -> PreparedStore:
+        """Return the store with its mammograms as volumes of one slice, which a student learns like others.
+
+        Nothing on disk changes; volumes stay what they are.
+        """
+        other = copy(self)
+        records = [_as_volume(record) for record in self._records.values()]
+        other._records = {record.image_id: record for record in records}
+        former = self.manifest
+        other.manifest = Manifest.from_records(former.name, records, former.notes, former.dropped)
+        return other
+
     def relabelled(self, lesions: Mapping[str, tuple[Lesion, ...]]) -> PreparedStore:
         """Return the store of the named images alone, with these lesions in place of the annotated ones.
 
@@ -299,6 +311,13 @@ class PreparedStore:
             return planes_files(self.folder, self._keys.get(image_id, "none"))
         about = self.folder / "images" / f"{quote(image_id, safe='')}.json"
         return about.with_suffix(".npy"), about
+
+
+def _as_volume(record: ImageRecord) -> ImageRecord:
+    if record.modality is Modality.TOMOSYNTHESIS:
+        return record
+    lesions = tuple(replace(lesion, slice_index=0) for lesion in record.lesions)
+    return replace(record, modality=Modality.TOMOSYNTHESIS, num_slices=1, lesions=lesions)
 
 
 def _names(folder: Path) -> set[str]:

@@ -127,7 +127,12 @@ def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> 
         results: what ``read_results`` returned.
         rules: beside the challenge's.
         seed: of the draws.
+
+    Raises:
+        ConfigError: the students learnt single images.
     """
+    if any(run.config.data.single_images for run in results.grid.students):
+        raise ConfigError("a study of single images (data.single_images) has no depth to compare")
     each = _by_rule(results, rules)
     rows = tuple(
         _row(results, each, place, rules, seed)

@@ -49,7 +49,7 @@ from comoto.study.kept import (
 from comoto.study.progress import watch
 from comoto.study.settings_check import changed_inputs, changed_settings
 from comoto.study.spec import ALIVE, SPEC, STOP, STOPPED, WORKER_LOG, RunSpec, RunState, load_spec, run_state
-from comoto.training.cohorts import open_store
+from comoto.training.cohorts import open_store, open_student_store
 
 _TAIL_LINES = 20
 
@@ -243,21 +243,23 @@ def _check_data(study: StudyConfig, grid: Grid) -> Manifest:
     data = study.data
     seen = set()
     for run in (*grid.teachers, *grid.students):
-        stores = [("data.mammograms", path, Modality.MAMMOGRAM) for path in data.mammograms]
+        stores = [("data.mammograms", path) for path in data.mammograms]
         if run.role == "student":
-            stores.append(("data.tomosynthesis", data.tomosynthesis, Modality.TOMOSYNTHESIS))
-            test = data.test or data.tomosynthesis
-            stores.append(("data.test", test, Modality.TOMOSYNTHESIS))
-        for key, path, modality in stores:
-            if (key, path, run.config.preprocess) not in seen:
-                open_store(path, key, modality, run.config.preprocess)
-                seen.add((key, path, run.config.preprocess))
+            stores.append(("data.tomosynthesis", data.tomosynthesis))
+            stores.append(("data.test", data.test or data.tomosynthesis))
+        for key, path in stores:
+            opened = key, path, run.config.preprocess, run.config.data.single_images
+            if opened not in seen and key == "data.mammograms":
+                open_store(path, key, Modality.MAMMOGRAM, run.config.preprocess)
+            elif opened not in seen:
+                open_student_store(path, key, run.config)
+            seen.add(opened)
     return _test_volumes(data.tomosynthesis, data.test, Split(data.split))
 
 
 def _test_volumes(training: Path, test: Path | None, split: Split) -> Manifest:
     path = test or training
-    manifest = PreparedStore(path).manifest.split(split)
+    manifest = PreparedStore(path).as_volumes().manifest.split(split)
     if not len(manifest.lesions):
         raise ConfigError(f"data.test: {path} has no volume with a lesion in its {split.value} split")
     if test is not None:

@@ -60,6 +60,7 @@ def changed_inputs(runs: Iterable[PlannedRun], out: Path) -> Iterator[tuple[Plan
         The run, and the settings whose content has changed.
     """
     identity = cache(lambda path: store_identity(PreparedStore(path)))
+    student_identity = cache(lambda path: store_identity(PreparedStore(path).as_volumes()))
     for run in runs:
         about = read_about_run(out / run.name / TRAINED)
         if about is None:
@@ -67,7 +68,7 @@ def changed_inputs(runs: Iterable[PlannedRun], out: Path) -> Iterator[tuple[Plan
         data = run.config.data
         now: dict[str, Any] = {"data.mammograms": [identity(path) for path in data.mammograms]}
         if data.tomosynthesis is not None:
-            now["data.tomosynthesis"] = identity(data.tomosynthesis)
+            now["data.tomosynthesis"] = student_identity(data.tomosynthesis)
         if run.teacher is not None and (out / run.teacher / DONE).is_file():
             now["teacher"] = read_about(out / run.teacher / TRAINED)[2]
         before = about["inputs"]

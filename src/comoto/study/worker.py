@@ -89,7 +89,7 @@ def predict_test(spec: RunSpec, *, missing: bool = False) -> dict[str, str]:
         rules = {rule: rules[rule] for rule in lacking(spec.folder, rules)}
     if not rules:
         return {}
-    store = PreparedStore(spec.test)
+    store = PreparedStore(spec.test).as_volumes()
     manifest = store.manifest.split(spec.split)
     model, _ = load_model(spec.trained, role="student", device=spec.config.device)
     say(f"predict {len(manifest)} {spec.split.value} volumes")

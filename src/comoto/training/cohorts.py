@@ -51,7 +51,12 @@ def open_store(folder: Path | None, key: str, modality: Modality, config: Prepro
         )
     store = PreparedStore(folder)
     if set(store.manifest.images["modality"]) != {modality.value}:
-        raise ConfigError(f"{key}: {folder} does not hold {modality.value} images only")
+        hint = (
+            ""
+            if modality is Modality.MAMMOGRAM
+            else "; data.single_images=true trains a student on mammograms"
+        )
+        raise ConfigError(f"{key}: {folder} does not hold {modality.value} images only{hint}")
     theirs, ours = store.config.model_dump(), config.model_dump()
     differing = [
         f"{name} {theirs[name]} instead of {ours[name]}" for name in ours if theirs[name] != ours[name]
@@ -62,6 +67,22 @@ def open_store(folder: Path | None, key: str, modality: Modality, config: Prepro
             "or set preprocess.* to what the store has"
         )
     return store
+
+
+def open_student_store(folder: Path | None, key: str, config: TrainConfig) -> PreparedStore:
+    """Open what a student learns or is tested on: volumes, or single images as volumes of one slice.
+
+    Args:
+        folder: of the store.
+        key: the setting that names it.
+        config: of the student; ``data.single_images`` says which of the two.
+
+    Raises:
+        ConfigError, DatasetError: as ``open_store``.
+    """
+    if config.data.single_images:
+        return open_store(folder, key, Modality.MAMMOGRAM, config.preprocess).as_volumes()
+    return open_store(folder, key, Modality.TOMOSYNTHESIS, config.preprocess)
 
 
 def open_mammograms(folders: Sequence[Path], config: PreprocessConfig) -> list[PreparedStore]:

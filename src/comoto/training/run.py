@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 from comoto.config import TrainConfig
 from comoto.distill.settings import teacher_sees
 from comoto.progress import say
-from comoto.records import Modality
 from comoto.training.check_settings import check_settings
-from comoto.training.cohorts import Cohort, choose_cohort, held_out_elsewhere, mammogram_cohorts, open_store
+from comoto.training.cohorts import (
+    Cohort,
+    choose_cohort,
+    held_out_elsewhere,
+    mammogram_cohorts,
+    open_student_store,
+)
 from comoto.training.earlier_runs import refuse_first_weights, refuse_taught, teacher_of
 from comoto.training.identity import run_inputs
 from comoto.training.memory import kept_memory
@@ -82,7 +87,8 @@ def train_student(
     """Train a detector on tomosynthesis slices, from scratch or from the teacher, with a distiller or not.
 
     Args:
-        config: ``data.tomosynthesis`` names the prepared store; a distiller that looks at mammograms, and
+        config: ``data.tomosynthesis`` names the prepared store, of mammograms under ``data.single_images``; a
+            distiller that looks at mammograms, and
             joint training, need ``data.mammograms`` too; ``init=teacher`` and any distiller need ``teacher``.
         out: the run folder, new or empty.
         resume: continue the interrupted run in ``out``.
@@ -93,8 +99,7 @@ def train_student(
     """
     check_settings(config, "student")
     with run_record(out, resume=resume) as record:
-        key = "data.tomosynthesis"
-        store = open_store(config.data.tomosynthesis, key, Modality.TOMOSYNTHESIS, config.preprocess)
+        store = open_student_store(config.data.tomosynthesis, "data.tomosynthesis", config)
         cohort = choose_cohort(store, config.data, config.data.fraction, config.seed)
         refuse_taught(cohort, "teacher", config.teacher)
         refuse_first_weights(cohort, config.init_from)
