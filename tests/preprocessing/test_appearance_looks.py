@@ -51,7 +51,7 @@ def appearance(amplitude: np.ndarray, seeds: range) -> Appearance:
     rng = np.random.default_rng(0)
     powers = np.array([patch_power(each, rng) for each in pictures])
     shares = np.array([np.bincount(each.ravel(), minlength=256) / each.size for each in pictures])
-    return Appearance("made", powers, shares, len(pictures))
+    return Appearance("made", powers, powers, shares, len(pictures))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0, 3.0])
@@ -144,7 +144,8 @@ def test_equal_appearances_have_no_gap():
 @pytest.mark.parametrize(("exponent", "verdict"), [(2.5, "unlikely"), (1.8, "open"), (0.5, "likely")])
 def test_the_verdict_follows_from_the_exponents(exponent, verdict):
     gap = compare(appearance(law(3.0), range(8)), appearance(law(exponent), range(8, 16)), seed=0)
-    figure = gap.figures["exponent"]
+    figure = gap.figures["coarse_exponent"]
+    assert figure == gap.figures["exponent"]
     assert 1.3 * (exponent - 3) < figure.difference < exponent - 3
     assert figure.low < figure.difference < figure.high < 0
     assert gap.verdict == verdict

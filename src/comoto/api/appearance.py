@@ -38,7 +38,7 @@ def measure_appearance(
     Examples:
         >>> import comoto
         >>> gap = comoto.measure_appearance("stores/vindr-mammo", "stores/bcs-dbt")  # doctest: +SKIP
-        >>> gap.verdict, round(gap.figures["exponent"].difference, 1)  # doctest: +SKIP
+        >>> gap.verdict, round(gap.figures["coarse_exponent"].difference, 1)  # doctest: +SKIP
         ('unlikely', -0.4)
     """
     from comoto.preprocessing import PreparedStore

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from comoto.errors import ConfigError
 from comoto.preprocessing.appearance.sample import Appearance, Sampling, read_appearance
-from comoto.preprocessing.appearance.spectra import Floats, Spectrum, read_spectra
+from comoto.preprocessing.appearance.spectra import Floats, read_spectra
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Modality
 
 SMALL_GAP = 1.0
 LARGE_GAP = 2.0
-"""Differences of the exponents. Where they differed by 1.0, as in real images (0.9), matching gave nothing;
-where by 2.8, it gave 8 to 10 points (docs/appearance.md). Between the two nothing was measured."""
+"""Differences of the exponents at about 256 rows, 0.8 mm a pixel. Where they differed by 1.0, as in real
+images (0.9), matching gave nothing; where by 2.8, it gave 8 to 10 points (docs/appearance.md). Between them
+nothing was measured."""
 _REPLICATES = 1000
 _PERCENTILES = (2.5, 97.5)
 _FIGURES = (
-    ("exponent", "exponent of the power spectrum"),
+    ("coarse_exponent", "exponent at about 256 rows"),
+    ("exponent", "exponent on the stores' grid"),
     ("fine_exponent", "the same above 0.2 cycles a pixel"),
     ("fine_share", "fine share of the variance"),
     ("y_over_x", "along the chest wall over across"),
@@ -76,7 +78,8 @@ class AppearanceGap:
 
     Attributes:
         mammograms, slices: name of each store, patients and pictures looked at.
-        figures: ``exponent``, ``fine_exponent``, ``fine_share`` and ``y_over_x``.
+        figures: ``coarse_exponent``, that of pictures halved to about 256 rows; of pictures as they are
+            ``exponent``, ``fine_exponent``, ``fine_share`` and ``y_over_x``.
         histogram: of the grey values in the breast.
     """
 
@@ -88,13 +91,14 @@ class AppearanceGap:
     @property
     def verdict(self) -> str:
         """``likely``, ``open`` or ``unlikely``: whether matching the spectrum pays in training."""
-        gap = abs(self.figures["exponent"].difference)
+        gap = abs(self.figures["coarse_exponent"].difference)
         return "likely" if gap >= LARGE_GAP else "unlikely" if gap <= SMALL_GAP else "open"
 
     @property
     def advice(self) -> str:
         """The verdict in a sentence."""
-        apart = f"the exponents differ by {abs(self.figures['exponent'].difference):.1f}"
+        gap = abs(self.figures["coarse_exponent"].difference)
+        apart = f"the exponents at about 256 rows differ by {gap:.1f}"
         if self.verdict == "likely":
             return (
                 f"{apart}, at least {LARGE_GAP:.1f}: matching is likely to pay; make a store with 'comoto "
@@ -192,9 +196,9 @@ def compare(mammograms: Appearance, slices: Appearance, seed: int) -> Appearance
         for each in (mammograms, slices)
     ]
     both = list(zip((mammograms, slices), drawn, strict=True))
-    values = [read_spectra(each.powers.mean(axis=0, keepdims=True))[0] for each, _ in both]
-    spreads = [read_spectra(each.powers).std(axis=0, ddof=1) for each, _ in both]
-    means = [read_spectra(np.tensordot(weights, each.powers, axes=1)) for each, weights in both]
+    values = [_read(each, np.full((1, each.patients), 1 / each.patients))[0] for each, _ in both]
+    spreads = [_read(each, np.eye(each.patients)).std(axis=0, ddof=1) for each, _ in both]
+    means = [_read(each, weights) for each, weights in both]
     low, high = np.percentile(means[1] - means[0], _PERCENTILES, axis=0)
     typical = np.sqrt((spreads[0] ** 2 + spreads[1] ** 2) / 2)
     figures = {
@@ -208,7 +212,7 @@ def compare(mammograms: Appearance, slices: Appearance, seed: int) -> Appearance
             high=float(high[column]),
             deviations=float((values[1][column] - values[0][column]) / typical[column]),
         )
-        for column, key in enumerate(each.name for each in fields(Spectrum))
+        for column, (key, _) in enumerate(_FIGURES)
     }
     return AppearanceGap(
         (mammograms.store, mammograms.patients, mammograms.images),
@@ -221,6 +225,12 @@ def compare(mammograms: Appearance, slices: Appearance, seed: int) -> Appearance
 def histogram_distance(one: Floats, other: Floats) -> Floats:
     """Return the mean shift of a pixel, in grey values, between histograms (..., 256) that sum to 1."""
     return np.asarray(np.abs(np.cumsum(one - other, axis=-1)).sum(axis=-1))
+
+
+def _read(appearance: Appearance, weights: Floats) -> Floats:
+    """Return the figures (M, 5), in the order of ``_FIGURES``, of patients weighted (M, N)."""
+    coarse = read_spectra(np.tensordot(weights, appearance.coarse_powers, axes=1))[:, :1]
+    return np.hstack([coarse, read_spectra(np.tensordot(weights, appearance.powers, axes=1))])
 
 
 def _histogram_gap(mammograms: Floats, slices: Floats, drawn: list[Floats]) -> HistogramGap:

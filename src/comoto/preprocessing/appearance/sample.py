@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from comoto.defaults import APPEARANCE_PATIENTS
@@ -16,6 +18,8 @@ from comoto.records import Modality, Split
 from comoto.splits.file import SplitFile
 
 FEWEST_PATIENTS = 2
+COARSE_ROWS = 256
+"""Pictures are halved to about so many rows, 0.8 mm a pixel, for what is compared over grids."""
 SLICES = (0.3, 0.5, 0.7)
 """Of a volume, as shares of its depth; near its ends there is little but blur."""
 
@@ -42,12 +46,14 @@ class Appearance:
     Attributes:
         store: its manifest's name.
         powers: (N, P, P), the mean power spectrum of each patient's patches.
+        coarse_powers: (N, P, P), the same of pictures halved to about ``COARSE_ROWS``.
         histograms: (N, 256), the shares of grey values in each patient's breast; a row sums to 1.
         images: how many pictures they were read from.
     """
 
     store: str
     powers: Floats
+    coarse_powers: Floats
     histograms: Floats
     images: int
 
@@ -79,13 +85,13 @@ def read_appearance(store: PreparedStore, modality: Modality, sampling: Sampling
     names = sorted(ids)
     drawn = np.random.default_rng(sampling.seed).permutation(len(names))[: sampling.patients]
     powers, histograms, images = [], [], 0
+    halvings = max(0, round(math.log2(store.config.rows / COARSE_ROWS)))
     for number in track(sorted(drawn.tolist()), f"look at {store.manifest.name}", len(drawn)):
         rng = np.random.default_rng((sampling.seed, number))
         pictures = [picture for image_id in ids[names[number]] for picture in _pictures(store, image_id)]
-        found = [(picture, patch_power(picture, rng)) for picture in pictures]
-        usable = [(picture, power) for picture, power in found if power is not None]
+        usable = [(picture, found) for picture in pictures if (found := _powers(picture, halvings, rng))]
         if usable:
-            powers.append(np.mean([power for _, power in usable], axis=0))
+            powers.append(np.mean([found for _, found in usable], axis=0))
             histograms.append(_shares([picture for picture, _ in usable]))
             images += len(usable)
     if len(powers) < FEWEST_PATIENTS:
@@ -94,7 +100,8 @@ def read_appearance(store: PreparedStore, modality: Modality, sampling: Sampling
             f"{len(drawn)} training patients, and {FEWEST_PATIENTS} are needed; prepare more patients, or a "
             "larger grid"
         )
-    return Appearance(store.manifest.name, np.array(powers), np.array(histograms), images)
+    fine, coarse = np.moveaxis(np.array(powers), 1, 0)
+    return Appearance(store.manifest.name, fine, coarse, np.array(histograms), images)
 
 
 def _refuse_other_modality(store: PreparedStore, modality: Modality) -> None:
@@ -119,6 +126,17 @@ def _pictures(store: PreparedStore, image_id: str) -> Iterator[ByteImage]:
     shares = SLICES if store.num_slices(image_id) > 1 else (0.5,)
     for index in sorted({int(planes[int(share * len(planes))]) for share in shares}):
         yield np.array(store.plane(image_id, index))
+
+
+def _powers(picture: ByteImage, halvings: int, rng: np.random.Generator) -> tuple[Floats, Floats] | None:
+    """Return the powers of a picture as it is and halved; None where patches do not fit into both."""
+    fine = patch_power(picture, rng)
+    if fine is None or not halvings:
+        return None if fine is None else (fine, fine)
+    scale = 0.5**halvings
+    halved = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    coarse = patch_power(np.asarray(halved, np.uint8), rng)
+    return None if coarse is None else (fine, coarse)
 
 
 def _shares(pictures: Sequence[ByteImage]) -> Floats:
