@@ -82,7 +82,7 @@ def test_terms_by_hand() -> None:
 
 
 def test_the_divisor_is_at_least_one() -> None:
-    found = distiller()(said([0.0], [1.0]), said([logit(0.2)], [0.0]))
+    found = distiller(weight=1.0)(said([0.0], [1.0]), said([logit(0.2)], [0.0]))
     assert float(found["distill/responses_box"]) == pytest.approx(0.2)
 
 
@@ -96,7 +96,7 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn_and_another_network_has(kind
     images = torch.rand(2, 1, *GRID)
     told = DistillInput(teacher.features(images), [], teacher)
     same, losses = (
-        distiller()(DistillInput(one.features(images), [], one), told) for one in (teacher, other)
+        distiller(weight=1.0)(DistillInput(one.features(images), [], one), told) for one in (teacher, other)
     )
     assert [float(value) for value in same.values()] == pytest.approx([0.0, 0.0], abs=1e-6)
     assert all(float(value.detach()) > 1e-4 for value in losses.values())

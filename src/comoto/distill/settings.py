@@ -172,7 +172,7 @@ class ResponsesConfig(DistillerConfig):
 
     teacher_sees: ClassVar[Sees] = "slices"
     kind: Literal["responses"] = "responses"
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 0.1
     box_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the boxes, besides ``weight``."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
