@@ -45,6 +45,7 @@ READ_ONLY_WORDS = {
     "my_lab.losses:MyDistiller": "tests/distill/test_distillers_page.py runs it with the page's own class",
     "hospital/one.csv": "tests/datasets/test_own_tables.py runs it with the table of the page",
     "student.onnx": "tests/inference/test_onnx.py predicts with the exported student",
+    "prepared/subtracted": "tests/training/test_single_images.py trains a student of single images",
     "tcp://head:8786": "needs a cluster; tests/preprocessing runs dask on this machine",
 }
 
