@@ -18,7 +18,7 @@ from comoto.datasets.cdd_cesm.outlines import is_compact
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.tables import read_table
 from comoto.progress import track
-from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
+from comoto.records import ImageRecord, Lesion, Manifest
 from comoto.sources import open_source
 
 SIDE = 512
@@ -51,20 +51,7 @@ def _copies(images: Path, energy: Energy) -> Iterator[ImageRecord]:
             parts.setdefault(Path(file).stem, []).append(Lesion((x1, y1, x2, y2), None, "Malignant"))
     for name, image in sorted(find_images(images / "images", Ledger()).items()):
         if image.energy == energy:
-            yield ImageRecord(
-                image_id=name,
-                modality=Modality.MAMMOGRAM,
-                patient_id=image.patient,
-                study_id=image.patient,
-                view_key=image.view_key,
-                laterality=Laterality(image.side),
-                view=View(image.view),
-                split=Split.TRAIN,
-                label="Malignant",
-                path=image.path,
-                num_slices=1,
-                lesions=tuple(parts.get(name, ())),
-            )
+            yield image.record("Malignant", tuple(parts.get(name, ())))
 
 
 def _reduced(images: Path, energy: Energy, folder: Path) -> Iterator[ImageRecord]:

@@ -1,5 +1,7 @@
 """Values that settings, calls and commands share: each stands here once."""
 
+from typing import Literal
+
 PRESETS = ("demo", "small", "full", "paper")
 PRESET = "small"
 """The one that is taken where none is named."""
@@ -15,6 +17,8 @@ SLICE_REACH = 0.1
 """Share of a volume's slices that are near a lesion."""
 APPEARANCE_PATIENTS = 200
 """Training patients of a store at whose appearance is looked, at most."""
+How = Literal["spectrum", "histogram", "clahe", "random_filter"]
+"""``comoto appearance match``: one filter and the histogram; the others are controls."""
 HIT_RADIUS = 100.0
 """Source pixels within which a centre is always near enough: the DBTex challenge's rule."""
 CONSTANT_DEPTH = 0.40

@@ -12,7 +12,7 @@ from scipy import ndimage
 from command_calls import contents
 from comoto import api
 from comoto.config import BatchConfig
-from comoto.errors import DatasetError
+from comoto.errors import ConfigError, DatasetError
 from comoto.preprocessing import PreparedStore
 from comoto.preprocessing.appearance import match as match_module
 from comoto.preprocessing.sampling import SliceBatches
@@ -219,6 +219,11 @@ class TestRefused:
         index.write_text(json.dumps(json.loads(index.read_text())["planes"]))
         with pytest.raises(DatasetError, match="prepare the mammograms into a new folder"):
             api.match_appearance(former, stores[1], tmp_path / "out")
+
+    def test_a_way_that_is_none(self, stores, tmp_path):
+        with pytest.raises(ConfigError, match="how: 'spectra' is none of spectrum, histogram, clahe, random"):
+            api.match_appearance(*stores, tmp_path / "out", how="spectra")
+        assert not (tmp_path / "out").exists()
 
     def test_a_place_that_is_taken(self, comoto, stores, tmp_path):
         (tmp_path / "out").mkdir()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comoto.arguments import AnyPath, as_path, as_path_or_none
-from comoto.defaults import APPEARANCE_PATIENTS
+from comoto.defaults import APPEARANCE_PATIENTS, How
 
 if TYPE_CHECKING:
     from comoto.preprocessing.appearance.gap import AppearanceGap
-    from comoto.preprocessing.appearance.match import How
     from comoto.preprocessing.appearance.sample import Sampling
     from comoto.preprocessing.store import PreparedStore
 

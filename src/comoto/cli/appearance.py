@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from comoto.cli.options import overwrite_option
-from comoto.defaults import APPEARANCE_PATIENTS
+from comoto.defaults import APPEARANCE_PATIENTS, How
 
 app = typer.Typer(help="Measure how mammograms look beside slices; match.")
 
@@ -61,7 +61,7 @@ def match(
     to: Annotated[Path, typer.Option("--to", help="Prepared store of volumes, of the same grid.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new store; new or empty.")],
     how: Annotated[
-        Literal["spectrum", "histogram", "clahe", "random_filter"],
+        How,
         typer.Option(help="spectrum: one filter, then the histogram; the others are controls."),
     ] = "spectrum",
     patients: PatientsOption = APPEARANCE_PATIENTS,

@@ -8,7 +8,7 @@ says how large a pixel is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from comoto.datasets.reading.ledger import Ledger, refuse_missing
 from comoto.datasets.reading.options import AllowMissing, DatasetAbout, LowerSeveral
 from comoto.errors import DatasetError, DicomError
 from comoto.progress import track
-from comoto.records import ImageRecord, Laterality, Lesion, Manifest, Modality, Split, View
+from comoto.records import Lesion, Manifest
 from comoto.sources import read_source_header
 
 _ENERGIES: tuple[Energy, ...] = ("low_energy", "subtracted")
@@ -99,7 +99,8 @@ def read_cdd_cesm(root: Path, options: CddCesmOptions) -> Manifest:
         first = "".join(f"; first: {line}" for line in ledger.dropped[:1])
         raise DatasetError(f"{root}: no image can be used{first}")
     _note(kept, rows, found, ledger)
-    return Manifest.from_records("cdd-cesm", _records(kept, rows, found), ledger.notes, ledger.dropped)
+    records = [image.record(rows[image.name].pathology, found[image.name]) for image in kept]
+    return Manifest.from_records("cdd-cesm", records, ledger.notes, ledger.dropped)
 
 
 def _images(
@@ -192,23 +193,3 @@ def _note(
     for image in images:
         if rows[image.name].pathology != "Normal" and not lesions[image.name]:
             ledger.note_of("Malignant or Benign without a box, so no example of healthy tissue", image.name)
-
-
-def _records(
-    images: list[CesmImage], rows: Mapping[str, ImageRow], lesions: Mapping[str, tuple[Lesion, ...]]
-) -> Iterator[ImageRecord]:
-    for image in images:
-        yield ImageRecord(
-            image_id=image.name,
-            modality=Modality.MAMMOGRAM,
-            patient_id=image.patient,
-            study_id=image.patient,
-            view_key=image.view_key,
-            laterality=Laterality(image.side),
-            view=View(image.view),
-            split=Split.TRAIN,
-            label=rows[image.name].pathology,
-            path=image.path,
-            num_slices=1,
-            lesions=lesions[image.name],
-        )

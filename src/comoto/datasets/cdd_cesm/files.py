@@ -15,6 +15,7 @@ from comoto.datasets.reading.file_names import require_text
 from comoto.datasets.reading.ledger import Ledger
 from comoto.datasets.reading.walk import walk_files
 from comoto.errors import DatasetError
+from comoto.records import ImageRecord, Laterality, Lesion, Modality, Split, View
 
 Energy = Literal["low_energy", "subtracted"]
 _NAME = re.compile(r"^(P\d+)_([LR])_(DM|CM)_(CC|MLO)\d*$")
@@ -45,6 +46,23 @@ class CesmImage:
     def view_key(self) -> str:
         """The name without the patient, such as ``L_DM_MLO``."""
         return self.name.split("_", 1)[1]
+
+    def record(self, label: str, lesions: tuple[Lesion, ...]) -> ImageRecord:
+        """Return the image as a manifest has it; there is no official split, so all train."""
+        return ImageRecord(
+            image_id=self.name,
+            modality=Modality.MAMMOGRAM,
+            patient_id=self.patient,
+            study_id=self.patient,
+            view_key=self.view_key,
+            laterality=Laterality(self.side),
+            view=View(self.view),
+            split=Split.TRAIN,
+            label=label,
+            path=self.path,
+            num_slices=1,
+            lesions=lesions,
+        )
 
 
 def image_name(text: str) -> str:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 
 from comoto.checksums import content_sha256
-from comoto.errors import DatasetError
+from comoto.defaults import How
+from comoto.errors import ConfigError, DatasetError
 from comoto.output_files import atomic_folder, refuse_folder
 from comoto.preprocessing.appearance.gap import read_both
 from comoto.preprocessing.appearance.looks import Look, Matched, RandomlyFiltered, equalised, fitted_gain
@@ -22,8 +23,6 @@ from comoto.preprocessing.planes import planes_files, write_planes
 from comoto.preprocessing.store import FORMAT, PreparedStore, image_file, read_index, read_settings
 from comoto.preprocessing.store_folder import finish, read_note_file, start_folder
 from comoto.progress import say, track
-
-How = Literal["spectrum", "histogram", "clahe", "random_filter"]
 
 MATCHING = 1
 """Counts up when the same stores give other pixels."""
@@ -44,11 +43,13 @@ def match(
         sampling: the training patients that the change is fitted on; its seed also draws random filters.
 
     Raises:
-        ConfigError: the stores were prepared with other settings.
+        ConfigError: the stores were prepared with other settings, or there is no such way.
         DatasetError: as ``measure``; ``mammograms`` is of a former format or was matched already; or planes
             are damaged.
         OutputExistsError: ``out`` is not empty, or another command is writing it.
     """
+    if how not in get_args(How):
+        raise ConfigError(f"how: {how!r} is none of {', '.join(get_args(How))}")
     refuse_folder(out, "a prepared store", (), overwrite=False)
     _refuse_unfit(mammograms)
     one, other = read_both(mammograms, volumes, sampling)
