@@ -2,7 +2,8 @@
 
 For each student and slice-to-volume rule the same boxes get one depth after the other: the spans that the
 rule writes (``spread``, and ``strong`` of former versions), slices that several estimators read off the
-profile of a detection's own boxes or of all boxes that overlap it (``overlapping``), and two constants.
+profile of a detection's own boxes or of all boxes that overlap it (``overlapping``), and two constants; where
+the run has a focus head, also what it makes of them, and its prior alone.
 
 Columns: the challenge's mean sensitivity; then, over the lesions that some detection meets in the plane, by
 the best scored of these whatever its depth: their number, the share within a quarter of the stack, the median
@@ -18,7 +19,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,10 +30,12 @@ from comoto.config import AggregationConfig
 from comoto.defaults import CONSTANT_DEPTH
 from comoto.depth import Depths
 from comoto.detections import Detections
+from comoto.detectors.focus_head import FocusHead
 from comoto.evaluation.challenge import challenge_metric
 from comoto.evaluation.challenge_tables import SLICE_SHARE, challenge_tables, read_predictions, read_truth
 from comoto.geometry.boxes import iou_matrix
 from comoto.inference.aggregate import aggregate
+from comoto.inference.model import Model
 from comoto.inference.volume import detect_slices, slice_indices
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import ImageRecord, Manifest, Split
@@ -58,14 +61,16 @@ def main() -> None:
     store = PreparedStore(options.store)
     for run in options.run:
         manifest = volumes(store, run, options)
-        found = detected(store, run, manifest, options.slice_step)
+        model = api.load_model(run)
+        found = detected(store, model, manifest, options.slice_step)
         tables = challenge_tables(manifest)
         print(
             f"{run.name}: {len(found)} volumes, {len(manifest.lesions)} lesions\n{'rule, depth':<{WIDTH}}"
-            f"{'mean sens.':>10}{'met':>5}{'within':>8}{'median':>15}{'90 %':>15}{'span':>7}{'holds':>7}"
+            f"{'mean sens.':>10}{'met':>5}{'within':>8}{'<= 10':>7}"
+            f"{'median':>15}{'90 %':>15}{'span':>7}{'holds':>7}"
         )
         for kind in options.rules:
-            for name, way in WAYS.items():
+            for name, way in (WAYS | ways_of_head(model.focus)).items():
                 rows = pd.concat([way(store, volume, kind) for volume in found])
                 line = judged(rows, tables, options.min_radius)
                 print(f"{f'{kind}, {name}':<{WIDTH}}{line}", flush=True)
@@ -91,9 +96,8 @@ def volumes(store: PreparedStore, run: Path, options: argparse.Namespace) -> Man
     return manifest.select(~manifest.images["patient_id"].isin(trained_on(run)[0]))
 
 
-def detected(store: PreparedStore, run: Path, manifest: Manifest, step: int) -> list[Volume]:
+def detected(store: PreparedStore, model: Model, manifest: Manifest, step: int) -> list[Volume]:
     """Run the network once over every volume."""
-    model = api.load_model(run)
     found = []
     for record in manifest.records():
         indices, planes = store.slice_indices(record.image_id), store.regular_planes(record.image_id)
@@ -107,22 +111,26 @@ def detected(store: PreparedStore, run: Path, manifest: Manifest, step: int) -> 
 Way = Callable[[PreparedStore, Volume, str], pd.DataFrame]
 
 
-def spans(span: str) -> Way:
+def spans(span: str, reading: str = "scores") -> Way:
     """Keep what a rule writes."""
 
     def way(store: PreparedStore, volume: Volume, kind: str) -> pd.DataFrame:
-        return table(
-            store, volume, merged(volume, AggregationConfig.model_validate({"kind": kind, "span": span}))
-        )
+        settings = {"kind": kind, "span": span, "depth": reading}
+        return table(store, volume, merged(volume, AggregationConfig.model_validate(settings)))
 
     return way
 
 
-def single(depth: Callable[[Depths, int], Float64Array], *, overlapping: bool = False) -> Way:
+def single(
+    depth: Callable[[Depths, int], Float64Array],
+    *,
+    overlapping: bool = False,
+    reading: Literal["auto", "scores"] = "scores",
+) -> Way:
     """Replace what a rule writes by one place along the stack, between slices too."""
 
     def way(store: PreparedStore, volume: Volume, kind: str) -> pd.DataFrame:
-        found = merged(volume, AggregationConfig(kind=kind))
+        found = merged(volume, AggregationConfig(kind=kind, depth=reading))
         depths = all_overlapping(found, volume) if overlapping else found.depths
         return table(store, volume, found).assign(Z=depth(depths, volume.num_slices), Depth=0)
 
@@ -203,6 +211,20 @@ WAYS: dict[str, Way] = {
 }
 
 
+def ways_of_head(head: FocusHead | None) -> dict[str, Way]:
+    """Return what a focus head makes of the depth."""
+    if head is None:
+        return {}
+    center = head.prior.center
+    return {
+        "span spread, focus head": spans("spread", "auto"),
+        "focus head": single(lambda depths, _: depths.best_slice, reading="auto"),
+        f"constant {center:.2f}, the head's prior": single(
+            lambda depths, slices: np.full(len(depths), center * slices - 0.5)
+        ),
+    }
+
+
 def judged(rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], radius: float) -> str:
     truth = read_truth(*tables, radius)
     found = read_predictions(rows, truth)
@@ -220,7 +242,8 @@ def judged(rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], radius
     span = f"{np.median(depth / slices):>7.2f}{inside.mean():>7.3f}" if (depth > 0).all() else ""
     metric = challenge_metric(rows, *tables, radius)["mean_sensitivity_positive"]
     return (
-        f"{metric:>10.3f}{len(best):>5}{(error <= SLICE_SHARE * slices).mean():>8.3f}"
+        f"{metric:>10.3f}{len(best):>5}"
+        f"{(error <= SLICE_SHARE * slices).mean():>8.3f}{(error <= 10).mean():>7.3f}"
         f"{' / '.join(parts):>15}{' / '.join(tail):>15}{span}"
     )
 

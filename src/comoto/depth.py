@@ -52,6 +52,77 @@ class Spans(NamedTuple):
         return self.first_slice + (np.maximum(self.num_spanned, 1) - 1) / 2
 
 
+class DepthPrior(NamedTuple):
+    """Where along the stack lesions lie before anything is seen of them.
+
+    Attributes:
+        center: mean of their relative depth, 0 to 1 from the first to the last slice.
+        deviation: its standard deviation.
+    """
+
+    center: float
+    deviation: float
+
+    def log_odds(self, slices: ArrayLike, num_slices: int) -> Float64Array:
+        """Return the logarithm (S,) of how likely lesions are on slices, up to a constant.
+
+        >>> DepthPrior(0.5, 0.25).log_odds([0, 1, 3], num_slices=4).tolist()
+        [-1.125, -0.125, -1.125]
+
+        Args:
+            slices: (S,), 0-based; slice s lies at (s + 0.5) / ``num_slices``.
+            num_slices: of the whole stack.
+        """
+        places = (np.asarray(slices, dtype=np.float64) + 0.5) / num_slices
+        found: Float64Array = -0.5 * ((places - self.center) / self.deviation) ** 2
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """How much what lies in boxes of slices is in focus there, as a focus head reads it.
+
+    Attributes:
+        values: float32 (N,), logarithms; only their differences along a stack mean something.
+        prior: of the lesions that the head was fitted on.
+
+    Raises:
+        ValueError: the values are no finite numbers in a row, or the prior has no width.
+    """
+
+    values: FloatArray
+    prior: DepthPrior
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float32)
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise ValueError(f"focus {values.shape}: finite numbers (N,) are needed")
+        if not (np.isfinite(self.prior).all() and self.prior.deviation > 0):
+            raise ValueError(f"a prior of depth {tuple(self.prior)} has no width")
+        object.__setattr__(self, "values", values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: IntArray) -> Focus:
+        """Return some of the boxes."""
+        return Focus(self.values[rows], self.prior)
+
+    @staticmethod
+    def merge(parts: Sequence[Focus | None]) -> Focus | None:
+        """Return the boxes of several records as one; None if the focus of none of them is known.
+
+        Raises:
+            ValueError: it is known of some only, or the priors differ.
+        """
+        known = [part for part in parts if part is not None]
+        if not known:
+            return None
+        if len(known) < len(parts) or any(one.prior != known[0].prior for one in known):
+            raise ValueError("boxes can be merged only if one focus head read all of them, or none")
+        return Focus(np.concatenate([one.values for one in known]), known[0].prior)
+
+
 @dataclass(frozen=True, eq=False)
 class Depths:
     """What the scores of slices tell of the depth of boxes.
@@ -62,7 +133,8 @@ class Depths:
 
     Attributes:
         best_slice: float64 (N,), 0-based; an estimate between slices, which can be wrong.
-        profile: float32 (N, S), the highest score of each box's evidence on each slice; 0 without any.
+        profile: float32 (N, S), each box's evidence on each slice, 0 without any: the highest score, or what
+            a focus head makes of it (docs/method.md).
         looked_at: int64 (S,), the slices, rising.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from comoto.depth import Depths, Spans
+from comoto.depth import Depths, Focus, Spans
 from comoto.output_files import write_text
 from comoto.prediction_rows import MAMMOGRAM_COLUMNS, joined, read_image_rows, volume_rows
 from comoto.records import PREDICTION_COLUMNS, FloatArray, IntArray
@@ -25,7 +25,16 @@ from comoto.records import PREDICTION_COLUMNS, FloatArray, IntArray
 Space = Literal["source", "grid"]
 """Pixels of the image in its corrected orientation, or of the network's grid."""
 
-__all__ = ["Depths", "Detections", "Geometry", "Space", "Spans", "mammogram_table", "prediction_table"]
+__all__ = [
+    "Depths",
+    "Detections",
+    "Focus",
+    "Geometry",
+    "Space",
+    "Spans",
+    "mammogram_table",
+    "prediction_table",
+]
 
 _KEYS = ("patient_id", "study_id", "view_key")
 _UIDS = ("series_instance_uid", "sop_instance_uid")
@@ -62,6 +71,8 @@ class Detections:
         spans: the slices of a volume's boxes; None for boxes on a single image.
         depths: what a slice-to-volume rule says of their depth: best slices and scores along the stack; None
             for boxes on single images, and where nothing but the spans is known.
+        focus: how much boxes on slices are in focus, until a rule has made depths of it; None without a focus
+            head. No file holds it.
         space: in which pixels.
         image_id, patient_id, study_id, view_key: what files call the image; empty where nothing says it.
         series_instance_uid, sop_instance_uid: of the file; empty where it does not say, or was not opened.
@@ -74,6 +85,7 @@ class Detections:
     scores: FloatArray
     spans: Spans | None = None
     depths: Depths | None = field(default=None, kw_only=True)
+    focus: Focus | None = field(default=None, kw_only=True)
     space: Space = field(kw_only=True)
     image_id: str = field(default="", kw_only=True)
     patient_id: str = field(default="", kw_only=True)
@@ -102,6 +114,8 @@ class Detections:
             object.__setattr__(self, "spans", Spans.checked(self.spans, len(scores)))
         if self.depths is not None and (self.spans is None or len(self.depths) != len(scores)):
             raise ValueError(f"depths of {len(self.depths)} boxes do not fit {len(scores)} boxes of a volume")
+        if self.focus is not None and len(self.focus) != len(scores):
+            raise ValueError(f"the focus of {len(self.focus)} boxes does not fit {len(scores)} boxes")
 
     @staticmethod
     def none(space: Space, *, volume: bool = False) -> Detections:
@@ -147,6 +161,8 @@ class Detections:
             object.__setattr__(picked, "spans", Spans(*(part[chosen] for part in self.spans)))
         if self.depths is not None:
             object.__setattr__(picked, "depths", self.depths[chosen])
+        if self.focus is not None:
+            object.__setattr__(picked, "focus", self.focus[chosen])
         return picked
 
     def __iter__(self) -> Iterator[Detections]:
@@ -190,7 +206,7 @@ class Detections:
 
         Raises:
             ValueError: there is no part, or they are of several images, in different pixels, of a volume and
-                of single images, or of different slices looked at.
+                of single images, of different slices looked at, or read by different focus heads.
         """
         parts = list(parts)
         if not parts:
@@ -212,6 +228,7 @@ class Detections:
             scores=np.concatenate([one.scores for one in parts]),
             spans=spans,
             depths=Depths.merge([one.depths for one in parts]),
+            focus=Focus.merge([one.focus for one in parts]),
         )
 
     def to_grid(self, geometry: Geometry) -> Detections:
@@ -292,6 +309,7 @@ class Detections:
                 None if spans is None else Spans(*spans),
                 space="source",
                 depths=None,
+                focus=None,
                 **dict(zip(("image_id",) if spans is None else _KEYS, key, strict=True)),
             )
             for key, boxes, scores, spans in read_image_rows(Path(path))
@@ -344,6 +362,7 @@ class Detections:
             [row["score"] for row in rows],  # type: ignore[arg-type]
             spans,
             depths=depths,
+            focus=None,
             space="source",
             **{name: str(content.get(name, "")) for name in ("image_id", *_KEYS, *_UIDS)},
         )

@@ -11,11 +11,15 @@ from typing import Any
 
 FORMER_SPAN = "strong"
 """``inference.aggregation.span`` before there was such a setting."""
+FORMER_DEPTH = "auto"
+"""``inference.aggregation.depth``: that of the scores, for models of then have no focus head."""
 
 
 def former_aggregation(content: Any) -> Any:
     """Return settings of an aggregation rule with what they meant; what is no mapping stays as it is."""
-    return {"span": FORMER_SPAN, **content} if isinstance(content, Mapping) else content
+    return (
+        {"span": FORMER_SPAN, "depth": FORMER_DEPTH, **content} if isinstance(content, Mapping) else content
+    )
 
 
 def former_inference(content: Any) -> Any:

@@ -209,6 +209,9 @@ class AggregationConfig(StrictModel):
     stack. ``spread``: the slices within their standard deviation of the best slice; ``strong``: from the
     first to the last slice with at least half of its best score, mostly the whole stack, as before there were
     best slices. ``local_maximum`` reports one slice."""
+    depth: Literal["auto", "scores"] = "auto"
+    """What best slices and ``spread`` are made of: ``auto``: of the focus of boxes too, if the model has a
+    focus head (``focus.fit``); ``scores``: of the scores alone, whatever it has."""
 
     @field_validator("kind")
     @classmethod
@@ -272,6 +275,26 @@ class DataConfig(StrictModel):
         return (value,) if isinstance(value, str | Path) else value
 
 
+class FocusConfig(StrictModel):
+    """A linear reading of how much a box is in focus on its slice, for better depths (docs/method.md).
+
+    Fitted after a student's training on its own annotated lesions; it changes no box and no score.
+    """
+
+    fit: bool = False
+    """Whether one is fitted; ``comoto train student --resume --set focus.fit=true`` fits one to a finished
+    run."""
+    level: str = "p4"
+    """Feature map that it reads: ``c3`` to ``c5`` of the backbone, ``p3`` and up of the pyramid."""
+    ridge: Positive = 0.3
+    """Factor on the squared weights, of features measured in their deviation within a volume."""
+    spread: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """How far around the annotated slice a lesion counts as in focus: the standard deviation of a bell, as a
+    share of the stack."""
+    jitter: Annotated[int, Field(ge=0)] = 4
+    """Copies of each annotated box with moved edges that the fit sees too: detections fit less well."""
+
+
 class ImpaConfig(StrictModel):
     """Intra-modal Point Alignment of the teacher (docs/method.md)."""
 
@@ -320,6 +343,7 @@ class TrainConfig(StrictModel):
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     average: AverageConfig = AverageConfig()
+    focus: FocusConfig = FocusConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     selection: SelectionConfig = SelectionConfig()
     inference: InferenceConfig = InferenceConfig()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from comoto import components
 from comoto.checksums import read_json_object
 from comoto.config import TrainConfig, explain, former_settings
+from comoto.detectors.focus_head import FocusHead
 from comoto.errors import CheckpointError, ConfigError
 
 FORMAT, FORMER = "comoto-checkpoint-2", "comoto-checkpoint-1"
@@ -26,11 +27,18 @@ class About:
         role: ``teacher`` (mammograms) or ``student`` (tomosynthesis).
         epoch: finished epochs when it was written, from 1.
         metric: name and value of the validation metric that chose it.
+        focus: the focus head that was fitted on its features; None without one.
     """
 
     role: Literal["teacher", "student"]
     epoch: int
     metric: dict[str, float]
+    focus: FocusHead | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; there is a key for the focus head only if there is one."""
+        plain: dict[str, Any] = {"role": self.role, "epoch": self.epoch, "metric": self.metric}
+        return plain if self.focus is None else {**plain, "focus": self.focus.to_json()}
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,8 @@ def read_about(run: Path) -> tuple[TrainConfig, About, str]:
         raise CheckpointError(f"{path}: format {found}, this version reads {FORMAT!r}")
     try:
         config = TrainConfig.model_validate(former_settings(content["config"]))
-        about = About(content["role"], content["epoch"], content["metric"])
+        head = FocusHead.from_json(content["focus"]) if "focus" in content else None
+        about = About(content["role"], content["epoch"], content["metric"], head)
         sha256: str = content["sha256"]
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -85,6 +94,8 @@ def read_about(run: Path) -> tuple[TrainConfig, About, str]:
         raise CheckpointError(f"{path}: damaged or written by another version: {why}") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: damaged or written by another version: no {error}") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged or written by another version: {error}") from error
     if about.role not in ("teacher", "student") or not isinstance(about.metric, dict):
         raise CheckpointError(f"{path}: damaged or written by another version: role or metric")
     return config, about, sha256

@@ -54,10 +54,12 @@ class BoxTensors:
     Attributes:
         boxes_xyxy: (N, 4), pixels of the grid.
         scores: (N,), between 0 and 1, highest first.
+        focus: (N,), what a focus head reads; None without one.
     """
 
     boxes_xyxy: Tensor
     scores: Tensor
+    focus: Tensor | None = None
 
 
 @dataclass(frozen=True)

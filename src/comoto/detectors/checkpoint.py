@@ -8,7 +8,7 @@ the weights and its own.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 
 from comoto import components
 from comoto.checksums import file_sha256, write_sealed_json
-from comoto.config import TrainConfig
+from comoto.config import FocusConfig, TrainConfig
 from comoto.detectors.about import ABOUT, FORMAT, WEIGHTS, About, read_about
 from comoto.detectors.base import Detector
+from comoto.detectors.focus_head import FocusHead
 from comoto.detectors.weights import load_matching, read_weights
 from comoto.errors import CheckpointError
 from comoto.output_files import atomic_write
@@ -69,13 +70,33 @@ def save_checkpoint(run: Path, detector: Detector, config: TrainConfig, about: A
         except SafetensorError as error:
             raise CheckpointError(f"{run / WEIGHTS}: cannot be written: {error}") from error
         shutil.copymode(about_part, weights_part)  # safetensors leaves a file that only its owner can read
-        content = {
-            "format": FORMAT,
-            **asdict(about),
-            "sha256": file_sha256(weights_part),
-            "config": config.model_dump(mode="json"),
-        }
-        write_sealed_json(about_part, content, indent=2)
+        _write_about(about_part, config, about, file_sha256(weights_part))
+
+
+def save_focus(run: Path, head: FocusHead | None, settings: FocusConfig) -> None:
+    """Give the checkpoint of a run folder a focus head, or take it away; the weights are not touched.
+
+    Args:
+        run: what holds the checkpoint on whose features the head was fitted.
+        head: the new one; None is none.
+        settings: it was fitted by.
+
+    Raises:
+        CheckpointError: as ``read_about``.
+    """
+    config, about, sha256 = read_about(run)
+    with atomic_write(run / ABOUT) as part:
+        _write_about(part, config.model_copy(update={"focus": settings}), replace(about, focus=head), sha256)
+
+
+def _write_about(path: Path, config: TrainConfig, about: About, sha256: str) -> None:
+    content = {
+        "format": FORMAT,
+        **about.to_json(),
+        "sha256": sha256,
+        "config": config.model_dump(mode="json"),
+    }
+    write_sealed_json(path, content, indent=2)
 
 
 def load_checkpoint(run: Path) -> Checkpoint:
@@ -87,7 +108,21 @@ def load_checkpoint(run: Path) -> Checkpoint:
     config, about, sha256 = read_about(run)
     detector = build_blank_detector(config)
     load_weights(detector, run)
+    _check_focus(detector, about, run)
     return Checkpoint(detector.eval(), config, about, sha256)
+
+
+def _check_focus(detector: Detector, about: About, run: Path) -> None:
+    """Refuse a focus head that reads a map which the detector has not."""
+    head = about.focus
+    if head is None:
+        return
+    spec = detector.level_specs.get(head.level)
+    if spec is None or len(head.weights) != 2 * spec.channels:
+        raise CheckpointError(
+            f"{run / ABOUT}: its focus head has {len(head.weights)} weights for level {head.level}, which do "
+            "not fit the detector; it is damaged or was written by another version"
+        )
 
 
 def load_weights(detector: Detector, run: Path) -> None:

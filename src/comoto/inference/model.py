@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from comoto.config import TrainConfig
-from comoto.detections import Detections
+from comoto.detections import Detections, Focus
 from comoto.detectors.about import About, refuse_other_role
 from comoto.detectors.base import BoxTensors, Detector
 from comoto.detectors.checkpoint import load_checkpoint
 from comoto.detectors.device import autocast, channels_last, choose_device, resolve_precision
+from comoto.detectors.focus_head import FocusHead
+from comoto.detectors.focus_map import focus_map, with_focus
 from comoto.errors import CheckpointError
 from comoto.geometry import clip_boxes
 from comoto.preprocessing.plan import pad
@@ -31,6 +33,7 @@ class Model:
         sha256: of the weights; empty while a training run validates.
         precision: ``32-true`` or ``bf16-mixed``.
         role: what it was trained as; None where nothing says it.
+        focus: what reads the focus of boxes on slices; None without such a head.
     """
 
     detector: Detector
@@ -40,6 +43,7 @@ class Model:
     name: str
     sha256: str
     role: Literal["teacher", "student"] | None = field(default=None, kw_only=True)
+    focus: FocusHead | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         grid = f"{self.config.preprocess.rows} x {self.config.preprocess.columns}"
@@ -82,14 +86,24 @@ class Model:
                     f"{self.name}: the network gives scores that are no numbers; its weights are damaged, or "
                     "its training diverged"
                 )
-            results.append(Detections(boxes[real], scores, space="grid"))
+            results.append(Detections(boxes[real], scores, space="grid", focus=self._focus(one, real)))
         return results
 
     def found(self, pixels: Tensor) -> list[BoxTensors]:
         """Run the network; uint8 (B, 1, rows, columns) in, detections on the grid out."""
         images = pixels.to(self.device).float() / 255
         with autocast(self.device, self.precision):
-            return self.detector.predict(self.detector.features(images))
+            features = self.detector.features(images)
+            found = self.detector.predict(features)
+        if self.focus is None:
+            return found
+        return with_focus(focus_map(self.focus, features), found, features.image_shape)
+
+    def _focus(self, found: BoxTensors, real: NDArray[np.bool_]) -> Focus | None:
+        """Return the focus of the boxes that are real."""
+        if self.focus is None or found.focus is None:
+            return None
+        return Focus(found.focus.float().cpu().numpy()[real], self.focus.prior)
 
 
 def load_model(
@@ -116,5 +130,14 @@ def load_model(
         channels_last(detector)
     precision = resolve_precision(checkpoint.config.precision, where)
     config, about = checkpoint.config, checkpoint.about
-    model = Model(detector, config, where, precision, run.name, checkpoint.sha256, role=about.role)
+    model = Model(
+        detector,
+        config,
+        where,
+        precision,
+        run.name,
+        checkpoint.sha256,
+        role=about.role,
+        focus=about.focus,
+    )
     return model, about

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from comoto.detectors.base import Detector
 from comoto.detectors.checkpoint import Checkpoint, load_checkpoint
+from comoto.detectors.focus_head import FocusHead
+from comoto.detectors.focus_map import focus_map
 from comoto.errors import CheckpointError, ConfigError
-from comoto.inference.onnx_file import INPUT, MapShapes, properties, seal
+from comoto.inference.onnx_file import FOCUS_MAP, INPUT, MapShapes, properties, seal
 from comoto.inference.onnx_model import open_session
 from comoto.output_files import output_file, refuse_existing, refuse_inputs_as_outputs
 from comoto.progress import say
@@ -54,15 +56,18 @@ class ExportedModel:
 
 
 class Network(nn.Module):
-    """Images (B, 1, H, W) to the values of the head, as a tuple."""
+    """Images (B, 1, H, W) to the values of the head, as a tuple; the map of a focus head comes last."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, focus: FocusHead | None = None) -> None:
         super().__init__()
         self.detector = detector
+        self.focus = focus
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what ``Detector.head_outputs`` returns, without the names."""
-        return tuple(self.detector.head_outputs(self.detector.features(images)).values())
+        """Return what ``Detector.head_outputs`` returns, without the names, and the map."""
+        features = self.detector.features(images)
+        outputs = tuple(self.detector.head_outputs(features).values())
+        return outputs if self.focus is None else (*outputs, focus_map(self.focus, features))
 
 
 def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedModel:
@@ -84,7 +89,7 @@ def export_onnx(run: Path, out: Path, *, overwrite: bool = False) -> ExportedMod
     require_packages()
     checkpoint = load_checkpoint(run)
     outputs, maps = _outputs_and_maps(checkpoint)
-    network = Network(checkpoint.detector).eval()
+    network = Network(checkpoint.detector, checkpoint.about.focus).eval()
     say(f"export {run.name}")
     with _silent():
         program = _program(network, _blank(checkpoint, TRACED_BATCH), outputs)
@@ -152,7 +157,7 @@ def largest_difference(path: Path, network: Network, grid: tuple[int, ...]) -> f
 
 
 def _outputs_and_maps(checkpoint: Checkpoint) -> tuple[list[str], MapShapes]:
-    """Return the names of the head's outputs and the shapes of the maps."""
+    """Return the names of the network's outputs and the shapes of the maps inside."""
     kind = checkpoint.config.detector.kind
     with torch.inference_mode():
         features = checkpoint.detector.features(_blank(checkpoint, 1))
@@ -163,7 +168,8 @@ def _outputs_and_maps(checkpoint: Checkpoint) -> tuple[list[str], MapShapes]:
                 f"detector.kind={kind} cannot be exported: {error}; retinanet and fcos can"
             ) from error
     maps = {name: (each.shape[1], each.shape[2], each.shape[3]) for name, each in features.levels.items()}
-    return list(outputs), maps
+    names = list(outputs) if checkpoint.about.focus is None else [*outputs, FOCUS_MAP]
+    return names, maps
 
 
 def _program(network: Network, images: Tensor, outputs: list[str]) -> Any:

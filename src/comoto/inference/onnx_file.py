@@ -20,12 +20,15 @@ from comoto.checksums import file_sha256
 from comoto.config import PRESETS, TrainConfig, config_hash, former_settings, load_train_config
 from comoto.detectors.about import About
 from comoto.detectors.checkpoint import Checkpoint, without_initial_weights
+from comoto.detectors.focus_head import FocusHead
 from comoto.errors import CheckpointError, ConfigError
 
 FORMAT = "comoto-onnx-1"
 NOTICE = "research software, not a medical device"
 INPUT = "images"
 """float32 (batch, 1, rows, columns), 0 to 1."""
+FOCUS_MAP = "focus"
+"""Output (batch, 1, h, w) of a network with a focus head, and the entry of the metadata that describes it."""
 NO_FILE_OF_OURS = "is not what 'comoto export onnx' wrote, or was cut or changed since; export it again"
 
 _SEAL_BEGINS = b"\x72\x51\x0a\x0dcomoto_sha256\x12\x40"
@@ -80,6 +83,11 @@ def properties(checkpoint: Checkpoint, run: str, maps: MapShapes) -> dict[str, s
         "config_hash": config_hash(config),
         "weights_sha256": checkpoint.sha256,
         "maps": json.dumps(maps),
+        **(
+            {}
+            if checkpoint.about.focus is None
+            else {FOCUS_MAP: json.dumps(checkpoint.about.focus.to_json())}
+        ),
     }
 
 
@@ -100,9 +108,10 @@ def read_properties(path: Path, content: Mapping[str, str]) -> OnnxAbout:
         )
     try:
         role = _ROLES[content["role"]]
+        head = FocusHead.from_json(json.loads(content[FOCUS_MAP])) if FOCUS_MAP in content else None
         return OnnxAbout(
             TrainConfig.model_validate(former_settings(json.loads(content["config"]))),
-            About(role, int(content["epoch"]), json.loads(content["metric"])),
+            About(role, int(content["epoch"]), json.loads(content["metric"]), head),
             {name: (int(c), int(h), int(w)) for name, (c, h, w) in json.loads(content["maps"]).items()},
         )
     except ConfigError as error:  # an unknown component, or one of outside code that was not allowed

@@ -12,10 +12,12 @@ from torch import Tensor
 from comoto.detectors.about import About, refuse_other_role
 from comoto.detectors.base import BoxTensors, Features
 from comoto.detectors.checkpoint import build_blank_detector
+from comoto.detectors.focus_map import with_focus
 from comoto.detectors.settings import check_device
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
 from comoto.inference.onnx_file import (
+    FOCUS_MAP,
     INPUT,
     NO_FILE_OF_OURS,
     MapShapes,
@@ -44,11 +46,14 @@ class OnnxModel(Model):
         images = (pixels.float() / 255).numpy()
         names = [output.name for output in self.session.get_outputs()]
         values = (torch.from_numpy(value) for value in self.session.run(names, {INPUT: images}))
+        outputs = dict(zip(names, values, strict=True))
+        focus = outputs.pop(FOCUS_MAP, None)
         # only the shapes of the maps are read, so one number stands for all of a map
         nothing = torch.zeros(())
         levels = {name: nothing.expand(len(images), *shape) for name, shape in self.maps.items()}
         features = Features(levels, (images.shape[2], images.shape[3]))
-        return self.detector.decode(dict(zip(names, values, strict=True)), features)
+        found = self.detector.decode(outputs, features)
+        return found if focus is None else with_focus(focus, found, features.image_shape)
 
 
 def load_onnx_model(
@@ -83,6 +88,7 @@ def load_onnx_model(
         session=session,
         maps=content.maps,
         role=content.about.role,
+        focus=content.about.focus,
     )
     return model, content.about
 

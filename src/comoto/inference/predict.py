@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from comoto.checksums import content_sha256
 from comoto.config import InferenceConfig
 from comoto.detections import Detections
 from comoto.detectors.about import KnownModel
@@ -122,6 +123,7 @@ def predict(
         "modality": request.modality.value,
         "inference": config.model_dump(mode="json"),
         "precision": model.precision,
+        **({} if model.focus is None else {"focus_head": content_sha256(model.focus.to_json())}),
         **({} if options.point is None else {"operating_point": dict(options.point.content)}),
     }
     busy = f"{out}: another prediction is writing it; wait for its end, or choose another --out"

@@ -9,7 +9,7 @@ from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.progress import say
 
-STUDENT_ONLY = ("init", "teacher", "data.fraction", "distill.", "joint.", "self_training.")
+STUDENT_ONLY = ("init", "teacher", "data.fraction", "distill.", "joint.", "self_training.", "focus.")
 TEACHER_ONLY = ("impa.",)
 
 
@@ -32,6 +32,7 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
     _check_first_weights(config, role)
     if role == "student":
         _check_epochs(config)
+        _check_focus(config)
     without_effect = _changed(config, STUDENT_ONLY if role == "teacher" else TEACHER_ONLY)
     if not without_effect:
         return
@@ -70,6 +71,15 @@ def _check_epochs(config: TrainConfig) -> None:
                 f"{key}={start} is never reached: schedule.epochs={epochs}; "
                 f"set it to {epochs - 1} or less, or train longer"
             )
+
+
+def _check_focus(config: TrainConfig) -> None:
+    """Refuse depths where there are none."""
+    if config.focus.fit and config.data.single_images:
+        raise ConfigError(
+            "focus.fit=true reads the depth of lesions, and data.single_images=true leaves no stack; "
+            "set focus.fit=false"
+        )
 
 
 def _changed(config: TrainConfig, prefixes: tuple[str, ...]) -> list[str]:

@@ -21,6 +21,8 @@ INPUTS = ("teacher", "init_from", "data.split_file", "data.tomosynthesis", "data
 """Settings that are paths of what a run is made of."""
 MAY_CHANGE = ("workers", "threads", "device", "precision")
 """Settings that a resumed run may name anew; ``comoto.training.environment`` tells what they change."""
+FOCUS = "focus."
+"""So begin those of what is fitted after the training, which may be done again."""
 EPOCHS = "schedule.epochs"
 _MOST_NAMED = 5
 
@@ -107,7 +109,7 @@ def _may_differ(key: str, old: Mapping[str, Any], new: Mapping[str, Any], inputs
         return int(new[key]) > int(old[key])
     if key in INPUTS:
         return inputs_known or _places(old.get(key)) == _places(new.get(key))
-    return key in MAY_CHANGE
+    return key in MAY_CHANGE or key.startswith(FOCUS)
 
 
 def _places(value: Any) -> list[Path]:

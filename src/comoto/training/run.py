@@ -156,8 +156,12 @@ def _run(
         judges = task.role == "teacher" or name == "tomosynthesis"
         chosen = f", {len(cohort.validation)} images choose the epoch" if judges else ""
         say(f"{name}: {len(cohort.patients)} patients train{chosen}")
+    from comoto.training.focus import finish_focus
     from comoto.training.loop import fit
 
     with kept_memory():
         state = fit(fabric, task, config, record, stop_after)
+        if task.role == "student" and state.epoch == config.schedule.epochs:
+            volumes = cohorts["tomosynthesis"]
+            finish_focus(record.folder, volumes.store, volumes.train, config)
     return TrainResult(record.folder, state.epoch, state.best_epoch, task.validator.metric, state.best_value)

@@ -81,6 +81,7 @@ def student_task(
         ConfigError, CheckpointError: see the messages.
     """
     detector = first_detector(config)
+    _check_focus_level(config, detector)
     step = build_student_step(config, detector).move_teacher(fabric.device)
     lesions, joint = mammogram_samplers(
         config, list(mammograms.values()), for_distiller=step.needs_mammograms
@@ -102,6 +103,15 @@ def student_task(
         validator=volume_validator(model, volumes, config),
         before_epoch=None if pseudo is None else pseudo.start_epoch,
     )
+
+
+def _check_focus_level(config: TrainConfig, detector: Detector) -> None:
+    """Refuse before the training what could not be fitted after it."""
+    if config.focus.fit and config.focus.level not in detector.level_specs:
+        raise ConfigError(
+            f"focus.level: the detector has no level '{config.focus.level}'; it has "
+            f"{', '.join(detector.level_specs)}"
+        )
 
 
 def start_fabric(config: TrainConfig) -> Fabric:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from comoto.config import AggregationConfig
 from comoto.detections import Depths, Detections
-from comoto.inference.aggregate.members import profiles, strong_spans
+from comoto.inference.aggregate.members import in_focus, profiles, strong_spans
 from comoto.records import IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -91,7 +91,11 @@ class Aggregator(ABC):
             configuration asks for, another one keeps its own.
         """
         slices, border = self.usable(stack), self.config.border_slices
-        depths = Depths.of(profiles(boxes, group, len(found), slices), slices)
+        if boxes.focus is None or self.config.depth == "scores":
+            evidence = profiles(boxes, group, len(found), slices)
+        else:
+            evidence = in_focus(boxes, group, len(found), slices, stack.num_slices)
+        found, depths = replace(found, focus=None), Depths.of(evidence, slices)
         if not self.reports_depth:
             return replace(found, depths=depths)
         if self.config.span == "strong":

@@ -60,3 +60,36 @@ def profiles(boxes: Detections, group: IntArray, num_groups: int, slices: IntArr
     places = group, np.searchsorted(slices, boxes.first_slice)
     np.maximum.at(found, places, weights(boxes.scores).astype(np.float32))
     return found
+
+
+def in_focus(
+    boxes: Detections, group: IntArray, num_groups: int, slices: IntArray, num_slices: int
+) -> FloatArray:
+    """Return the evidence (G, S) of each group on each slice, with the focus of its boxes.
+
+    A slice weighs score x exp(focus) x prior, by the group's box of the highest score on it. The evidence is
+    the root of these weights, so that best slices and spans, which are made of its square, are those of the
+    weights; its largest value is the group's best score. It is at least 1e-9; 0 where the group has no box.
+
+    Args:
+        boxes: on some of ``slices``, with their focus.
+        group: (N,) of each box.
+        num_groups: G.
+        slices: (S,) rising.
+        num_slices: of the whole stack.
+    """
+    if boxes.focus is None:
+        raise ValueError("no focus head has read these boxes")
+    scores = weights(boxes.scores)
+    prior = boxes.focus.prior.log_odds(boxes.first_slice, num_slices)
+    logs = np.log(scores) + boxes.focus.values + prior
+    cells = group * len(slices) + np.searchsorted(slices, boxes.first_slice)
+    order = np.lexsort((logs, scores))[::-1]  # by falling score, so that the first of a cell is its best
+    cells, first = np.unique(cells[order], return_index=True)
+    logs, owner = logs[order[first]], cells // len(slices)
+    best, largest = np.zeros(num_groups), np.full(num_groups, -np.inf)
+    np.maximum.at(best, group, scores)
+    np.maximum.at(largest, owner, logs)
+    found = np.zeros(num_groups * len(slices), dtype=np.float32)
+    found[cells] = np.maximum(best[owner] * np.exp((logs - largest[owner]) / 2), LEAST_SCORE)
+    return found.reshape(num_groups, len(slices))
