@@ -4,7 +4,8 @@ For every run and every share s of the teacher's weights, (1 - s) student + s te
 a split. Written are the challenge's mean sensitivity, the same within 10 mm in depth, and the median depth
 error, means over the runs of a group, each minus that of share 0 with an interval over runs and patients.
 Batch norm's running statistics are interpolated as the weights are (``averaged``), or taken anew from
-training batches of the student (``estimated``).
+training batches of the student (``estimated``). With ``--focus`` each row stands twice: as the scores tell
+the depth, and with a focus head fitted on the run's own training volumes with those weights.
 
 A share is a parameter, so the best row of the table is too good. "cross-fitted" chooses it for each run on
 half of the patients and judges it on the other half, both ways round, over many halvings; its interval draws
@@ -18,13 +19,13 @@ Run: python benchmarks/keep_teacher.py --out FOLDER --store STUDY/../prepared/vo
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from comoto.config import TrainConfig
+from comoto.config import FocusConfig, TrainConfig
 from comoto.detections import prediction_table
 from comoto.detectors.about import read_about
 from comoto.detectors.base import Detector
@@ -53,7 +54,8 @@ from comoto.preprocessing.sampling import SliceBatches
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import Split
 from comoto.training.average import between, estimate_batch_norm
-from comoto.training.cohorts import choose_cohort, mammogram_cohorts
+from comoto.training.cohorts import Cohort, choose_cohort, mammogram_cohorts
+from comoto.training.focus import fit_focus
 from comoto.training.joint import mixed_features
 from comoto.training.student import mammogram_samplers
 
@@ -62,15 +64,16 @@ CHALLENGE, HALVINGS = "challenge", 100
 
 @dataclass(frozen=True)
 class Way:
-    """A share of the teacher's weights, and where batch norm's statistics come from."""
+    """A share of the teacher's weights, where batch norm's statistics come from, and what tells the depth."""
 
     share: float
     statistics: str
+    focus: bool = False
 
     @property
     def name(self) -> str:
         """What files and lines call it."""
-        return f"{self.share:g}-{self.statistics}"
+        return f"{self.share:g}-{self.statistics}{'-focus' if self.focus else ''}"
 
 
 def main() -> None:
@@ -81,7 +84,8 @@ def main() -> None:
     manifest = store.manifest.split(Split(options.split))
     truth = read_truth(*challenge_tables(manifest), options.min_radius)
     rules = DepthRules(tolerance_mm=10.0, slice_mm=np.full(len(truth.volumes), options.slice_mm))
-    ways = [Way(share, options.batch_norm) for share in options.shares]
+    heads = [False, True] if options.focus else [False]
+    ways = [Way(share, options.batch_norm, head) for share in options.shares for head in heads]
     lines = [TITLE]
     for name, runs in options.group.items():
         by_way: dict[str, dict[str, list[ChallengePredictions]]] = {}
@@ -109,6 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--group", action="append", required=True, help="NAME=RUN,RUN: runs of students")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.25, 0.5, 0.75, 1.0])
     parser.add_argument("--batch-norm", choices=["averaged", "estimated"], default="averaged")
+    parser.add_argument("--focus", action="store_true", help="also with a focus head")
     parser.add_argument("--batches", type=int, default=50, help="for estimated statistics")
     parser.add_argument("--min-radius", type=float, default=100.0, help="least hit radius, source pixels")
     parser.add_argument("--slice-mm", type=float, default=1.0, help="distance of slices")
@@ -131,11 +136,23 @@ def predicted(run: Path, way: Way, store: PreparedStore, options: argparse.Names
         return path
     model, _ = load_model(run, role="student")
     set_weights(model, run, way, options.batches)
+    if way.focus:
+        volumes = training_cohort(model.config)
+        head = fit_focus(model, volumes.store, volumes.train, FocusConfig(fit=True))
+        model = replace(model, focus=head)
     manifest = store.manifest.split(Split(options.split))
     found = predict_store(model, store, manifest, model.config.inference)
     with atomic_write(path) as part:
         prediction_table(found).to_csv(part, index=False)
     return path
+
+
+def training_cohort(config: TrainConfig) -> Cohort:
+    """Return the volumes that a student was trained on."""
+    if config.data.tomosynthesis is None:
+        raise SystemExit("the run does not say which volumes it was trained on")
+    store = PreparedStore(config.data.tomosynthesis)
+    return choose_cohort(store, config.data, config.data.fraction, config.seed)
 
 
 def set_weights(model: Model, run: Path, way: Way, batches: int) -> None:
@@ -153,10 +170,7 @@ def set_weights(model: Model, run: Path, way: Way, batches: int) -> None:
 
 def training_passes(detector: Detector, config: TrainConfig, batches: int) -> Iterator[bool]:
     """Run the network over the first training batches of a run, with mammograms where they were mixed in."""
-    if config.data.tomosynthesis is None:
-        raise SystemExit("the run does not say which volumes it was trained on")
-    store = PreparedStore(config.data.tomosynthesis)
-    volumes = choose_cohort(store, config.data, config.data.fraction, config.seed)
+    volumes = training_cohort(config)
     slices = SliceBatches(volumes.store, volumes.train, config.batch, config.augment, config.seed)
     joint: BalancedBatches | None = None
     if config.joint.size and config.joint.batch_norm == "mixed":

@@ -48,7 +48,8 @@ def box_means(maps: Tensor, boxes_xyxy: Sequence[Tensor], image_shape: tuple[int
     x, y = columns / width, rows / height
     cells = maps.new_tensor([x, y, x, y])
     places = [boxes.to(cells) * cells for boxes in boxes_xyxy]
-    return roi_align(maps, places, _BINS, aligned=True).mean(dim=(2, 3))
+    means: Tensor = roi_align(maps, places, _BINS, aligned=True).mean(dim=(2, 3))
+    return means
 
 
 def with_focus(maps: Tensor, found: Sequence[BoxTensors], image_shape: tuple[int, int]) -> list[BoxTensors]:
@@ -60,5 +61,5 @@ def with_focus(maps: Tensor, found: Sequence[BoxTensors], image_shape: tuple[int
         image_shape: (H, W) of the images.
     """
     values = box_means(maps, [one.boxes_xyxy for one in found], image_shape)[:, 0]
-    parts = values.split([len(one.scores) for one in found])
+    parts = torch.split(values, [len(one.scores) for one in found])
     return [replace(one, focus=part) for one, part in zip(found, parts, strict=True)]
