@@ -68,6 +68,7 @@ def test_the_tree_is_complete():
         ("study", "table"),
         ("study", "rules"),
         ("study", "depth"),
+        ("study", "verdict"),
     }
 
 

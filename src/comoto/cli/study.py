@@ -24,6 +24,15 @@ ReferenceOption = Annotated[
     str | None,
     typer.Option("--reference", help="Variant to compare with; the study's if not given."),
 ]
+SliceOption = Annotated[
+    float | None, typer.Option("--slice-mm", help="Distance of slices in mm, for the tolerance in mm.")
+]
+ToleranceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--depth-tolerance", metavar="MMmm", help="Tolerance in depth with --slice-mm; 10mm if not given."
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the replicates.")]
 
 
@@ -162,15 +171,8 @@ def rules(folder: FolderArgument, bootstrap: BootstrapOption = None, seed: SeedO
 @app.command("depth")
 def depth(
     folder: FolderArgument,
-    slice_mm: Annotated[
-        float | None, typer.Option("--slice-mm", help="Distance of slices in mm, for the tolerance in mm.")
-    ] = None,
-    depth_tolerance: Annotated[
-        str | None,
-        typer.Option(
-            "--depth-tolerance", metavar="MMmm", help="Tolerance in depth with --slice-mm; 10mm if not given."
-        ),
-    ] = None,
+    slice_mm: SliceOption = None,
+    depth_tolerance: ToleranceOption = None,
     constant_depth: Annotated[
         float,
         typer.Option("--constant-depth", help="Share of the stack at which every depth is put beside."),
@@ -197,4 +199,35 @@ def depth(
     table = summarise_depth(results, depth_rules(results.truth, tolerance, slice_mm, constant_depth), seed)
     written = write_depth(folder, table)
     typer.echo(depth_markdown(table))
+    typer.echo("wrote " + ", ".join(map(str, written)))
+
+
+@app.command("verdict")
+def verdict(
+    folder: FolderArgument,
+    slice_mm: SliceOption = None,
+    depth_tolerance: ToleranceOption = None,
+    bootstrap: BootstrapOption = None,
+    seed: SeedOption = 0,
+    rule: RuleOption = "",
+) -> None:
+    """Judge the comparisons that the study file names under main.
+
+    Writes verdict.md and verdict.csv into the study's folder: each difference with its interval and its
+    p-value, corrected for the number of comparisons (Holm), and whether it is better, worse, equivalent
+    within the study's margin, or not decided. With --slice-mm the same within a tolerance in depth. Refused
+    while runs of a comparison are missing.
+
+    Example: comoto study verdict studies/low_data --slice-mm 1
+    """
+    from comoto.evaluation.depth_variants import parse_tolerance
+    from comoto.study.depth_table import depth_rules
+    from comoto.study.results import read_results
+    from comoto.study.verdict import judge, verdict_markdown, write_verdict
+
+    tolerance = None if depth_tolerance is None else parse_tolerance(depth_tolerance)
+    results = read_results(folder, bootstrap, rule=rule)
+    found = judge(results, depth_rules(results.truth, tolerance, slice_mm, CONSTANT_DEPTH), seed)
+    written = write_verdict(folder, found)
+    typer.echo(verdict_markdown(found))
     typer.echo("wrote " + ", ".join(map(str, written)))

@@ -16,6 +16,7 @@ R replicates, N runs (all seeds and repetitions in order), K wanted FP rates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -42,6 +43,8 @@ class HierarchicalEstimate:
     Attributes:
         value: mean over all runs.
         interval: percentile interval over draws of seeds, repetitions and patients.
+        p_value: two-sided, of no difference: twice the smaller share of draws on one side of 0 or on it, one
+            draw added to both; NaN without a draw.
         run_values: value of each run, ``[seed][repetition]``.
         replicates, seed: how to repeat it.
         without_lesion: replicates in which no drawn patient has a lesion; they are left out.
@@ -49,6 +52,7 @@ class HierarchicalEstimate:
 
     value: float
     interval: Interval
+    p_value: float
     run_values: tuple[tuple[float, ...], ...]
     replicates: int
     seed: int
@@ -171,8 +175,17 @@ def _estimate(
     return HierarchicalEstimate(
         value=float(values.mean()),
         interval=percentile_interval(means),
+        p_value=_two_sided(means[~np.isnan(means)]),
         run_values=tuple(tuple(part.tolist()) for part in np.split(values, ends[:-1])),
         replicates=replicates,
         seed=seed,
         without_lesion=int(np.isnan(means).sum()),
     )
+
+
+def _two_sided(draws: Float64Array) -> float:
+    """Return the bootstrap's p-value (Davison and Hinkley 1997, section 4.2: one draw is added)."""
+    if not len(draws):
+        return math.nan
+    rarer = min(int((draws <= 0.0).sum()), int((draws >= 0.0).sum()))
+    return min(1.0, 2 * (rarer + 1) / (len(draws) + 1))

@@ -90,6 +90,17 @@ class VariantConfig(StrictModel):
         return None if value == "none" else value
 
 
+class MainComparison(StrictModel):
+    """A comparison that the study is made for, named before its test volumes are looked at."""
+
+    variant: Name
+    fraction: Fraction
+    against: Name | None = None
+    """Another variant; the study's reference if it is not given."""
+    regime: Name | None = None
+    """The study's first if it is not given."""
+
+
 class StudyConfig(StrictModel):
     """What is compared with what; docs/studies.md explains each key."""
 
@@ -118,6 +129,10 @@ class StudyConfig(StrictModel):
     predicted under each, and the table can be made for any of them."""
     reference: Name = FINE_TUNED
     """The variant that all others are compared with."""
+    main: tuple[MainComparison, ...] = ()
+    """The comparisons that ``comoto study verdict`` judges together; all others are looked at, not judged."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Two variants are equivalent where the interval of their difference lies within this of 0."""
     min_hit_radius: Annotated[float, Field(gt=0)] = HIT_RADIUS
     """Least hit radius in source pixels, for validation and test."""
     bootstrap: Annotated[int, Field(ge=1)] = 2000
@@ -163,7 +178,22 @@ class StudyConfig(StrictModel):
                 raise ValueError(
                     f"variants.{name}: teacher_settings without a teacher; set impa: true or false"
                 )
+        for number, one in enumerate(self.main, start=1):
+            self._check_main(f"main, comparison {number}", one)
         return self
+
+    def _check_main(self, where: str, one: MainComparison) -> None:
+        against = one.against or self.reference
+        for name in (one.variant, against):
+            if name not in self.variants:
+                raise ValueError(f"{where}: '{name}' is no variant; {suggest(name, self.variants)}")
+            fractions = self.variants[name].fractions or self.fractions
+            _subset(f"{where}: fraction of '{name}'", (one.fraction,), fractions)
+        if one.variant == against:
+            raise ValueError(f"{where}: '{against}' is compared with itself")
+        _subset(f"{where}: regime", (one.regime or next(iter(self.regimes)),), self.regimes)
+        if self.main.count(one) > 1:
+            raise ValueError(f"{where}: stands twice")
 
 
 def load_study(path: Path) -> StudyConfig:

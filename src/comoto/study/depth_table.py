@@ -133,7 +133,7 @@ def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> 
     """
     if any(run.config.data.single_images for run in results.grid.students):
         raise ConfigError("a study of single images (data.single_images) has no depth to compare")
-    each = _by_rule(results, rules)
+    each = by_rule(results, rules)
     rows = tuple(
         _row(results, each, place, rules, seed)
         for place in track(results.runs, "rules of depth", len(results.runs))
@@ -152,8 +152,8 @@ def summarise_depth(results: StudyResults, rules: DepthRules, seed: int = 0) -> 
     )
 
 
-def _by_rule(results: StudyResults, rules: DepthRules) -> dict[str, StudyResults]:
-    """Return the results matched by each rule; a run that several rows share stays one run."""
+def by_rule(results: StudyResults, rules: DepthRules) -> dict[str, StudyResults]:
+    """Return the results matched by each rule of depth; a run that several rows share stays one run."""
     matched: dict[int, dict[str, RunResult]] = {}
     for runs in results.runs.values():
         for run in runs.values():
