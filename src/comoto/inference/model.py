@@ -57,7 +57,8 @@ class Model:
         """Detect on rendered images.
 
         Args:
-            images: uint8 (h, w) each, on the grid without padding.
+            images: uint8 (h, w) each, on the grid without padding; (C, h, w) where a detector from elsewhere
+                takes (B, 1, C, H, W).
 
         Returns:
             Detections on the grid, clipped to each image; padding never holds one.
@@ -78,7 +79,7 @@ class Model:
         found = self.found(torch.from_numpy(batch).unsqueeze(1))
         results = []
         for image, one in zip(images, found, strict=True):
-            boxes = clip_boxes(one.boxes_xyxy.float().cpu().numpy(), image.shape).astype(np.float32)
+            boxes = clip_boxes(one.boxes_xyxy.float().cpu().numpy(), image.shape[-2:]).astype(np.float32)
             real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
             scores = one.scores.float().cpu().numpy()[real]
             if not np.isfinite(scores).all():
