@@ -43,6 +43,7 @@ class Part:
         test_patients: with volumes; without any, validation patients are predicted.
         films_of: whose mammograms lie beside the volumes.
         study: changes of the study file.
+        variants: those of the study file that take part, in one repetition; empty: as the file says.
         exams: changes of the frozen exams.
     """
 
@@ -50,6 +51,7 @@ class Part:
     test_patients: int
     films_of: str
     study: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
     exams: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,7 +59,16 @@ _WINDOW = Part(
     4100,
     0,
     "of_tomosynthesis",
-    {"name": "second-window", "seeds": [0, 1], "repetitions": 1, "bootstrap": 1000},
+    {
+        "name": "second-window",
+        "fractions": [0.1, 1.0],
+        "seeds": [0, 1],
+        "fraction_repetitions": {},
+        "fraction_seeds": {},
+        "bootstrap": 1000,
+        "main": [],
+    },
+    variants=("scratch", "fine-tuned", "joint"),
 )
 PARTS = {"study": Part(5200, 150, "own"), "window": _WINDOW, "paired": _WINDOW}
 
@@ -135,6 +146,15 @@ def prepare_stores(folder: Path, workers: int, clock: Clock) -> None:
 def study_file(folder: Path, part: Part) -> Path:
     """Write the study with the places of its stores."""
     content = {**read_yaml(STUDY), **part.study}
+    if part.variants:
+        content["variants"] = {
+            name: {key: content["variants"][name].get(key, ()) for key in ("impa", "settings")}
+            for name in part.variants
+        }
+    known = content["fractions"]
+    content["fraction_settings"] = {
+        fraction: settings for fraction, settings in content["fraction_settings"].items() if fraction in known
+    }
     content["data"] = {
         "mammograms": str(folder / "prepared" / "mammograms"),
         "tomosynthesis": str(folder / "prepared" / "volumes"),
@@ -164,10 +184,12 @@ def estimate(folder: Path, part: Part, name: str, workers: int) -> None:
     if not kept.is_file():
         say("measuring how long it will take, at a small scale")
         short = read_yaml(STUDY)
-        study = {**part.study, "seeds": [0], "fractions": [1.0], "repetitions": 1, "fraction_repetitions": {}}
+        study = {**part.study, "seeds": [0], "fractions": [1.0], "main": []}
+        study |= {"fraction_repetitions": {}, "fraction_seeds": {}}
+        variants = part.variants or tuple(short["variants"])
         study["teacher_settings"] = [*short["teacher_settings"], *SHORT, NO_NORMALS["teacher"]]
         study["fraction_settings"] = {1.0: [*SHORT, NO_NORMALS["student"]]}
-        small = replace(part, test_patients=0, films_of="own", study=study, exams=FEW)
+        small = replace(part, test_patients=0, films_of="own", study=study, variants=variants, exams=FEW)
         with tempfile.TemporaryDirectory() as place:
             few = Path(place)
             clock = Clock()

@@ -55,11 +55,24 @@ def test_window_and_study_have_no_seed_in_common(driver: ModuleType) -> None:
     assert not seeds[0] & seeds[1]
 
 
-@pytest.mark.parametrize(("part", "split", "students"), [("study", "test", 72), ("window", "validation", 12)])
-def test_the_study_builds(driver: ModuleType, tmp_path: Path, part: str, split: str, students: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "split", "students", "teachers"),
+    # 9 variants of 8 runs and the two main ones of 16; 6 at 100 %, 2 at 5 and at 50 patients with 4 seeds
+    [("study", "test", 9 * 8 + 2 * 16 + 6 * 4 + 2 * 2 * 4, 16), ("window", "validation", 12, 2)],
+)
+def test_the_study_builds(
+    driver: ModuleType, tmp_path: Path, part: str, split: str, students: int, teachers: int
+) -> None:
     study = load_study(driver.study_file(tmp_path, driver.PARTS[part]))
     grid = build_grid(study, tmp_path / "study")
     assert study.data.split == split
-    assert (len(grid.students), len(grid.teachers)) == (students, len(study.seeds))
+    assert (len(grid.students), len(grid.teachers)) == (students, teachers)
     assert {run.steps for run in grid.students if run.config.data.fraction == 1.0} == {3000}
-    assert all(run.config.joint.size == 0 for run in grid.students if run.label != "joint")
+    mixed = ("joint", "recipe")
+    assert all(run.config.joint.size == (8 if run.label in mixed else 0) for run in grid.students)
+
+
+def test_the_main_comparisons_are_few(driver: ModuleType, tmp_path: Path) -> None:
+    study = load_study(driver.study_file(tmp_path, driver.PARTS["study"]))
+    assert len(study.main) == 6
+    assert study.margin == 0.03

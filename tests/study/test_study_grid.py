@@ -62,6 +62,14 @@ def test_fewer_repetitions_at_a_fraction() -> None:
     assert found == {(f, variant): n for f, n in ((0.1, 3), (1.0, 2)) for variant in VARIANTS}
 
 
+def test_fewer_seeds_at_a_fraction() -> None:
+    study = study_of(variants=VARIANTS, seeds=[5, 3, 4], fractions=[0.1, 1.0], fraction_seeds={1.0: 2})
+    found = build_grid(study, OUT).cells
+    for fraction, seeds in ((0.1, [5, 3, 4]), (1.0, [5, 3])):
+        own = [cell.seed for cell in found if cell.fraction == fraction and cell.variant == "pretraining"]
+        assert own == seeds
+
+
 @pytest.mark.parametrize(
     ("wanted", "span"), [([], "strong"), (["inference.aggregation.span=spread"], "spread")]
 )

@@ -121,6 +121,8 @@ class StudyConfig(StrictModel):
     """Patient subsets for each seed."""
     fraction_repetitions: dict[Fraction, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """At most so many repetitions at that fraction; at 1.0 all subsets are the same patients."""
+    fraction_seeds: dict[Fraction, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """At most so many of the seeds at that fraction, the first ones."""
     regimes: dict[Name, Settings] = Field(default={"standard": ()}, min_length=1)
     """Settings of every student, beside each other; such as the published recipe and a stronger one."""
     variants: dict[Name, VariantConfig] = Field(min_length=1)
@@ -170,6 +172,7 @@ class StudyConfig(StrictModel):
             )
         _subset("fraction_settings", self.fraction_settings, self.fractions)
         _subset("fraction_repetitions", self.fraction_repetitions, self.fractions)
+        _subset("fraction_seeds", self.fraction_seeds, self.fractions)
         for name, variant in self.variants.items():
             _subset(f"variants.{name}.fractions", variant.fractions or (), self.fractions)
             _subset(f"variants.{name}.fraction_settings", variant.fraction_settings, self.fractions)

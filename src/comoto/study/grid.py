@@ -211,8 +211,10 @@ def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
     most = max([study.repetitions, *(variant.repetitions or 1 for variant in study.variants.values())])
     places = list(_places(study))
     for repetition in range(most):
-        for seed in study.seeds:
+        for number, seed in enumerate(study.seeds, start=1):
             for regime, fraction, name in places:
+                if number > study.fraction_seeds.get(fraction, number):
+                    continue
                 wanted = study.variants[name].repetitions or study.repetitions
                 if repetition < min(wanted, study.fraction_repetitions.get(fraction, wanted)):
                     yield regime, fraction, name, seed, repetition
