@@ -41,7 +41,7 @@ from comoto.report.source_images import SourceImages
 
 LESION, DETECTION = "#50dc64", "#ff9628"
 PALETTE = 128
-STUDENTS = {"From scratch": "scratch", "Joint training": "joint-training"}
+STUDENTS = {"From scratch": "scratch", "MAF (the recipe)": "joint-training"}
 STUDENT, VOLUMES, MAMMOGRAMS = "joint-training", "bcs-dbt", "vindr-mammo"
 
 

@@ -171,6 +171,31 @@ def test_a_file_may_be_flat_or_have_sections(tmp_path: Path) -> None:
         load_train_config("demmo")
 
 
+@pytest.mark.parametrize("preset", ["demo", "small", "full"])
+def test_the_recipe_is_taken_as_a_whole_or_not_at_all(preset: str) -> None:
+    own = load_train_config(preset)
+    assert (own.joint.batch_norm, own.average.teacher_shares, own.focus.fit) == ("mixed", (0, 0.25), True)
+    for declined in ("joint.size=0", "init=scratch", "data.single_images=true"):
+        config = load_train_config(preset, [declined])
+        assert (config.average.teacher_shares, config.focus.fit) == ((), False), declined
+    teacher = load_train_config(preset, role="teacher")
+    assert (teacher.average.teacher_shares, teacher.focus.fit) == ((), False)
+    without = load_train_config(preset, ["average.teacher_shares=[]"])
+    assert (without.average.teacher_shares, without.focus.fit) == ((), True)
+    named = load_train_config(preset, ["joint.size=0", "average.teacher_shares=[0.5]"])
+    assert (named.average.teacher_shares, named.focus.fit) == ((0.5,), False)
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("student: {init: teacher, joint: {size: 2}}\nrecipe: {average: {decay: 0.9}}\n")
+    assert load_train_config(path).average.decay == 0.9
+    assert load_train_config(path, ["joint.size=0"]).average.decay == 0
+    path.write_text("recipe: {averages: {decay: 0.9}}\nstudent: {init: teacher, joint: {size: 2}}\n")
+    with pytest.raises(ConfigError, match="did you mean 'average'"):
+        load_train_config(path)
+
+
 def test_any_section_can_be_overridden() -> None:
     config = override(InferenceConfig(), ["slice_step=3", "aggregation.kind=nms_3d"])
     assert (config.slice_step, config.aggregation.kind) == (3, "nms_3d")

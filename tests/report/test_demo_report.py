@@ -53,7 +53,7 @@ def test_what_the_page_must_say(text):
     assert "Every exam on this page is simulated" in text
     verdicts = re.findall(r'<p class="verdict">(.*?)</p>', text)
     assert len(verdicts) == 3
-    for title, verdict in zip(("From scratch", "CoMoTo (LsKD)", "Joint training"), verdicts, strict=True):
+    for title, verdict in zip(("From scratch", "CoMoTo (LsKD)", "MAF (the recipe)"), verdicts, strict=True):
         assert re.search(r"cannot tell .* and .* apart|excludes zero", verdict)
         assert title in verdict
         assert "Fine-tuned" in verdict
@@ -79,7 +79,7 @@ def test_wording_follows_the_number_of_students(text):
 
 def test_every_student_has_its_place(text):
     rows = re.findall(r'<div class="panels".*?</figure>\s*</div>', text, flags=re.DOTALL)
-    titles = ["Annotation", "Fine-tuned", "From scratch", "CoMoTo (LsKD)", "Joint training"]
+    titles = ["Annotation", "Fine-tuned", "From scratch", "CoMoTo (LsKD)", "MAF (the recipe)"]
     assert len(rows) > 0
     assert all(re.findall(r'<div class="panel-name">(.*?)</div>\s*<svg', row) == titles for row in rows)
     joint = re.search(r"<code>joint.size</code></th>(.*?)</tr>", text)
@@ -100,7 +100,7 @@ def test_depth_is_said_plainly(text):
     assert text.count("these metrics are no evidence that the depth of a lesion is found.") == 2
     rows = re.findall(r"<tr>(.*?)</tr>", text[text.index('<h2 id="depth">') :])[1:5]
     cells = [re.findall(r">([^<]+)</t[hd]>", row) for row in rows]
-    assert [row[0] for row in cells] == ["Fine-tuned", "From scratch", "CoMoTo (LsKD)", "Joint training"]
+    assert [row[0] for row in cells] == ["Fine-tuned", "From scratch", "CoMoTo (LsKD)", "MAF (the recipe)"]
     assert all(re.fullmatch(r"\d+ %", row[1]) and 0 <= float(row[3]) <= 1 for row in cells)
 
 

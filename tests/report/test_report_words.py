@@ -154,13 +154,22 @@ def test_a_student_is_described_by_its_settings():
     )
 
 
+def test_all_parts_of_the_recipe_are_mentioned():
+    assert student_sentence("MAF", load_train_config("demo")) == (
+        "The student MAF starts from the teacher's weights, sees 8 mammograms in each batch beside its "
+        "slices, goes back 0 or 25 % of the way to the teacher's weights and reads depth off its features "
+        "with a focus head."
+    )
+
+
 def test_mammograms_in_the_batches_are_mentioned():
     start = "The student Mixed starts from the teacher's weights"
-    mixed = load_train_config("demo", ["joint.size=8", "joint.batch_norm=mixed"])
+    plain = ["average.teacher_shares=[]", "focus.fit=false"]
+    mixed = load_train_config("demo", ["joint.size=8", "joint.batch_norm=mixed", *plain])
     assert student_sentence("Mixed", mixed) == (
         f"{start} and sees 8 mammograms in each batch beside its slices."
     )
-    both = load_train_config("demo", ["joint.size=1", "distill.kind=lesion_points"])
+    both = load_train_config("demo", ["joint.size=1", "distill.kind=lesion_points", *plain])
     assert student_sentence("Mixed", both) == (
         f"{start}, is also distilled from the teacher at points of the lesions and sees 1 mammogram in each "
         "batch beside its slices."

@@ -266,11 +266,11 @@ def test_the_file_to_start_from_is_a_study(tmp_path: Path) -> None:
     plain, mixed = (
         5 * 2 * 4 * 3,
         1 * 4 * 3,
-    )  # variants, regimes, fractions, seeds; joint training in one regime
+    )  # variants, regimes, fractions, seeds; the recipe in one regime
     assert len(grid.students) == plain + mixed
     mixes = {(run.label, run.config.joint.size) for run in grid.students}
-    assert {size for label, size in mixes if "joint-training" in label} == {8}
-    assert {size for label, size in mixes if "joint-training" not in label} == {0}
+    assert {size for label, size in mixes if "recipe" in label} == {8}
+    assert {size for label, size in mixes if "recipe" not in label} == {0}
     assert {run.config.schedule.epochs for run in grid.students if run.config.data.fraction == 1.0} == {20}
 
 

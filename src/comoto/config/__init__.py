@@ -1,7 +1,7 @@
 """Typed configuration: models, presets, overrides."""
 
 from comoto.config.explain import explain
-from comoto.config.former import FORMER_SPAN, former_aggregation, former_inference, former_settings
+from comoto.config.former import FORMER_CHOICES, former_aggregation, former_inference, former_settings
 from comoto.config.load import (
     config_hash,
     flat_settings,
@@ -30,7 +30,7 @@ from comoto.config.yaml_text import dump_yaml, parse_yaml, read_yaml
 from comoto.defaults import PRESETS
 
 __all__ = [
-    "FORMER_SPAN",
+    "FORMER_CHOICES",
     "PRESETS",
     "AggregationConfig",
     "AugmentConfig",

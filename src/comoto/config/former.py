@@ -14,6 +14,13 @@ FORMER_SPAN = "strong"
 FORMER_DEPTH = "auto"
 """``inference.aggregation.depth``: that of the scores, for models of then have no focus head."""
 
+FORMER_CHOICES = {
+    "inference.aggregation.span": FORMER_SPAN,
+    "average.teacher_shares": "[]",
+    "focus.fit": "false",
+}
+"""What a run did before there were these settings, where a preset names them today; as ``--set`` takes it."""
+
 
 def former_aggregation(content: Any) -> Any:
     """Return settings of an aggregation rule with what they meant; what is no mapping stays as it is."""

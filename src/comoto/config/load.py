@@ -23,7 +23,8 @@ from comoto.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_SECTIONS = ("common", "teacher", "student")
+_RECIPE = "recipe"
+_SECTIONS = ("common", "teacher", "student", _RECIPE)
 _DEEPEST_KEY = 20
 
 
@@ -38,9 +39,11 @@ def load_train_config(
     """Build the configuration of a run.
 
     A preset has the sections ``common``, ``teacher`` and ``student``; the role's section is laid over
-    ``common``, then the overrides are applied in order, and the values. A user's own file may have the same
-    sections or be one flat configuration, such as the ``config.yaml`` of a run folder (whose ``teacher`` is a
-    path).
+    ``common``, then the overrides are applied in order, and the values. A fourth section, ``recipe``, lies
+    between student and overrides where its parts belong together: in a student that starts from a teacher and
+    learns volumes and mammograms. With ``joint.size=0``, ``init=scratch`` or ``data.single_images=true`` none
+    of it is taken. A user's own file may have the same sections or be one flat configuration, such as the
+    ``config.yaml`` of a run folder (whose ``teacher`` is a path).
 
     Args:
         preset: a name of ``PRESETS`` or the path of a YAML file.
@@ -60,11 +63,16 @@ def load_train_config(
         >>> config.batch.size, config.seed, config.detector.kind
         (4, 1, 'retinanet')
     """
-    content = _read_yaml(preset)
+    content, changes = _read_yaml(preset), _changes(overrides, values, typed)
+    recipe: dict[str, Any] = {}
     if any(isinstance(content.get(section), dict) for section in _SECTIONS):
         _only_sections(content, str(preset))
+        recipe = (content.get(_RECIPE) or {}) if role == "student" else {}
         content = _merged(content.get("common") or {}, content.get(role) or {})
-    return _validated(TrainConfig, _merged(content, _changes(overrides, values, typed)))
+    config = _validated(TrainConfig, _merged(content, changes))
+    if not (recipe and config.init == "teacher" and config.joint.size and not config.data.single_images):
+        return config
+    return _validated(TrainConfig, _merged(_merged(content, recipe), changes))
 
 
 def load_run_config(path: Path) -> TrainConfig:

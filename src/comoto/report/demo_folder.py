@@ -35,7 +35,7 @@ STUDENTS = {
     "fine-tuned": "Fine-tuned",
     "scratch": "From scratch",
     "comoto": "CoMoTo (LsKD)",
-    "joint-training": "Joint training",
+    "joint-training": "MAF (the recipe)",
 }
 """Folder name and title of each student; the first is the reference that each other is compared with."""
 MAMMOGRAMS, TOMOSYNTHESIS = "vindr-mammo", "bcs-dbt"

@@ -211,6 +211,12 @@ def student_sentence(title: str, config: TrainConfig) -> str:
     taught = [] if kind == "none" else [_DISTILLERS.get(kind, f"is also distilled by '{kind}'")]
     if mammograms:
         taught.append(f"sees {count(mammograms, 'mammogram')} in each batch beside its slices")
+    shares = config.average.teacher_shares
+    if any(shares):
+        ways = " or ".join(f"{100 * share:g}" for share in shares)
+        taught.append(f"goes back {ways} % of the way to the teacher's weights")
+    if config.focus.fit:
+        taught.append("reads depth off its features with a focus head")
     return f"The student {title} {listed([_STARTS[config.init], *(taught or [_ALONE])])}."
 
 

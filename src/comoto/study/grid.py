@@ -14,7 +14,7 @@ from typing import Literal
 
 from comoto import components
 from comoto.config import (
-    FORMER_SPAN,
+    FORMER_CHOICES,
     AggregationConfig,
     TrainConfig,
     config_hash,
@@ -109,8 +109,8 @@ class Grid:
 def build_grid(study: StudyConfig, out: Path) -> Grid:
     """Work out every run of a study; nothing is written.
 
-    A study that a former version began goes on with the spans of then, unless its file names others: what is
-    compared is predicted alike.
+    A study that a former version began goes on with the choices of then where a preset has made others since,
+    unless its file names them: what is compared is trained and predicted alike.
 
     Args:
         study: with absolute paths.
@@ -119,7 +119,7 @@ def build_grid(study: StudyConfig, out: Path) -> Grid:
     Raises:
         ConfigError: a setting of a variant is unknown or wrong; variant, regime and fraction are named.
     """
-    last = (f"{_SPAN}{FORMER_SPAN}",) if _is_former(out) else ()
+    last = _former_choices(out)
     bases = {place: _student_base(study, *place, last) for place in _places(study)}
     for base in bases.values():
         rules_of(study, base)
@@ -220,13 +220,14 @@ def _cells(study: StudyConfig) -> Iterator[tuple[str, float, str, int, int]]:
                     yield regime, fraction, name, seed, repetition
 
 
-def _is_former(out: Path) -> bool:
-    """Whether a study's folder holds runs of a version that did not write down what detections span."""
+def _former_choices(out: Path) -> tuple[str, ...]:
+    """Return the settings that the runs of a study's folder do not know, as they were when these began."""
+    unknown: set[str] = set()
     for path in chain.from_iterable(out.glob(f"{runs}/{TRAINED}/{CONFIG}") for runs in _RUNS):
-        content = read_yaml(path)  # of every run: those of this version that continue a study do say it
-        if isinstance(content, dict) and _key(_SPAN) not in flat_settings(content):
-            return True
-    return False
+        content = read_yaml(path)  # of every run: those of this version that continue a study know them
+        if isinstance(content, dict):
+            unknown |= FORMER_CHOICES.keys() - flat_settings(content).keys()
+    return tuple(f"{key}={value}" for key, value in FORMER_CHOICES.items() if key in unknown)
 
 
 def _student_base(
