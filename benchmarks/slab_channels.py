@@ -64,6 +64,7 @@ from comoto.training.cohorts import Cohort, choose_cohort, mammogram_cohorts
 from comoto.training.focus import fit_focus
 from comoto.training.identity import run_inputs
 from comoto.training.loop import TrainingTask, fit
+from comoto.training.memory import kept_memory
 from comoto.training.optimizer import build_optimizer
 from comoto.training.record import RunMade, run_record
 from comoto.training.steps import total
@@ -228,7 +229,8 @@ def trained(run: Path, arm: Arm, options: argparse.Namespace) -> Path:
         fabric = start_fabric(config)
         task = task_of(config, arm, volumes, fabric, out)
         began = time.process_time()
-        state = fit(fabric, task, config, record)
+        with kept_memory():
+            state = fit(fabric, task, config, record)
         say(f"{out}: epoch {state.epoch}, {time.process_time() - began:.0f} CPU s here")
     return out
 
