@@ -72,6 +72,7 @@ def renamed(cohort: Cohort, names: dict[str, str]) -> Cohort:
             ["distill.kind=lesion_points", "distill.start_epoch=4"],
             r"distill\.start_epoch=4 is never reached: .* set it to 2 or less, or train longer",
         ),
+        (["batch.mined_negatives.share=0.5"], r"batch\.mined_negatives\.start_epoch=3 is never reached"),
     ],
 )
 def test_what_would_never_begin_is_refused(settings: list[str], message: str) -> None:
@@ -79,6 +80,14 @@ def test_what_would_never_begin_is_refused(settings: list[str], message: str) ->
         check_settings(load_train_config("demo", ["schedule.epochs=3", *settings]), "student")
     reached = ["schedule.epochs=5", "self_training.start_epoch=4", "self_training.size=2"]
     check_settings(load_train_config("demo", reached), "student")
+
+
+@pytest.mark.parametrize("none", ["batch.negatives=background", "batch.negative_share=0"])
+def test_a_share_of_no_negatives_is_refused(none: str) -> None:
+    settings = ["schedule.epochs=5", "batch.mined_negatives.share=0.5"]
+    check_settings(load_train_config("demo", settings), "student")
+    with pytest.raises(ConfigError, match=rf"{none}(\.0)? draws none; set batch\.mined_negatives\.share=0"):
+        check_settings(load_train_config("demo", [*settings, none]), "student")
 
 
 def test_held_out_patients_are_found_among_the_mammograms(exams: Exams) -> None:

@@ -57,6 +57,10 @@ EVERYTHING = [
     "self_training.size=2",
     "self_training.start_epoch=1",
     "self_training.every=2",
+    "batch.mined_negatives.share=0.5",
+    "batch.mined_negatives.start_epoch=1",
+    "batch.mined_negatives.every=2",
+    "batch.mined_negatives.outside=true",
     "data.fraction=0.5",
     "schedule.steps_per_epoch=2",
 ]
@@ -208,10 +212,12 @@ def test_two_and_two_epochs_equal_four_with_everything_on(
         }
     assert ["distill/ratio" in row for row in rows] == [False, True, True, True]
     assert ["self_training/kept" in row for row in rows] == [False, True, False, True]
+    assert ["mined_negatives/drawn" in row for row in rows] == [False, True, False, True]
     assert all("mammograms/class" in row for row in rows)
     for name in ("epoch_0001.json", "epoch_0003.json"):
-        texts = [(run / "proposals" / name).read_text() for run in (whole, parts)]
-        assert texts[0] == texts[1]
+        for folder in ("proposals", "mined_negatives"):
+            texts = [(run / folder / name).read_text() for run in (whole, parts)]
+            assert texts[0] == texts[1]
 
 
 def test_threads_that_load_data_change_no_number(exams: Exams, teacher_run: Path, tmp_path: Path) -> None:

@@ -59,6 +59,27 @@ class PreprocessConfig(StrictModel):
     more noise through (docs/reliability.md); ``full``: none."""
 
 
+class MinedNegativesConfig(StrictModel):
+    """Negatives that the student itself takes for lesions, on volumes that are known to be normal.
+
+    In rounds the student scores slices of these volumes by its surest box; until the next round, slices are
+    drawn in proportion to a power of their score.
+    """
+
+    share: Share = 0.0
+    """Share of the drawn slices of normal images that are mined, from the first round on; 0 is none."""
+    start_epoch: Count = 3
+    """Epochs before the first round."""
+    every: Count = 3
+    """Epochs between rounds."""
+    power: Positive = 2.0
+    """Of the scores."""
+    slice_step: Count = 2
+    """Every how many prepared slices are scored."""
+    outside: bool = False
+    """Also of training patients outside the fraction, whose labels are then used, though no box is."""
+
+
 class BatchConfig(StrictModel):
     """What one training batch is made of."""
 
@@ -74,6 +95,7 @@ class BatchConfig(StrictModel):
     """Background slices of positive volumes, slices of images without lesions, or both in turn."""
     draw: Literal["patients", "images"] = "patients"
     """What is drawn once before any is drawn again; published are images."""
+    mined_negatives: MinedNegativesConfig = MinedNegativesConfig()
 
 
 class JointConfig(StrictModel):

@@ -79,6 +79,25 @@ def predict_store_by_rules(
     return volumes
 
 
+def score_planes(model: Model, store: PreparedStore, image_id: str, step: int) -> dict[int, float]:
+    """Return the best score on every ``step``-th prepared slice of an image, by plane; 0 without a box.
+
+    Args:
+        model: in eval mode.
+        store: prepared as the model's preset says.
+        image_id: of a volume.
+        step: as ``InferenceConfig.slice_step``.
+
+    Raises:
+        DatasetError: the store holds no such image.
+    """
+    planes = store.regular_planes(image_id)
+    chosen = planes[slice_indices(len(planes), step)].tolist()
+    images = ((plane, store.plane(image_id, plane)) for plane in chosen)
+    found = detect_slices(model, images, model.config.inference.batch_size)
+    return {plane: float(boxes.scores.max(initial=0.0)) for plane, boxes in found.items()}
+
+
 def _merged(
     store: PreparedStore, record: ImageRecord, found: dict[int, Detections], rule: AggregationConfig
 ) -> Detections:

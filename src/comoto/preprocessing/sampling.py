@@ -23,6 +23,7 @@ from comoto.preprocessing.slices import near_lesions
 from comoto.preprocessing.store import PreparedStore
 from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.records import FloatArray, IntArray
+from comoto.tables import Float64Array
 
 T = TypeVar("T")
 
@@ -49,6 +50,24 @@ class Example:
     plane: int
     change: Change
     boxes: FloatArray
+
+
+class MinedSlices:
+    """Slices of images without a lesion that are drawn by a weight.
+
+    Args:
+        slices: image id and plane of each.
+        weights: of each, at least 0; one is more.
+    """
+
+    def __init__(self, slices: Sequence[tuple[str, int]], weights: Float64Array) -> None:
+        self._slices = tuple(slices)
+        self._ends = np.cumsum(weights)
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
+        """Return a slice in proportion to its weight."""
+        place = rng.random() * self._ends[-1]
+        return self._slices[int(np.searchsorted(self._ends, place, side="right"))]
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,8 @@ class SliceBatches:
     slice within ``slice_reach`` are drawn, and the slice carries the boxes of all lesions within that reach.
     Negatives alternate between background slices of the positive volumes (farther than ``negative_distance``
     from every lesion of the volume) and slices of images without any lesion, each again in rounds; where one
-    kind does not exist the other fills its place. ``negatives`` leaves one kind out.
+    kind does not exist the other fills its place. ``negatives`` leaves one kind out. Of the slices of images
+    without any lesion a share is drawn by weight, once ``mine`` was told which.
 
     Args:
         store: prepared images.
@@ -116,8 +136,13 @@ class SliceBatches:
         self.num_negatives = round(batch.size * batch.negative_share)
         self.num_positives = batch.size - self.num_negatives
         self._check(section)
+        self._mined: MinedSlices | None = None
         self._orders: dict[int, tuple[int, IntArray]] = {}
         self._units = tuple(sorted(kind) for kind in (self._positive, self._background, self._normal))
+
+    def mine(self, slices: MinedSlices | None) -> None:
+        """From here on draw a share of the normal slices, ``mined_negatives.share``, from these."""
+        self._mined = slices
 
     @property
     def steps_per_round(self) -> int:
@@ -206,7 +231,7 @@ class SliceBatches:
 
     def _negative_example(self, step: int, place: int) -> Example:
         index = step * self.num_negatives + place
-        both = bool(self._background) and bool(self._normal)
+        both = bool(self._background) and bool(self._normal or self._mined)
         kind = (_BACKGROUND, _NORMAL)[index % 2] if both else (_BACKGROUND if self._background else _NORMAL)
         turn = index // 2 if both else index
         rng = self._rng(_DRAW, kind, step, place)
@@ -214,9 +239,14 @@ class SliceBatches:
             image, far = _pick(self._background[self._unit(kind, turn)], rng)
             image_id, plane = image.image_id, _pick(far.tolist(), rng)
         else:
-            image_id = _pick(self._normal[self._unit(kind, turn)], rng)
-            plane = int(rng.integers(len(self._store.slice_indices(image_id))))
+            image_id, plane = self._normal_slice(turn, rng)
         return self._example(image_id, plane, np.zeros((0, 4), dtype=np.float32), rng)
+
+    def _normal_slice(self, turn: int, rng: np.random.Generator) -> tuple[str, int]:
+        if self._mined is not None and (not self._normal or rng.random() < self._batch.mined_negatives.share):
+            return self._mined.draw(rng)
+        image_id = _pick(self._normal[self._unit(_NORMAL, turn)], rng)
+        return image_id, int(rng.integers(len(self._store.slice_indices(image_id))))
 
     def _example(self, image_id: str, plane: int, boxes: FloatArray, rng: np.random.Generator) -> Example:
         """Draw the change of an image and move its boxes."""

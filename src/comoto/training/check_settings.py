@@ -9,7 +9,10 @@ from comoto.distill.settings import distiller_settings
 from comoto.errors import ConfigError
 from comoto.progress import say
 
-STUDENT_ONLY = ("init", "teacher", "data.fraction", "distill.", "joint.", "self_training.", "focus.")
+STUDENT_ONLY = (
+    *("init", "teacher", "data.fraction", "batch.mined_negatives."),
+    *("distill.", "joint.", "self_training.", "focus."),
+)
 TEACHER_ONLY = ("impa.",)
 
 
@@ -33,6 +36,7 @@ def check_settings(config: TrainConfig, role: Literal["teacher", "student"]) -> 
     if role == "student":
         _check_epochs(config)
         _check_focus(config)
+        _check_mined(config)
     without_effect = _changed(config, STUDENT_ONLY if role == "teacher" else TEACHER_ONLY)
     if not without_effect:
         return
@@ -62,7 +66,9 @@ def _check_epochs(config: TrainConfig) -> None:
     """Refuse what would begin only after the last epoch."""
     epochs = config.schedule.epochs
     self_training = config.self_training.start_epoch if config.self_training.size else 0
+    mined = config.batch.mined_negatives
     for key, start in (
+        ("batch.mined_negatives.start_epoch", mined.start_epoch if mined.share else 0),
         ("self_training.start_epoch", self_training),
         ("distill.start_epoch", distiller_settings(config).start_epoch),
     ):
@@ -79,6 +85,17 @@ def _check_focus(config: TrainConfig) -> None:
         raise ConfigError(
             "focus.fit=true reads the depth of lesions, and data.single_images=true leaves no stack; "
             "set focus.fit=false"
+        )
+
+
+def _check_mined(config: TrainConfig) -> None:
+    """Refuse a share of slices that are never drawn."""
+    batch = config.batch
+    if batch.mined_negatives.share and (not batch.negative_share or batch.negatives == "background"):
+        key = "negatives=background" if batch.negative_share else "negative_share=0"
+        raise ConfigError(
+            f"batch.mined_negatives.share={batch.mined_negatives.share:g} is a share of the slices of normal "
+            f"images, and batch.{key} draws none; set batch.mined_negatives.share=0"
         )
 
 

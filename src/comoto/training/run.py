@@ -148,9 +148,8 @@ def _run(
         )
     }
     patients |= {f"{name}{PEOPLE}": list(cohort.people) for name, cohort in cohorts.items() if cohort.split}
-    if config.self_training.size and task.role == "student":
-        outside = cohorts["tomosynthesis"].outside
-        patients["tomosynthesis/self_training"] = sorted(set(outside.images["patient_id"]))
+    if task.role == "student":
+        patients |= _looked_at(config, cohorts["tomosynthesis"])
     record.start(config, RunMade(task.role, patients, run_inputs(config, cohorts)))
     for name, cohort in cohorts.items():
         judges = task.role == "teacher" or name == "tomosynthesis"
@@ -165,3 +164,13 @@ def _run(
             volumes = cohorts["tomosynthesis"]
             finish_focus(record.folder, volumes.store, volumes.train, config)
     return TrainResult(record.folder, state.epoch, state.best_epoch, task.validator.metric, state.best_value)
+
+
+def _looked_at(config: TrainConfig, volumes: Cohort) -> dict[str, list[str]]:
+    """Return the patients outside the fraction whose volumes a student looks at, by what for."""
+    uses = {
+        "self_training": config.self_training.size > 0,
+        "mined_negatives": config.batch.mined_negatives.share > 0 and config.batch.mined_negatives.outside,
+    }
+    outside = sorted(set(volumes.outside.images["patient_id"]))
+    return {f"tomosynthesis/{use}": outside for use, is_on in uses.items() if is_on}

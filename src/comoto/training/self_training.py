@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from comoto.checksums import read_json_object, write_sealed_json
+from comoto.checksums import write_sealed_json
 from comoto.config import TrainConfig
 from comoto.detections import Detections, prediction_table
 from comoto.errors import CheckpointError, ConfigError
@@ -28,6 +28,7 @@ from comoto.preprocessing.store import PreparedStore
 from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.progress import say
 from comoto.records import Lesion, Manifest
+from comoto.training.rounds import latest_round, read_round
 
 FORMAT, FORMER_FORMAT = "comoto-proposals-2", "comoto-proposals-1"
 """The former one has no checksum."""
@@ -97,7 +98,8 @@ class SelfTraining:
         Raises:
             CheckpointError: the run is resumed and the file of its latest round is missing or damaged.
         """
-        latest = self._latest_round(epoch)
+        settings = self._config.self_training
+        latest = latest_round(epoch, settings.start_epoch, settings.every)
         if latest is None or latest == self._round:
             return {}
         path = self._folder / f"epoch_{latest:04d}.json"
@@ -117,12 +119,6 @@ class SelfTraining:
     def uint8_batch(self, step: int) -> tuple[Uint8Batch, list[Tensor]] | None:
         """Return the pseudo-annotated slices of a step and their boxes, None before the first round."""
         return None if self._sampler is None else self._sampler.uint8_batch(step)
-
-    def _latest_round(self, epoch: int) -> int | None:
-        settings = self._config.self_training
-        if epoch < settings.start_epoch:
-            return None
-        return epoch - (epoch - settings.start_epoch) % settings.every
 
     def _propose(self, epoch: int) -> dict[str, Any]:
         """Return what the file of a round holds."""
@@ -188,13 +184,8 @@ def read_proposals(path: Path) -> tuple[dict[str, Any], list[Proposal]]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing, so the run cannot be resumed; train into a new folder")
+    content = read_round(path, FORMAT, FORMER_FORMAT, unsealed=(FORMER_FORMAT,))
     try:
-        way_out = "train into a new folder"
-        content = read_json_object(path, CheckpointError, way_out, unsealed=(FORMER_FORMAT,))
-        if content["format"] not in (FORMAT, FORMER_FORMAT):
-            raise ValueError(f"format is not {FORMAT}")
         rows = [{**row, "box_xyxy": tuple(row["box_xyxy"])} for row in content["proposals"]]
         return content, [Proposal(**row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:

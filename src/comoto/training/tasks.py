@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from comoto.training.batch import TeacherBatch
 from comoto.training.cohorts import Cohort, drawn_from
 from comoto.training.first_weights import first_detector
 from comoto.training.loop import TrainingTask
+from comoto.training.mined_negatives import MinedNegatives
 from comoto.training.optimizer import group
 from comoto.training.precision import ExactInputs
 from comoto.training.self_training import SelfTraining
@@ -92,6 +93,9 @@ def student_task(
         pseudo = SelfTraining(config, model, volumes.store, volumes.outside, out)
     slices = SliceBatches(volumes.store, volumes.train, config.batch, config.augment, config.seed)
     steps_per_epoch = _steps_per_epoch(config, slices)
+    mined = None
+    if config.batch.mined_negatives.share:
+        mined = MinedNegatives(config, model, volumes, slices, out)
     settings = distiller_settings(config)
     return TrainingTask(
         role="student",
@@ -101,8 +105,20 @@ def student_task(
         make_batch=StudentBatches(slices, lesions, joint, pseudo, settings, steps_per_epoch),
         steps_per_epoch=steps_per_epoch,
         validator=volume_validator(model, volumes, config),
-        before_epoch=None if pseudo is None else pseudo.start_epoch,
+        before_epoch=_starting(*(part for part in (pseudo, mined) if part is not None)),
     )
+
+
+def _starting(*parts: SelfTraining | MinedNegatives) -> Callable[[int], dict[str, float]]:
+    """Return what starts an epoch of each part, and joins what they tell the log."""
+
+    def start_epoch(epoch: int) -> dict[str, float]:
+        told: dict[str, float] = {}
+        for part in parts:
+            told |= part.start_epoch(epoch)
+        return told
+
+    return start_epoch
 
 
 def _check_focus_level(config: TrainConfig, detector: Detector) -> None:
