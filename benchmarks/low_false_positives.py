@@ -3,7 +3,8 @@
 For every run, with a share of its teacher's weights, the volumes of a split are predicted. Written are the
 challenge's mean sensitivity, the same within 10 mm in depth, and the sensitivity over all volumes, normal
 ones included, at 1/8 to 1 false positive a volume: means over the runs of a group, and minus the first group
-with intervals over runs and patients. Run k of a group is paired with run k of the first.
+with intervals over runs and patients. Run k of a group is paired with run k of the first. "Silent on normal
+volumes" leaves out what was detected there: no training on normal volumes could gain more on these volumes.
 
 Predictions are kept in --out under the names of keep_teacher.py; the same call goes on where it was stopped.
 
@@ -13,6 +14,7 @@ Run: python benchmarks/low_false_positives.py --out FOLDER --store STUDY/../prep
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def main() -> None:
     for name, runs in options.group.items():
         found = [read_predictions(predicted(run, way, store, options), truth) for run in runs]
         print(values_row(name, found, shown, truth), flush=True)
+        silent = [replace(one, scores=np.where(one.on_positive(truth), one.scores, np.nan)) for one in found]
+        print(values_row(f"{name}, silent on normal volumes", silent, shown, truth), flush=True)
         if first is None:
             first = found
         else:

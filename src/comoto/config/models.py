@@ -62,8 +62,8 @@ class PreprocessConfig(StrictModel):
 class MinedNegativesConfig(StrictModel):
     """Negatives that the student itself takes for lesions, on volumes that are known to be normal.
 
-    In rounds the student scores slices of these volumes by its surest box; until the next round, slices are
-    drawn in proportion to a power of their score.
+    In rounds the student scores slices of these volumes by its surest box; until the next round, those with
+    the highest scores are drawn.
     """
 
     share: Share = 0.0
@@ -72,8 +72,8 @@ class MinedNegativesConfig(StrictModel):
     """Epochs before the first round."""
     every: Count = 3
     """Epochs between rounds."""
-    power: Positive = 2.0
-    """Of the scores."""
+    top_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the scored slices, those with the highest scores, that are drawn until the next round."""
     slice_step: Count = 2
     """Every how many prepared slices are scored."""
     outside: bool = False

@@ -23,7 +23,6 @@ from comoto.preprocessing.slices import near_lesions
 from comoto.preprocessing.store import PreparedStore
 from comoto.preprocessing.uint8_batch import Uint8Batch
 from comoto.records import FloatArray, IntArray
-from comoto.tables import Float64Array
 
 T = TypeVar("T")
 
@@ -50,24 +49,6 @@ class Example:
     plane: int
     change: Change
     boxes: FloatArray
-
-
-class MinedSlices:
-    """Slices of images without a lesion that are drawn by a weight.
-
-    Args:
-        slices: image id and plane of each.
-        weights: of each, at least 0; one is more.
-    """
-
-    def __init__(self, slices: Sequence[tuple[str, int]], weights: Float64Array) -> None:
-        self._slices = tuple(slices)
-        self._ends = np.cumsum(weights)
-
-    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
-        """Return a slice in proportion to its weight."""
-        place = rng.random() * self._ends[-1]
-        return self._slices[int(np.searchsorted(self._ends, place, side="right"))]
 
 
 @dataclass(frozen=True)
@@ -103,7 +84,7 @@ class SliceBatches:
     Negatives alternate between background slices of the positive volumes (farther than ``negative_distance``
     from every lesion of the volume) and slices of images without any lesion, each again in rounds; where one
     kind does not exist the other fills its place. ``negatives`` leaves one kind out. Of the slices of images
-    without any lesion a share is drawn by weight, once ``mine`` was told which.
+    without any lesion a share is drawn from what ``mine`` was told, once it was.
 
     Args:
         store: prepared images.
@@ -136,13 +117,17 @@ class SliceBatches:
         self.num_negatives = round(batch.size * batch.negative_share)
         self.num_positives = batch.size - self.num_negatives
         self._check(section)
-        self._mined: MinedSlices | None = None
+        self._mined: tuple[tuple[str, int], ...] = ()
         self._orders: dict[int, tuple[int, IntArray]] = {}
         self._units = tuple(sorted(kind) for kind in (self._positive, self._background, self._normal))
 
-    def mine(self, slices: MinedSlices | None) -> None:
-        """From here on draw a share of the normal slices, ``mined_negatives.share``, from these."""
-        self._mined = slices
+    def mine(self, slices: Iterable[tuple[str, int]]) -> None:
+        """From here on draw a share of the normal slices, ``mined_negatives.share``, from these.
+
+        Args:
+            slices: image id and plane of each; none draws all by chance again.
+        """
+        self._mined = tuple(slices)
 
     @property
     def steps_per_round(self) -> int:
@@ -243,8 +228,8 @@ class SliceBatches:
         return self._example(image_id, plane, np.zeros((0, 4), dtype=np.float32), rng)
 
     def _normal_slice(self, turn: int, rng: np.random.Generator) -> tuple[str, int]:
-        if self._mined is not None and (not self._normal or rng.random() < self._batch.mined_negatives.share):
-            return self._mined.draw(rng)
+        if self._mined and (not self._normal or rng.random() < self._batch.mined_negatives.share):
+            return _pick(self._mined, rng)
         image_id = _pick(self._normal[self._unit(_NORMAL, turn)], rng)
         return image_id, int(rng.integers(len(self._store.slice_indices(image_id))))
 

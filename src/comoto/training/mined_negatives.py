@@ -1,4 +1,4 @@
-"""Mined negatives: slices of normal volumes are drawn by how surely the student takes them for a lesion.
+"""Mined negatives: the slices of normal volumes that the student takes most surely for a lesion.
 
 Volumes of the fraction are normal if they have no box and no label that tells of a lesion, as for random
 negatives. Of patients outside the fraction, whose boxes nobody drew, the label of the exam tells it: no
@@ -7,6 +7,7 @@ volume of the exam may be anything but normal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from comoto.config import TrainConfig
 from comoto.errors import CheckpointError, ConfigError
 from comoto.inference.model import Model
 from comoto.inference.prepared import score_planes
-from comoto.preprocessing.sampling import MinedSlices, SliceBatches
+from comoto.preprocessing.sampling import SliceBatches
 from comoto.progress import say
 from comoto.records import ImageRecord
 from comoto.tables import Float64Array
@@ -64,8 +65,8 @@ class MinedNegatives:
             epoch: finished epochs.
 
         Returns:
-            What the log says of a new round: ``mined_negatives/drawn``, the score to be expected of a mined
-            slice, and ``mined_negatives/mean``, that of any slice of the same volumes.
+            What the log says of a new round: ``mined_negatives/drawn``, the mean score of the mined
+            slices, and ``mined_negatives/mean``, that of all slices of the same volumes.
 
         Raises:
             CheckpointError: the run is resumed and the file of its latest round is missing or damaged.
@@ -79,13 +80,13 @@ class MinedNegatives:
             content = {"format": FORMAT, "epoch": epoch, "scores": self._scored()}
             write_sealed_json(path, content, indent=None)
         slices, scores = read_scores(path)
-        weights = scores**self._settings.power
-        found = weights.sum() > 0
+        highest = np.argsort(-scores, kind="stable")[: math.ceil(self._settings.top_share * len(scores))]
+        highest = highest[scores[highest] > 0]
         self._round = latest
-        self._slices.mine(MinedSlices(slices, weights) if found else None)
+        self._slices.mine(slices[number] for number in highest)
         if latest != epoch:
             return {}
-        drawn = float((scores * weights).sum() / weights.sum()) if found else 0.0
+        drawn = float(scores[highest].mean()) if len(highest) else 0.0
         return {"mined_negatives/drawn": drawn, "mined_negatives/mean": float(scores.mean())}
 
     def _scored(self) -> dict[str, dict[str, float]]:
