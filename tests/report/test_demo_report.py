@@ -85,7 +85,8 @@ def test_every_student_has_its_place(text):
     joint = re.search(r"<code>joint.size</code></th>(.*?)</tr>", text)
     assert joint.group(1) == "<td>0</td><td>0</td><td>0</td><td>8</td>"
     assert (
-        re.findall(r"<h3>(Fine-tuned|From scratch|CoMoTo \(LsKD\)|MAF \(the recipe\))</h3>", text) == titles[1:]
+        re.findall(r"<h3>(Fine-tuned|From scratch|CoMoTo \(LsKD\)|MAF \(the recipe\))</h3>", text)
+        == titles[1:]
     )
 
 
