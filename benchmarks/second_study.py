@@ -1,13 +1,14 @@
 """The second exams' study and its acceptance window, from nothing; the same call continues where it stopped.
 
-Run: python benchmarks/second_study.py FOLDER [--workers 2] [--part study|window|paired] [--estimate-only]
+Run: python benchmarks/second_study.py FOLDER [--workers 2] [--part study|window|controls|paired]
+     [--estimate-only]
 (or bash benchmarks/second_study.sh FOLDER). It first says how long it will take here: everything is done once
 at a small scale, which takes a few minutes.
 
 The parts: ``study`` predicts test patients; ``window`` is the same with two seeds on validation patients of
-other exams; ``paired`` finds the lesions of the window's breasts on mammograms and on volumes, with detectors
-trained from scratch on the same patients, in the same numbers of steps and images; the
-window's runs come first.
+other exams; ``controls`` adds the variants of ``window_controls.yaml`` to it; ``paired`` finds the lesions of
+the window's breasts on mammograms and on volumes, with detectors trained from scratch on the same patients,
+in the same numbers of steps and images; the window's runs come first.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from second_study_cost import FEW, NO_NORMALS, SHORT, Clock, told
 
 HERE = Path(__file__).resolve().parent
 FROZEN, STUDY = HERE / "second_exams.yaml", HERE / "second_study.yaml"
+CONTROLS = HERE / "window_controls.yaml"
 NO_VOLUMES = {f"tomosynthesis.{name}_patients": 0 for name in ("train", "validation", "test")}
 NO_FILMS = {"mammography.training_patients": 0, "mammography.test_patients": 0}
 
@@ -44,6 +46,7 @@ class Part:
         films_of: whose mammograms lie beside the volumes.
         study: changes of the study file.
         variants: those of the study file that take part, in one repetition; empty: as the file says.
+        controls: whether those of ``CONTROLS`` take part too, at 10 %.
         exams: changes of the frozen exams.
     """
 
@@ -52,6 +55,7 @@ class Part:
     films_of: str
     study: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
+    controls: bool = False
     exams: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -67,10 +71,21 @@ _WINDOW = Part(
         "fraction_seeds": {},
         "bootstrap": 1000,
         "main": [],
+        "rules": {
+            "published": ["inference.aggregation.kind=local_maximum"],
+            "nms-0.1": ["inference.aggregation.kind=nms_3d", "inference.aggregation.iou=0.1"],
+            "tracks": ["inference.aggregation.kind=tracks"],
+            "whole-spans": ["inference.aggregation.span=strong"],
+        },
     },
     variants=("scratch", "fine-tuned", "joint"),
 )
-PARTS = {"study": Part(5200, 150, "own"), "window": _WINDOW, "paired": _WINDOW}
+PARTS = {
+    "study": Part(5200, 150, "own"),
+    "window": _WINDOW,
+    "controls": replace(_WINDOW, controls=True),
+    "paired": _WINDOW,
+}
 
 
 def main() -> None:
@@ -151,6 +166,9 @@ def study_file(folder: Path, part: Part) -> Path:
             name: {key: content["variants"][name].get(key, ()) for key in ("impa", "settings")}
             for name in part.variants
         }
+    if part.controls:
+        more = read_yaml(CONTROLS)["variants"]
+        content["variants"] |= {name: {**variant, "fractions": [0.1]} for name, variant in more.items()}
     known = content["fractions"]
     content["fraction_settings"] = {
         fraction: settings for fraction, settings in content["fraction_settings"].items() if fraction in known
@@ -190,6 +208,7 @@ def estimate(folder: Path, part: Part, name: str, workers: int) -> None:
         study["teacher_settings"] = [*short["teacher_settings"], *SHORT, NO_NORMALS["teacher"]]
         study["fraction_settings"] = {1.0: [*SHORT, NO_NORMALS["student"]]}
         small = replace(part, test_patients=0, films_of="own", study=study, variants=variants, exams=FEW)
+        small = replace(small, controls=False)  # their steps are left out of the estimate
         with tempfile.TemporaryDirectory() as place:
             few = Path(place)
             clock = Clock()

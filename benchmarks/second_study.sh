@@ -2,7 +2,7 @@
 # The second exams' study, from nothing: simulated exams, prepared stores, teachers, three variants, tables.
 # It first says how long it will take; the same command continues where it was stopped.
 #
-# Run: bash benchmarks/second_study.sh FOLDER [WORKERS] [study|window|paired]
+# Run: bash benchmarks/second_study.sh FOLDER [WORKERS] [study|window|controls|paired]
 set -euo pipefail
 
 command -v comoto >/dev/null || { echo "comoto is not on the PATH: activate its environment" >&2; exit 2; }

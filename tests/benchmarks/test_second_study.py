@@ -29,7 +29,7 @@ def driver() -> Iterator[ModuleType]:
             sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("part", ["study", "window", "paired"])
+@pytest.mark.parametrize("part", ["study", "window", "controls", "paired"])
 def test_exams_have_the_frozen_numbers_of_patients(driver: ModuleType, part: str) -> None:
     frozen = read_yaml(driver.FROZEN)
     settings = driver.exam_settings(driver.PARTS[part])
@@ -58,7 +58,11 @@ def test_window_and_study_have_no_seed_in_common(driver: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("part", "split", "students", "teachers"),
     # 9 variants of 8 runs and the two main ones of 16; 6 at 100 %, 2 at 5 and at 50 patients with 4 seeds
-    [("study", "test", 9 * 8 + 2 * 16 + 6 * 4 + 2 * 2 * 4, 16), ("window", "validation", 12, 2)],
+    [
+        ("study", "test", 9 * 8 + 2 * 16 + 6 * 4 + 2 * 2 * 4, 16),
+        ("window", "validation", 12, 2),
+        ("controls", "validation", 26, 2),
+    ],
 )
 def test_the_study_builds(
     driver: ModuleType, tmp_path: Path, part: str, split: str, students: int, teachers: int
@@ -68,7 +72,7 @@ def test_the_study_builds(
     assert study.data.split == split
     assert (len(grid.students), len(grid.teachers)) == (students, teachers)
     assert {run.steps for run in grid.students if run.config.data.fraction == 1.0} == {3000}
-    mixed = ("joint", "recipe")
+    mixed = ("joint", "recipe", "joint-anchor")
     assert all(run.config.joint.size == (8 if run.label in mixed else 0) for run in grid.students)
 
 
