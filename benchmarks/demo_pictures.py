@@ -82,7 +82,10 @@ class Demo:
 
 
 def volume_tiles(demo: Demo) -> list[Tile]:
-    """The median hit on three of its slices, a miss, and the surest false alarm, as far as there are any."""
+    """The median hit on three of its slices, a miss, and the surest false alarm, as far as there are any.
+
+    The hit is one whose box spans the annotated slice, if there is such a one; others hit from slices nearby.
+    """
     evaluation, rows = demo.evaluation(STUDENT), demo.predictions(STUDENT)
     threshold = evaluation["thresholds"]["sensitivity_at_1_fps_positive"]
     kept = rows[rows["Score"] >= threshold]
@@ -100,7 +103,15 @@ def volume_tiles(demo: Demo) -> list[Tile]:
         ]
         return Tile(title, demo.volumes[key], index, boxes)
 
+    def is_shown(key: tuple[str, str]) -> bool:
+        lesion = demo.volumes[key].lesions[0]
+        x1, y1, x2, y2 = lesion.box_xyxy
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        boxes = tile("", key, int(lesion.slice_index or 0)).detections
+        return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom, _ in boxes)
+
     tiles = []
+    hits = [each for each in hits if is_shown(each[1])] or hits
     if hits:
         hit = hits[len(hits) // 2][1]
         central, count = int(demo.volumes[hit].lesions[0].slice_index or 0), demo.volumes[hit].num_slices
