@@ -197,4 +197,5 @@ def tiny_presets(folder: Path, tiny: tuple[str, ...]) -> None:
             sections[role] = config.model_dump(mode="json")
         for key in ("joint", "distill", "init", "teacher", "self_training"):
             sections["teacher"].pop(key, None)
+        sections["recipe"] = {key: sections["student"].pop(key) for key in ("average", "focus")}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")

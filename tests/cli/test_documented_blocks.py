@@ -29,6 +29,7 @@ READ_ONLY = {
     ("study", "table"): "needs a finished study; tests/study",
     ("study", "rules"): "needs a finished study; tests/study",
     ("study", "depth"): "needs a finished study; tests/study",
+    ("study", "verdict"): "needs a finished study; tests/study",
     ("--install-completion",): "writes into the shell's start-up files",
 }
 """First words of a command -> why it is not run here."""

@@ -52,8 +52,11 @@ def _check_first_weights(config: TrainConfig, role: Literal["teacher", "student"
     starts = config.init_from is not None or (role == "student" and config.init == "teacher")
     if not starts and (anchor or any(shares)):
         named = f"optimizer.anchor={anchor:g}" if anchor else f"average.teacher_shares={list(shares)}"
-        way = "set init=teacher, or --init-from" if role == "student" else "name --init-from"
-        raise ConfigError(f"{named} goes back to the first weights, but these are random; {way}")
+        way = "set init=teacher, or name --init-from" if role == "student" else "name --init-from"
+        without = "optimizer.anchor=0" if anchor else "average.teacher_shares=[]"
+        raise ConfigError(
+            f"{named} goes back to the first weights, but these are random; {way}, or set {without}"
+        )
     rate = config.optimizer.learning_rate
     if anchor * rate >= 1:
         raise ConfigError(
