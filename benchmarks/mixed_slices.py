@@ -32,13 +32,14 @@ from comoto.evaluation.challenge_tables import ChallengeTruth, challenge_tables,
 from comoto.evaluation.depth_variants import DepthRules
 from comoto.geometry import clip_boxes
 from comoto.inference.model import Model, load_model
+from comoto.inference.prepared import on_source
 from comoto.inference.volume import slice_indices
 from comoto.output_files import atomic_write
 from comoto.preprocessing.plan import pad
 from comoto.preprocessing.store import PreparedStore
 from comoto.records import ImageRecord, Split
 from keep_teacher import Way, predicted, set_weights
-from projection_teacher import FIXED, RULES, TITLE, best_of, cross_fitted, judged, line, meet
+from projection_teacher import FIXED, RULES, TITLE, best_of, cross_fitted, judged, line, meet, way_of
 
 MIXES = ("soft", "flat")
 DEPTH_LEVEL = "p4"
@@ -77,12 +78,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=50, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    groups = []
-    for one in options.group:
-        title, _, runs = one.partition("=")
-        name, _, share = title.partition(":")
-        groups.append((name, Way(float(share), "averaged"), [Path(run) for run in runs.split(",")]))
-    options.group = groups
+    options.group = [way_of(one) for one in options.group]
     return options
 
 
@@ -125,7 +121,7 @@ def detect_mixed(model: Model, store: PreparedStore, record: ImageRecord) -> dic
         likely = box_means(weights[DEPTH_LEVEL], [boxes.boxes_xyxy] * len(slices), features.image_shape)
         shares = likely.reshape(len(slices), -1)
         depth = (shares * slices[:, None]).sum(dim=0) / shares.sum(dim=0)
-        found[mix] = on_source(store, record, boxes.boxes_xyxy, boxes.scores, depth)
+        found[mix] = found_on(store, record, boxes.boxes_xyxy, boxes.scores, depth)
     return found
 
 
@@ -161,21 +157,14 @@ def highest(logits: Tensor, features: Features, anchor_sizes: list[list[int]]) -
     }
 
 
-def on_source(
+def found_on(
     store: PreparedStore, record: ImageRecord, boxes: Tensor, scores: Tensor, depth: Tensor
 ) -> Detections:
-    plan = store.plan(record.image_id)
-    inside = clip_boxes(boxes.numpy(), plan.grid_shape).astype(np.float32)
+    inside = clip_boxes(boxes.numpy(), store.plan(record.image_id).grid_shape).astype(np.float32)
     real = (inside[:, 2] - inside[:, 0] >= 1) & (inside[:, 3] - inside[:, 1] >= 1)
     first = depth.round().long().numpy()[real]
     found = Detections(inside[real], scores.numpy()[real], (first, np.ones_like(first)), space="grid")
-    return replace(
-        found.to_source(plan).clipped(plan.source_shape).rounded(),
-        image_id=record.image_id,
-        patient_id=record.patient_id,
-        study_id=record.study_id,
-        view_key=record.view_key,
-    )
+    return on_source(found, store, record)
 
 
 def fusion_lines(

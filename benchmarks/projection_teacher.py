@@ -173,14 +173,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=50, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    groups = []
-    for one in options.group:
-        title, _, runs = one.partition("=")
-        name, _, share = title.partition(":")
-        way = Way(float(share.removesuffix("-focus")), "averaged", share.endswith("-focus"))
-        groups.append((name, way, [Path(run) for run in runs.split(",")]))
-    options.group = groups
+    options.group = [way_of(one) for one in options.group]
     return options
+
+
+def way_of(text: str) -> tuple[str, Way, list[Path]]:
+    """Read "NAME:SHARE=RUN,RUN", where SHARE may end in "-focus"."""
+    title, _, runs = text.partition("=")
+    name, _, share = title.partition(":")
+    way = Way(float(share.removesuffix("-focus")), "averaged", share.endswith("-focus"))
+    return name, way, [Path(run) for run in runs.split(",")]
 
 
 def teacher_tables(run: Path, store: PreparedStore, options: argparse.Namespace) -> dict[str, pd.DataFrame]:

@@ -101,10 +101,14 @@ def score_planes(model: Model, store: PreparedStore, image_id: str, step: int) -
 def _merged(
     store: PreparedStore, record: ImageRecord, found: dict[int, Detections], rule: AggregationConfig
 ) -> Detections:
-    merged = aggregate(found, store.num_slices(record.image_id), rule)
+    return on_source(aggregate(found, store.num_slices(record.image_id), rule), store, record)
+
+
+def on_source(found: Detections, store: PreparedStore, record: ImageRecord) -> Detections:
+    """Return boxes on the grid of a prepared image in its source pixels, clipped, rounded and named."""
     plan = store.plan(record.image_id)
     return replace(
-        merged.to_source(plan).clipped(plan.source_shape).rounded(),
+        found.to_source(plan).clipped(plan.source_shape).rounded(),
         image_id=record.image_id,
         patient_id=record.patient_id,
         study_id=record.study_id,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from comoto.errors import ConfigError
 from comoto.evaluation.bootstrap import LEVEL
-from comoto.evaluation.depth_variants import MILLIMETRES, DepthRules
+from comoto.evaluation.depth_variants import MILLIMETRES, DepthRules, depth_titles
 from comoto.evaluation.hierarchical import HierarchicalEstimate, hierarchical_difference
 from comoto.output_files import output_files
 from comoto.progress import track
@@ -147,12 +147,7 @@ def frame(verdict: Verdict) -> pd.DataFrame:
 def verdict_markdown(verdict: Verdict) -> str:
     """Return the table, and how it was made."""
     results, study = verdict.results, verdict.results.study
-    titles = {
-        CHALLENGE: "challenge",
-        MILLIMETRES: f"within {verdict.rules.tolerance_mm:g} mm in depth"
-        if verdict.rules is not None and verdict.rules.tolerance_mm is not None
-        else "",
-    }
+    titles = {CHALLENGE: CHALLENGE, **({} if verdict.rules is None else depth_titles(verdict.rules))}
     heads = " | ".join(f"{titles[name]} | p, Holm | verdict" for name in verdict.figures)
     lines = [
         f"# Study {study.name}: verdict",
